@@ -1,0 +1,57 @@
+# make run    from text to an assistant on the default data
+# make test   the tests
+# make help   all targets
+#
+# Each target makes what it needs. PYTHON chooses the interpreter (3.11 to 3.13); TORCH_INDEX a
+# package index for torch alone, such as PyTorch's CPU index on a Linux machine without a GPU.
+
+PYTHON ?= python3
+RECIPE ?= chat
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint ui schema constraints clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY) ## Install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11 to 3.13 is needed; choose one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
+	  "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(READY) ## Make the recipe RECIPE (chat): text, tokens, model, assistant, report
+	$(BIN)/dragon run $(RECIPE)
+
+test: $(READY) ## The tests, without the long proofs
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-all: $(READY) ## All tests
+	$(BIN)/pytest
+
+lint: $(READY) ## ruff, mypy and Dagster's own validation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+ui: $(READY) ## Dagster and MLflow on this machine, until Ctrl-C
+	$(BIN)/dragon ui
+
+schema: $(READY) ## Write recipes/recipe.schema.json for editors
+	$(BIN)/dragon schema > recipes/recipe.schema.json
+
+constraints: $(READY) ## Write constraints.txt from what is installed
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean: ## Remove the environment and the databases; the store stays
+	rm -rf $(VENV) .dragon

@@ -1,0 +1,91 @@
+"""The catalogue of architectures: one file here declares one ``ARCHITECTURE``.
+
+Importing this package or a file in it loads no torch, so that recipes and definitions can check a
+configuration cheaply; the network's code is imported when a network is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What the rest of the house needs to know about one kind of network.
+
+    ``config`` is a frozen dataclass that checks itself; ``build`` makes the network from one, its
+    parameters not yet drawn (``model.architectures.build`` draws them); ``objective`` names an
+    entry of ``model.objectives.OBJECTIVES``; ``presets`` are named partial configurations;
+    ``tiny`` is a configuration small enough to overfit a batch in a test.
+    """
+
+    name: str
+    config: type
+    build: Callable[[Any], nn.Module]
+    objective: str
+    presets: Mapping[str, Mapping[str, Any]]
+    tiny: Any
+
+    def configure(self, preset: str | None = None, **values: Any) -> Any:
+        """A configuration: the preset's values, then ``values`` over them."""
+        if preset is not None and preset not in self.presets:
+            raise ValueError(f"preset={preset!r} {_mend(preset, self.presets)}")
+        known = {field.name for field in fields(self.config)}
+        merged = {**(self.presets[preset] if preset else {}), **values}
+        for name, value in merged.items():
+            if name not in known:
+                raise ValueError(f"{self.name}.{name}={value!r} {_mend(name, known)}")
+        return self.config(**merged)
+
+
+@functools.cache
+def catalogue() -> dict[str, Architecture]:
+    """Every declared architecture by name, found by walking this package's modules."""
+    found: dict[str, Architecture] = {}
+    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        architecture = getattr(module, "ARCHITECTURE", None)
+        if not isinstance(architecture, Architecture):
+            raise ValueError(f"module={module.__name__} declares no ARCHITECTURE: add one")
+        if architecture.name in found:
+            raise ValueError(f"architecture={architecture.name!r} is declared twice: rename one")
+        found[architecture.name] = architecture
+    return found
+
+
+def find(name: str) -> Architecture:
+    """The architecture of that name; ValueError with the nearest name otherwise."""
+    if name not in catalogue():
+        raise ValueError(f"architecture={name!r} {_mend(name, catalogue())}")
+    return catalogue()[name]
+
+
+def build(architecture: str | Architecture, config: Any, seed: int) -> nn.Module:
+    """A network on the CPU whose weights are a pure function of (config, seed).
+
+    torch's global generator is neither read nor moved: each architecture's ``initialise`` draws
+    every parameter from a generator of its own.
+    """
+    import torch
+
+    if isinstance(architecture, str):
+        architecture = find(architecture)
+    with torch.random.fork_rng(devices=[]):  # the constructors of torch.nn draw and are overruled
+        network: Any = architecture.build(config)
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network
+
+
+def _mend(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"is unknown: {hint}known are {', '.join(sorted(known))}"

@@ -1,0 +1,121 @@
+"""The GPT network: embedding, blocks, norm, head. Book chapter 4.
+
+Letters: B batch, T positions, D d_model, F d_feed_forward, V vocabulary, L layers.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.architectures.gpt import GPTConfig
+from model.layers import Block, Rotary, make_norm
+
+
+class Decoder(nn.Module):
+    """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        rotary = config.positions == "rotary"
+        self.positions = None if rotary else nn.Embedding(config.context_length, config.d_model)
+        self.rotary = (
+            Rotary(config.d_head, config.context_length, config.rotary_base) if rotary else None
+        )
+        self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = make_norm(config)
+        # A tied head is the embedding itself: one tensor under one name, also in a checkpoint.
+        self.head = (
+            None if config.tied_head else nn.Linear(config.d_model, config.vocab_size, False)
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        return self.config.context_length
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) int64 -> (B, T, D), after the last norm.
+
+        ValueError if T exceeds context_length.
+        """
+        length = tokens.shape[1]
+        if length > self.config.context_length:
+            raise ValueError(
+                f"length={length} exceeds context_length={self.config.context_length}: "
+                "crop the tokens or build a longer network"
+            )
+        x = self.embedding(tokens)
+        if self.positions is not None:
+            x = x + self.positions.weight[:length]
+        x = self.dropout(self.embedding_norm(x))
+        for block in self.blocks:
+            x = block(x, self.rotary)
+        return self.norm(x)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """features (..., D) -> logits (..., V) in fp32"""
+        cap = self.config.logit_cap
+        if cap is not None:
+            features = features / cap  # cheaper here than on V logits
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        logits = F.linear(features, weight).float()
+        # tanh overwrites: at V columns every further copy costs a pass through memory.
+        return logits if cap is None else logits.tanh_() * cap
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.logits(self.features(tokens))
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws every parameter, in the order of the table, from ``generator`` alone.
+
+        | tensor               | zero_output (nanochat)     | gpt2                        |
+        | -------------------- | -------------------------- | --------------------------- |
+        | embedding            | normal, 1                  | normal, 0.02                |
+        | positions            | normal, 1                  | normal, 0.02                |
+        | into a block (q, k,  | uniform with variance 1/D: | normal, 0.02                |
+        | v, expand, gate)     | +-sqrt(3 / D)              |                             |
+        | out of a block       | 0: each block begins as    | normal, 0.02 / sqrt(2 L):   |
+        | (output, contract)   | the identity               | the sum keeps its size      |
+        | head (untied)        | normal, 0.001: the first   | normal, 0.02                |
+        |                      | loss is ln V               |                             |
+        | biases, norm shifts  | 0                          | 0                           |
+        | norm gains           | 1                          | 1                           |
+
+        A tied head under zero_output takes the embedding's 0.02 of gpt2: with deviation 1 the
+        first logits would be of size sqrt(D).
+        """
+        zero_output = self.config.initialisation == "zero_output"
+        wide = 1.0 if zero_output and self.head is not None else 0.02
+        self.embedding.weight.normal_(0.0, wide, generator=generator)
+        if self.positions is not None:
+            self.positions.weight.normal_(0.0, wide, generator=generator)
+        for block in self.blocks:
+            for name, parameter in block.named_parameters():
+                if parameter.ndim < 2:
+                    parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+                elif name.endswith(("output.weight", "contract.weight")):
+                    deviation = 0.02 * (2 * self.config.n_layers) ** -0.5
+                    if zero_output:
+                        parameter.zero_()
+                    else:
+                        parameter.normal_(0.0, deviation, generator=generator)
+                elif zero_output:
+                    bound = (3 / self.config.d_model) ** 0.5
+                    parameter.uniform_(-bound, bound, generator=generator)
+                else:
+                    parameter.normal_(0.0, 0.02, generator=generator)
+        for norm in (self.embedding_norm, self.norm):
+            for name, parameter in norm.named_parameters():
+                parameter.fill_(1.0 if name == "weight" else 0.0)
+        if self.head is not None:
+            self.head.weight.normal_(0.0, 0.001 if zero_output else 0.02, generator=generator)

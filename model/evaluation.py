@@ -1,0 +1,124 @@
+"""Figures: losses of a network, and scores of labels against predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from model.batching import Batch
+from model.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Mean loss ``nats`` over ``count`` targets."""
+
+    nats: float
+    count: int
+
+    @property
+    def total(self) -> float:
+        return self.nats * self.count
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Dropout off inside, the mode as before outside."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
+def mean_loss(network: Any, objective: Objective, batches: Iterable[Batch]) -> Loss:
+    """The mean over all counted targets, whatever the batch size. ValueError if there are none."""
+    total, count = 0.0, 0
+    device = next(network.parameters()).device
+    with evaluating(network), torch.inference_mode():
+        for batch in batches:
+            counted = batch.counted
+            if counted:  # the mean over nothing is nan
+                total += objective(network, batch.to(device)).item() * counted
+                count += counted
+    if not count:
+        raise ValueError("counted targets=0: a loss over nothing says nothing, add data")
+    return Loss(total / count, count)
+
+
+def perplexity(nats: float) -> float:
+    """Mean nats a token -> how many equally likely tokens that would be. Book 5.1."""
+    return math.exp(nats) if nats < 700 else math.inf
+
+
+def bits_per_byte(nats: float, n_bytes: int) -> float:
+    """Total nats of a text of so many bytes: comparable over tokenizers."""
+    if n_bytes < 1:
+        raise ValueError(f"n_bytes={n_bytes}: bits per byte need a text")
+    return nats / math.log(2) / n_bytes
+
+
+def confusion_matrix(
+    labels: Sequence[int], predictions: Sequence[int], n_classes: int
+) -> list[list[int]]:
+    """Counts, a row each label, a column each prediction."""
+    if len(labels) != len(predictions) or not labels:
+        raise ValueError(
+            f"labels={len(labels)} predictions={len(predictions)}: give as many, at least one"
+        )
+    matrix = [[0] * n_classes for _ in range(n_classes)]
+    for label, prediction in zip(labels, predictions, strict=True):
+        if not (0 <= label < n_classes and 0 <= prediction < n_classes):
+            raise ValueError(
+                f"label={label} prediction={prediction} do not fit n_classes={n_classes}"
+            )
+        matrix[label][prediction] += 1
+    return matrix
+
+
+def accuracy(labels: Sequence[int], predictions: Sequence[int]) -> float:
+    matrix = confusion_matrix(labels, predictions, 1 + max([*labels, *predictions], default=0))
+    return sum(matrix[i][i] for i in range(len(matrix))) / len(labels)
+
+
+def precision(labels: Sequence[int], predictions: Sequence[int], positive: int = 1) -> float:
+    """Of those called positive, the share that are; 0 where none is called so."""
+    hits, called, _ = _counts(labels, predictions, positive)
+    return hits / called if called else 0.0
+
+
+def recall(labels: Sequence[int], predictions: Sequence[int], positive: int = 1) -> float:
+    """Of the positive, the share found. ValueError where there is none."""
+    hits, _, there = _counts(labels, predictions, positive)
+    if not there:
+        raise ValueError(f"labels equal to positive={positive}: 0; recall needs one")
+    return hits / there
+
+
+def f1(labels: Sequence[int], predictions: Sequence[int], positive: int = 1) -> float:
+    """Harmonic mean of precision and recall. ValueError where no label is positive."""
+    hits, called, there = _counts(labels, predictions, positive)
+    if not there:
+        raise ValueError(f"labels equal to positive={positive}: 0; F1 needs one")
+    return 2 * hits / (called + there)
+
+
+def _counts(
+    labels: Sequence[int], predictions: Sequence[int], positive: int
+) -> tuple[int, int, int]:
+    """Positives found, positives called, positives there."""
+    if len(labels) != len(predictions) or not labels:
+        raise ValueError(
+            f"labels={len(labels)} predictions={len(predictions)}: give as many, at least one"
+        )
+    pairs = list(zip(labels, predictions, strict=True))
+    hits = sum(label == prediction == positive for label, prediction in pairs)
+    called = sum(prediction == positive for prediction in predictions)
+    return hits, called, sum(label == positive for label in labels)

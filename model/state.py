@@ -1,0 +1,39 @@
+"""Weights and training state as flat named tensors, taken and put back strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    """The network's parameters and persistent buffers by name; the live tensors, no copies."""
+    return dict(network.state_dict())
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of ``weights``; ValueError names what is missing, extra or misshaped."""
+    copy_exactly(weights(network), tensors, "network")
+
+
+@torch.no_grad()
+def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+    """Copies each tensor over its namesake. Nothing is copied unless everything fits."""
+    faults = [f"missing {name}" for name in into if name not in tensors]
+    for name, old in into.items():
+        new = tensors.get(name, old)
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            faults.append(
+                f"{name} is {tuple(new.shape)} {new.dtype}, not {tuple(old.shape)} {old.dtype}"
+            )
+    faults += [f"extra {name}" for name in tensors if name not in into]
+    if faults:
+        shown = "; ".join(faults[:5]) + ("; ..." if len(faults) > 5 else "")
+        raise ValueError(
+            f"{what} state has faults={len(faults)}: {shown}. "
+            "It was saved under another configuration: use that one or start anew"
+        )
+    for name, tensor in tensors.items():
+        into[name].copy_(tensor)

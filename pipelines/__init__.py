@@ -1,0 +1,1 @@
+"""From raw text to an assistant: the pipeline around ``model``."""

@@ -1,0 +1,378 @@
+"""Artefacts: immutable folders of files, and typed views of what is in them.
+
+Whoever holds an ``Artefact`` holds a manifest that has been checked against the version it was
+asked by; every read below checks the bytes against that manifest before they are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from pipelines.identity import canonical, file_digest
+from pipelines.text.documents import Ledger
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+    from model.batching import TokenStream
+    from pipelines.text.examples import Labelled, Pair
+    from pipelines.text.shards import Shard, ShardEntry
+    from pipelines.text.tables import Document
+    from pipelines.text.tokenizers import Tokenizer
+
+Rows = list[dict[str, Any]]
+
+FIGURES = "figures.json"
+MANIFEST = "manifest.json"
+
+
+class CorruptArtefact(ValueError):  # noqa: N818 - named for what was found
+    """Bytes that are not the ones the manifest vouches for; the message names them."""
+
+
+class Entry(NamedTuple):
+    """What a manifest says of one file: its size in bytes and sha256."""
+
+    size: int
+    sha256: str
+
+
+def build_manifest(folder: Path) -> bytes:
+    """The canonical manifest of everything in ``folder``; its sha256 is the version."""
+    files = [
+        {"path": path.relative_to(folder).as_posix(), "size": size, "sha256": file_digest(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+        for size in [path.stat().st_size]
+    ]
+    return canonical({"files": sorted(files, key=lambda entry: str(entry["path"]))})
+
+
+def read_manifest(folder: Path, version: str) -> dict[str, Entry]:
+    """The files that the manifest lists, once its own bytes are shown to be ``version``."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise CorruptArtefact(f"{folder / MANIFEST}: cannot be read ({error.strerror})") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != version:
+        raise CorruptArtefact(
+            f"{folder / MANIFEST}: sha256 is {found[:12]}, the version says {version[:12]};"
+            f" remove {folder} and run again"
+        )
+    return {f["path"]: Entry(f["size"], f["sha256"]) for f in json.loads(content)["files"]}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One version of one asset: its key, version, derivation, folder and manifest."""
+
+    key: str
+    version: str
+    derivation: str
+    folder: Path
+    files: Mapping[str, Entry]
+
+    kind: ClassVar[str] = "artefact"
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file, hashed first. Raises CorruptArtefact naming the file."""
+        path = self._listed(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
+        self._compare(name, len(content), hashlib.sha256(content).hexdigest())
+        return content
+
+    def json(self, name: str) -> Any:
+        """One file as JSON, its bytes hashed first."""
+        return json.loads(self.read(name))
+
+    def buffer(self, name: str) -> pa.Buffer:
+        """One file memory-mapped, its bytes hashed first through the same mapping."""
+        import pyarrow as pa
+
+        path = self._listed(name)
+        try:
+            mapped = pa.memory_map(str(path)).read_buffer()
+        except OSError as error:
+            raise CorruptArtefact(f"{path}: cannot be read ({error})") from None
+        self._compare(name, mapped.size, hashlib.sha256(memoryview(mapped)).hexdigest())
+        return mapped
+
+    def verify(self) -> None:
+        """Hash every file; a missing, extra or changed one raises CorruptArtefact."""
+        present = {
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if path.is_file()
+        } - {MANIFEST}
+        for name in sorted(present ^ set(self.files)):
+            wrong = "not in the manifest" if name in present else "missing"
+            raise CorruptArtefact(f"{self.folder / name}: {wrong}; remove {self._mend}")
+        for name in self.files:
+            path = self.folder / name
+            self._compare(name, path.stat().st_size, file_digest(path))
+
+    def figures(self) -> dict[str, float]:
+        """The numbers that were measured on it, for the tracker and the report."""
+        found: dict[str, float] = self.json(FIGURES) if FIGURES in self.files else {}
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes in all files."""
+        return sum(entry.size for entry in self.files.values())
+
+    @property
+    def _mend(self) -> str:
+        return f"{self.folder} and run again"
+
+    def _listed(self, name: str) -> Path:
+        if name not in self.files:
+            raise CorruptArtefact(f"{self.folder}: the manifest lists no {name}")
+        return self.folder / name
+
+    def _compare(self, name: str, size: int, sha256: str) -> None:
+        entry = self.files[name]
+        if size != entry.size:
+            raise CorruptArtefact(
+                f"{self.key}: {self.folder / name}: {size} bytes, the manifest says {entry.size};"
+                f" remove {self._mend}"
+            )
+        if sha256 != entry.sha256:
+            raise CorruptArtefact(
+                f"{self.key}: {self.folder / name}: sha256 is {sha256[:12]}, the manifest says"
+                f" {entry.sha256[:12]}; remove {self._mend}"
+            )
+
+
+class RawText(Artefact):
+    """Documents as their source gave them: ``documents.arrow``."""
+
+    kind = "arrow"
+
+    def documents(self) -> Iterator[Document]:
+        """All documents in the source's order."""
+        from pipelines.text.tables import read_documents
+
+        return read_documents(self.buffer("documents.arrow"))
+
+
+class Documents(Artefact):
+    """Clean documents, each once, one Arrow file a split, and the ledger of what was dropped."""
+
+    kind = "arrow"
+
+    def split(self, name: str) -> Iterator[Document]:
+        """The documents of ``train``, ``validation`` or ``test``."""
+        from pipelines.text.tables import read_documents
+
+        return read_documents(self.buffer(f"{name}.arrow"))
+
+    def ledger(self) -> Ledger:
+        """What went in, what was kept in each split, what was dropped and why."""
+        return Ledger.from_json(self.read("ledger.json"))
+
+    def figures(self) -> dict[str, float]:
+        """The ledger's counts."""
+        ledger = self.ledger()
+        return {
+            "documents_in": ledger.documents_in,
+            "documents_kept": ledger.kept.total(),
+            "bytes_kept": ledger.bytes_kept.total(),
+            **{f"dropped_{reason}": n for reason, n in sorted(ledger.dropped.items())},
+        }
+
+
+class TokenizerFiles(Artefact):
+    """A tokenizer: its ranks in tiktoken's format and its control tokens."""
+
+    kind = "tiktoken"
+
+    def load(self) -> Tokenizer:
+        """Ready to encode and decode."""
+        from pipelines.text.tokenizers import Tokenizer
+
+        return Tokenizer.load(self.read("ranks.tiktoken"), self.read("tokenizer.meta.json"))
+
+
+class TokenShards(Artefact):
+    """Token ids by split and corpus, memory-mapped, with document boundaries and ids."""
+
+    kind = "arrow"
+
+    def vocab_size(self) -> int:
+        """The vocabulary that the ids are of."""
+        return self._index()[0]
+
+    def corpora(self, split: str) -> dict[str, list[Shard]]:
+        """A split's shards by corpus; each checks a record batch when it is first touched."""
+        from pipelines.text.shards import Shard
+
+        found: dict[str, list[Shard]] = {}
+        for entry in self._index()[1]:
+            if entry.split == split:
+                found.setdefault(entry.corpus, []).append(Shard(self.folder, entry))
+        return found
+
+    def streams(self, split: str) -> dict[str, TokenStream]:
+        """A split's tokens by corpus, documents end to end."""
+        from model.batching import TokenStream
+
+        return {corpus: TokenStream(pieces) for corpus, pieces in self.pieces(split).items()}
+
+    def pieces(self, split: str) -> dict[str, list[Tensor]]:
+        """A split's tokens by corpus, a tensor a record batch, viewed in the mapped files."""
+        import numpy as np
+        import torch
+
+        def view(tokens: np.ndarray[Any, Any]) -> Tensor:
+            with warnings.catch_warnings():
+                # torch has no read-only tensors and says so; a stream is only ever read.
+                warnings.simplefilter("ignore", UserWarning)
+                return torch.from_numpy(tokens)
+
+        return {
+            corpus: [view(shard.tokens(i)) for shard in shards for i in range(len(shard))]
+            for corpus, shards in self.corpora(split).items()
+        }
+
+    def summaries(self) -> Rows:
+        """Per split and corpus: documents, tokens and UTF-8 bytes of text."""
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for entry in self._index()[1]:
+            row = rows.setdefault(
+                (entry.split, entry.corpus),
+                {
+                    "split": entry.split,
+                    "corpus": entry.corpus,
+                    "documents": 0,
+                    "tokens": 0,
+                    "text_bytes": 0,
+                },
+            )
+            row["documents"] += entry.rows
+            row["tokens"] += entry.tokens
+            row["text_bytes"] += entry.text_bytes
+        return list(rows.values())
+
+    def text_bytes(self, split: str) -> int:
+        """UTF-8 bytes of a split's text: the denominator of bits per byte."""
+        return sum(row["text_bytes"] for row in self.summaries() if row["split"] == split)
+
+    def _index(self) -> tuple[int, list[ShardEntry]]:
+        from pipelines.text.shards import read_index
+
+        return read_index(self.read("shards.json"))
+
+
+class Examples(Artefact):
+    """A task's examples by split: prompt/reply pairs, or labelled texts."""
+
+    kind = "arrow"
+
+    def pairs(self, split: str) -> Iterator[Pair]:
+        """An assistant task's examples of ``train``, ``validation`` or ``test``."""
+        from pipelines.text.examples import read_pairs
+
+        return read_pairs(self.buffer(f"{split}.arrow"))
+
+    def labelled(self, split: str) -> Iterator[Labelled]:
+        """A classifier task's examples of ``train``, ``validation`` or ``test``."""
+        from pipelines.text.examples import read_labelled
+
+        return read_labelled(self.buffer(f"{split}.arrow"))
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Any task's examples as mappings, for a look."""
+        import pyarrow as pa
+
+        reader = pa.ipc.open_file(self.buffer(f"{split}.arrow"))
+        for number in range(reader.num_record_batches):
+            yield from reader.get_batch(number).to_pylist()
+
+
+class Checkpoint(Artefact):
+    """Weights (safetensors), the network's configuration and its training curve."""
+
+    kind = "safetensors"
+
+    def config(self) -> dict[str, Any]:
+        """``architecture``, ``network``, ``tokenizer`` (key and version), a head's ``labels``."""
+        found: dict[str, Any] = self.json("config.json")
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights; the bytes that were hashed are the bytes that are parsed."""
+        from safetensors.torch import load
+
+        tensors: dict[str, Tensor] = load(self.read("model.safetensors"))
+        return tensors
+
+    def curve(self) -> dict[str, list[list[float]]]:
+        """``train`` and ``validation``: [step, loss] pairs."""
+        found: dict[str, list[list[float]]] = self.json("curve.json")
+        return found
+
+
+class Evaluation(Artefact):
+    """Figures against baselines, and what there is to read or look at beside them."""
+
+    kind = "evaluation"
+
+    def comparison(self) -> dict[str, Any]:
+        """``measure``, ``better`` ("lower" or "higher") and ``values`` by name, ours first."""
+        found: dict[str, Any] = self.json("comparison.json")
+        return found
+
+    def samples(self) -> list[dict[str, str]]:
+        """What the model wrote, each with its prompt."""
+        found: list[dict[str, str]] = (
+            self.json("samples.json") if "samples.json" in self.files else []
+        )
+        return found
+
+    def confusion(self) -> tuple[list[list[int]], list[str]] | None:
+        """The confusion matrix and its labels, for a classifier."""
+        if "confusion.json" not in self.files:
+            return None
+        found = self.json("confusion.json")
+        return found["matrix"], found["labels"]
+
+
+class Report(Artefact):
+    """One self-contained page about a recipe: ``report.html``."""
+
+    kind = "html"
+
+    def page(self) -> str:
+        """The page, without what the records say of times."""
+        return self.read("report.html").decode()
+
+
+VIEWS: dict[str, type[Artefact]] = {
+    "raw_text": RawText,
+    "documents": Documents,
+    "tokenizer": TokenizerFiles,
+    "token_shards": TokenShards,
+    "foundation": Checkpoint,
+    "examples": Examples,
+    "assistant": Checkpoint,
+    "classifier": Checkpoint,
+    "evaluation": Evaluation,
+    "report": Report,
+}
+
+
+def view_of(key: str) -> type[Artefact]:
+    """The view that a key's artefacts are read through, from its first part."""
+    return VIEWS.get(key.split("/")[0], Artefact)

@@ -1,0 +1,36 @@
+"""The graph: one asset per corpus, recipe and task, each declared by a module here."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from pipelines.assets.corpora import documents, raw_text
+from pipelines.assets.foundation import evaluation, foundation
+from pipelines.assets.report import report
+from pipelines.assets.tasks import task_assets
+from pipelines.assets.tokens import token_shards, tokenizer
+from pipelines.recipe import Recipe
+
+
+def declare_assets(recipes: Iterable[Recipe]) -> list[dg.AssetsDefinition]:
+    """All assets of some recipes; what recipes share is one asset."""
+    found: dict[dg.AssetKey, dg.AssetsDefinition] = {}
+    for recipe in recipes:
+        for declared in _chain(recipe):
+            found.setdefault(declared.key, declared)
+    return list(found.values())
+
+
+def _chain(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """A recipe's assets, each after what it reads."""
+    chain = []
+    for corpus, declared in recipe.corpora.items():
+        chain += [raw_text(corpus, declared), documents(corpus, declared)]
+    chain += [tokenizer(recipe), token_shards(recipe), foundation(recipe), evaluation(recipe)]
+    for task, choice in recipe.tasks.items():
+        chain += task_assets(recipe, task, choice)
+    parents = {
+        declared.key.to_user_string(): sorted(k.to_user_string() for k in declared.dependency_keys)
+        for declared in chain
+    }
+    return [*chain, report(recipe, parents)]

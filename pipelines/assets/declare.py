@@ -1,0 +1,249 @@
+"""How an asset is declared: what decides it, what it reads, what it makes.
+
+Every asset goes the same way: derive, reuse or make, publish, record. An asset module only
+writes the making: a plain function of the upstream artefacts that fills a folder, so a test can
+call it without Dagster. (This module and the asset modules do without ``from __future__ import
+annotations``: Dagster and ``inspect`` read their annotations.)
+"""
+
+import inspect
+import logging
+import time
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from pipelines.artifacts import VIEWS, Artefact
+from pipelines.describe import Markdown, Picture, Rows, describe
+from pipelines.identity import canonical, code_fingerprint, digest, library_versions
+from pipelines.project import Project, environment
+from pipelines.resources import StoreResource
+from pipelines.store import Record, Work, seal
+from pipelines.tracking import TrackedRun, Tracker
+
+log = logging.getLogger("dragon")
+
+OWNERS = ["team:dragon"]
+
+
+@dataclass
+class Making:
+    """What a making function is given beside its inputs.
+
+    ``folder`` is to be filled with the artefact's files; ``made`` takes what is worth recording
+    but does not decide the result (rates, device, threads); ``curve(step, values)`` draws curves
+    in the tracker; ``work`` keeps checkpoints for a later try.
+    """
+
+    key: str
+    folder: Path
+    project: Project
+    work: Work | None = None
+    tracked: TrackedRun = field(default_factory=lambda: TrackedRun(None))
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def curve(self, step: int, values: Mapping[str, float]) -> None:
+        """Points for the tracker's curves."""
+        self.tracked.curve(step, values)
+
+    def write(self, name: str, value: Any) -> None:
+        """A file of canonical JSON in the folder."""
+        (self.folder / name).write_bytes(canonical(value))
+
+
+_KINDS: set[type[Artefact]] = {Artefact, *VIEWS.values()}
+DAGSTER_TYPES = {
+    view.__name__: dg.PythonObjectDagsterType(view, name=view.__name__, description=view.__doc__)
+    for view in _KINDS
+}
+
+
+Inputs = Mapping[str, str | Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One asset: all that Dagster, the store and a test need to know of it."""
+
+    key: str
+    inputs: Inputs
+    makes: type[Artefact]
+    decides: Mapping[str, Any]
+    make: Callable[..., None]
+    libraries: tuple[str, ...]
+    observe: Callable[[Project], Mapping[str, Any]] | None
+
+    def flat_inputs(self) -> dict[str, str]:
+        """Dagster's input name of every upstream key."""
+        keys: list[str] = []
+        for value in self.inputs.values():
+            keys += [value] if isinstance(value, str) else list(value.values())
+        return {key.replace("/", "__"): key for key in keys}
+
+    def views(self) -> dict[str, type[Artefact]]:
+        """The view that each upstream key is read through, from the function's annotations."""
+        hints = typing.get_type_hints(self.make)
+        views: dict[str, type[Artefact]] = {}
+        for name, value in self.inputs.items():
+            if isinstance(value, str):
+                views[value] = hints[name]
+            else:
+                views.update(dict.fromkeys(value.values(), typing.get_args(hints[name])[1]))
+        return views
+
+    def arguments(self, loaded: Mapping[str, Artefact]) -> dict[str, Any]:
+        """The making function's arguments from artefacts by key."""
+        return {
+            name: loaded[value]
+            if isinstance(value, str)
+            else {inner: loaded[key] for inner, key in value.items()}
+            for name, value in self.inputs.items()
+        }
+
+    def static(self) -> dict[str, Any]:
+        """What decides the result before any input is known: code, recipe part, libraries."""
+        return {
+            "key": self.key,
+            "code": code_fingerprint(self.make.__module__),
+            "recipe": dict(self.decides),
+            "libraries": library_versions(self.libraries),
+        }
+
+
+def asset(
+    key: str,
+    *,
+    makes: type[Artefact],
+    inputs: Inputs | None = None,
+    decides: Mapping[str, Any] | None = None,
+    libraries: tuple[str, ...] = (),
+    observe: Callable[[Project], Mapping[str, Any]] | None = None,
+    kinds: tuple[str, ...] = (),
+    group: str,
+    pool: str | None = None,
+) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
+    """Declare an asset whose making is the decorated function.
+
+    ``inputs`` maps the function's parameters to asset keys, or to a mapping of them; the views
+    come from its annotations. ``decides`` is the part of the recipe that decides the result,
+    ``libraries`` those whose version does; ``observe`` reads what outside the recipe decides it
+    (the content of a local folder) at the time of the work.
+    """
+
+    def decorate(make: Callable[..., None]) -> dg.AssetsDefinition:
+        declared = Declaration(key, inputs or {}, makes, decides or {}, make, libraries, observe)
+        views = declared.views()
+
+        @dg.asset(
+            key=key.split("/"),
+            ins={
+                name: dg.AssetIn(
+                    key=upstream.split("/"), dagster_type=DAGSTER_TYPES[views[upstream].__name__]
+                )
+                for name, upstream in declared.flat_inputs().items()
+            },
+            description=inspect.getdoc(make),
+            group_name=group,
+            kinds={*kinds, makes.kind},
+            owners=OWNERS,
+            code_version=digest(declared.static())[:16],
+            required_resource_keys={"store", "tracker"},
+            pool=pool,
+            metadata={"declaration": dg.JsonMetadataValue(declared.static())},
+        )
+        def materialize(
+            context: dg.AssetExecutionContext, **loaded: Artefact
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            try:
+                return _materialize(context, declared, {a.key: a for a in loaded.values()})
+            except (ValueError, OSError) as error:
+                # Ours name the mend in one line; the traceback stays in Dagster's log.
+                raise dg.Failure(_one_line(declared.key, error), allow_retries=False) from error
+
+        return materialize
+
+    return decorate
+
+
+def _materialize(
+    context: dg.AssetExecutionContext, declared: Declaration, loaded: Mapping[str, Artefact]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Reuse what the derivation made before, else make it, publish it and record how."""
+    resource: StoreResource = context.resources.store
+    tracker: Tracker = context.resources.tracker
+    store, project = resource.open(), resource.project()
+    began = time.monotonic()
+    decides = {**declared.static(), "inputs": {key: a.version for key, a in loaded.items()}}
+    if declared.observe:
+        decides["observed"] = dict(declared.observe(project))
+    derivation = digest(decides)
+    artefact = store.reusable(declared.key, derivation, declared.makes)
+    if artefact is not None:
+        return _result(declared, artefact, began, reused=True)
+    store.require_writable()
+    with store.work(declared.key, derivation) as work:
+        # Whoever held the lock before us may have made it.
+        artefact = store.reusable(declared.key, derivation, declared.makes)
+        if artefact is not None:
+            return _result(declared, artefact, began, reused=True)
+        inputs = decides["inputs"]
+        run_id = context.run.run_id
+        with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
+            making = Making(declared.key, work.draft(), project, work, tracked)
+            declared.make(making, **declared.arguments(loaded))
+            version = seal(making.folder)
+            parents = tuple(
+                {"key": a.key, "version": a.version, "derivation": a.derivation}
+                for a in loaded.values()
+            )
+            made = {
+                **environment(),
+                "libraries": library_versions(declared.libraries, exact=True),
+                "dagster_run": run_id,
+                "seconds": round(time.monotonic() - began, 3),
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                **making.made,
+            }
+            store.publish(making.folder, Record(version, decides, parents, made))
+            artefact = store.open(declared.key, version, declared.makes, derivation)
+            tracked.finish(
+                declared.key, version, artefact.figures(), model=artefact.kind == "safetensors"
+            )
+    return _result(declared, artefact, began, reused=False)
+
+
+def _result(
+    declared: Declaration, artefact: Artefact, began: float, *, reused: bool
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    seconds = time.monotonic() - began
+    done = "reused" if reused else f"made in {seconds:.1f} s"
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], done)
+    metadata = {
+        "version": artefact.version,
+        "derivation": artefact.derivation,
+        "reused": reused,
+        "folder": dg.MetadataValue.path(artefact.folder),
+        "bytes": artefact.size,
+        **{name: _shown(value) for name, value in describe(artefact).items()},
+    }
+    return dg.MaterializeResult(data_version=dg.DataVersion(artefact.version), metadata=metadata)
+
+
+def _shown(value: Any) -> Any:
+    """A plain value as Dagster shows it best."""
+    if isinstance(value, Picture):
+        return dg.MetadataValue.md(f"![picture]({value.address()})")
+    if isinstance(value, Markdown):
+        return dg.MetadataValue.md(value)
+    if isinstance(value, Rows):
+        return dg.MetadataValue.table([dg.TableRecord(row) for row in value])
+    return value
+
+
+def _one_line(key: str, error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.startswith(key) else f"{key}: {text}"

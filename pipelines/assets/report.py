@@ -1,0 +1,33 @@
+"""``report/<recipe>``: one page about all that a recipe made."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from pipelines.artifacts import Artefact, Report
+from pipelines.assets.declare import Making, asset
+from pipelines.recipe import Recipe
+
+
+def report(recipe: Recipe, parents: Mapping[str, Sequence[str]]) -> dg.AssetsDefinition:
+    """The asset of a recipe's report over the assets in ``parents`` (key -> upstream keys)."""
+
+    @asset(
+        f"report/{recipe.name}",
+        makes=Report,
+        inputs={"artefacts": {key: key for key in parents}},
+        decides={
+            "description": recipe.description,
+            "parents": {key: list(upstream) for key, upstream in parents.items()},
+        },
+        libraries=("matplotlib",),
+        group=recipe.name,
+    )
+    def report(making: Making, artefacts: dict[str, Artefact]) -> None:
+        """One self-contained page: lineage, curves, figures against baselines, samples."""
+        from pipelines.page import page
+
+        content = page(recipe.name, recipe.description, artefacts, parents)
+        (making.folder / "report.html").write_text(content, encoding="utf-8")
+
+    return report

@@ -1,0 +1,1 @@
+"""The command line. Every heavy import sits inside the command that needs it."""

@@ -1,0 +1,71 @@
+"""``dragon trace``, ``show`` and ``ls``: reading the store, without Dagster or torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from pipelines.lineage import locate, tree
+from pipelines.lineage import trace as trace_lineage
+from pipelines.project import Project
+from pipelines.store import Store, StoreError
+
+
+def _store(path: Path | None) -> Store:
+    root = (path or Project.here().store).resolve()
+    if not root.is_dir():
+        raise StoreError(f"{root}: no store; run a recipe, or choose one with --store")
+    return Store(root)
+
+
+def trace(target: str, path: Path | None) -> None:
+    """Print the lineage as a tree; raise where a byte of it is not what it was."""
+    store = _store(path)
+    node = trace_lineage(store, locate(store, target))
+    for line in tree(node):
+        typer.echo(line)
+    everything = node.walk()
+    files = sum(len(n.artefact.files) for n in everything)
+    size = sum(n.artefact.size for n in everything)
+    typer.echo(
+        f"\nverified: {len(everything)} artefacts, {files} files, {size / 1e6:.1f} MB,"
+        f" {len(everything)} records"
+    )
+
+
+def show(target: str, path: Path | None) -> None:
+    """Print one artefact."""
+    store = _store(path)
+    artefact = locate(store, target)
+    artefact.verify()
+    typer.echo(f"{artefact.key}  {artefact.version}")
+    typer.echo(f"{artefact.folder}\n")
+    for name, entry in artefact.files.items():
+        typer.echo(f"  {entry.size:>12,}  {entry.sha256[:12]}  {name}")
+    typer.echo("")
+    for name, value in artefact.figures().items():
+        typer.echo(
+            f"  {name}: {value:,.6g}" if isinstance(value, float) else f"  {name}: {value:,}"
+        )
+    for record in store.records(artefact.key, artefact.version):
+        typer.echo(f"\nrecord {record.derivation}")
+        typer.echo(json.dumps({"decides": record.decides, "made": record.made}, indent=2))
+
+
+def list_store(path: Path | None) -> None:
+    """Print every key with its current version, size and number of versions."""
+    store = _store(path)
+    keys = store.keys()
+    if not keys:
+        typer.echo("The store is empty. dragon run chat fills it.")
+    for key in keys:
+        records = store.records(key)
+        versions = store.versions(key)
+        if not records or records[0].version not in versions:
+            typer.echo(f"{key:40}  {'removed':12}")
+            continue
+        artefact = locate(store, key)
+        more = f"  and {len(versions) - 1} older" if len(versions) > 1 else ""
+        typer.echo(f"{key:40}  {artefact.version[:12]}  {artefact.size:>13,} bytes{more}")

@@ -1,0 +1,129 @@
+"""``dragon``: run a recipe, talk to what it made, and ask where every weight comes from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich alone takes longer to load than all of --help may
+    help="From raw text to an assistant, every weight traceable to its data.",
+)
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="The store [default: DRAGON_STORE, else ./assets_store]."),
+]
+
+
+@app.command("run")
+def run_recipe(
+    recipe: Annotated[str, typer.Argument(help="A name in recipes/, or a .yaml file.")],
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select", "-s", help="Only this asset and all it hangs on; may be given again."
+        ),
+    ] = None,
+) -> None:
+    """Make everything a recipe says, or what is selected; what is unchanged is reused."""
+    from pipelines.cli.running import run_recipe
+
+    run_recipe(recipe, select or [])
+
+
+@app.command()
+def chat(
+    recipe: Annotated[str, typer.Argument(help="A recipe that was run.")],
+    task: Annotated[str | None, typer.Option(help="The assistant task, if it has several.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed and words, same replies.")] = 0,
+) -> None:
+    """Talk to a recipe's assistant; an empty line or Ctrl-D ends it."""
+    from pipelines.cli.talking import chat
+
+    chat(recipe, task, seed)
+
+
+@app.command()
+def classify(
+    task: Annotated[str, typer.Argument(help="A classifier task, such as spam.")],
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input, a text a line.")],
+    recipe: Annotated[str | None, typer.Option(help="The recipe, if several have it.")] = None,
+) -> None:
+    """Label a text with a recipe's classifier."""
+    from pipelines.cli.talking import classify
+
+    classify(task, text, recipe)
+
+
+@app.command()
+def trace(
+    target: Annotated[
+        str, typer.Argument(help="An asset (foundation/chat), a version folder or a weights file.")
+    ],
+    store: StoreOption = None,
+) -> None:
+    """Print what an artefact was made from, down to the documents, hashing all of it again."""
+    from pipelines.cli.looking import trace
+
+    trace(target, store)
+
+
+@app.command()
+def show(
+    target: Annotated[str, typer.Argument(help="An asset, a version folder or a weights file.")],
+    store: StoreOption = None,
+) -> None:
+    """Print an artefact's files, figures and record."""
+    from pipelines.cli.looking import show
+
+    show(target, store)
+
+
+@app.command("ls")
+def list_store(store: StoreOption = None) -> None:
+    """List what the store holds."""
+    from pipelines.cli.looking import list_store
+
+    list_store(store)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Dagster's port on this machine.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="MLflow's port on this machine.")] = 5000,
+) -> None:
+    """Start Dagster's and MLflow's pages on this machine; Ctrl-C ends both."""
+    from pipelines.cli.serving import serve
+
+    serve(port, mlflow_port)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    import json
+
+    from pipelines.recipe import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
+
+
+def run() -> None:
+    """The console script: our errors are one line and exit code 1, bugs are tracebacks."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if os.environ.get("DRAGON_DEBUG"):
+            raise
+        typer.echo(f"dragon: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

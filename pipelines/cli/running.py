@@ -1,0 +1,152 @@
+"""``dragon run``: the same definitions as in the UI, in this process, with progress."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.project import Project
+from pipelines.recipe import Recipe, RecipeError, load_recipe
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+def find_recipe(name: str, project: Project) -> Recipe:
+    """A recipe by name or by file. Raises RecipeError naming those there are."""
+    path = Path(name)
+    if path.suffix != ".yaml":
+        path = project.recipes / f"{name}.yaml"
+        if not path.exists():
+            known = ", ".join(sorted(p.stem for p in project.recipes.glob("*.yaml")))
+            raise RecipeError(f"recipe={name!r}: not one of {known}; or name a .yaml file")
+    return load_recipe(path)
+
+
+def run_recipe(name: str, select: list[str]) -> None:
+    """Materialize a recipe's report and all before it, or the selected assets and theirs."""
+    began = time.monotonic()
+    project = Project.here()
+    recipe = find_recipe(name, project)
+    _speak()
+    print(f"{recipe.name}: {recipe.description}")
+    project.prepare_dagster()
+    import dagster as dg
+
+    from pipelines.definitions import build
+
+    definitions = build(project, [recipe])
+    keys = _selection(definitions, recipe, select)
+    with dg.DagsterInstance.get() as instance:
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            asset_selection=sorted(keys),
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={"dragon/recipe": recipe.name},
+        )
+    if not result.success:
+        _fail(result)
+    _warn_of_checks(result)
+    made = sum(not _reused(event) for event in result.get_asset_materialization_events())
+    seconds = time.monotonic() - began
+    print(f"\n{len(keys)} assets, {made} made, {len(keys) - made} reused, in {seconds:.1f} s")
+    _what_next(project, recipe, {key.to_user_string() for key in keys})
+
+
+def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
+    import dagster as dg
+
+    graph = definitions.resolve_asset_graph()
+    known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
+    wanted = [name.strip("/") for name in select] or [f"report/{recipe.name}"]
+    for name in wanted:
+        if name not in known:
+            raise RecipeError(f"--select {name}: {recipe.name} has {', '.join(sorted(known))}")
+    chosen = dg.AssetSelection.assets(*(known[name] for name in wanted)).upstream()
+    return set(chosen.resolve(graph))
+
+
+def _reused(event: Any) -> bool:
+    value = event.materialization.metadata.get("reused")
+    return bool(value and value.value)
+
+
+def _fail(result: Any) -> None:
+    """End with the first failure: ours as one line, a bug (or with DRAGON_DEBUG all) in full."""
+    data = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
+    error = data.error.to_string() if data.error else ""
+    if "DagsterExecutionInterruptedError" in error:
+        print("\ndragon: interrupted; the same command goes on from the last checkpoint")
+        raise SystemExit(130)
+    if data.user_failure_data and not os.environ.get("DRAGON_DEBUG"):
+        raise ValueError(data.user_failure_data.description)
+    raise SystemExit(error)
+
+
+def _warn_of_checks(result: Any) -> None:
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            print(f"check {check.check_name} of {check.asset_key.to_user_string()} did not pass")
+
+
+def _what_next(project: Project, recipe: Recipe, keys: set[str]) -> None:
+    from pipelines.artifacts import Report
+    from pipelines.lineage import trace
+    from pipelines.page import with_times
+    from pipelines.store import Store
+
+    key = f"report/{recipe.name}"
+    if key in keys:
+        store = Store(project.store)
+        report = store.current(key, Report)
+        rows = [
+            (node.artefact.key, node.record.made)
+            for node in trace(store, report).walk()
+            if node.artefact.key != key
+        ]
+        place = project.home / "reports" / f"{recipe.name}.html"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(with_times(report.page(), rows), encoding="utf-8")
+        print(f"\nThe report:       {place.as_uri()}")
+    for task, declared in recipe.tasks.items():
+        if f"{declared.kind}/{recipe.name}/{task}" not in keys:
+            continue
+        if declared.kind == "assistant":
+            print(f"Talk to it:       dragon chat {recipe.name}")
+        else:
+            print(f"Label a text:     dragon classify {task} 'You have won a prize, call now'")
+    print(f"Where from:       dragon trace foundation/{recipe.name}")
+    print("See the graph:    make ui")
+
+
+class _Lines(logging.Handler):
+    """Progress on one line that moves, where there is a terminal; everything else line by line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moving = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if getattr(record, "progress", False) and sys.stdout.isatty():
+            print(f"\r\x1b[2K  {text}", end="", flush=True)
+            self.moving = True
+            return
+        if self.moving:
+            print("\r\x1b[2K", end="")
+            self.moving = False
+        mark = "warning: " if record.levelno >= logging.WARNING else ""
+        print(f"  {mark}{text}", flush=True)
+
+
+def _speak() -> None:
+    logger = logging.getLogger("dragon")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not any(isinstance(h, _Lines) for h in logger.handlers):
+        logger.addHandler(_Lines())

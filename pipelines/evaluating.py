@@ -1,0 +1,243 @@
+"""What a checkpoint is worth: figures against baselines on the same split, and samples to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from model.batching import Batch, Examples, TokenStream, in_order
+from model.evaluation import (
+    accuracy,
+    bits_per_byte,
+    confusion_matrix,
+    f1,
+    mean_loss,
+    perplexity,
+    precision,
+    recall,
+)
+from model.generation import generate
+from model.objectives import OBJECTIVES
+from pipelines.text.baselines import (
+    compressor_bits_per_byte,
+    interpolated_ngram_bits_per_byte,
+    majority_baseline,
+    tfidf_baseline,
+    unigram_bits_per_byte,
+)
+from pipelines.text.examples import (
+    Labelled,
+    Pair,
+    decode_reply,
+    encode_labelled,
+    encode_pair,
+    encode_prompt,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from pipelines.artifacts import Documents, TokenShards
+    from pipelines.text.tokenizers import Tokenizer
+
+BATCH = 32
+SAMPLING = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
+
+
+def stream_of(shards: TokenShards, split: str, end_of_text: int) -> TokenStream:
+    """A split's tokens over all corpora behind one end of text, so that the first is asked too."""
+    pieces = [torch.tensor([end_of_text], dtype=torch.int64)]
+    for corpus in shards.pieces(split).values():
+        pieces += corpus
+    return TokenStream(pieces)
+
+
+def language_figures(
+    network: Any, shards: TokenShards, end_of_text: int
+) -> dict[str, dict[str, float]]:
+    """Loss (nats a token), perplexity and bits per byte of the validation and test splits.
+
+    Every token is asked once, ends of text included, each from the tokens of its window alone;
+    bits are over the bytes of the text. Raises ValueError for an empty split.
+    """
+    figures = {}
+    for split in ("validation", "test"):
+        stream = stream_of(shards, split, end_of_text)
+        if len(stream) < 2:
+            raise ValueError(f"the {split} split has no text; raise its share or add documents")
+        batches = in_order(stream, network.context_length, BATCH)
+        loss = mean_loss(network, OBJECTIVES["next_token"], batches)
+        figures[split] = {
+            "loss": loss.nats,
+            "perplexity": perplexity(loss.nats),
+            "bits_per_byte": bits_per_byte(loss.total, shards.text_bytes(split)),
+        }
+    return figures
+
+
+def language_baselines(
+    shards: TokenShards, documents: Mapping[str, Documents], vocab_size: int, end_of_text: int
+) -> dict[str, float]:
+    """Bits per byte of the test split by counting and by compressing."""
+    train, test = _all_tokens(shards, "train"), _all_tokens(shards, "test")
+    n_bytes = shards.text_bytes("test")
+    ngram = {"vocab_size": vocab_size, "end_of_text": end_of_text, "test_bytes": n_bytes}
+
+    def texts(split: str) -> Iterable[str]:
+        return (d.text for corpus in documents.values() for d in corpus.split(split))
+
+    return {
+        "trigram (Kneser-Ney)": interpolated_ngram_bits_per_byte(train, test, **ngram),
+        "lzma": compressor_bits_per_byte(texts("train"), texts("test"), "lzma"),
+        "zlib": compressor_bits_per_byte(texts("train"), texts("test"), "zlib"),
+        "unigram": unigram_bits_per_byte(train, test, vocab_size=vocab_size, test_bytes=n_bytes),
+    }
+
+
+def continuations(
+    network: nn.Module, tokenizer: Tokenizer, prompts: Sequence[str], length: int = 120
+) -> list[dict[str, str]]:
+    """How the model goes on with each prompt, by seeded sampling."""
+    samples = []
+    for number, prompt in enumerate(prompts):
+        tokens = [tokenizer.end_of_text, *tokenizer.encode(prompt)]
+        made = generate(
+            network,
+            tokens,
+            max_new_tokens=length,
+            stop={tokenizer.end_of_text},
+            forbid={tokenizer.user, tokenizer.assistant},
+            seed=number,
+            **SAMPLING,
+        )
+        samples.append({"prompt": prompt, "continuation": tokenizer.decode(made)})
+    return samples
+
+
+def pair_examples(
+    tokenizer: Tokenizer,
+    pairs: Iterable[Pair],
+    *,
+    context_length: int,
+    batch_size: int,
+    seed: int = 0,
+) -> Examples:
+    """Pairs as batches whose loss is on the reply alone."""
+    encoded = [encode_pair(tokenizer, p.prompt, p.reply, context_length + 1) for p in pairs]
+    return Examples(
+        [ids for ids, _ in encoded],
+        counted=[counted for _, counted in encoded],
+        pad=tokenizer.end_of_text,
+        context_length=context_length,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def labelled_examples(
+    tokenizer: Tokenizer,
+    rows: Sequence[Labelled],
+    labels: Sequence[str],
+    *,
+    context_length: int,
+    batch_size: int,
+    seed: int = 0,
+) -> Examples:
+    """Labelled texts as batches."""
+    return Examples(
+        [encode_labelled(tokenizer, row.text, context_length) for row in rows],
+        labels=[labels.index(row.label) for row in rows],
+        pad=tokenizer.end_of_text,
+        context_length=context_length,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def reply(
+    network: Any, tokenizer: Tokenizer, turns: Sequence[str], seed: int, length: int = 60
+) -> str:
+    """The assistant's answer to a conversation whose last turn is the user's."""
+    room = network.context_length - length
+    made = generate(
+        network,
+        encode_prompt(tokenizer, turns, max(room, 8)),
+        max_new_tokens=length,
+        stop={tokenizer.end_of_text, tokenizer.user, tokenizer.assistant},
+        seed=seed,
+        **SAMPLING,
+    )
+    return decode_reply(tokenizer, made)
+
+
+def dialogues(
+    network: nn.Module, tokenizer: Tokenizer, pairs: Iterable[Pair], count: int = 10
+) -> list[dict[str, str]]:
+    """The assistant's replies to held-out prompts, beside what the person really said."""
+    return [
+        {
+            "prompt": "\n".join(pair.prompt),
+            "reply": reply(network, tokenizer, pair.prompt, seed=number),
+            "person": pair.reply,
+        }
+        for number, pair in enumerate(islice(pairs, count))
+    ]
+
+
+def predict(network: Any, batches: Iterable[Batch]) -> list[int]:
+    """A classifier's most likely label for every example, in order."""
+    network.eval()
+    where = next(network.parameters()).device
+    found: list[int] = []
+    with torch.inference_mode():
+        for batch in batches:
+            moved = batch.to(where)
+            found += network(moved.tokens, moved.last).argmax(dim=-1).tolist()
+    return found
+
+
+def scores(truth: Sequence[int], predicted: Sequence[int], positive: int) -> dict[str, float]:
+    """Accuracy, precision, recall and F1; the last three are of label ``positive``."""
+    return {
+        "accuracy": accuracy(truth, predicted),
+        "precision": precision(truth, predicted, positive),
+        "recall": recall(truth, predicted, positive),
+        "f1": f1(truth, predicted, positive),
+    }
+
+
+def label_baselines(
+    train: Sequence[Labelled], test: Sequence[Labelled], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Scores of the majority label and of TF-IDF with logistic regression on the test split."""
+    truth, positive = [labels.index(row.label) for row in test], len(labels) - 1
+    texts, given = [row.text for row in train], [row.label for row in train]
+    guesses = {
+        "TF-IDF + logistic regression": tfidf_baseline(texts, given, [row.text for row in test]),
+        "majority": majority_baseline(given, len(test)),
+    }
+    return {
+        name: scores(truth, [labels.index(label) for label in guess], positive)
+        for name, guess in guesses.items()
+    }
+
+
+def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Any:
+    """The confusion matrix with its labels: rows true, columns predicted."""
+    return {"matrix": confusion_matrix(truth, predicted, len(labels)), "labels": list(labels)}
+
+
+def _all_tokens(shards: TokenShards, split: str) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    pieces = [
+        s.tokens(i)
+        for group in shards.corpora(split).values()
+        for s in group
+        for i in range(len(s))
+    ]
+    return np.concatenate(pieces)

@@ -1,0 +1,258 @@
+"""Runs the one training loop for an asset: checkpoints to the work area, curves to the tracker.
+
+The loop itself (``model/training.py``) knows no files and no clock; this is where both are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines import allocator
+
+allocator.keep_memory()  # before torch is imported
+
+import torch  # noqa: E402
+from safetensors.torch import load, save  # noqa: E402
+
+from model.adapters import Classifier  # noqa: E402
+from model.architectures import build, find  # noqa: E402
+from model.objectives import OBJECTIVES  # noqa: E402
+from model.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.state import load_weights, weights  # noqa: E402
+from model.training import (  # noqa: E402
+    Saved,
+    State,
+    Step,
+    Validated,
+    fastest_precision,
+    train,
+)
+from pipelines.artifacts import FIGURES, Checkpoint, TokenizerFiles  # noqa: E402
+from pipelines.identity import canonical, library_versions  # noqa: E402
+from pipelines.progress import Progress  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from model.batching import Batch
+    from pipelines.assets.declare import Making
+    from pipelines.recipe import Training
+
+log = logging.getLogger("dragon.training")
+
+LIBRARIES = ("safetensors", "torch")
+
+
+class Batches(Protocol):
+    """Batches as a pure function of the step."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+
+
+@dataclass
+class History:
+    """The curves of a run: [step, loss] pairs, kept with every checkpoint."""
+
+    train: list[tuple[int, float]] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+
+
+def device() -> torch.device:
+    """The accelerator if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit(
+    making: Making,
+    network: nn.Module,
+    objective: str,
+    batches: Batches,
+    validation: Callable[[], Iterable[Batch]] | None,
+    training: Training,
+    *,
+    steps: int,
+    seed: int,
+) -> History:
+    """Train ``network`` in place, from the newest checkpoint of this derivation if there is one.
+
+    Raises ValueError (bad data, a diverged run) or CorruptArtefact (a checkpoint that changed).
+    """
+    network.to(device())
+    precision = fastest_precision(device()) if training.precision == "auto" else training.precision
+    around = {
+        "device": str(device()),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        **library_versions(LIBRARIES, exact=True),
+    }
+    optimizer = _optimizer(network, training)
+    state, history = _resume(making, around)
+    making.made.update(around)
+    progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
+    tokens = 0
+    for event in train(
+        network,
+        OBJECTIVES[objective],
+        batches.batch,
+        optimizer,
+        steps=steps,
+        schedule=_schedule(training, steps),
+        clip=training.clip,
+        precision=precision,
+        seed=seed,
+        validate_every=training.validate_every,
+        validation=validation,
+        checkpoint_every=training.checkpoint_every,
+        state=state,
+    ):
+        if isinstance(event, Step):
+            tokens += event.tokens
+            history.train.append((event.step, event.loss))
+            making.curve(event.step, _step_values(event, tokens, progress))
+            progress.update(event.step, tokens, note=f"loss {event.loss:.3f}")
+        elif isinstance(event, Validated):
+            history.validation.append((event.step, event.loss))
+            making.curve(event.step, {"validation_loss": event.loss})
+        elif isinstance(event, Saved) and event.step < steps:
+            _checkpoint(making, event.state, history, around)
+    making.made["tokens_per_second"] = round(tokens / progress.seconds)
+    making.made["training_seconds"] = round(progress.seconds, 1)
+    return history
+
+
+def write_checkpoint(
+    making: Making, network: nn.Module, history: History, config: dict[str, Any]
+) -> None:
+    """The files of a ``Checkpoint``: weights, configuration, curve and figures."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in weights(network).items()}
+    # One entry only: a header with several has no fixed order. Nothing in it moves with the code.
+    stable = {
+        "key": making.key,
+        "architecture": config["architecture"],
+        "tokenizer": config["tokenizer"]["version"],
+    }
+    content = save(tensors, metadata={"dragon": canonical(stable).decode()})
+    (making.folder / "model.safetensors").write_bytes(content)
+    making.write("config.json", config)
+    making.write("curve.json", {"train": history.train, "validation": history.validation})
+    figures = {
+        "parameters": sum(t.numel() for t in tensors.values()),
+        "steps": history.train[-1][0],
+        "final_training_loss": _mean([loss for _, loss in history.train[-20:]]),
+    }
+    if history.validation:
+        figures["validation_loss"] = history.validation[-1][1]
+    making.write(FIGURES, figures)
+
+
+def new_network(architecture: str, network: Any, seed: int) -> nn.Module:
+    """A network drawn from a seed."""
+    return build(architecture, network, seed)
+
+
+def load_network(checkpoint: Checkpoint) -> nn.Module:
+    """The trained network of a checkpoint, a classifier with its head; strict about tensors."""
+    config = checkpoint.config()
+    architecture = find(config["architecture"])
+    network = build(architecture, architecture.config(**config["network"]), seed=0)
+    if "labels" in config:
+        network = Classifier(network, len(config["labels"]))
+    load_weights(network, checkpoint.tensors())
+    return network.to(device())
+
+
+def require_tokenizer(checkpoint: Checkpoint, tokenizer: TokenizerFiles) -> None:
+    """Raise ValueError unless the checkpoint was trained on this tokenizer's ids."""
+    told = checkpoint.config()["tokenizer"]["version"]
+    if told != tokenizer.version:
+        raise ValueError(
+            f"{checkpoint.key}: trained with tokenizer {told[:12]}, given {tokenizer.version[:12]};"
+            " materialize the foundation again"
+        )
+
+
+def _optimizer(network: nn.Module, training: Training) -> Optimizer:
+    choice = training.optimizer
+    return Optimizer(
+        network,
+        choice.kind,
+        learning_rate=choice.head_learning_rate,
+        matrix_learning_rate=choice.matrix_learning_rate,
+        embedding_learning_rate=choice.embedding_learning_rate,
+        head_learning_rate=choice.head_learning_rate,
+        weight_decay=choice.weight_decay,
+        betas=(choice.beta1, choice.beta2),
+        momentum=choice.momentum,
+    )
+
+
+def _schedule(training: Training, steps: int) -> Callable[[int], float]:
+    choice = training.schedule
+    warmup = min(choice.warmup_steps, steps)
+    decay = 0 if choice.decay == "none" else min(round(choice.decay_share * steps), steps - warmup)
+    return partial(
+        learning_rate_factor,
+        steps=steps,
+        warmup=warmup,
+        decay=decay,
+        floor=choice.floor,
+        shape="cosine" if choice.decay == "cosine" else "linear",
+    )
+
+
+def _step_values(event: Step, tokens: int, progress: Progress) -> dict[str, float]:
+    return {
+        "training_loss": event.loss,
+        "gradient_norm": event.gradient_norm,
+        "learning_rate_factor": event.learning_rate,
+        "tokens_per_second": tokens / max(progress.seconds, 1e-9),
+    }
+
+
+def _checkpoint(making: Making, state: State, history: History, around: dict[str, Any]) -> None:
+    if making.work is None:
+        return
+    notes = {
+        "step": state.step,
+        "train": history.train,
+        "validation": history.validation,
+        "around": around,
+    }
+    tensors = {name: t.cpu().contiguous() for name, t in state.tensors.items()}
+    making.work.save_checkpoint(state.step, save(tensors), notes)
+
+
+def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, History]:
+    """The newest checkpoint's state and curves, the curves drawn in the tracker again."""
+    found = making.work.load_checkpoint() if making.work else None
+    if found is None:
+        return None, History()
+    content, notes = found
+    history = History([(s, v) for s, v in notes["train"]], [(s, v) for s, v in notes["validation"]])
+    log.info("%s: goes on from the checkpoint at step %d", making.key, notes["step"])
+    changed = {k: v for k, v in notes["around"].items() if around.get(k) != v}
+    if changed:
+        now = {key: around.get(key) for key in changed}
+        log.warning(
+            "%s: began with %s, goes on with %s; the result is not that of an uninterrupted run",
+            making.key,
+            json.dumps(changed),
+            json.dumps(now),
+        )
+        making.made["resumed_under"] = {"before": changed, "now": now}
+    for step, loss in history.train:
+        making.curve(step, {"training_loss": loss})
+    for step, loss in history.validation:
+        making.curve(step, {"validation_loss": loss})
+    making.made.setdefault("resumed_at", []).append(notes["step"])
+    return State(notes["step"], load(content)), history
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,156 @@
+"""How things are named by their content: canonical JSON, digests and code fingerprints.
+
+A fingerprint is a digest of all project code that a module can reach through its imports, so a
+result made by other code is never taken for this one (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROJECT = ("model", "pipelines")
+
+# These show, time or note results and decide none, so a change in them retrains nothing. An asset
+# whose files hold what they make (a report) imports them itself, and that counts.
+SHOWS_ONLY = frozenset(
+    f"pipelines.{name}"
+    for name in ("describe", "pictures", "progress", "project", "resources", "tracking")
+)
+
+
+def canonical(value: Any) -> bytes:
+    """``value`` as the one JSON text that every machine writes for it, in UTF-8."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8")
+
+
+def digest(value: Any) -> str:
+    """The sha256 of ``value``'s canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, str]:
+    """Installed versions; a local build tag such as ``+cpu`` is kept only when ``exact``."""
+    versions = {name: metadata.version(name) for name in sorted(set(names))}
+    return versions if exact else {name: v.split("+")[0] for name, v in versions.items()}
+
+
+@functools.cache
+def code_fingerprint(module: str) -> str:
+    """A digest of ``module`` and every project module it imports, directly or through others.
+
+    Imports inside functions count. Comments, docstrings and formatting do not, nor do modules
+    that only show results, unless ``module`` imports them itself.
+    """
+    return digest({name: _code_digest(name) for name in sorted(reachable(module))})
+
+
+def reachable(module: str) -> set[str]:
+    """The project modules that ``module`` imports, itself and their packages included."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or _source(name) is None:
+            continue
+        found.add(name)
+        waiting += (i for i in _imports(name) if name == module or i not in SHOWS_ONLY)
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    return found
+
+
+@functools.cache
+def _source(module: str) -> Path | None:
+    if module.split(".")[0] not in PROJECT:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    source = _source(module)
+    assert source is not None
+    return ast.parse(source.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _code_digest(module: str) -> str:
+    return digest(_normal(_tree(module)))
+
+
+def _imports(module: str) -> Iterator[str]:
+    """The project modules named by import statements; ``from a import b`` may name ``a.b``."""
+    source = _source(module)
+    package = module if source and source.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+    # The catalogue finds its architectures by walking its folder: no import statement names them.
+    if source and source.name == "__init__.py":
+        for child in sorted(source.parent.glob("*.py")):
+            if child.stem != "__init__" and _walks_its_folder(module):
+                yield f"{module}.{child.stem}"
+
+
+def _walks_its_folder(module: str) -> bool:
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "iter_modules"
+        for node in ast.walk(_tree(module))
+    )
+
+
+def _normal(node: Any) -> Any:
+    """A syntax tree as plain lists, the same on every Python version the project supports.
+
+    Rather than ``ast.unparse``, whose quoting of f-strings moved in Python 3.12: positions and
+    empty fields are left out, docstrings dropped.
+    """
+    if isinstance(node, ast.AST):
+        fields = []
+        for name, value in ast.iter_fields(node):
+            if name == "body" and isinstance(
+                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            ):
+                value = _without_docstring(value)
+            if value is None or value == [] or name in {"kind", "type_comment", "type_ignores"}:
+                continue
+            fields.append([name, _normal(value)])
+        return [type(node).__name__, *fields]
+    if isinstance(node, list):
+        return [_normal(item) for item in node]
+    return ascii(node)  # a lone surrogate in a literal has no UTF-8
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    is_docstring = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+    return body[1:] if is_docstring else body

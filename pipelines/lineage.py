@@ -1,0 +1,145 @@
+"""Lineage, read from manifests and records alone: no database is asked.
+
+``trace`` goes from an asset, a folder or a bare weights file back to the sources and hashes every
+file, manifest and record on the way again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import MANIFEST, Artefact, CorruptArtefact, Documents, view_of
+from pipelines.identity import file_digest
+from pipelines.store import Record, Store, StoreError
+
+
+@dataclass(frozen=True)
+class Node:
+    """One artefact of a lineage, verified, with the record that tells how it came about."""
+
+    artefact: Artefact
+    record: Record
+    parents: tuple[Node, ...]
+
+    def walk(self) -> list[Node]:
+        """This node and all it hangs on, each once, parents first."""
+        found: dict[tuple[str, str], Node] = {}
+        for parent in self.parents:
+            for node in parent.walk():
+                found.setdefault((node.artefact.key, node.artefact.version), node)
+        found.setdefault((self.artefact.key, self.artefact.version), self)
+        return list(found.values())
+
+
+def locate(store: Store, target: str) -> Artefact:
+    """The artefact that an asset key, a version folder or a file's bytes stand for.
+
+    Raises StoreError when the store does not know it.
+    """
+    path = Path(target)
+    if path.is_file():
+        found = store.find(file_digest(path))
+        if found is None:
+            raise StoreError(
+                f"{target}: no manifest in {store.root} lists these bytes; the file was changed,"
+                " or made elsewhere (choose another store with --store)"
+            )
+        key, version, _ = found
+        return store.open(key, version, view_of(key))
+    if (path / MANIFEST).is_file():
+        version = path.resolve().name
+        owner = store.owner(version)
+        if owner is None:
+            raise StoreError(f"{target}: no version of {store.root}; name a folder inside it")
+        return store.open(owner, version, view_of(owner))
+    key, _, prefix = target.partition("@")
+    if not prefix:
+        return store.current(key, view_of(key))
+    versions = [v for v in store.versions(key) if v.startswith(prefix)]
+    if len(versions) != 1:
+        raise StoreError(f"{target}: {len(versions)} versions begin so; give more digits")
+    return store.open(key, versions[0], view_of(key))
+
+
+def trace(store: Store, artefact: Artefact) -> Node:
+    """The verified lineage of an artefact. Raises CorruptArtefact naming what does not fit."""
+    return _trace(store, artefact, {})
+
+
+def _trace(store: Store, artefact: Artefact, seen: dict[tuple[str, str, str], Node]) -> Node:
+    mark = (artefact.key, artefact.version, artefact.derivation)
+    if mark in seen:
+        return seen[mark]
+    record = store.record(artefact.key, artefact.derivation) if artefact.derivation else None
+    if record is None:
+        raise CorruptArtefact(
+            f"{artefact.key}: no record tells how version {artefact.version[:12]} came about;"
+            " materialize it again"
+        )
+    if record.version != artefact.version:
+        raise CorruptArtefact(
+            f"{artefact.key}: the record {record.derivation[:12]} tells of version"
+            f" {record.version[:12]}, not {artefact.version[:12]}"
+        )
+    artefact.verify()
+    stated = {parent["key"]: parent["version"] for parent in record.parents}
+    if stated != record.decides["inputs"]:
+        raise CorruptArtefact(f"{artefact.key}: the record's parents are not its inputs")
+    parents = tuple(
+        _trace(
+            store,
+            store.open(p["key"], p["version"], view_of(p["key"]), p["derivation"]),
+            seen,
+        )
+        for p in record.parents
+    )
+    seen[mark] = Node(artefact, record, parents)
+    return seen[mark]
+
+
+def tree(node: Node) -> list[str]:
+    """The lineage as lines of a tree; what was shown before is only named again."""
+    return _tree(node, "", "", set())
+
+
+def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list[str]:
+    artefact = node.artefact
+    mark = (artefact.key, artefact.version)
+    again = mark in seen and bool(node.parents)
+    seen.add(mark)
+    note = "see above" if again else _note(node)
+    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {note}" if note else "")
+    lines = [line]
+    children = () if again else node.parents
+    for number, parent in enumerate(children):
+        last = number == len(children) - 1
+        branch, deeper = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        lines += _tree(parent, below + branch, below + deeper, seen)
+    return lines
+
+
+def _note(node: Node) -> str:
+    """What is worth knowing of one artefact: documents, source, commit."""
+    artefact, decides = node.artefact, node.record.decides["recipe"]
+    facts: list[str] = []
+    if isinstance(artefact, Documents):
+        ledger = artefact.ledger()
+        facts.append(f"{ledger.kept.total():,} of {ledger.documents_in:,} documents")
+    figures: dict[str, Any] = artefact.figures()
+    if artefact.key.startswith("raw_text/"):
+        origin = {
+            "package": "{package}=={version} {file}",
+            "folder": "folder, {glob}",
+            "generated": "generated: {generator}",
+        }[decides["kind"]].format(**decides)
+        facts += [f"{figures['documents']:,} documents", origin, decides["licence"]]
+    if "parameters" in figures:
+        commit = node.record.made.get("git_commit")
+        dirty = " with changes" if node.record.made.get("git_dirty") else ""
+        facts += [
+            f"{figures['parameters']:,} parameters",
+            f"commit {commit[:10]}{dirty}" if commit else "no commit",
+        ]
+    return ", ".join(facts)

@@ -1,0 +1,372 @@
+"""The store: the only module that resolves, verifies and writes under ``assets_store/``.
+
+    <key>/<version>/manifest.json and files     an artefact, immutable
+    <key>/records/<derivation>.json             how a version came about
+    <key>/current                               the newest, for doors that ask no database
+    .work/<derivation>/                         a draft and checkpoints, gone once published
+
+See ``assets_store/README.md`` for the contract and docs/adr/0001 for the reasons.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipelines.artifacts import (
+    MANIFEST,
+    Artefact,
+    CorruptArtefact,
+    build_manifest,
+    read_manifest,
+)
+from pipelines.identity import canonical, digest
+
+View = TypeVar("View", bound=Artefact)
+log = logging.getLogger("dragon.store")
+
+HEX = re.compile(r"^[0-9a-f]{64}$")
+RESERVED = ("records", "current", ".work")
+
+
+class StoreError(ValueError):
+    """The store cannot do what was asked; the message says why and the mend."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a version came about.
+
+    ``decides`` is what the derivation is the digest of: key, code, recipe part, seed, input
+    versions and libraries. ``parents`` are (key, version, derivation). ``made`` holds what does
+    not decide the result: git commit, device, threads, times, the Dagster run.
+    """
+
+    version: str
+    decides: Mapping[str, Any]
+    parents: tuple[Mapping[str, str], ...]
+    made: Mapping[str, Any]
+
+    @property
+    def derivation(self) -> str:
+        """The sha256 of what decides the result, known before the work."""
+        return digest(self.decides)
+
+    @property
+    def key(self) -> str:
+        """The asset's key."""
+        return str(self.decides["key"])
+
+    def to_bytes(self) -> bytes:
+        """The record's file, with a digest of itself inside."""
+        content = {
+            "version": self.version,
+            "decides": self.decides,
+            "parents": list(self.parents),
+            "made": self.made,
+        }
+        return canonical({**content, "digest": digest(content)})
+
+    @classmethod
+    def from_file(cls, path: Path) -> Record:
+        """Read and check a record: its own digest, and its name against what it says.
+
+        Raises CorruptArtefact naming the file.
+        """
+        try:
+            raw = path.read_bytes()
+            content = json.loads(raw)
+            stated = content.pop("digest")
+            record = cls(**{**content, "parents": tuple(content["parents"])})
+            faithful = raw == canonical({**content, "digest": stated})
+        except OSError as error:
+            raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise CorruptArtefact(f"{path}: not a record; remove it and run again") from None
+        if not faithful or stated != digest(content):
+            raise CorruptArtefact(f"{path}: its digest does not fit; remove it and run again")
+        if record.derivation != path.stem:
+            raise CorruptArtefact(f"{path}: tells of derivation {record.derivation[:12]}")
+        return record
+
+
+class Work:
+    """The locked working area of one derivation: a draft, and the newest checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def draft(self) -> Path:
+        """An empty folder for the files of the artefact to be."""
+        draft = self.folder / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        return draft
+
+    def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
+        """Keep a running training's state; the one before goes only when this one is safe."""
+        name = f"step-{step:08d}.safetensors"
+        _write(self.folder / name, tensors)
+        sha256 = hashlib.sha256(tensors).hexdigest()
+        state = {"file": name, "sha256": sha256, "step": step, "notes": notes}
+        _write(self.folder / "checkpoint.json", canonical({**state, "digest": digest(state)}))
+        for old in self.folder.glob("step-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+    def load_checkpoint(self) -> tuple[bytes, dict[str, Any]] | None:
+        """The newest checkpoint's tensors and notes, hashed before use; None at the start.
+
+        Raises CorruptArtefact when its bytes are not the ones that were saved.
+        """
+        pointer = self.folder / "checkpoint.json"
+        if not pointer.exists():
+            return None
+        mend = f"remove {self.folder} to train from the start"
+        try:
+            state = json.loads(pointer.read_bytes())
+            stated = state.pop("digest")
+            if stated != digest(state):
+                raise ValueError
+            tensors = (self.folder / state["file"]).read_bytes()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise CorruptArtefact(f"{pointer}: not a checkpoint; {mend}") from None
+        if hashlib.sha256(tensors).hexdigest() != state["sha256"]:
+            raise CorruptArtefact(f"{self.folder / state['file']}: sha256 differs; {mend}")
+        return tensors, state["notes"]
+
+
+class Store:
+    """One ``assets_store`` folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        """Where a key's versions lie. Raises StoreError for a key that leaves the store."""
+        parts = key.split("/")
+        if any(not re.match(r"^[a-z][a-z0-9_]{0,62}$", p) or p in RESERVED for p in parts):
+            raise StoreError(f"key={key!r}: lower case letters, digits and _ between slashes")
+        return self.root.joinpath(*parts)
+
+    def require_writable(self) -> None:
+        """Raise StoreError at once, not after hours of work, if nothing can be published."""
+        probe = self.root / ".work" / f"probe-{os.getpid()}"
+        try:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"{self.root}: the store cannot be written ({error.strerror}); make it writable"
+                " or choose another with DRAGON_STORE"
+            ) from None
+
+    # Reading
+
+    def open(self, key: str, version: str, view: type[View], derivation: str = "") -> View:
+        """One version of an asset, its manifest checked; files are checked as they are read.
+
+        Raises StoreError when the store has no such version.
+        """
+        folder = self.folder(key) / version
+        if not HEX.match(version) or not folder.is_dir():
+            raise StoreError(f"{key}: the store has no version {version[:12]}; materialize it")
+        files = read_manifest(folder, version)
+        if not derivation:
+            derivation = next((r.derivation for r in self.records(key, version)), "")
+        return view(key, version, derivation, folder, files)
+
+    def current(self, key: str, view: type[View]) -> View:
+        """The version made or reused last. Raises StoreError when there is none."""
+        pointer = self.folder(key) / "current"
+        try:
+            content = json.loads(pointer.read_bytes())
+            version, derivation = content["version"], content["derivation"]
+        except OSError:
+            raise StoreError(f"{key}: not made yet; materialize it first") from None
+        except (ValueError, KeyError, TypeError):
+            raise CorruptArtefact(f"{pointer}: unreadable; remove it and run again") from None
+        return self.open(key, version, view, derivation)
+
+    def record(self, key: str, derivation: str) -> Record | None:
+        """The record of a derivation, checked; None when there is none."""
+        path = self.folder(key) / "records" / f"{derivation}.json"
+        return Record.from_file(path) if path.exists() else None
+
+    def records(self, key: str, version: str | None = None) -> list[Record]:
+        """The records of a key (of one version), the current one first."""
+        folder = self.folder(key)
+        found = [Record.from_file(p) for p in sorted((folder / "records").glob("*.json"))]
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            now = json.loads((folder / "current").read_bytes())["derivation"]
+            found.sort(key=lambda record: record.derivation != now)
+        return [r for r in found if version in (None, r.version)]
+
+    def reusable(self, key: str, derivation: str, view: type[View]) -> View | None:
+        """What a derivation made, every file verified; None when it has to be made.
+
+        A version folder that somebody removed is made again; one that was changed is an error,
+        for only a person can say whether the change matters.
+        """
+        record = self.record(key, derivation)
+        if record is None or not (self.folder(key) / record.version).is_dir():
+            return None
+        artefact = self.open(key, record.version, view, derivation)
+        artefact.verify()
+        self._point(key, artefact.version, derivation)
+        return artefact
+
+    def keys(self) -> list[str]:
+        """Every key that has a record."""
+        return sorted(
+            path.parent.relative_to(self.root).as_posix()
+            for path in self.root.rglob("records")
+            if path.is_dir() and ".work" not in path.parts
+        )
+
+    def versions(self, key: str) -> list[str]:
+        """The versions of a key that lie in the store."""
+        folder = self.folder(key)
+        return (
+            sorted(p.name for p in folder.iterdir() if HEX.match(p.name)) if folder.exists() else []
+        )
+
+    def find(self, sha256: str) -> tuple[str, str, str] | None:
+        """The (key, version, file name) whose manifest lists these bytes, or None."""
+        for key in self.keys():
+            for version in self.versions(key):
+                for name, entry in read_manifest(self.folder(key) / version, version).items():
+                    if entry.sha256 == sha256:
+                        return key, version, name
+        return None
+
+    def owner(self, version: str) -> str | None:
+        """The key that has a version, or None."""
+        return next((key for key in self.keys() if version in self.versions(key)), None)
+
+    # Writing
+
+    @contextlib.contextmanager
+    def work(self, key: str, derivation: str) -> Iterator[Work]:
+        """The working area of a derivation, for one process at a time.
+
+        A second process waits and is told for whom. A lock dies with its process, so a killed
+        run leaves no lock behind.
+        """
+        folder = self.root / ".work" / derivation
+        lock = folder.with_suffix(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = _locked(lock, key)
+        try:
+            folder.mkdir(exist_ok=True)
+            yield Work(folder)
+            shutil.rmtree(folder)
+        finally:
+            shutil.rmtree(folder / "draft", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only when empty: checkpoints stay for the next try
+            lock.unlink(missing_ok=True)
+            os.close(handle)
+
+    def publish(self, draft: Path, record: Record) -> None:
+        """Make a sealed draft an artefact: all of it, or nothing under a final name.
+
+        Files and folders reach the disk before the rename, the rename before the record. Bytes
+        that an earlier derivation already published are not stored twice.
+        """
+        final = self.folder(record.key) / record.version
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _persist(draft)
+        if final.exists():
+            try:
+                self.open(record.key, record.version, Artefact).verify()
+            except CorruptArtefact:
+                shutil.rmtree(final)
+        if not final.exists():
+            draft.rename(final)
+            _sync(final.parent)
+        records = final.parent / "records"
+        records.mkdir(exist_ok=True)
+        _write(records / f"{record.derivation}.json", record.to_bytes())
+        self._point(record.key, record.version, record.derivation)
+
+    def _point(self, key: str, version: str, derivation: str) -> None:
+        pointer = self.folder(key) / "current"
+        content = canonical({"version": version, "derivation": derivation})
+        if not pointer.exists() or pointer.read_bytes() != content:
+            _write(pointer, content)
+
+
+def seal(draft: Path) -> str:
+    """Write a draft's manifest and return its version: the sha256 of that manifest."""
+    manifest = build_manifest(draft)
+    (draft / MANIFEST).write_bytes(manifest)
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def _locked(lock: Path, key: str) -> int:
+    told = False
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            if not told:
+                owner = os.read(handle, 32).decode() or "another process"
+                log.info("%s: process %s is making it; waiting", key, owner)
+                told = True
+            os.close(handle)
+            time.sleep(0.2)
+            continue
+        # The owner before us may have removed the file that we locked: then lock the new one.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(handle).st_ino == lock.stat().st_ino:
+                os.truncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+                return handle
+        os.close(handle)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file in one step; after return it survives a power cut."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _persist(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file():
+            path.chmod(0o444)
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

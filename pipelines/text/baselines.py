@@ -1,0 +1,200 @@
+"""What a model must beat on the same split: counting, compressing, and linear classification.
+
+Bits per byte divide the code length of the test split by the UTF-8 bytes of its text, so models
+with different tokenizers, and compressors with none, can be compared.
+"""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pipelines.text.errors import TextError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Tokens = npt.NDArray[np.integer[Any]]
+    Floats = npt.NDArray[np.float64]
+
+# The part of the training text that lzma may learn from: more costs seconds and gains little.
+LZMA_TAIL = 2 << 20
+ZLIB_TAIL = 32 << 10  # its whole window
+
+
+def unigram_bits_per_byte(
+    train: Tokens, test: Tokens, *, vocab_size: int, test_bytes: int
+) -> float:
+    """Each token by its share of the training tokens, one added to every count (Laplace)."""
+    import numpy as np
+
+    counts = np.bincount(train, minlength=vocab_size) + 1
+    bits = np.log2(counts.sum()) - np.log2(counts)
+    return float(bits[test].sum() / _positive(test_bytes))
+
+
+class _Order(NamedTuple):
+    """Counts of one n-gram order: its keys, and what follows each context, sorted for search."""
+
+    keys: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    contexts: npt.NDArray[np.int64]
+    totals: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.int64]
+    discount: float
+
+
+class KneserNey:
+    """An interpolated trigram over tokens, whole arrays at a time.
+
+    Of each trigram's count a discount is kept back and given to the shorter context, whose counts
+    say how many different contexts a token follows rather than how often (Kneser and Ney 1995, the
+    interpolated form of Chen and Goodman 1999). The end of text stands before every document, so
+    no context reaches across a document's start. Probabilities over the vocabulary sum to one.
+    """
+
+    def __init__(self, train: Tokens, *, vocab_size: int, end_of_text: int) -> None:
+        import numpy as np
+
+        if not 1 <= vocab_size < 1 << 21:
+            raise TextError(f"vocab_size={vocab_size}: a trigram's key must fit in 63 bits")
+        if not len(train):
+            raise TextError("train has no tokens: nothing to count")
+        self.vocab_size, self.end_of_text = vocab_size, end_of_text
+        keys, counts = np.unique(self._keys(train), return_counts=True)
+        orders = [self._order(keys, counts)]
+        for length in (2, 1):
+            # Each kind of longer n-gram counts once for the shorter one that it ends in.
+            keys, counts = np.unique(keys % vocab_size**length, return_counts=True)
+            orders.append(self._order(keys, counts))
+        self._orders = orders[::-1]
+
+    def _keys(self, tokens: Tokens) -> npt.NDArray[np.int64]:
+        """(token before last, last token, token) in one number, for every place of a stream."""
+        import numpy as np
+
+        padded = np.concatenate([[self.end_of_text] * 2, tokens]).astype(np.int64)
+        before, last = padded[:-2], padded[1:-1]
+        before = np.where(last == self.end_of_text, self.end_of_text, before)
+        return (before * self.vocab_size + last) * self.vocab_size + padded[2:]
+
+    def _order(self, keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> _Order:
+        import numpy as np
+
+        contexts, starts, kinds = np.unique(
+            keys // self.vocab_size, return_index=True, return_counts=True
+        )
+        totals = np.add.reduceat(counts, starts)
+        once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+        # Ney, Essen and Kneser 1994; within bounds, so that nothing unseen is impossible.
+        discount = min(max(once / max(once + 2 * twice, 1), 0.1), 0.9)
+        return _Order(keys, counts, contexts, totals, kinds, discount)
+
+    def probabilities(self, tokens: Tokens) -> Floats:
+        """Of each token of a stream, given the two before it."""
+        return self._probabilities(self._keys(tokens))
+
+    def distribution(self, before: int, last: int) -> Floats:
+        """Of every token of the vocabulary after the two given."""
+        import numpy as np
+
+        context = (before * self.vocab_size + last) * self.vocab_size
+        return self._probabilities(context + np.arange(self.vocab_size, dtype=np.int64))
+
+    def _probabilities(self, keys: npt.NDArray[np.int64]) -> Floats:
+        import numpy as np
+
+        shorter = np.full(len(keys), 1 / self.vocab_size)
+        for length, order in enumerate(self._orders, 1):
+            wanted = keys % self.vocab_size**length
+            count = _look_up(order.keys, order.counts, wanted)
+            total = _look_up(order.contexts, order.totals, wanted // self.vocab_size)
+            kinds = _look_up(order.contexts, order.kinds, wanted // self.vocab_size)
+            kept = np.maximum(count - order.discount, 0) + order.discount * kinds * shorter
+            shorter = np.where(total > 0, kept / np.maximum(total, 1), shorter)
+        return shorter
+
+
+def _look_up(
+    keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The value of each wanted key; 0 where the sorted keys do not hold it."""
+    import numpy as np
+
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, values[places], 0)
+
+
+def interpolated_ngram_bits_per_byte(
+    train: Tokens, test: Tokens, *, vocab_size: int, end_of_text: int, test_bytes: int
+) -> float:
+    """Interpolated Kneser-Ney trigram over tokens, ends of text included."""
+    import numpy as np
+
+    model = KneserNey(train, vocab_size=vocab_size, end_of_text=end_of_text)
+    return float(-np.log2(model.probabilities(test)).sum() / _positive(test_bytes))
+
+
+def compressor_bits_per_byte(
+    train: Iterable[str], test: Iterable[str], kind: Literal["lzma", "zlib"] = "lzma"
+) -> float:
+    """What the test text adds to the compressed tail of the training text.
+
+    Texts are joined by a line end, whose cost counts and whose bytes do not, like a model's end
+    of text.
+    """
+    texts = list(test)
+    joined = "\n".join(texts).encode()
+    size = sum(len(text.encode()) for text in texts)
+    if kind == "zlib":
+        packer = zlib.compressobj(9, zdict=_tail(train, ZLIB_TAIL))
+        return 8 * len(packer.compress(joined) + packer.flush()) / _positive(size)
+    tail = _tail(train, LZMA_TAIL)
+    return 8 * (len(lzma.compress(tail + joined)) - len(lzma.compress(tail))) / _positive(size)
+
+
+def _tail(texts: Iterable[str], size: int) -> bytes:
+    """The last ``size`` bytes of the texts joined by line ends, holding little more at a time."""
+    tail = bytearray()
+    for text in texts:
+        tail += text.encode() + b"\n"
+        if len(tail) > 2 * size:
+            del tail[:-size]
+    return bytes(tail[-size:])
+
+
+def _positive(test_bytes: int) -> int:
+    if test_bytes < 1:
+        raise TextError(f"test_bytes={test_bytes}: the test split has no text; widen its share")
+    return test_bytes
+
+
+# --- classification -----------------------------------------------------------------------------
+
+
+def majority_baseline(train_labels: Sequence[str], tests: int) -> list[str]:
+    """The most frequent training label for every test text; of equals the first by name."""
+    counts = Counter(sorted(train_labels))
+    return [counts.most_common(1)[0][0]] * tests
+
+
+def tfidf_baseline(
+    train_texts: Sequence[str], train_labels: Sequence[str], test_texts: Sequence[str]
+) -> list[str]:
+    """Labels by logistic regression over TF-IDF of words and word pairs; no randomness in it."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    if len(set(train_labels)) < 2:
+        return majority_baseline(train_labels, len(test_texts))
+    classifier = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=10.0, max_iter=1000, random_state=0),
+    )
+    classifier.fit(train_texts, train_labels)
+    return [str(label) for label in classifier.predict(test_texts)]

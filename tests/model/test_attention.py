@@ -1,0 +1,131 @@
+"""Letters: B batch, T positions, D d_model, H heads, K d_head."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.attention import MultiHeadAttention, attend, attend_fused, causal
+from model.layers import Rotary
+
+B, T, D, H = 2, 7, 24, 4
+
+
+def make_layer(n_kv_heads: int = H, **settings: bool) -> MultiHeadAttention:
+    torch.manual_seed(0)
+    return MultiHeadAttention(D, H, n_kv_heads, **settings)
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(B, T, D, generator=torch.Generator().manual_seed(1))
+
+
+def test_book_simplified_attention():
+    """Book 3.3: the six rows of "Your journey starts with one step", unscaled scores."""
+    rows = torch.tensor(
+        [
+            [0.43, 0.15, 0.89],
+            [0.55, 0.87, 0.66],
+            [0.57, 0.85, 0.64],
+            [0.22, 0.58, 0.33],
+            [0.77, 0.25, 0.10],
+            [0.05, 0.80, 0.55],
+        ]
+    )
+    # attend divides by sqrt(K); the simplified rung does not.
+    context = attend(rows * 3**0.5, rows, rows)
+    expected = torch.tensor([0.4419, 0.6515, 0.5683])
+    torch.testing.assert_close(context[1], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_fused_equals_readable_in_value_and_gradient(masked):
+    inputs = torch.randn(3, B, H, T, 6, generator=torch.Generator().manual_seed(2))
+    results = []
+    for rung in (attend, attend_fused):
+        leaf = inputs.clone().requires_grad_()
+        value = rung(*leaf, causal(T) if masked else None)
+        value.square().sum().backward()
+        results.append((value, leaf.grad))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_kv_heads", [H, 2, 1])
+@pytest.mark.parametrize("given", [False, True])
+def test_fused_layer_equals_readable_layer(x, n_kv_heads, given):
+    visible = torch.ones(B, 1, 1, T, dtype=torch.bool)
+    visible[0, ..., 2] = False
+    results = []
+    for fused in (True, False):
+        layer = make_layer(n_kv_heads, qk_norm=True, fused=fused)
+        value = layer(x, visible if given else None, Rotary(D // H, T, 100.0))
+        value.square().sum().backward()
+        results.append((value, [p.grad for p in layer.parameters()]))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("position", range(T - 1))
+def test_the_future_cannot_reach_the_past(x, position, fused):
+    layer = make_layer(fused=fused)
+    changed = x.clone()
+    changed[:, position + 1 :] += 1.0
+    before, after = layer(x), layer(changed)
+    past = slice(None), slice(position + 1)
+    torch.testing.assert_close(before[past], after[past])
+    assert not torch.allclose(before[:, position + 1 :], after[:, position + 1 :])
+
+
+def test_without_the_causal_rule_the_future_reaches_the_past(x):
+    layer = make_layer(causal=False)
+    changed = x.clone()
+    changed[:, -1] += 1.0
+    assert not torch.allclose(layer(x)[:, 0], layer(changed)[:, 0])
+
+
+def test_many_heads_equal_single_heads_side_by_side(x):
+    layer = make_layer()
+    k = D // H
+    heads = []
+    for head in range(H):
+        rows = slice(head * k, (head + 1) * k)
+        queries, keys, values = (
+            x @ projection.weight[rows].T
+            for projection in (layer.queries, layer.keys, layer.values)
+        )
+        heads.append(attend(queries, keys, values, causal(T)))
+    torch.testing.assert_close(layer(x), torch.cat(heads, dim=-1) @ layer.output.weight.T)
+
+
+def test_grouped_heads_equal_full_heads_with_repeated_weights(x):
+    grouped, full = make_layer(2), make_layer(H)
+    weights = grouped.state_dict()
+    for name in ("keys.weight", "values.weight"):
+        heads = weights[name].unflatten(0, (2, D // H))
+        weights[name] = heads.repeat_interleave(2, dim=0).flatten(0, 1)
+    full.load_state_dict(weights)
+    torch.testing.assert_close(grouped(x), full(x))
+
+
+def test_a_hidden_key_is_not_read(x):
+    layer = make_layer(causal=False)
+    visible = torch.ones(1, 1, 1, T, dtype=torch.bool)
+    visible[..., 3] = False
+    changed = x.clone()
+    changed[:, 3] += 1.0
+    others = [0, 1, 2, 4, 5, 6]
+    torch.testing.assert_close(layer(x, visible)[:, others], layer(changed, visible)[:, others])
+
+
+def test_rotary_scores_depend_on_the_distance_alone():
+    rotary = Rotary(8, 32, 10_000.0)
+    query, key = torch.randn(2, 1, 8, generator=torch.Generator().manual_seed(0))
+    scores = [(rotary(query, i) @ rotary(key, i + 5).T).item() for i in range(20)]
+    assert max(scores) - min(scores) < 1e-5
+    assert abs(scores[0] - (query @ key.T).item()) > 1e-3
+    torch.testing.assert_close(rotary(query, 0), query)
+
+
+def test_heads_that_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match="n_heads=5"):
+        MultiHeadAttention(D, 5)
