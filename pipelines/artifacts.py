@@ -330,16 +330,22 @@ class Evaluation(Artefact):
     kind = "evaluation"
 
     def comparison(self) -> dict[str, Any]:
-        """``measure``, ``better`` ("lower" or "higher") and ``values`` by name, ours first."""
+        """``measure``, ``better`` (lower or higher), ``ours`` and the ``baselines`` by name."""
         found: dict[str, Any] = self.json("comparison.json")
         return found
 
+    def best_baseline(self) -> tuple[str, float]:
+        """The baseline that is hardest to beat."""
+        comparison = self.comparison()
+        best = min if comparison["better"] == "lower" else max
+        name: str = best(comparison["baselines"], key=comparison["baselines"].get)
+        return name, comparison["baselines"][name]
+
     def samples(self) -> list[dict[str, str]]:
-        """What the model wrote, each with its prompt."""
-        found: list[dict[str, str]] = (
-            self.json("samples.json") if "samples.json" in self.files else []
-        )
-        return found
+        """What the model wrote, each behind its prompt."""
+        found = self.json("samples.json") if "samples.json" in self.files else []
+        order = ("prompt", "continuation", "reply", "person")
+        return [{name: sample[name] for name in order if name in sample} for sample in found]
 
     def confusion(self) -> tuple[list[list[int]], list[str]] | None:
         """The confusion matrix and its labels, for a classifier."""

@@ -145,7 +145,9 @@ def loss_picture(checkpoint: Checkpoint) -> Picture:
 def comparison_picture(evaluation: Evaluation) -> Picture:
     """Ours against the baselines, as bars."""
     comparison = evaluation.comparison()
-    return Picture(pictures.bars(comparison["values"], x=comparison["measure"]))
+    values = {"this model": comparison["ours"], **comparison["baselines"]}
+    measure = f"{comparison['measure']} ({comparison['better']} is better)"
+    return Picture(pictures.bars(values, x=measure))
 
 
 def confusion_picture(evaluation: Evaluation) -> Picture | None:

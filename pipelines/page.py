@@ -17,7 +17,7 @@ TIMES = "<!-- times -->"
 
 STYLE = """
 :root { --ink: #12355b; --pale: #edf2f4; --line: #c9d3dc; --accent: #d1495b; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; margin: 0 auto; max-width: 62rem;
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; margin: 0 auto; max-width: 84rem;
        padding: 1.5rem; }
 h1, h2, h3 { color: var(--ink); line-height: 1.2; }
 h2 { border-top: 1px solid var(--line); padding-top: 1.2rem; margin-top: 2.2rem; }
@@ -32,7 +32,7 @@ img { max-width: 100%; }
           margin: .7rem 0; white-space: pre-wrap; }
 .sample b { color: var(--accent); font-weight: 600; }
 .big { display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 1rem 0; }
-.big div { background: var(--pale); padding: .7rem 1rem; border-radius: .4rem; }
+.big div { background: var(--pale); padding: .7rem 1rem; border-radius: .4rem; flex: 1 1 16rem; }
 .big strong { display: block; font-size: 1.6rem; color: var(--ink); }
 """
 
@@ -98,7 +98,7 @@ def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequenc
     columns: dict[int, list[str]] = {}
     for key in artefacts:
         columns.setdefault(deep(key), []).append(key)
-    width, height, gap_x, gap_y = 208, 44, 46, 16
+    width, height, gap_x, gap_y = 176, 42, 24, 14
     rows = max(len(column) for column in columns.values())
     place = {
         key: (
@@ -135,20 +135,19 @@ def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequenc
 
 def _fitting(key: str) -> float:
     """A font size at which a key fits its box."""
-    return min(12.5, round(190 / (0.56 * len(key)), 1))
+    return min(12.5, round(164 / (0.56 * len(key)), 1))
 
 
 def _headlines(artefacts: Iterable[Artefact]) -> str:
     tiles = []
     for artefact in artefacts:
         if isinstance(artefact, Evaluation):
-            comparison = artefact.comparison()
-            ours, *others = comparison["values"].items()
-            best = (min if comparison["better"] == "lower" else max)(others, key=lambda o: o[1])
+            comparison, (name, best) = artefact.comparison(), artefact.best_baseline()
             tiles.append(
                 f"<div>{escape(artefact.key.removeprefix('evaluation/'))}"
-                f"<strong>{ours[1]:.3f}</strong>{escape(comparison['measure'])}<br>"
-                f"best baseline {best[1]:.3f}, {escape(best[0])}</div>"
+                f"<strong>{comparison['ours']:.3f}</strong>{escape(comparison['measure'])}<br>"
+                f"{escape(comparison['better'])} is better; best baseline {best:.3f},"
+                f" {escape(name)}</div>"
             )
     return f'<div class="big">{"".join(tiles)}</div>'
 

@@ -139,9 +139,10 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
         making.write(
             "comparison.json",
             {
-                "measure": "nats a token of held-out replies (lower is better)",
+                "measure": "nats a token of held-out replies",
                 "better": "lower",
-                "values": {"assistant": after, "foundation, before": before},
+                "ours": after,
+                "baselines": {"the foundation, before": before},
             },
         )
         making.write("samples.json", dialogues(tuned, encoder, examples.pairs("test")))
@@ -249,12 +250,10 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
         making.write(
             "comparison.json",
             {
-                "measure": f"F1 of {labels[-1]} on the test split (higher is better)",
+                "measure": f"F1 of {labels[-1]} on the test split",
                 "better": "higher",
-                "values": {
-                    "this model": ours["f1"],
-                    **{name: row["f1"] for name, row in baselines.items()},
-                },
+                "ours": ours["f1"],
+                "baselines": {name: row["f1"] for name, row in baselines.items()},
             },
         )
         making.write("confusion.json", confusion(truth, predicted, labels))
