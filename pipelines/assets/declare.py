@@ -122,7 +122,6 @@ def asset(
     decides: Mapping[str, Any] | None = None,
     libraries: tuple[str, ...] = (),
     observe: Callable[[Project], Mapping[str, Any]] | None = None,
-    kinds: tuple[str, ...] = (),
     group: str,
     pool: str | None = None,
 ) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
@@ -148,7 +147,8 @@ def asset(
             },
             description=inspect.getdoc(make),
             group_name=group,
-            kinds={*kinds, makes.kind},
+            # The graph shows the last part of a key only: the first part is its kind.
+            kinds={key.split("/")[0], makes.kind},
             owners=OWNERS,
             code_version=digest(declared.static())[:16],
             required_resource_keys={"store", "tracker"},

@@ -67,7 +67,12 @@ def _start(command: Sequence[object]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [str(part) for part in command],
         cwd=Project.here().root,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        # MLflow's job runners (for its GenAI features) are eight idle processes that nobody uses.
+        env={
+            **os.environ,
+            "PYTHONWARNINGS": "ignore",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
