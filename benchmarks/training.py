@@ -1,11 +1,11 @@
 """Tokens a second of the chat recipe's training step, with and without what makes it fast.
 
 Run it on a quiet machine: ``python benchmarks/training.py``. Each variant runs in a process of its
-own (the allocator is set once per process), the variants take turns, and the best of the turns
+own (allocator and threads are set once per process), the variants take turns, and the best of the turns
 counts; the table it prints goes into a dated file beside it.
 
 The last variant is the loop as a textbook writes it: AdamW over all parameters, not fused, the
-allocator as glibc sets it. It stands for a plain PyTorch loop on the same network, not for any
+allocator and the threads as they come. It stands for a plain PyTorch loop on the same network, not for any
 particular project.
 """
 
@@ -19,15 +19,15 @@ import subprocess
 import sys
 import time
 
-VARIANTS = ("ours", "without the allocator step", "AdamW for all", "textbook loop")
+VARIANTS = ("ours", "without preparing the processor", "AdamW for all", "textbook loop")
 
 
 def measure(variant: str, recipe_name: str, steps: int) -> float:
     """Tokens a second of one variant over ``steps`` steps, after warming up."""
-    from pipelines import allocator
+    from pipelines import processor
 
     if variant in ("ours", "AdamW for all"):
-        allocator.keep_memory()
+        processor.prepare()
     import torch
 
     from model.architectures import build

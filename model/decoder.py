@@ -6,10 +6,10 @@ Letters: B batch, T positions, D d_model, F d_feed_forward, V vocabulary, L laye
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
+from model.kernels import capped_logits, head_loss
 from model.layers import Block, Rotary, make_norm
 
 
@@ -63,13 +63,16 @@ class Decoder(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """features (..., D) -> logits (..., V) in fp32"""
-        cap = self.config.logit_cap
-        if cap is not None:
-            features = features / cap  # cheaper here than on V logits
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        logits = F.linear(features, weight).float()
-        # tanh overwrites: at V columns every further copy costs a pass through memory.
-        return logits if cap is None else logits.tanh_() * cap
+        return capped_logits(features, self._head_weight, self.config.logit_cap)
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """tokens, targets (B, T) -> mean cross-entropy in nats of the targets that count."""
+        features = self.features(tokens).flatten(0, 1)
+        return head_loss(features, self._head_weight, targets.flatten(), self.config.logit_cap)
+
+    @property
+    def _head_weight(self) -> Tensor:
+        return self.embedding.weight if self.head is None else self.head.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.logits(self.features(tokens))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
 from model.attention import MultiHeadAttention
+from model.kernels import rms_norm, rotate, squared_relu
 
 
 class RMSNorm(nn.Module):
@@ -19,17 +20,13 @@ class RMSNorm(nn.Module):
     A gain would be absorbed by the matrix that follows; leaving it out costs no quality.
     """
 
-    def __init__(self, d_model: int) -> None:
-        super().__init__()
-        self.d_model = d_model
-
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (self.d_model,), eps=1e-6)
+        return rms_norm(x)
 
 
 def make_norm(config: GPTConfig) -> nn.Module:
     if config.norm == "rms":
-        return RMSNorm(config.d_model)
+        return RMSNorm()
     return nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
 
 
@@ -49,16 +46,13 @@ class Rotary(nn.Module):
         speed = base ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)  # (K/2,)
         angle = torch.arange(context_length, dtype=torch.float64)[:, None] * speed  # (T, K/2)
         # A table is no weight: it follows from the configuration and stays out of checkpoints.
-        cosine = torch.cat([angle.cos(), angle.cos()], dim=-1).float()  # (T, K)
-        sine = torch.cat([-angle.sin(), angle.sin()], dim=-1).float()
-        self.register_buffer("cosine", cosine, persistent=False)
-        self.register_buffer("sine", sine, persistent=False)
+        self.register_buffer("cosine", angle.cos().float(), persistent=False)
+        self.register_buffer("sine", angle.sin().float(), persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x (..., T, K), its first position ``start`` -> the same shape and dtype"""
         rows = slice(start, start + x.shape[-2])
-        partner = x.roll(x.shape[-1] // 2, dims=-1)  # x_i meets x_{i + K/2} and the reverse
-        return (x * self.cosine[rows] + partner * self.sine[rows]).to(x.dtype)
+        return rotate(x, self.cosine[rows], self.sine[rows])
 
 
 class FeedForward(nn.Module):
@@ -83,7 +77,7 @@ class FeedForward(nn.Module):
         elif self.kind == "gelu":
             hidden = F.gelu(hidden, approximate="tanh")
         else:
-            hidden = F.relu(hidden).square()
+            hidden = squared_relu(hidden)
         return self.contract(hidden)
 
 

@@ -11,20 +11,15 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.batching import IGNORED, Batch
+from model.batching import Batch
 
 Objective = Callable[[Any, Batch], Tensor]
 
 
 def next_token(network: Any, batch: Batch) -> Tensor:
-    """Cross-entropy of each counted target under the tokens before it. Book 5.1.
-
-    A block-wise cross-entropy that writes the gradient over the logits was measured: 3 % of a step
-    once the allocator keeps its memory, too little for its code.
-    """
+    """Cross-entropy of each counted target under the tokens before it. Book 5.1."""
     batch.check(network.vocab_size)
-    logits = network(batch.tokens)  # (B, T, V)
-    return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
+    return network.loss(batch.tokens, batch.targets)
 
 
 def classify(network: Any, batch: Batch) -> Tensor:

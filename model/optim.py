@@ -53,12 +53,14 @@ def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
+    wide = x.shape
+    x = x.reshape(-1, *wide[-2:])
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
     for _ in range(iterations):
         gram = x @ x.mT
-        polynomial = -4.7750 * gram + 2.0315 * (gram @ gram)
-        x = 3.4445 * x + polynomial @ x
-    return x.mT if tall else x
+        polynomial = gram.baddbmm(gram, gram, beta=-4.7750, alpha=2.0315)
+        x = x.baddbmm(polynomial, x, beta=3.4445)
+    return x.view(wide).mT if tall else x.view(wide)
 
 
 class Optimizer:
@@ -87,7 +89,7 @@ class Optimizer:
         head_learning_rate: float | None = None,
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.95),
-        epsilon: float = 1e-8,
+        epsilon: float = 1e-10,
         momentum: float = 0.95,
     ) -> None:
         if kind not in ("adamw", "muon"):

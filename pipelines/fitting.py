@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipelines import allocator
+from pipelines import processor
 
-allocator.keep_memory()  # before torch is imported
+processor.prepare()  # for the doors that come here without an asset
 
 import torch  # noqa: E402
 from safetensors.torch import load, save  # noqa: E402

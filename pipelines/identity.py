@@ -18,12 +18,15 @@ from typing import Any
 
 PROJECT = ("model", "pipelines")
 
-# These show, time or note results and decide none, so a change in them retrains nothing. An asset
-# whose files hold what they make (a report) imports them itself, and that counts.
-SHOWS_ONLY = frozenset(
-    f"pipelines.{name}"
-    for name in ("describe", "pictures", "progress", "project", "resources", "tracking")
-)
+# What these modules import to show, time or note results decides none, so a change in it retrains
+# nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.
+SHOWS_ONLY = {
+    "pipelines.assets.declare": {
+        f"pipelines.{name}"
+        for name in ("describe", "processor", "project", "resources", "tracking")
+    },
+    "pipelines.fitting": {"pipelines.progress"},
+}
 
 
 def canonical(value: Any) -> bytes:
@@ -55,14 +58,21 @@ def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, 
 def code_fingerprint(module: str) -> str:
     """A digest of ``module`` and every project module it imports, directly or through others.
 
-    Imports inside functions count. Comments, docstrings and formatting do not, nor do modules
-    that only show results, unless ``module`` imports them itself.
+    Imports inside functions count. Comments, docstrings and formatting do not, nor do imports that
+    only serve to show results.
     """
-    return digest({name: _code_digest(name) for name in sorted(reachable(module))})
+    names = reachable(module)
+    passed = {package for name in names for package in _packages_of(name)} - names
+    return digest(
+        {
+            **{name: _code_digest(name) for name in sorted(names)},
+            **{f"{name} in passing": _passing_digest(name) for name in sorted(passed)},
+        }
+    )
 
 
 def reachable(module: str) -> set[str]:
-    """The project modules that ``module`` imports, itself and their packages included."""
+    """The project modules that ``module`` imports by name, itself included."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -70,21 +80,28 @@ def reachable(module: str) -> set[str]:
         if name in found or _source(name) is None:
             continue
         found.add(name)
-        waiting += (i for i in _imports(name) if name == module or i not in SHOWS_ONLY)
-        if "." in name:
-            waiting.append(name.rpartition(".")[0])
+        waiting += set(_imports(name)) - SHOWS_ONLY.get(name, set())
     return found
+
+
+def _packages_of(module: str) -> Iterator[str]:
+    """The packages that Python imports on its way to ``module``."""
+    while "." in module:
+        module = module.rpartition(".")[0]
+        yield module
 
 
 @functools.cache
 def _source(module: str) -> Path | None:
-    if module.split(".")[0] not in PROJECT:
-        return None
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    """The file of a project module, or None; unlike ``find_spec`` on it, imports no parent."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top) if top in PROJECT else None
+    for folder in (spec and spec.submodule_search_locations) or ():
+        place = Path(folder, *rest)
+        for source in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if source.is_file():
+                return source
+    return None
 
 
 @functools.cache
@@ -97,6 +114,18 @@ def _tree(module: str) -> ast.Module:
 @functools.cache
 def _code_digest(module: str) -> str:
     return digest(_normal(_tree(module)))
+
+
+@functools.cache
+def _passing_digest(package: str) -> str:
+    """Of what a package does when something in it is imported: all but its imports and definitions.
+
+    Were its imports followed, ``pipelines.assets``, which merges all assets, would tie each asset
+    to the code of every other.
+    """
+    inert = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    body = _without_docstring(_tree(package).body)
+    return digest([_normal(node) for node in body if not isinstance(node, inert)])
 
 
 def _imports(module: str) -> Iterator[str]:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import MANIFEST, Artefact, CorruptArtefact, Documents, view_of
+from pipelines.artifacts import (
+    MANIFEST,
+    Artefact,
+    CorruptArtefact,
+    Documents,
+    read_manifest,
+    view_of,
+)
 from pipelines.identity import file_digest
 from pipelines.store import Record, Store, StoreError
 
@@ -49,11 +56,7 @@ def locate(store: Store, target: str) -> Artefact:
         key, version, _ = found
         return store.open(key, version, view_of(key))
     if (path / MANIFEST).is_file():
-        version = path.resolve().name
-        owner = store.owner(version)
-        if owner is None:
-            raise StoreError(f"{target}: no version of {store.root}; name a folder inside it")
-        return store.open(owner, version, view_of(owner))
+        return _locate_folder(store, path.resolve())
     key, _, prefix = target.partition("@")
     if not prefix:
         return store.current(key, view_of(key))
@@ -61,6 +64,18 @@ def locate(store: Store, target: str) -> Artefact:
     if len(versions) != 1:
         raise StoreError(f"{target}: {len(versions)} versions begin so; give more digits")
     return store.open(key, versions[0], view_of(key))
+
+
+def _locate_folder(store: Store, folder: Path) -> Artefact:
+    """The artefact whose folder this is, or of which it is a faithful copy."""
+    root, version = store.root.resolve(), folder.name
+    inside = folder.is_relative_to(root)
+    key = folder.parent.relative_to(root).as_posix() if inside else store.owner(version)
+    if key is None:
+        raise StoreError(f"{folder}: no version of {store.root}; name a folder inside it")
+    if not inside:
+        Artefact(key, version, "", folder, read_manifest(folder, version)).verify()
+    return store.open(key, version, view_of(key))
 
 
 def trace(store: Store, artefact: Artefact) -> Node:

@@ -11,21 +11,46 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import reprlib
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from model.architectures import catalogue
 
 T = TypeVar("T")
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
-Name = Annotated[str, Field(pattern=NAME)]
+RESERVED = ("records", "current")  # what the store keeps beside the versions of a key
+
+
+def _unreserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is a word of the store; choose another name")
+    return name
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise ValueError(f"label={twice!r} stands twice; keep one")
+    return labels
+
+
+Name = Annotated[str, Field(pattern=NAME), AfterValidator(_unreserved)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, strict=True)]  # strict: `steps: yes` is not one step
 Fraction = Annotated[float, Field(ge=0, lt=0.5)]
 
 
@@ -36,7 +61,12 @@ class RecipeError(ValueError):
 class Strict(BaseModel):
     """A frozen section of a recipe that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,  # JSON, and with it a derivation, has neither
+    )
 
     def decides(self) -> dict[str, Any]:
         """The section as canonical JSON material for a derivation."""
@@ -77,7 +107,7 @@ class GeneratedSource(Strict):
     kind: Literal["generated"]
     generator: Literal["dialogues", "messages"]
     documents: Positive
-    seed: int = 0
+    seed: Annotated[int, Field(strict=True)] = 0
     licence: str = "CC0-1.0"
 
 
@@ -88,7 +118,7 @@ class Cleaning(Strict):
     """What happens to a document before it is kept."""
 
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"
-    min_characters: Annotated[int, Field(ge=1)] = 1
+    min_characters: Annotated[int, Field(ge=1, strict=True)] = 1
     """Shorter documents are left out, and counted in the ledger."""
 
 
@@ -113,7 +143,7 @@ class TokenizerChoice(Strict):
     """Byte-level BPE trained on the training split, or GPT-2's own ranks."""
 
     kind: Literal["bpe", "gpt2"] = "bpe"
-    vocab_size: Annotated[int, Field(ge=260, le=1_000_000)] | None = None
+    vocab_size: Annotated[int, Field(ge=260, le=1_000_000, strict=True)] | None = None
     """Tokens in all, the control tokens included (bpe only)."""
 
     @model_validator(mode="after")
@@ -142,7 +172,7 @@ class OptimizerChoice(Strict):
 class ScheduleChoice(Strict):
     """The learning rate over a run: up, level, down."""
 
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, strict=True)] = 0
     decay: Literal["linear", "cosine", "none"] = "linear"
     decay_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The last share of the steps over which the rate falls."""
@@ -206,9 +236,9 @@ class ClassifierTask(Strict):
 
     kind: Literal["classifier"]
     corpus: Name
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    labels: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
     """The labels in the order of the head's outputs; the last is the one F1 speaks of."""
-    trained_blocks: Annotated[int, Field(ge=0)] | None = None
+    trained_blocks: Annotated[int, Field(ge=0, strict=True)] | None = None
     """How many of the last blocks are trained beside the head; null for the whole network."""
     training: Training
 
@@ -218,6 +248,25 @@ class ClassifierTask(Strict):
 
 
 Task = Annotated[AssistantTask | ClassifierTask, Field(discriminator="kind")]
+
+
+class ModelChoice(Strict):
+    """An architecture with those of its options that are written."""
+
+    architecture: str
+
+    @model_validator(mode="after")
+    def _is_a_network(self) -> Self:
+        self.config(vocab_size=50_304)
+        return self
+
+    def config(self, vocab_size: int) -> Any:
+        """The architecture's config: its preset, overridden by the options that are written."""
+        architecture = catalogue()[self.architecture]
+        written = self.model_dump(include=self.model_fields_set)
+        written.pop("architecture")
+        preset = written.pop("preset", None) or next(iter(architecture.presets), None)
+        return architecture.configure(preset, **written, vocab_size=vocab_size)
 
 
 def _architecture_sections() -> Any:
@@ -230,7 +279,7 @@ def _architecture_sections() -> Any:
         options["architecture"] = (Literal[name], ...)
         if architecture.presets:
             options["preset"] = (Literal[tuple(architecture.presets)] | None, None)
-        sections.append(create_model(f"{name.title()}Model", __base__=Strict, **options))
+        sections.append(create_model(f"{name.title()}Model", __base__=ModelChoice, **options))
     if len(sections) == 1:
         return sections[0]
     return Annotated[typing.Union[tuple(sections)], Field(discriminator="architecture")]  # noqa: UP007
@@ -241,7 +290,7 @@ class Recipe(Strict):
 
     name: Name
     description: str
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
     corpora: Annotated[dict[Name, Corpus], Field(min_length=1)]
     tokenizer: TokenizerChoice
     model: _architecture_sections()  # type: ignore[valid-type]
@@ -258,7 +307,6 @@ class Recipe(Strict):
             if task.corpus not in self.corpora:
                 known = ", ".join(self.corpora)
                 raise ValueError(f"task {name} reads corpus={task.corpus}, not one of {known}")
-        self.network_config(vocab_size=self.tokenizer.vocab_size or 50_304)
         return self
 
     def mixture(self) -> dict[str, float]:
@@ -266,12 +314,8 @@ class Recipe(Strict):
         return {name: c.weight for name, c in self.corpora.items() if c.weight > 0}
 
     def network_config(self, vocab_size: int) -> Any:
-        """The architecture's config: its preset, overridden by the options that are written."""
-        architecture = catalogue()[self.model.architecture]
-        written = self.model.model_dump(include=self.model.model_fields_set)
-        written.pop("architecture")
-        preset = written.pop("preset", None) or next(iter(architecture.presets), None)
-        return architecture.configure(preset, **written, vocab_size=vocab_size)
+        """The network's config under a tokenizer of so many tokens."""
+        return self.model.config(vocab_size)
 
     def model_decides(self) -> dict[str, Any]:
         """The architecture section as written: presets are code, which has its own fingerprint."""
@@ -291,7 +335,9 @@ def load_recipe(path: Path) -> Recipe:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _refuse_doubled_keys(root, path)
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecipeError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -299,9 +345,13 @@ def load_recipe(path: Path) -> Recipe:
     if root is None or not isinstance(content, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of settings")
     if "name" in content:
-        raise RecipeError(f"{path}:1: a recipe's name is its file's; leave out 'name'")
-    if not re.match(NAME, path.stem):
-        raise RecipeError(f"{path}: rename it: a recipe's name is lower case letters, digits and _")
+        line, _ = _locate(root, ("name",))
+        raise RecipeError(f"{path}:{line}: a recipe's name is its file's; leave out 'name'")
+    if not re.fullmatch(NAME, path.stem) or path.stem in RESERVED:
+        raise RecipeError(
+            f"{path}: rename it: a recipe's name is lower case letters, digits and _, at most 63,"
+            f" and none of {', '.join(RESERVED)}"
+        )
     try:
         return Recipe.model_validate({"name": path.stem, **content})
     except ValidationError as error:
@@ -345,18 +395,25 @@ def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
         yield "task", name, (task.corpus, task.examples_decide())
 
 
-def _refuse_doubled_keys(node: yaml.Node | None, path: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
+def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:
+    waiting, met = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in met:  # an alias, which may even hold itself
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
                 line = key.start_mark.line + 1
-                raise RecipeError(f"{path}:{line}: '{key.value}' stands twice; keep one")
-            seen.add(key.value)
-            _refuse_doubled_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_doubled_keys(item, path)
+                if not isinstance(key, yaml.ScalarNode):
+                    raise RecipeError(f"{path}:{line}: a list as a key; keys are words")
+                if key.value in seen:
+                    raise RecipeError(f"{path}:{line}: '{key.value}' stands twice; keep one")
+                seen.add(key.value)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
@@ -373,15 +430,19 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
         mend = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
         message = f"unknown key; {mend}"
     elif fault["type"] not in {"value_error", "missing"}:
-        message = f"{message} (found {fault['input']!r})"
+        message = f"{message} (found {reprlib.repr(fault['input'])})"
     return f"{path}:{line}: {field}: {message}"
 
 
 def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]]:
-    """The line of a fault and its keys; pydantic's union tags in ``loc`` are skipped."""
+    """The line of a fault and its keys; the tags that pydantic puts into ``loc`` are skipped."""
     node, line, keys = root, root.start_mark.line + 1, []
+    tagged: yaml.Node | None = None
     for position, part in enumerate(loc):
         if isinstance(node, yaml.MappingNode):
+            if node is not tagged and part in _tags(node):
+                tagged = node
+                continue
             found = [(k, v) for k, v in node.value if k.value == str(part)]
             if found:
                 line, node = found[0][0].start_mark.line + 1, found[0][1]
@@ -395,6 +456,11 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
     return line, keys
 
 
+def _tags(node: yaml.MappingNode) -> set[str]:
+    """What a section says it is: the union's tag, told apart from a key of the same name."""
+    return {v.value for k, v in node.value if k.value in ("kind", "architecture")}
+
+
 def _known_keys(keys: list[str], loc: tuple[int | str, ...]) -> set[str]:
     """The keys that the section at ``keys`` knows, followed through the published schema."""
     schema = json_schema()
@@ -405,16 +471,15 @@ def _known_keys(keys: list[str], loc: tuple[int | str, ...]) -> set[str]:
             yield from follow(definitions[node["$ref"].rsplit("/", 1)[1]])
         for choice in (*node.get("oneOf", ()), *node.get("anyOf", ())):
             yield from follow(choice)
-        if "properties" in node or "additionalProperties" in node or "items" in node:
-            yield node
+        yield node
 
     nodes: list[Mapping[str, Any]] = list(follow(schema))
     for key in keys:
-        deeper = [
-            node.get("properties", {}).get(key) or node.get("additionalProperties") or None
-            for node in nodes
-        ]
-        nodes = [found for child in deeper if child for found in follow(child)]
+        deeper = []
+        for node in nodes:
+            named, free = node.get("properties", {}), node.get("patternProperties", {})
+            deeper += [named[key]] if key in named else list(free.values())
+        nodes = [found for child in deeper for found in follow(child)]
     tags = {str(part) for part in loc}
     tagged = [
         node

@@ -4,6 +4,7 @@
     <key>/records/<derivation>.json             how a version came about
     <key>/current                               the newest, for doors that ask no database
     .work/<derivation>/                         a draft and checkpoints, gone once published
+    .work/lock                                  shared by who writes, alone with who sweeps
 
 See ``assets_store/README.md`` for the contract and docs/adr/0001 for the reasons.
 """
@@ -20,6 +21,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +39,9 @@ from pipelines.identity import canonical, digest
 View = TypeVar("View", bound=Artefact)
 log = logging.getLogger("dragon.store")
 
-HEX = re.compile(r"^[0-9a-f]{64}$")
-RESERVED = ("records", "current", ".work")
+HEX = re.compile(r"[0-9a-f]{64}")
+PART = re.compile(r"[a-z][a-z0-9_]{0,62}")
+RESERVED = ("records", "current")
 
 
 class StoreError(ValueError):
@@ -118,13 +121,16 @@ class Work:
     def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
         """Keep a running training's state; the one before goes only when this one is safe."""
         name = f"step-{step:08d}.safetensors"
-        _write(self.folder / name, tensors)
+        self._replace(name, tensors)
         sha256 = hashlib.sha256(tensors).hexdigest()
         state = {"file": name, "sha256": sha256, "step": step, "notes": notes}
-        _write(self.folder / "checkpoint.json", canonical({**state, "digest": digest(state)}))
-        for old in self.folder.glob("step-*.safetensors"):
+        self._replace("checkpoint.json", canonical({**state, "digest": digest(state)}))
+        for old in self.folder.glob("step-*"):
             if old.name != name:
                 old.unlink()
+
+    def _replace(self, name: str, content: bytes) -> None:
+        _write(self.folder / name, content, self.folder / f"{name}.partial")
 
     def load_checkpoint(self) -> tuple[bytes, dict[str, Any]] | None:
         """The newest checkpoint's tensors and notes, hashed before use; None at the start.
@@ -157,17 +163,17 @@ class Store:
     def folder(self, key: str) -> Path:
         """Where a key's versions lie. Raises StoreError for a key that leaves the store."""
         parts = key.split("/")
-        if any(not re.match(r"^[a-z][a-z0-9_]{0,62}$", p) or p in RESERVED for p in parts):
+        if any(not PART.fullmatch(part) or part in RESERVED for part in parts):
             raise StoreError(f"key={key!r}: lower case letters, digits and _ between slashes")
         return self.root.joinpath(*parts)
 
     def require_writable(self) -> None:
         """Raise StoreError at once, not after hours of work, if nothing can be published."""
-        probe = self.root / ".work" / f"probe-{os.getpid()}"
+        probe = self.root / ".work" / f"{uuid.uuid4().hex}.probe"
         try:
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # a sweep may have been quicker
         except OSError as error:
             raise StoreError(
                 f"{self.root}: the store cannot be written ({error.strerror}); make it writable"
@@ -182,7 +188,7 @@ class Store:
         Raises StoreError when the store has no such version.
         """
         folder = self.folder(key) / version
-        if not HEX.match(version) or not folder.is_dir():
+        if not HEX.fullmatch(version) or not folder.is_dir():
             raise StoreError(f"{key}: the store has no version {version[:12]}; materialize it")
         files = read_manifest(folder, version)
         if not derivation:
@@ -199,17 +205,20 @@ class Store:
             raise StoreError(f"{key}: not made yet; materialize it first") from None
         except (ValueError, KeyError, TypeError):
             raise CorruptArtefact(f"{pointer}: unreadable; remove it and run again") from None
+        record = self.record(key, str(derivation))
+        if record is None or record.version != version:
+            raise CorruptArtefact(f"{pointer}: no record bears it out; remove it and run again")
         return self.open(key, version, view, derivation)
 
     def record(self, key: str, derivation: str) -> Record | None:
         """The record of a derivation, checked; None when there is none."""
         path = self.folder(key) / "records" / f"{derivation}.json"
-        return Record.from_file(path) if path.exists() else None
+        return _record_of(key, path) if HEX.fullmatch(derivation) and path.exists() else None
 
     def records(self, key: str, version: str | None = None) -> list[Record]:
         """The records of a key (of one version), the current one first."""
         folder = self.folder(key)
-        found = [Record.from_file(p) for p in sorted((folder / "records").glob("*.json"))]
+        found = [_record_of(key, path) for path in sorted((folder / "records").glob("*.json"))]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             now = json.loads((folder / "current").read_bytes())["derivation"]
             found.sort(key=lambda record: record.derivation != now)
@@ -233,24 +242,37 @@ class Store:
         """Every key that has a record."""
         return sorted(
             path.parent.relative_to(self.root).as_posix()
-            for path in self.root.rglob("records")
-            if path.is_dir() and ".work" not in path.parts
+            for path in self.root.glob("[!.]*/**/records")
+            if path.is_dir()
         )
 
     def versions(self, key: str) -> list[str]:
         """The versions of a key that lie in the store."""
         folder = self.folder(key)
         return (
-            sorted(p.name for p in folder.iterdir() if HEX.match(p.name)) if folder.exists() else []
+            sorted(p.name for p in folder.iterdir() if HEX.fullmatch(p.name))
+            if folder.exists()
+            else []
         )
 
     def find(self, sha256: str) -> tuple[str, str, str] | None:
-        """The (key, version, file name) whose manifest lists these bytes, or None."""
+        """The (key, version, file name) whose manifest lists these bytes, or None.
+
+        Raises CorruptArtefact when none does but one that might have cannot be trusted.
+        """
+        fault: CorruptArtefact | None = None
         for key in self.keys():
             for version in self.versions(key):
-                for name, entry in read_manifest(self.folder(key) / version, version).items():
+                try:
+                    files = read_manifest(self.folder(key) / version, version)
+                except CorruptArtefact as error:
+                    fault = fault or error
+                    continue
+                for name, entry in files.items():
                     if entry.sha256 == sha256:
                         return key, version, name
+        if fault:
+            raise fault
         return None
 
     def owner(self, version: str) -> str | None:
@@ -268,18 +290,19 @@ class Store:
         """
         folder = self.root / ".work" / derivation
         lock = folder.with_suffix(".lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = _locked(lock, key)
-        try:
-            folder.mkdir(exist_ok=True)
-            yield Work(folder)
-            shutil.rmtree(folder)
-        finally:
-            shutil.rmtree(folder / "draft", ignore_errors=True)
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # only when empty: checkpoints stay for the next try
-            lock.unlink(missing_ok=True)
-            os.close(handle)
+        self._sweep()
+        with self._writing():
+            handle = _locked(lock, key)
+            try:
+                folder.mkdir(exist_ok=True)
+                yield Work(folder)
+                shutil.rmtree(folder)
+            finally:
+                shutil.rmtree(folder / "draft", ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # only when empty: checkpoints stay for the next try
+                lock.unlink(missing_ok=True)
+                os.close(handle)
 
     def publish(self, draft: Path, record: Record) -> None:
         """Make a sealed draft an artefact: all of it, or nothing under a final name.
@@ -288,26 +311,81 @@ class Store:
         that an earlier derivation already published are not stored twice.
         """
         final = self.folder(record.key) / record.version
-        final.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(final.parent / "records")
         _persist(draft)
-        if final.exists():
-            try:
-                self.open(record.key, record.version, Artefact).verify()
-            except CorruptArtefact:
-                shutil.rmtree(final)
-        if not final.exists():
+        try:
             draft.rename(final)
-            _sync(final.parent)
-        records = final.parent / "records"
-        records.mkdir(exist_ok=True)
-        _write(records / f"{record.derivation}.json", record.to_bytes())
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self._keep_or_replace(final, draft, record)
+        _sync(final.parent)
+        self._replace(final.parent / "records" / f"{record.derivation}.json", record.to_bytes())
         self._point(record.key, record.version, record.derivation)
+
+    def _keep_or_replace(self, final: Path, draft: Path, record: Record) -> None:
+        """Another derivation made these bytes before; if they rotted since, ours take their place.
+
+        The bad ones leave by a rename: no reader ever sees half a folder.
+        """
+        try:
+            self.open(record.key, record.version, Artefact, record.derivation).verify()
+        except CorruptArtefact:
+            aside = self._aside()
+            final.rename(aside)
+            draft.rename(final)
+            shutil.rmtree(aside)
 
     def _point(self, key: str, version: str, derivation: str) -> None:
         pointer = self.folder(key) / "current"
         content = canonical({"version": version, "derivation": derivation})
         if not pointer.exists() or pointer.read_bytes() != content:
-            _write(pointer, content)
+            self._replace(pointer, content)
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Replace a file; what a killed process leaves half-written lies where it is swept."""
+        with self._writing():
+            _write(path, content, self._aside())
+
+    def _aside(self) -> Path:
+        return self.root / ".work" / f"{uuid.uuid4().hex}.partial"
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep the sweep away: what lies in ``.work`` is wanted."""
+        lock = self.root / ".work" / "lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("wb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left, if nobody is writing now; checkpoints stay."""
+        lock = self.root / ".work" / "lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("wb") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            for path in lock.parent.iterdir():
+                if HEX.fullmatch(path.name):
+                    shutil.rmtree(path / "draft", ignore_errors=True)
+                    for partial in path.glob("*.partial"):
+                        partial.unlink()
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+                elif path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path != lock:
+                    path.unlink(missing_ok=True)
+
+
+def _record_of(key: str, path: Path) -> Record:
+    record = Record.from_file(path)
+    if record.key != key:
+        raise CorruptArtefact(f"{path}: tells of {record.key}; remove it and run again")
+    return record
 
 
 def seal(draft: Path) -> str:
@@ -342,9 +420,8 @@ def _locked(lock: Path, key: str) -> int:
         os.close(handle)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step; after return it survives a power cut."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+def _write(path: Path, content: bytes, partial: Path) -> None:
+    """Replace a file in one step, by way of ``partial``; after return it survives a power cut."""
     try:
         with partial.open("wb") as file:
             file.write(content)
@@ -354,6 +431,14 @@ def _write(path: Path, content: bytes) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it; after return their names survive a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _persist(folder: Path) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -113,6 +114,7 @@ class Tracker:
         self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
         self.artifacts = (folder / "artifacts").as_uri()
         self._experiment: tuple[MlflowClient, str] | None = None
+        self._failed = False  # once it failed, no later step waits for it again
 
     @contextlib.contextmanager
     def run(
@@ -129,6 +131,9 @@ class Tracker:
         version (its first 36 characters, the whole of it as a tag).
         """
         tracked = TrackedRun(None)
+        if self._failed:
+            yield tracked
+            return
         try:
             client, experiment_id = self._ready()
             parent = self._parent(client, experiment_id, dagster_run)
@@ -142,9 +147,12 @@ class Tracker:
             }
             run_id = client.create_run(experiment_id, tags=tags).info.run_id
             tracked = TrackedRun(client, run_id, experiment_id)
-            client.log_batch(run_id, params=_parameters(decides))
+            parameters = _parameters(decides)
+            for start in range(0, len(parameters), 100):  # MLflow takes no more at once
+                client.log_batch(run_id, params=parameters[start : start + 100])
             client.log_inputs(run_id, datasets=_datasets(inputs))
         except Exception as error:
+            self._failed = True
             log.warning("MLflow failed (%s); going on without it", _first_line(error))
         status = "FAILED"
         try:
@@ -186,6 +194,9 @@ class Tracker:
     def _client(self) -> MlflowClient:
         from mlflow import MlflowClient
 
+        # By its own defaults MLflow would hold up a step for minutes when its server is gone.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         for name in ("alembic", "mlflow.store"):  # how they made their tables is not our news
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -229,7 +240,7 @@ def _parameters(decides: Mapping[str, Any]) -> list[Any]:
         if len(text) > PARAMETER_LENGTH:
             text = f"sha256 {digest(value)} of {len(text)} characters"
         params.append(Param(name, text))
-    return params[:100]
+    return params
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

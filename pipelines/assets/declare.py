@@ -17,6 +17,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines import processor
 from pipelines.artifacts import VIEWS, Artefact
 from pipelines.describe import Markdown, Picture, Rows, describe
 from pipelines.identity import canonical, code_fingerprint, digest, library_versions
@@ -24,6 +25,8 @@ from pipelines.project import Project, environment
 from pipelines.resources import StoreResource
 from pipelines.store import Record, Work, seal
 from pipelines.tracking import TrackedRun, Tracker
+
+processor.prepare()  # whichever asset is made first imports torch
 
 log = logging.getLogger("dragon")
 
