@@ -23,7 +23,7 @@ from pipelines.describe import Markdown, Picture, Rows, describe
 from pipelines.identity import canonical, code_fingerprint, digest, library_versions
 from pipelines.project import Project, environment
 from pipelines.resources import StoreResource
-from pipelines.store import Record, Work, seal
+from pipelines.store import Record, Store, Work, seal
 from pipelines.tracking import TrackedRun, Tracker
 
 processor.prepare()  # whichever asset is made first imports torch
@@ -116,6 +116,13 @@ class Declaration:
             "libraries": library_versions(self.libraries),
         }
 
+    def decided_by(self, loaded: Mapping[str, Artefact], project: Project) -> dict[str, Any]:
+        """All that decides the result; its digest is the derivation."""
+        decides = {**self.static(), "inputs": {key: a.version for key, a in loaded.items()}}
+        if self.observe:
+            decides["observed"] = dict(self.observe(project))
+        return decides
+
 
 def asset(
     key: str,
@@ -177,12 +184,9 @@ def _materialize(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Reuse what the derivation made before, else make it, publish it and record how."""
     resource: StoreResource = context.resources.store
-    tracker: Tracker = context.resources.tracker
     store, project = resource.open(), resource.project()
     began = time.monotonic()
-    decides = {**declared.static(), "inputs": {key: a.version for key, a in loaded.items()}}
-    if declared.observe:
-        decides["observed"] = dict(declared.observe(project))
+    decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
@@ -193,30 +197,42 @@ def _materialize(
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:
             return _result(declared, artefact, began, reused=True)
-        inputs = decides["inputs"]
-        run_id = context.run.run_id
+        tracker: Tracker = context.resources.tracker
+        run_id, inputs = context.run.run_id, decides["inputs"]
         with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked)
-            declared.make(making, **declared.arguments(loaded))
-            version = seal(making.folder)
-            parents = tuple(
-                {"key": a.key, "version": a.version, "derivation": a.derivation}
-                for a in loaded.values()
-            )
-            made = {
-                **environment(),
-                "libraries": library_versions(declared.libraries, exact=True),
-                "dagster_run": run_id,
-                "seconds": round(time.monotonic() - began, 3),
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                **making.made,
-            }
-            store.publish(making.folder, Record(version, decides, parents, made))
-            artefact = store.open(declared.key, version, declared.makes, derivation)
-            tracked.finish(
-                declared.key, version, artefact.figures(), model=artefact.kind == "safetensors"
-            )
+            making.made.update(environment(), dagster_run=run_id)
+            artefact = _make(declared, making, decides, loaded, store)
+            is_model = artefact.kind == "safetensors"
+            tracked.finish(declared.key, artefact.version, artefact.figures(), model=is_model)
     return _result(declared, artefact, began, reused=False)
+
+
+def _make(
+    declared: Declaration,
+    making: Making,
+    decides: Mapping[str, Any],
+    loaded: Mapping[str, Artefact],
+    store: Store,
+) -> Artefact:
+    """Fill the draft, publish it with its record and open what was published."""
+    began = time.monotonic()
+    log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
+    declared.make(making, **declared.arguments(loaded))
+    if declared.decided_by(loaded, making.project) != decides:
+        raise ValueError("its source changed while it was read; run again when it is at rest")
+    made = {
+        **making.made,
+        "libraries": library_versions(declared.libraries, exact=True),
+        "seconds": round(time.monotonic() - began, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    parents = tuple(
+        {"key": a.key, "version": a.version, "derivation": a.derivation} for a in loaded.values()
+    )
+    record = Record(seal(making.folder), decides, parents, made)
+    store.publish(making.folder, record)
+    return store.open(declared.key, record.version, declared.makes, record.derivation)
 
 
 def _result(

@@ -133,6 +133,8 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        if getattr(record, "fleeting", False) and not sys.stdout.isatty():
+            return
         if getattr(record, "progress", False) and sys.stdout.isatty():
             print(f"\r\x1b[2K  {text}", end="", flush=True)
             self.moving = True

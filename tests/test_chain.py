@@ -1,0 +1,329 @@
+"""The whole graph on ``tiny``: made once, reused after, resumed when killed, known to Dagster."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.artifacts import Checkpoint, Documents, RawText, view_of
+from pipelines.assets.declare import Declaration, Making
+from pipelines.definitions import build
+from pipelines.project import Project
+from pipelines.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "recipes" / "tiny.yaml"
+
+TASKS = {"assistant/tiny/toy_reply", "classifier/tiny/toy_spam"}
+MODELS = {"foundation/tiny"} | TASKS
+
+# The same on every machine: the generator, the cleaning, BPE and Arrow are. A change here is a
+# change of what everybody's data are, and wants a line in the changelog.
+DATA = {
+    "raw_text/toy_dialogues": "8ba61236e67d97248ba90bc80c9bb23fd6ed9445f7afb3851ffcc788dce45d6c",
+    "raw_text/toy_messages": "f00a5de984488163ff64fc36f58ab1bcd32aa18e38c37abd2a1d59cd10523881",
+    "documents/toy_dialogues": "c0ab2f5da6e4460df3dac4e5a7957c9a19d0cb4073094509252ef183a40bdd5f",
+    "documents/toy_messages": "e2a2e3b492c91253ffc8e329c4a17b4fd4083c016232a12289c0e814a89bdd04",
+    "examples/toy_reply": "6fb194e2cc50fb51509a11515d0590904dfa3b9aef967912ee5638247845e440",
+    "examples/toy_spam": "82c4543081c1530436220306cbea42cc04627c2be99911d4cb3e15f03c9b5219",
+    "tokenizer/tiny": "cdc03f3e93d7fccc0491d71b92fb32b09f73c2d81337971e983b4cb250101e4c",
+    "token_shards/tiny": "04b585e28b48bdd16d2fc5af8ce4d8db3f560cfb52f1d089c88986d4361f759c",
+}
+KEYS = {*DATA, *MODELS, *(f"evaluation/{model}" for model in MODELS), "report/tiny"}
+
+
+def edited(folder: Path, *changes: tuple[str, str]) -> Path:
+    """``tiny`` under its own name elsewhere, with pieces exchanged."""
+    text = TINY.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path = folder / "tiny.yaml"
+    path.write_text(text)
+    return path
+
+
+def assets_of(chain, path: Path) -> dict[str, dg.AssetSpec]:
+    definitions = build(chain.project, [load_recipe(path)])
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def counts(said) -> tuple[int, int]:
+    """Made and reused, as the command says."""
+    found = re.search(r"^\d+ assets, (\d+) made, (\d+) reused, in", said.out, re.MULTILINE)
+    assert found, said.out + said.err
+    return int(found[1]), int(found[2])
+
+
+def test_the_whole_chain_is_made(chain):
+    assert counts(chain.said) == (15, 0)
+    assert chain.said.err == ""
+    assert "failed" not in chain.said.out
+    assert chain.store.keys() == sorted(KEYS) == sorted(assets_of(chain, TINY))
+    for key in KEYS:
+        chain.store.current(key, view_of(key)).verify()
+    report = re.search(r"The report: +file://(\S+)", chain.said.out)
+    assert "<svg" in Path(report[1]).read_text()
+    assert [path.name for path in (chain.root / ".work").iterdir()] == ["lock"]
+
+
+def test_data_have_the_same_versions_on_every_machine(chain):
+    assert {key: chain.store.versions(key) for key in DATA} == {
+        key: [version] for key, version in DATA.items()
+    }
+
+
+def test_a_second_run_makes_nothing(chain, copy, home):
+    again = type(copy)(home, copy.root, chain.said)
+    before = sorted(path for path in copy.root.rglob("*") if ".work" not in path.parts)
+    said = again.dragon("run", "tiny")
+    assert counts(said) == (0, 15)
+    assert said.out.count("  reused") == 15
+    assert sorted(path for path in copy.root.rglob("*") if ".work" not in path.parts) == before
+
+
+def test_an_edited_prompt_makes_its_evaluation_and_the_report(copy, home, tmp_path):
+    path = edited(tmp_path, ("A: hello", "A: good morning"))
+    said = type(copy)(home, copy.root, copy.said).dragon("run", str(path))
+    assert counts(said) == (2, 13)
+    made = re.findall(r"^  (\S+) .* made in", said.out, re.MULTILINE)
+    assert made == ["evaluation/foundation/tiny", "report/tiny"]
+
+
+@pytest.mark.parametrize(
+    ("change", "own"),
+    [
+        (("A: hello", "A: bye"), {"evaluation/foundation/tiny"}),
+        (("{steps: 60", "{steps: 61"), {"classifier/tiny/toy_spam"}),
+        (("{steps: 40", "{steps: 41"), {"assistant/tiny/toy_reply"}),
+        (("steps: 120", "steps: 121"), {"foundation/tiny"}),
+        (("d_model: 64", "d_model: 32"), {"foundation/tiny"}),
+        (("seed: 7", "seed: 8"), {"foundation/tiny", *TASKS}),
+        (("vocab_size: 512", "vocab_size: 500"), {"tokenizer/tiny"}),
+        (("context_turns: 2", "context_turns: 3"), {"examples/toy_reply"}),
+        (("[ham, spam]", "[spam, ham]"), {"examples/toy_spam", "classifier/tiny/toy_spam"}),
+        (("documents: 1200", "documents: 1201"), {"raw_text/toy_messages"}),
+        (("min_characters: 20", "min_characters: 21"), {"documents/toy_dialogues"}),
+        (("validation: 0.1, test: 0.2", "test: 0.2"), {"documents/toy_messages"}),
+        (("in miniature", "in little"), {"report/tiny"}),
+        (("batch_size: 8\n", "batch_size:    8  # a remark\n"), set()),
+        (("kind: bpe, vocab_size: 512", "vocab_size: 512, kind: bpe"), set()),
+    ],
+    ids=lambda value: value[1].strip() if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_an_edit_changes_what_hangs_on_it_and_no_more(chain, tmp_path, change, own):
+    before, after = assets_of(chain, TINY), assets_of(chain, edited(tmp_path, change))
+    changed = {key for key in before if before[key].code_version != after[key].code_version}
+    # The labels are on the page of their evaluation's figures: its measure names one of them.
+    assert changed - {"evaluation/classifier/tiny/toy_spam"} == own
+
+
+def test_every_asset_is_presentable(chain):
+    for key, spec in assets_of(chain, TINY).items():
+        assert spec.description, key
+        assert "\n\n" not in spec.description
+        assert spec.group_name in ("corpora", "tasks", "tiny")
+        assert spec.owners
+        assert key.split("/")[0] in spec.kinds
+        assert spec.code_version
+
+
+# What Dagster knows
+
+
+@pytest.fixture(scope="module")
+def instance(chain):
+    with dg.DagsterInstance.from_config(str(chain.home / "dagster")) as found:
+        yield found
+
+
+def test_dagster_records_the_stores_versions(chain, instance):
+    for key in KEYS:
+        event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
+        materialization = event.asset_materialization
+        artefact = chain.store.current(key, view_of(key))
+        record = chain.store.record(key, artefact.derivation)
+        tags = materialization.tags
+        assert tags["dagster/data_version"] == artefact.version
+        assert materialization.metadata["derivation"].value == artefact.derivation
+        assert materialization.metadata["reused"].value is False
+        assert record.made["dagster_run"] == event.run_id
+        prefix = "dagster/input_data_version/"
+        inputs = {k.removeprefix(prefix): v for k, v in tags.items() if k.startswith(prefix)}
+        assert inputs == record.decides["inputs"]
+        assert {p["key"]: p["version"] for p in record.parents} == inputs
+
+
+def test_a_materialization_shows_what_a_person_wants_to_see(instance):
+    def shown(key: str) -> set[str]:
+        event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
+        return set(event.asset_materialization.metadata)
+
+    assert {"documents", "samples", "bytes", "folder"} <= shown("raw_text/toy_dialogues")
+    assert {"dagster/row_count", "splits", "lengths"} <= shown("documents/toy_dialogues")
+    assert {"loss", "parameters", "configuration"} <= shown("foundation/tiny")
+    assert {"comparison", "test_bits_per_byte"} <= shown("evaluation/foundation/tiny")
+    assert {"confusion", "f1"} <= shown("evaluation/classifier/tiny/toy_spam")
+
+
+def test_dagsters_database_may_be_lost(copy, home):
+    """Without a materialization to ask, an input is the store's current version."""
+    definitions = build(Project(ROOT, home, copy.root), [load_recipe(TINY)])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["token_shards", "tiny"])]
+        )
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["reused"].value is True
+    assert (
+        event.materialization.tags["dagster/data_version"]
+        == (copy.store.versions("token_shards/tiny")[0])
+    )
+
+
+# A making is a plain function
+
+
+def declaration(path: Path, key: str, chain) -> Declaration:
+    assets = build(chain.project, [load_recipe(path)]).assets
+    found = next(a for a in assets if a.key.to_user_string() == key)
+    return inspect.getclosurevars(found.op.compute_fn.decorated_fn).nonlocals["declared"]
+
+
+def test_a_making_is_called_plainly(chain, tmp_path):
+    declared = declaration(TINY, "raw_text/toy_dialogues", chain)
+    declared.make(Making(declared.key, tmp_path, chain.project))
+    made = chain.store.current(declared.key, RawText)
+    assert {path.name for path in tmp_path.iterdir()} == set(made.files)
+    for name in made.files:
+        assert (tmp_path / name).read_bytes() == made.read(name)
+
+
+def test_a_making_takes_its_inputs_as_arguments(chain, tmp_path):
+    declared = declaration(TINY, "tokenizer/tiny", chain)
+    documents = chain.store.current("documents/toy_dialogues", Documents)
+    making = Making(declared.key, tmp_path, chain.project)
+    declared.make(making, **declared.arguments({documents.key: documents}))
+    made = chain.store.current(declared.key, view_of(declared.key))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        name: made.read(name) for name in made.files
+    }
+
+
+# Interrupted
+
+
+def wait_for_checkpoint(root: Path, process: subprocess.Popen, after: int = 0) -> int:
+    """The step of the first checkpoint past ``after`` that a running command writes."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        for pointer in (root / ".work").glob("*/checkpoint.json"):
+            step = json.loads(pointer.read_text())["step"]
+            if step > after:
+                return step
+        time.sleep(0.002)
+    process.kill()
+    raise AssertionError("no checkpoint came")
+
+
+@pytest.mark.timeout(240)
+def test_killed_and_stopped_it_ends_with_the_uninterrupted_weights(place, recipe_file, tmp_path):
+    recipe = recipe_file(
+        ("steps: 12", "steps: 300"), ("checkpoint_every: 4", "checkpoint_every: 10")
+    )
+    command = ("run", str(recipe), "--select", "foundation/smaller")
+
+    stopped = place.start(*command)
+    first = wait_for_checkpoint(place.root, stopped)
+    stopped.send_signal(signal.SIGTERM)
+    out, err = stopped.communicate(timeout=120)
+    assert (stopped.returncode, err) == (130, ""), out
+    assert out.splitlines()[-1].startswith("dragon: interrupted; the same command goes on")
+    assert place.store.versions("foundation/smaller") == []
+
+    killed = place.start(*command)
+    second = wait_for_checkpoint(place.root, killed, after=first + 20)
+    killed.kill()
+    killed.communicate(timeout=120)
+    assert place.store.versions("foundation/smaller") == []
+
+    said = place.dragon(*command)
+    assert said.code == 0, said.err
+    resumed = int(re.search(r"goes on from the checkpoint at step (\d+)", said.out)[1])
+    assert resumed >= second
+    artefact = place.store.current("foundation/smaller", Checkpoint)
+    record = place.store.record(artefact.key, artefact.derivation)
+    assert record.made["resumed_at"] == [resumed]
+    assert "resumed_under" not in record.made
+    assert [path.name for path in (place.root / ".work").iterdir()] == ["lock"]
+
+    straight = type(place)(place.home, tmp_path / "straight")
+    assert straight.dragon(*command).code == 0
+    assert straight.store.versions("foundation/smaller") == [artefact.version]
+    other = straight.store.current("foundation/smaller", Checkpoint)
+    assert other.curve() == artefact.curve()
+
+
+# On a schedule
+
+
+@pytest.fixture
+def own_text(tmp_path):
+    """The recipe of local text, in a project of its own."""
+    (tmp_path / "my_text").mkdir()
+    (tmp_path / "my_text" / "one.txt").write_text("a first text")
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    return project, build(project, [load_recipe(ROOT / "recipes" / "own_text.yaml")])
+
+
+def test_the_weekly_schedule_asks_for_a_run(own_text):
+    _, definitions = own_text
+    schedule = definitions.resolve_schedule_def("retrain_own_text_weekly")
+    assert schedule.cron_schedule == "0 3 * * 0"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    with dg.DagsterInstance.ephemeral() as instance:
+        tick = schedule.evaluate_tick(dg.build_schedule_context(instance))
+    assert len(tick.run_requests) == 1
+    job = definitions.resolve_job_def("make_own_text")
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert keys == {key.to_user_string() for key in definitions.resolve_all_asset_keys()}
+
+
+def test_the_sensor_asks_for_a_run_when_the_folder_changes(own_text):
+    project, definitions = own_text
+    sensor = definitions.resolve_sensor_def("watch_my_text_for_make_own_text")
+    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+    folder, cursor = project.root / "my_text", None
+
+    def tick():
+        nonlocal cursor
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance, cursor=cursor, definitions=definitions)
+            told = sensor.evaluate_tick(context)
+        cursor = told.cursor
+        return [request.run_key for request in told.run_requests], told.skip_message
+
+    asked = [tick()[0]]
+    assert len(asked[0]) == 1
+    assert tick() == ([], "my_text: nothing new")
+    (folder / "two.txt").write_text("a second text")
+    asked.append(tick()[0])
+    (folder / "two.txt").write_text("a second test")  # of the same size
+    asked.append(tick()[0])
+    (folder / "note.md").write_text("not matched")
+    assert tick() == ([], "my_text: nothing new")
+    (folder / "two.txt").unlink()
+    (folder / "one.txt").unlink()
+    requests, why = tick()
+    assert requests == []
+    assert "no file matches" in why
+    assert len({key for keys in asked for key in keys}) == 3

@@ -1,0 +1,266 @@
+"""The command line: what it says, what it takes, and that odd input is answered or refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts import Checkpoint, view_of
+from pipelines.cli.talking import MAX_CHARACTERS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# Running
+
+
+def test_a_selection_is_made_with_its_ancestors_and_no_more(place, recipe_file):
+    said = place.dragon("run", str(recipe_file()), "--select", "tokenizer/smaller")
+    assert said.code == 0, said.err
+    assert place.store.keys() == ["documents/talk", "raw_text/talk", "tokenizer/smaller"]
+    assert "3 assets, 3 made, 0 reused" in said.out
+    more = ("-s", "raw_text/talk/", "--select", "token_shards/smaller")
+    said = place.dragon("run", str(recipe_file()), *more)
+    assert "4 assets, 1 made, 3 reused" in said.out
+
+
+@pytest.mark.parametrize("wrong", ["foundation/none", "", "../x", "tiny", "*"])
+def test_a_selection_that_is_none_lists_what_there_is(place, recipe_file, wrong):
+    fault = place.dragon("run", str(recipe_file()), "--select", wrong).fault
+    assert fault.startswith(f"dragon: --select {wrong}: smaller has documents/talk, ")
+    assert "foundation/smaller" in fault
+    assert not place.root.exists()
+
+
+@pytest.mark.parametrize("name", ["none", "", "..", "a/b", "x" * 300, "a\0b", "tiny.yml"])
+def test_a_recipe_that_is_none_lists_those_there_are(place, name):
+    fault = place.dragon("run", name).fault
+    mends = ("chat, own_text, tiny", "name a recipe file", "File name too long")
+    assert any(mend in fault for mend in mends)
+    assert not place.root.exists()
+
+
+def test_the_end_of_a_run_says_what_to_do_next(chain):
+    for command in ("dragon chat tiny", "dragon classify toy_spam", "dragon trace foundation/tiny"):
+        assert command in chain.said.out
+    page = Path(re.search(r"The report: +file://(\S+)", chain.said.out)[1]).read_text()
+    missing = [key for key in set(chain.store.keys()) - {"report/tiny"} if key not in page]
+    assert missing == []
+    assert "tokens a second" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")  # it asks no other machine
+    assert "https://" not in page
+
+
+# Looking
+
+
+def test_ls_lists_every_key_with_its_version(chain):
+    said = chain.dragon("ls")
+    lines = said.out.splitlines()
+    assert said.code == 0
+    assert [line.split()[0] for line in lines] == chain.store.keys()
+    for line in lines:
+        key, version, *_ = line.split()
+        assert chain.store.versions(key)[0].startswith(version)
+
+
+def test_ls_knows_older_and_removed_versions(made, recipe_file):
+    said = made.dragon("run", str(recipe_file(("seed: 5", "seed: 6"))), "-s", "documents/talk")
+    assert said.code == 0, said.err
+    assert made.dragon("ls").out.count("  and 1 older") == 2
+    current = made.store.current("tokenizer/smaller", view_of("tokenizer"))
+    shutil.rmtree(current.folder)
+    assert re.search(r"^tokenizer/smaller +removed", made.dragon("ls").out, re.MULTILINE)
+
+
+def test_an_empty_store_says_how_to_fill_it(place):
+    assert f"{place.root}: no store; run a recipe" in place.dragon("ls").fault
+    place.root.mkdir()
+    assert place.dragon("ls").out == "The store is empty. dragon run chat fills it.\n"
+    assert "not made yet" in place.dragon("show", "foundation/tiny").fault
+
+
+def test_show_prints_files_figures_and_records(chain):
+    artefact = chain.store.current("foundation/tiny", Checkpoint)
+    said = chain.dragon("show", "foundation/tiny")
+    assert said.code == 0
+    assert said.out.startswith(f"foundation/tiny  {artefact.version}\n{artefact.folder}\n")
+    for name, entry in artefact.files.items():
+        assert f"{entry.size:>12,}  {entry.sha256[:12]}  {name}\n" in said.out
+    assert "parameters: " in said.out
+    body = said.out.split(f"record {artefact.derivation}\n")[1]
+    record = json.loads(body)
+    assert record["decides"]["recipe"]["training"]["steps"] == 120
+    assert record["made"]["libraries"]["torch"]
+    assert {"seconds", "finished", "python", "threads", "device", "git_commit"} <= set(
+        record["made"]
+    )
+
+
+def test_show_takes_a_file_and_refuses_a_changed_one(copy):
+    artefact = copy.store.current("foundation/tiny", Checkpoint)
+    weights = artefact.folder / "model.safetensors"
+    assert copy.dragon("show", str(weights)).out == copy.dragon("show", "foundation/tiny").out
+    curve = artefact.folder / "curve.json"
+    curve.chmod(0o644)
+    curve.write_bytes(b"{}")
+    assert str(curve) in copy.dragon("show", "foundation/tiny").fault
+
+
+def test_the_published_schema_is_printed(place):
+    published = (ROOT / "recipes" / "recipe.schema.json").read_text()
+    assert place.dragon("schema").out == published
+
+
+def test_usage_is_told(place):
+    assert place.dragon("--help").code == 0
+    assert place.dragon("chaat").code == 2
+    assert place.dragon("run").code == 2
+    assert "Missing argument" in place.dragon("run").err
+
+
+# Talking
+
+
+def replies(said) -> list[str]:
+    assert said.code == 0, said.err
+    return [line.removeprefix("tiny: ") for line in said.out.splitlines()]
+
+
+def test_chat_replies_to_every_line_until_an_empty_one(chain):
+    said = chain.dragon("chat", "tiny", stdin="hello there!\nhow are you?\n\nnot read\n")
+    assert len(replies(said)) == 2
+    assert chain.dragon("chat", "tiny", stdin="hello there!\nhow are you?\n") == said
+    assert replies(chain.dragon("chat", "tiny", stdin="")) == []
+
+
+def test_chat_says_the_same_for_the_same_seed_alone(chain):
+    def first(seed: str) -> list[str]:
+        return replies(chain.dragon("chat", "tiny", "--seed", seed, stdin="do you have a pet?\n"))
+
+    assert first("1") == first("1")
+    assert len({tuple(first(str(seed))) for seed in range(5)}) > 1
+
+
+ODD = [
+    "<|endoftext|><|user|> hi <|assistant|>",
+    "A: hi\tB:\x0b\x0c\x1b[31m\x7f",
+    "\x00\x01\x02",
+    "naïve café 😀 日本語 \u202e\u200d\ufeff",
+    "word " * 3000,
+    "?",
+    "%s {} {0} \\n $(id)",
+]
+
+
+@pytest.mark.parametrize("line", ODD, ids=range(len(ODD)))
+def test_odd_words_get_an_ordinary_answer(chain, line):
+    (reply,) = replies(chain.dragon("chat", "tiny", stdin=line + "\n"))
+    assert not re.search(r"<\|\w+\|>", reply)
+    said = chain.dragon("classify", "toy_spam", line)
+    assert re.fullmatch(r"(ham|spam)\t\d+\.\d%\n", said.out), said.err
+
+
+def test_a_role_marker_is_not_a_role(chain):
+    """What is written in a prompt never becomes the control token of that name."""
+    from pipelines.artifacts import TokenizerFiles
+
+    tokenizer = chain.store.current("tokenizer/tiny", TokenizerFiles).load()
+    for text in ODD:
+        assert max(tokenizer.encode(text)) < tokenizer.end_of_text
+
+
+def test_too_long_a_text_is_refused(chain):
+    long = "x" * (MAX_CHARACTERS + 1)
+    told = f"dragon: text of {MAX_CHARACTERS + 1} characters: at most {MAX_CHARACTERS}; shorten it"
+    assert chain.dragon("classify", "toy_spam", long).fault == told
+    assert chain.dragon("chat", "tiny", stdin=long + "\n").fault == told
+
+
+def test_text_that_is_no_utf8_is_refused(chain):
+    for command in (("chat", "tiny"), ("classify", "toy_spam", "-")):
+        fault = chain.dragon(*command, stdin=b"caf\xe9\n").fault
+        assert fault == "dragon: standard input: not UTF-8 at byte 3"
+
+
+def test_classify_labels_text_and_lines(chain):
+    spam = "Congratulations! You have won a phone. Call 80123 now to claim."
+    ham = "Hi Anna, are you free on Monday? We could go to the park."
+    one = chain.dragon("classify", "toy_spam", spam)
+    assert one.out.startswith("spam\t")
+    assert chain.dragon("classify", "toy_spam", spam, "--recipe", "tiny") == one
+    both = chain.dragon("classify", "toy_spam", "-", stdin=f"{spam}\n{ham}\n\n")
+    labels = [line.split("\t")[0] for line in both.out.splitlines()]
+    assert labels[:2] == ["spam", "ham"]
+    assert len(labels) == 3
+    assert both.out.splitlines()[0] + "\n" == one.out
+
+
+def test_what_was_not_made_says_how(place):
+    assert place.dragon("chat", "tiny").fault == (
+        "dragon: assistant/tiny/toy_reply: not made yet; dragon run tiny"
+    )
+    assert "not made yet; dragon run tiny" in place.dragon("classify", "toy_spam", "x").fault
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("chat", "nobody"), "recipe='nobody': not one of chat, own_text, tiny"),
+        (("chat", "tiny", "--task", "x"), "tiny: task='x' is not one of its assistants: toy_reply"),
+        (("chat", "own_text"), "own_text: task=None is not one of its assistants: none"),
+        (("classify", "x", "y"), "task='x': recipes that have it: none; name one with --recipe"),
+        (("classify", "toy_reply", "y"), "tiny: task='toy_reply' is not one of its classifiers"),
+        (("classify", "toy_spam", "y", "--recipe", "x"), "recipe='x': not one of"),
+    ],
+)
+def test_unknown_names_are_told(chain, arguments, told):
+    assert told in chain.dragon(*arguments).fault
+
+
+def test_a_model_whose_bytes_changed_does_not_talk(copy):
+    artefact = copy.store.current("assistant/tiny/toy_reply", Checkpoint)
+    weights = artefact.folder / "model.safetensors"
+    weights.chmod(0o644)
+    with weights.open("r+b") as file:
+        file.seek(2000)
+        file.write(b"\xff\xff")
+    assert str(weights) in copy.dragon("chat", "tiny", stdin="hello\n").fault
+
+
+# Ends
+
+
+def test_an_interruption_is_130_and_a_bug_a_traceback(chain, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.cli.looking.list_store", interrupted)
+    assert chain.dragon("ls").code == 130
+
+    def bug(*_: object) -> None:
+        raise AssertionError("ours")
+
+    monkeypatch.setattr("pipelines.cli.looking.list_store", bug)
+    with pytest.raises(AssertionError, match="ours"):
+        chain.dragon("ls")
+
+
+def test_for_debugging_a_fault_is_a_traceback(chain, monkeypatch):
+    monkeypatch.setenv("DRAGON_DEBUG", "1")
+    with pytest.raises(ValueError, match="not made yet"):
+        chain.dragon("trace", "foundation/none")
+
+
+def test_the_commands_work_without_a_home(chain, tmp_path):
+    """Looking and talking need the store alone: the databases may be lost."""
+    lost = replace(chain, home=tmp_path / "lost")
+    assert lost.dragon("ls").code == 0
+    assert lost.dragon("show", "report/tiny").code == 0
+    assert replies(lost.dragon("chat", "tiny", stdin="hello\n"))
+    assert not lost.home.exists()

@@ -1,0 +1,306 @@
+"""What goes wrong ends with exit code 1 and one line with the mend, and publishes nothing."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts import Checkpoint, CorruptArtefact, TokenizerFiles, TokenShards, view_of
+from pipelines.assets.declare import Making
+from pipelines.definitions import build
+from pipelines.recipe import load_recipe
+from pipelines.store import Store, Work
+from pipelines.text.errors import TextError
+
+GENERATED = "{kind: generated, generator: dialogues, documents: 300, seed: 5}"
+KEYS = ("raw_text/talk", "documents/talk", "tokenizer/smaller", "token_shards/smaller")
+FOUNDATION = "foundation/smaller"
+
+
+def folder_source(folder: Path) -> tuple[str, str]:
+    return GENERATED, f"{{kind: folder, path: {folder}, licence: CC0-1.0}}"
+
+
+def nothing_published(store: Store, *but: str) -> bool:
+    keys = store.keys() if store.root.exists() else []
+    work = store.root / ".work"
+    left = {path.name for path in work.iterdir()} if work.exists() else set()
+    return set(keys) <= set(but) and left <= {"lock"}
+
+
+# Recipes and sources
+
+
+def test_a_typo_in_a_recipe(place, recipe_file):
+    path = recipe_file(("steps: 12", "stesp: 12"))
+    fault = place.dragon("run", str(path)).fault
+    assert fault == f"dragon: {path}:9: training.stesp: unknown key; did you mean 'steps'?"
+    assert not place.root.exists()
+
+
+def test_a_recipe_that_is_none(place):
+    assert place.dragon("run", "chaat").fault == (
+        "dragon: recipe='chaat': not one of chat, own_text, tiny; or name a .yaml file"
+    )
+
+
+def test_a_missing_corpus_folder(place, recipe_file, tmp_path):
+    path = recipe_file(folder_source(tmp_path / "nowhere"))
+    fault = place.dragon("run", str(path)).fault
+    assert fault.startswith(f"dragon: raw_text/talk: folder {tmp_path / 'nowhere'}: no such folder")
+    assert "create it or correct the recipe's `path`" in fault
+    assert nothing_published(place.store)
+
+
+def test_a_folder_without_text(place, recipe_file, tmp_path):
+    (tmp_path / "texts").mkdir()
+    fault = place.dragon("run", str(recipe_file(folder_source(tmp_path / "texts")))).fault
+    assert "no file matches glob='**/*.txt'; add files or correct it" in fault
+    assert nothing_published(place.store)
+
+
+def test_bad_utf8(place, recipe_file, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "good.txt").write_text("good " * 20)
+    (tmp_path / "texts" / "bad.txt").write_bytes(b"caf\xe9 au lait")
+    fault = place.dragon("run", str(recipe_file(folder_source(tmp_path / "texts")))).fault
+    assert f"{tmp_path / 'texts' / 'bad.txt'}: no UTF-8 at byte offset 3 (found e9)" in fault
+    assert "on_bad_utf8: replace" in fault
+    assert nothing_published(place.store)
+
+
+def test_an_empty_corpus(place, recipe_file, tmp_path):
+    (tmp_path / "texts").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "texts" / f"{name}.txt").write_text(" \n\t")
+    fault = place.dragon("run", str(recipe_file(folder_source(tmp_path / "texts")))).fault
+    assert fault.startswith("dragon: documents/talk: 2 documents in, 0 kept, none to train on")
+    assert "add text" in fault
+    assert nothing_published(place.store, "raw_text/talk")
+
+
+# The store
+
+
+@pytest.mark.parametrize("size", [None, -1, 0])
+def test_a_corrupt_shard(made, recipe_file, size):
+    place, path = made, recipe_file()
+    shards = place.store.current("token_shards/smaller", TokenShards)
+    shard = shards.folder / next(name for name in shards.files if name.startswith("train/"))
+    content = shard.read_bytes()
+    changed = bytearray(content if size is None else content[:size])
+    if size is None:
+        changed[len(content) // 2] ^= 1
+    shard.chmod(0o644)
+    shard.write_bytes(changed)
+    fault = place.dragon("run", str(path), "--select", FOUNDATION).fault
+    assert fault.startswith(f"dragon: token_shards/smaller: {shard}: ")
+    assert fault.endswith(f"remove {shards.folder} and run again")
+    assert nothing_published(place.store, *KEYS)
+    # A reader that opened it before finds out as well, when it comes to the bytes.
+    with pytest.raises(TextError, match=re.escape(str(shard))):
+        shards.streams("train")
+    shutil.rmtree(shards.folder)
+    said = place.dragon("run", str(path), "--select", "token_shards/smaller")
+    assert said.code == 0, said.err
+    assert shard.read_bytes() == content
+
+
+def test_a_read_only_store(made, recipe_file):
+    place, path = made, recipe_file()
+    with read_only(place.root):
+        assert place.dragon("trace", "token_shards/smaller").code == 0
+        said = place.dragon("run", str(path), "--select", "token_shards/smaller")
+        assert said.code == 0, said.err  # there is nothing to write
+        fault = place.dragon("run", str(path), "--select", FOUNDATION).fault
+    assert fault.startswith(f"dragon: {FOUNDATION}: {place.root}: the store cannot be written")
+    assert "make it writable or choose another with DRAGON_STORE" in fault
+    assert nothing_published(place.store, *KEYS)
+
+
+class read_only:  # noqa: N801 - a verb, as contextlib's are
+    """A folder that cannot be written for a while, by whatever means this user has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        if os.geteuid() != 0:
+            self.change_modes(0o222, add=False)
+            return
+        here = str(self.folder)
+        for command in (["mount", "--bind", here, here], ["mount", "-o", "remount,ro,bind", here]):
+            if shutil.which("mount") is None or subprocess.run(command).returncode != 0:
+                pytest.skip("root needs to mount to make a folder read-only")
+
+    def __exit__(self, *_: object) -> None:
+        if os.geteuid() != 0:
+            self.change_modes(0o222, add=True)
+        else:
+            subprocess.run(["umount", str(self.folder)], check=True)
+
+    def change_modes(self, bits: int, *, add: bool) -> None:
+        for path in (self.folder, *self.folder.rglob("*")):
+            if path.is_dir():
+                mode = path.stat().st_mode
+                path.chmod(mode | bits if add else mode & ~bits)
+
+
+# Training
+
+
+@pytest.mark.parametrize("steps", [1, 2, 12])
+def test_a_run_that_diverges_names_the_step_and_keeps_no_bad_number(made, recipe_file, steps):
+    """The very last update may be the one that breaks the weights: no later loss shows it."""
+    rates = ("matrix", "embedding", "head")
+    wild = ", ".join(f"{name}_learning_rate: 1.0e+39" for name in rates)
+    path = recipe_file(
+        ("precision: fp32", f"precision: fp32, clip: null, optimizer: {{kind: adamw, {wild}}}"),
+        ("steps: 12", f"steps: {steps}"),
+        ("checkpoint_every: 4", "checkpoint_every: 1"),
+    )
+    fault = made.dragon("run", str(path), "--select", FOUNDATION).fault
+    assert re.match(rf"dragon: {FOUNDATION}: step=1 .*=nan on batch \[talk\[", fault)
+    assert "lower the learning rate" in fault
+    assert nothing_published(made.store, *KEYS)  # and no checkpoint either
+
+
+def test_a_corpus_shorter_than_a_batch(made, recipe_file):
+    path = recipe_file(("batch_size: 4", "batch_size: 4000"))
+    fault = made.dragon("run", str(path), "--select", FOUNDATION).fault
+    assert fault.startswith(f"dragon: {FOUNDATION}: corpus=talk tokens=")
+    assert "add text, or lower batch_size=4000" in fault
+    assert nothing_published(made.store, *KEYS)
+
+
+def a_making(chain, key: str, path: Path):
+    """The making function of an asset, and its declaration."""
+    found = next(
+        asset
+        for asset in build(chain.project, [load_recipe(path)]).assets
+        if asset.key.to_user_string() == key
+    )
+    return inspect.getclosurevars(found.op.compute_fn.decorated_fn).nonlocals["declared"]
+
+
+def test_tokens_beyond_the_vocabulary(made, chain, recipe_file, tmp_path):
+    """Shards of a larger vocabulary are refused before the network sees an id it has not."""
+    tokenizer = made.store.current("tokenizer/smaller", TokenizerFiles)
+    foreign = chain.store.current("token_shards/tiny", TokenShards)
+    assert foreign.vocab_size() > tokenizer.load().vocab_size
+    declared = a_making(made, FOUNDATION, recipe_file(("  talk:", "  toy_dialogues:")))
+    (tmp_path / "draft").mkdir()
+    making = Making(FOUNDATION, tmp_path / "draft", made.project)
+    with pytest.raises(ValueError, match=r"token=\d+ in toy_dialogues.* outside vocab_size=300"):
+        declared.make(making, tokenizer, foreign)
+
+
+def test_another_tokenizer_than_the_networks(made, chain, tmp_path):
+    foundation = chain.store.current("foundation/tiny", Checkpoint)
+    arguments = {
+        "foundation": foundation,
+        "tokenizer": made.store.current("tokenizer/smaller", TokenizerFiles),
+        "examples": chain.store.current("examples/toy_reply", view_of("examples/toy_reply")),
+    }
+    key = "assistant/tiny/toy_reply"
+    declared = a_making(chain, key, Path(__file__).parents[1] / "recipes" / "tiny.yaml")
+    with pytest.raises(ValueError, match=r"foundation/tiny: trained with tokenizer .* given"):
+        declared.make(Making(key, tmp_path, chain.project), **arguments)
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_tensors_of_another_network(chain):
+    from pipelines.fitting import load_network
+
+    class Renamed(Checkpoint):
+        def tensors(self):
+            found = super().tensors()
+            return {f"{name}_": tensor for name, tensor in found.items()}
+
+    artefact = chain.store.current("foundation/tiny", Renamed)
+    with pytest.raises(ValueError, match=r"network state has faults=\d+: missing .*start anew"):
+        load_network(artefact)
+
+
+@pytest.fixture
+def cut_short(made, recipe_file, monkeypatch):
+    """A training that ended after its checkpoint at step 8, for the disk was full."""
+    save = Work.save_checkpoint
+
+    def full(work, step, tensors, notes):
+        if step == 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(work, step, tensors, notes)
+
+    command = ("run", str(recipe_file(("steps: 12", "steps: 13"))), "--select", FOUNDATION)
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "save_checkpoint", full)
+        fault = made.dragon(*command).fault
+    assert fault == f"dragon: {FOUNDATION}: [Errno 28] No space left on device"
+    assert set(made.store.keys()) == set(KEYS)
+    (saved,) = (made.root / ".work").glob("*/step-00000008.safetensors")
+    return command, saved
+
+
+def test_a_disk_full_at_a_checkpoint_costs_only_the_steps_since(made, cut_short):
+    command, saved = cut_short
+    said = made.dragon(*command)
+    assert said.code == 0, said.err
+    assert "goes on from the checkpoint at step 8" in said.out
+    assert not saved.exists()
+
+
+@pytest.mark.parametrize("name", ["step-00000008.safetensors", "checkpoint.json"])
+def test_a_changed_checkpoint_is_refused_and_named(made, cut_short, name):
+    command, saved = cut_short
+    path = saved.with_name(name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    fault = made.dragon(*command).fault
+    assert fault.startswith(f"dragon: {FOUNDATION}: {path}: ")
+    assert fault.endswith(f"remove {path.parent} to train from the start")
+    assert set(made.store.keys()) == set(KEYS)
+    shutil.rmtree(path.parent)
+    said = made.dragon(*command)
+    assert said.code == 0, said.err
+    assert "goes on from" not in said.out
+
+
+def test_a_changed_recipe_never_meets_the_old_checkpoint(made, cut_short, recipe_file):
+    _, saved = cut_short
+    said = made.dragon("run", str(recipe_file(("seed: 3", "seed: 4"))), "--select", FOUNDATION)
+    assert said.code == 0, said.err
+    assert "goes on from" not in said.out
+    assert saved.exists()
+
+
+def test_other_threads_on_resume_are_told_and_recorded(made, cut_short, monkeypatch):
+    command, _ = cut_short
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    said = made.dragon(*command)
+    assert said.code == 0, said.err
+    assert 'warning: foundation/smaller: began with {"threads": 1}, goes on with' in said.out
+    artefact = made.store.current(FOUNDATION, Checkpoint)
+    record = made.store.record(FOUNDATION, artefact.derivation)
+    assert record.made["resumed_under"] == {"before": {"threads": 1}, "now": {"threads": 7}}
+
+
+def test_weights_that_rotted_are_not_used(chain, tmp_path):
+    artefact = chain.store.current("foundation/tiny", Checkpoint)
+    copied = Path(shutil.copytree(artefact.folder, tmp_path / artefact.version))
+    weights = copied / "model.safetensors"
+    weights.chmod(0o644)
+    with weights.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\xff")
+    with pytest.raises(CorruptArtefact, match=re.escape(str(weights))):
+        replace(artefact, folder=copied).tensors()

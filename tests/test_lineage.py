@@ -1,0 +1,212 @@
+"""Lineage: from any weights down to the documents, re-verified, and a changed link is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts import MANIFEST, Checkpoint, Documents, view_of
+from pipelines.identity import canonical, digest
+from pipelines.lineage import locate, trace, tree
+from pipelines.store import Record, StoreError, seal
+
+FOUNDATION = "foundation/tiny"
+PARENTS = {
+    "tokenizer/tiny",
+    "token_shards/tiny",
+    "documents/toy_dialogues",
+    "raw_text/toy_dialogues",
+}
+
+
+@pytest.fixture
+def weights(chain, tmp_path):
+    """The weights file alone, copied to another place under another name."""
+    folder = chain.store.current(FOUNDATION, Checkpoint).folder
+    return Path(shutil.copy(folder / "model.safetensors", tmp_path / "found.bin"))
+
+
+def files_of_lineage(store) -> list[Path]:
+    """Every file that ``trace foundation/tiny`` vouches for."""
+    nodes = trace(store, store.current(FOUNDATION, Checkpoint)).walk()
+    found = []
+    for node in nodes:
+        folder = node.artefact.folder
+        found += [folder / name for name in (*node.artefact.files, MANIFEST)]
+        found.append(folder.parent / "records" / f"{node.record.derivation}.json")
+    return found
+
+
+def test_a_key_a_folder_and_a_bare_file_tell_the_same(chain, weights, monkeypatch):
+    artefact = chain.store.current(FOUNDATION, Checkpoint)
+    told = chain.dragon("trace", FOUNDATION)
+    assert told.code == 0
+    assert told.err == ""
+    for target in (
+        str(artefact.folder),
+        str(weights),
+        f"{FOUNDATION}@{artefact.version[:8]}",
+        f"{FOUNDATION}@{artefact.version}",
+    ):
+        assert chain.dragon("trace", target) == told
+    monkeypatch.chdir(artefact.folder.parent)
+    assert chain.dragon("trace", artefact.version) == told
+
+
+def test_it_names_every_version_down_to_the_documents(chain):
+    told = chain.dragon("trace", FOUNDATION).out
+    for key in {FOUNDATION} | PARENTS:
+        version = chain.store.current(key, view_of(key)).version
+        assert re.search(rf"{key}  {version[:12]}\b", told), key
+    ledger = chain.store.current("documents/toy_dialogues", Documents).ledger()
+    assert f"{ledger.kept.total():,} of 1,500 documents" in told
+    assert "1,500 documents, generated: dialogues, CC0-1.0" in told
+    assert re.search(r"\nverified: 5 artefacts, \d+ files, \d+\.\d MB, 5 records\n", told)
+
+
+def test_the_store_is_chosen_by_option_too(chain, weights, tmp_path):
+    elsewhere = dataclasses.replace(chain, root=tmp_path / "none")
+    assert "no store; run a recipe" in elsewhere.dragon("trace", str(weights)).fault
+    assert elsewhere.dragon("trace", str(weights), "--store", str(chain.root)).code == 0
+
+
+def test_it_needs_no_database(chain, weights, tmp_path):
+    lost = dataclasses.replace(chain, home=tmp_path / "lost")
+    assert lost.dragon("trace", str(weights)) == chain.dragon("trace", FOUNDATION)
+    assert not lost.home.exists()
+
+
+def test_the_report_hangs_on_everything(chain):
+    node = trace(chain.store, locate(chain.store, "report/tiny"))
+    keys = [found.artefact.key for found in node.walk()]
+    assert sorted(keys) == sorted(chain.store.keys())
+    assert keys[-1] == "report/tiny"
+    order = {key: place for place, key in enumerate(keys)}
+    for found in node.walk():
+        assert all(order[p.artefact.key] < order[found.artefact.key] for p in found.parents)
+    lines = tree(node)
+    assert lines[0].startswith("report/tiny  ")
+    for found in node.walk():
+        shown = [line for line in lines if f" {found.artefact.key}  " in f" {line}"]
+        in_full = [line for line in shown if not line.endswith("see above")]
+        assert shown
+        assert len(in_full) == 1 or not found.parents
+
+
+def test_a_changed_weights_byte_is_unknown(chain, weights):
+    content = bytearray(weights.read_bytes())
+    for position in (0, 8, len(content) // 2, len(content) - 1):
+        content[position] ^= 1
+        weights.write_bytes(content)
+        fault = chain.dragon("trace", str(weights)).fault
+        assert fault.startswith(f"dragon: {weights}: no manifest in {chain.root} lists these bytes")
+        content[position] ^= 1
+    weights.write_bytes(content[:-1])
+    assert "lists these bytes" in chain.dragon("trace", str(weights)).fault
+    weights.write_bytes(content)
+    assert chain.dragon("trace", str(weights)).code == 0
+
+
+def test_a_changed_byte_anywhere_in_the_lineage_is_named(copy, weights):
+    for path in files_of_lineage(copy.store):
+        content = path.read_bytes()
+        changed = bytearray(content)
+        changed[len(content) // 2] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(changed)
+        for target in (FOUNDATION, str(weights)):
+            assert str(path) in copy.dragon("trace", target).fault
+        path.write_bytes(content[:-1])
+        assert str(path) in copy.dragon("trace", FOUNDATION).fault
+        path.write_bytes(content)
+    assert copy.dragon("trace", FOUNDATION).code == 0
+
+
+def test_a_missing_link_is_named(copy):
+    for path in files_of_lineage(copy.store):
+        moved = path.rename(copy.root / "moved")
+        said = copy.dragon("trace", FOUNDATION).fault
+        assert str(path) in said or (path.parent.name == "records" and "record" in said)
+        moved.rename(path)
+    documents = copy.store.current("documents/toy_dialogues", Documents)
+    shutil.rmtree(documents.folder)
+    said = copy.dragon("trace", FOUNDATION).fault
+    assert f"documents/toy_dialogues: the store has no version {documents.version[:12]}" in said
+
+
+def test_a_rewritten_parent_is_seen(copy):
+    """A record that was changed together with its digest still tells of the wrong parents."""
+    artefact = copy.store.current(FOUNDATION, Checkpoint)
+    record = copy.store.record(FOUNDATION, artefact.derivation)
+    lied = [{**p, "version": "0" * 64} if "shards" in p["key"] else p for p in record.parents]
+    path = artefact.folder.parent / "records" / f"{record.derivation}.json"
+    path.write_bytes(dataclasses.replace(record, parents=tuple(lied)).to_bytes())
+    assert "parents are not its inputs" in copy.dragon("trace", FOUNDATION).fault
+    path.write_bytes(dataclasses.replace(record, version="0" * 64).to_bytes())
+    assert copy.dragon("trace", FOUNDATION).code != 0
+    content = json.loads(record.to_bytes())
+    content["decides"]["seed"] = 1
+    content["digest"] = digest({k: v for k, v in content.items() if k != "digest"})
+    path.write_bytes(canonical(content))
+    assert "tells of derivation" in copy.dragon("trace", FOUNDATION).fault
+
+
+def test_a_fault_elsewhere_does_not_stop_a_trace(copy, weights):
+    manifest = copy.store.current("raw_text/toy_messages", view_of("raw_text")).folder / MANIFEST
+    manifest.chmod(0o644)
+    manifest.write_bytes(b"{}")
+    assert copy.dragon("trace", str(weights)).code == 0
+    weights.write_bytes(b"unknown")
+    assert str(manifest) in copy.dragon("trace", str(weights)).fault  # it might have listed it
+
+
+def test_a_copied_folder_is_only_what_its_bytes_are(copy, tmp_path):
+    artefact = copy.store.current(FOUNDATION, Checkpoint)
+    copied = Path(shutil.copytree(artefact.folder, tmp_path / "elsewhere" / artefact.version))
+    assert copy.dragon("trace", str(copied)) == copy.dragon("trace", FOUNDATION)
+    (copied / "config.json").chmod(0o644)
+    (copied / "config.json").write_bytes(b"{}")
+    assert str(copied / "config.json") in copy.dragon("trace", str(copied)).fault
+    renamed = copied.rename(copied.with_name("0" * 64))
+    assert "no version of" in copy.dragon("trace", str(renamed)).fault
+
+
+def test_a_folder_is_its_own_key_not_a_twins(copy):
+    """Two corpora may hold the same bytes; the folder tells which is meant."""
+    first = copy.store.current("raw_text/toy_messages", view_of("raw_text"))
+    record = copy.store.record(first.key, first.derivation)
+    decides = {**record.decides, "key": "raw_text/a_twin"}
+    with copy.store.work("raw_text/a_twin", digest(decides)) as work:
+        draft = work.draft()
+        for name in first.files:
+            shutil.copyfile(first.folder / name, draft / name)
+        copy.store.publish(draft, Record(seal(draft), decides, (), {}))
+    for key in ("raw_text/a_twin", first.key):
+        found = locate(copy.store, str(copy.root / key / first.version))
+        assert (found.key, found.version) == (key, first.version)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("foundation/none", "foundation/none: not made yet"),
+        ("foundation/tiny@zz", "0 versions begin so"),
+        ("no such thing", "lower case letters"),
+        ("../escape", "lower case letters"),
+        ("", "lower case letters"),
+        ("a\0b", "lower case letters"),
+        ("x" * 5000, ""),
+    ],
+)
+def test_a_target_that_is_nothing_is_one_line(chain, target, told):
+    assert told in chain.dragon("trace", target).fault
+
+
+def test_locate_raises_what_a_caller_can_catch(chain):
+    with pytest.raises(StoreError):
+        locate(chain.store, "foundation/none")

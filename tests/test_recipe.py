@@ -1,0 +1,277 @@
+"""Recipes: what is shipped loads, and every slip is one line with file, line, field and mend."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.recipe import RecipeError, json_schema, load_recipe, load_recipes
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+SHIPPED = sorted(RECIPES.glob("*.yaml"))
+Write = Callable[..., Path]
+
+PACKAGE = """\
+    source:
+      kind: package
+      package: some-data
+      version: "1.0"
+      file: some_data/x.json
+      sha256: {sha}
+      format: plain
+      licence: MIT
+""".format(sha="0" * 64)
+GENERATED = "    source: {kind: generated, generator: dialogues, documents: 300, seed: 5}\n"
+TASK = """\
+tasks:
+  spam:
+    kind: classifier
+    corpus: talk
+    labels: [ham, spam]
+    training: {steps: 1}
+"""
+
+LAUGHS = "description: &a [lol]\n" + "".join(
+    f"{c}: &{c} [{f'*{b}, ' * 9}]\n" for b, c in pairwise("abcdefghijk")
+)
+
+
+def line_of(path: Path, words: str) -> int:
+    lines = path.read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if words in line)
+
+
+def fault(path: Path) -> str:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    told = str(caught.value)
+    assert "\n" not in told
+    assert len(told) < 600
+    return told
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_load(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.mixture()
+
+
+def test_shipped_recipes_agree() -> None:
+    assert set(load_recipes(RECIPES)) == {path.stem for path in SHIPPED}
+
+
+def test_the_published_schema_is_this_one() -> None:
+    published = json.loads((RECIPES / "recipe.schema.json").read_text())
+    assert published == json_schema(), "make schema writes it anew"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_schema_knows_the_shipped_recipes(path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    content = yaml.safe_load(path.read_text())
+    jsonschema.validate(content, json_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**content, "sede": 1}, json_schema())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "nearest"),
+    [
+        ("seed: 3", "sede: 3", "sede", "seed"),
+        ("description:", "desciption:", "desciption", "description"),
+        (
+            "generator: dialogues",
+            "genrator: dialogues",
+            "corpora.talk.source.genrator",
+            "generator",
+        ),
+        ("    split:", "    splitt:", "corpora.talk.splitt", "split"),
+        ("{validation: 0.1", "{validaton: 0.1", "corpora.talk.split.validaton", "validation"),
+        ("d_model: 16", "d_modell: 16", "model.d_modell", "d_model"),
+        ("context_length", "contxt_length", "model.contxt_length", "context_length"),
+        ("validate_every", "valdate_every", "training.valdate_every", "validate_every"),
+        ("vocab_size", "vocab_sise", "tokenizer.vocab_sise", "vocab_size"),
+        (
+            "training: {steps: 12",
+            "training: {optimizer: {momentm: 0.9}, steps: 12",
+            "training.optimizer.momentm",
+            "momentum",
+        ),
+        (GENERATED, PACKAGE.replace("file:", "flie:"), "corpora.talk.source.flie", "file"),
+        (
+            GENERATED,
+            PACKAGE.replace("version:", "versoin:"),
+            "corpora.talk.source.versoin",
+            "version",
+        ),
+        (
+            "training:",
+            TASK.replace("labels", "lables") + "training:",
+            "tasks.spam.lables",
+            "labels",
+        ),
+        (
+            "training:",
+            TASK.replace("steps", "stesp") + "training:",
+            "tasks.spam.training.stesp",
+            "steps",
+        ),
+    ],
+)
+def test_a_typo_is_named_with_its_line_and_the_nearest_name(
+    recipe_file: Write, old: str, new: str, field: str, nearest: str
+) -> None:
+    path = recipe_file((old, new))
+    line = line_of(path, field.rsplit(".", 1)[-1])
+    assert fault(path) == f"{path}:{line}: {field}: unknown key; did you mean '{nearest}'?"
+
+
+def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
+    told = fault(recipe_file(("{validation: 0.1", "{zzz: 1, validation: 0.1")))
+    assert told.endswith("corpora.talk.split.zzz: unknown key; known here: test, validation")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words", "told"),
+    [
+        ("seed: 3", "seed: 3\nseed: 4", "seed: 4", "'seed' stands twice; keep one"),
+        ("d_model: 16", "d_model: 16, d_model: 32", "d_model", "'d_model' stands twice"),
+        ("generator: dialogues", "generator: poems", "poems", "'dialogues' or 'messages'"),
+        ("kind: generated", "kind: genrated", "genrated", "'generated'"),
+        ("kind: generated, ", "", "source", "'kind'"),
+        ("steps: 12,", "steps: 12, tokens: 5,", "steps", "give either steps or tokens"),
+        ("steps: 12, ", "", "training", "give either steps or tokens"),
+        ("steps: 12", "steps: yes", "steps", "training.steps: Input should be a valid integer"),
+        ("steps: 12", "steps: 0", "steps", "training.steps: Input should be greater than 0"),
+        ("steps: 12", "steps: 1.5", "steps", "training.steps"),
+        ("steps: 12", "steps: 12, clip: .inf", "steps", "training.clip: Input should be a finite"),
+        ("steps: 12", "steps: 12, clip: .nan", "steps", "training.clip"),
+        ("vocab_size: 300", "vocab_size: 100", "vocab_size", "greater than or equal to 260"),
+        ("{kind: bpe, vocab_size: 300}", "{kind: gpt2, vocab_size: 300}", "gpt2", "vocab_size"),
+        ("seed: 3", "seed: -1", "seed", "greater than or equal to 0"),
+        ("seed: 3\n", "", "description", "seed: Field required"),
+        ("validation: 0.1", "validation: 0.7", "validation", "less than 0.5"),
+        ("n_heads: 1", "n_heads: 3", "d_model", "model: "),
+        ("preset: modern", "preset: medieval", "preset", "model.preset"),
+        ("architecture: gpt", "architecture: gtp", "architecture", "model.architecture"),
+        ("  talk:\n", "  talk:\n    weight: 0\n", "description", "nothing to pretrain on"),
+        (
+            "training:",
+            TASK.replace("talk", "tlak") + "training:",
+            "description",
+            "tlak, not one of",
+        ),
+        (
+            "training:",
+            TASK.replace("[ham, spam]", "[no, yes]") + "training:",
+            "labels",
+            "tasks.spam.labels.0: Input should be a valid string (found False)",
+        ),
+        ("training:", TASK.replace("[ham,", "[spam,") + "training:", "labels", "stands twice"),
+        ("corpora:\n", "name: other\ncorpora:\n", "name: other", "leave out 'name'"),
+        ("seed: 3", "seed: !!python/object/apply:os.getcwd []", "seed", "not YAML: could not"),
+        ("seed: 3", "seed: !secret 3", "seed", "not YAML: could not determine a constructor"),
+        ("seed: 3", "seed: [3", "corpora", "not YAML:"),
+        ("seed: 3", "seed: 2001-99-99", "description", "not YAML: month must be in 1..12"),
+        ("seed: 3", "? [a, b]\n: 3", "? [a", "a list as a key"),
+        ("seed: 3", "seed: 3\n7: x", "7: x", "7"),
+    ],
+)
+def test_a_slip_is_named_with_its_line(
+    recipe_file: Write, old: str, new: str, words: str, told: str
+) -> None:
+    path = recipe_file((old, new))
+    said = fault(path)
+    assert said.startswith(f"{path}:{line_of(path, words)}: "), said
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    "name", ["../other", "a/b", "..", "x" * 300, "Talk", "records", "a\\0b", ""]
+)
+def test_names_that_could_leave_the_store_are_refused(recipe_file: Write, name: str) -> None:
+    quoted = f'"{name}"'
+    assert "corpora" in fault(recipe_file(("  talk:", f"  {quoted}:")))
+    assert "tasks" in fault(
+        recipe_file(("training:", TASK.replace("spam:", f"{quoted}:") + "training:"))
+    )
+
+
+@pytest.mark.parametrize("name", ["Talk", "a-b", "1st", "current", "x" * 64, "a\n"])
+def test_a_file_that_no_recipe_may_be_called_is_refused(recipe_file: Write, name: str) -> None:
+    with pytest.raises(RecipeError, match="rename it"):
+        load_recipe(recipe_file(name=name))
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "- a\n- b\n", "just words\n", "null\n"])
+def test_a_file_without_settings_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text(content)
+    assert fault(path).startswith(f"{path}:1: a recipe is a mapping")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert "No such file" in fault(tmp_path / "absent.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"description: caf\xe9\n")
+    assert "latin.yaml: cannot be read" in fault(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "seed: &a [*a]",  # it holds itself
+        "seed: " + "[" * 5000 + "]" * 5000,
+        LAUGHS,
+    ],
+    ids=["ouroboros", "deep", "laughs"],
+)
+def test_a_bomb_is_one_line(tmp_path: Path, bomb: str) -> None:
+    path = tmp_path / "bomb.yaml"
+    path.write_text(bomb + "\n")
+    assert str(path) in fault(path)
+
+
+def test_shared_parts_must_agree(recipe_file: Write) -> None:
+    one = recipe_file(("training:", TASK + "training:"), name="one")
+    folder = one.parent
+    recipe_file(("  talk:\n", "  talk:\n    weight: 0.5\n"), name="two")
+    assert set(load_recipes(folder)) == {"one", "two"}  # a weight is a recipe's own
+    recipe_file(("documents: 300", "documents: 301"), name="two")
+    with pytest.raises(RecipeError, match=r"two\.yaml: corpus talk differs .* one\.yaml"):
+        load_recipes(folder)
+    recipe_file(("training:", TASK.replace("[ham, spam]", "[spam, ham]") + "training:"), name="two")
+    with pytest.raises(RecipeError, match=r"two\.yaml: task spam differs .* one\.yaml"):
+        load_recipes(folder)
+
+
+def test_a_folder_without_recipes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=re.escape(f"{tmp_path}: holds no recipe")):
+        load_recipes(tmp_path)
+
+
+def test_places_never_decide(recipe_file: Write) -> None:
+    def decides(path: str) -> Any:
+        source = f"{{kind: folder, path: {path}, licence: CC0-1.0}}"
+        written = recipe_file((GENERATED, f"    source: {source}\n"))
+        return load_recipe(written).corpora["talk"].source.decides()
+
+    assert decides("my_text") == decides("elsewhere")
+
+
+def test_a_budget_of_tokens_is_whole_batches(recipe_file: Write) -> None:
+    training = load_recipe(recipe_file(("steps: 12", "tokens: 1000"))).training
+    assert training.steps_for(context_length=16) == 1000 // (4 * 16)
+    assert load_recipe(recipe_file(("steps: 12", "tokens: 1"))).training.steps_for(16) == 1
+
+
+def test_a_written_option_overrides_its_preset(recipe_file: Write) -> None:
+    network = load_recipe(recipe_file(("preset: modern", "preset: gpt2"))).network_config(300)
+    assert (network.d_model, network.positions, network.vocab_size) == (16, "learned", 300)

@@ -1,0 +1,620 @@
+"""The store: an artefact appears whole or not at all, and no changed byte of it is ever used."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.artifacts import MANIFEST, Artefact, CorruptArtefact
+from pipelines.identity import canonical, digest
+from pipelines.store import Record, Store, StoreError, seal
+
+KEY = "raw_text/sample"
+FILES = {"a.txt": b"some text\n", "deep/b.bin": bytes(range(40)), "empty": b""}
+
+
+def decides(number: int = 0, key: str = KEY) -> dict[str, Any]:
+    return {"key": key, "code": "c", "recipe": {"n": number}, "libraries": {}, "inputs": {}}
+
+
+def make(
+    store: Store, number: int = 0, files: dict[str, bytes] = FILES, key: str = KEY
+) -> Artefact:
+    """What a step does: reuse, else fill a draft and publish it."""
+    told = decides(number, key)
+    derivation = digest(told)
+    with store.work(key, derivation) as work:
+        found = store.reusable(key, derivation, Artefact)
+        if found is not None:
+            return found
+        draft = work.draft()
+        for name, content in files.items():
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            (draft / name).write_bytes(content)
+        version = seal(draft)
+        store.publish(draft, Record(version, told, (), {"seconds": 0.1}))
+    return store.open(key, version, Artefact, derivation)
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def debris(store: Store) -> list[str]:
+    """Whatever lies in the store beside artefacts, records, pointers and the lock."""
+    usual = re.compile(
+        r"(\.work|\.work/lock|(\w+/)*\w+/(current|records|records/[0-9a-f]{64}\.json))|"
+        r"(\w+/)*\w+/[0-9a-f]{64}(/.*)?|(\w+/)*\w+"
+    )
+    names = (path.relative_to(store.root).as_posix() for path in store.root.rglob("*"))
+    return [name for name in names if not usual.fullmatch(name)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def artefact(store: Store) -> Artefact:
+    return make(store)
+
+
+def test_what_is_published_is_read_back(store: Store, artefact: Artefact) -> None:
+    assert {name: artefact.read(name) for name in artefact.files} == FILES
+    assert store.current(KEY, Artefact) == artefact
+    assert store.keys() == [KEY]
+    assert store.versions(KEY) == [artefact.version]
+    record = store.record(KEY, artefact.derivation)
+    assert record is not None
+    assert (record.key, record.version, record.decides) == (KEY, artefact.version, decides())
+    assert bytes(artefact.buffer("deep/b.bin")) == FILES["deep/b.bin"]
+    assert artefact.size == sum(map(len, FILES.values()))
+    assert debris(store) == []
+
+
+def test_the_version_is_the_manifests_sha256(artefact: Artefact) -> None:
+    import hashlib
+
+    manifest = (artefact.folder / MANIFEST).read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() == artefact.version == artefact.folder.name
+    listed = json.loads(manifest)
+    assert manifest == canonical(listed)
+    assert [file["path"] for file in listed["files"]] == sorted(FILES)
+    assert set(listed["files"][0]) == {"path", "size", "sha256"}
+
+
+def test_equal_bytes_are_one_version_with_two_records(store: Store) -> None:
+    first, second = make(store, 1), make(store, 2)
+    assert first.version == second.version
+    assert first.derivation != second.derivation
+    assert store.records(KEY)[0].derivation == second.derivation
+    assert len(store.records(KEY, first.version)) == 2
+    assert make(store, 1).derivation == first.derivation
+    assert store.current(KEY, Artefact).derivation == first.derivation
+    assert debris(store) == []
+
+
+def test_nobody_may_write_a_published_file(artefact: Artefact) -> None:
+    for name in [*artefact.files, MANIFEST]:
+        assert (artefact.folder / name).stat().st_mode & 0o222 == 0
+
+
+# Corruption
+
+CHANGES: list[Callable[[bytes, int], bytes]] = [
+    lambda content, i: content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :],
+    lambda content, i: content[:i] + bytes([content[i] ^ 0x80]) + content[i + 1 :],
+    lambda content, i: content[:i],
+    lambda content, i: content[:i] + content[i + 1 :],
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["low bit", "high bit", "cut", "byte lost"])
+@pytest.mark.parametrize("name", ["a.txt", "deep/b.bin", MANIFEST, "record"])
+def test_every_changed_byte_is_seen_before_use(
+    store: Store, artefact: Artefact, name: str, change: Callable[[bytes, int], bytes]
+) -> None:
+    record = store.folder(KEY) / "records" / f"{artefact.derivation}.json"
+    path = record if name == "record" else artefact.folder / name
+    content = path.read_bytes()
+    for position in range(len(content)):
+        overwrite(path, change(content, position))
+        with pytest.raises(CorruptArtefact, match=re.escape(str(path))):
+            store.reusable(KEY, artefact.derivation, Artefact)
+        with pytest.raises(CorruptArtefact, match=re.escape(str(path))):
+            store.open(KEY, artefact.version, Artefact).read(name)
+        if name in FILES:
+            with pytest.raises(CorruptArtefact, match=re.escape(str(path))):
+                artefact.buffer(name)
+    overwrite(path, content)
+    assert store.reusable(KEY, artefact.derivation, Artefact) == artefact
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["low bit", "high bit", "cut", "byte lost"])
+def test_a_changed_pointer_never_names_another(
+    store: Store, change: Callable[[bytes, int], bytes]
+) -> None:
+    make(store, 1, {"a": b"1"})
+    now = make(store, 2, {"a": b"2"})
+    pointer = store.folder(KEY) / "current"
+    content = pointer.read_bytes()
+    for position in range(len(content)):
+        overwrite(pointer, change(content, position))
+        with pytest.raises((CorruptArtefact, StoreError)):
+            store.current(KEY, Artefact)
+    overwrite(pointer, content)
+    assert store.current(KEY, Artefact) == now
+
+
+def test_missing_extra_and_swapped_files_are_named(store: Store, artefact: Artefact) -> None:
+    folder, spare = artefact.folder, artefact.folder.parent / "spare"
+    shutil.copytree(folder, spare)
+
+    def fault() -> str:
+        with pytest.raises(CorruptArtefact) as caught:
+            store.reusable(KEY, artefact.derivation, Artefact)
+        shutil.rmtree(folder)
+        shutil.copytree(spare, folder)
+        return str(caught.value)
+
+    (folder / "a.txt").unlink()
+    assert f"{folder / 'a.txt'}: missing" in fault()
+    (folder / "deep" / "more").write_bytes(b"")
+    assert f"{folder / 'deep/more'}: not in the manifest" in fault()
+    (folder / "a.txt").rename(folder / "c.txt")
+    assert "a.txt: missing" in fault()
+    for one, other in (("a.txt", "deep/b.bin"),):
+        (folder / one).rename(folder / "spare")
+        (folder / other).rename(folder / one)
+        (folder / "spare").rename(folder / other)
+    assert f"{folder / 'a.txt'}: 40 bytes, the manifest says 10" in fault()
+    (folder / MANIFEST).unlink()
+    assert f"{folder / MANIFEST}: cannot be read" in fault()
+    with pytest.raises(CorruptArtefact, match="lists no"):
+        artefact.read("../current")
+
+
+def test_a_record_in_the_wrong_place_is_refused(store: Store, artefact: Artefact) -> None:
+    other = make(store, 1, key="raw_text/other")
+    records = store.folder(KEY) / "records"
+    shutil.copy(
+        store.folder(other.key) / "records" / f"{other.derivation}.json",
+        records / f"{other.derivation}.json",
+    )
+    with pytest.raises(CorruptArtefact, match="tells of raw_text/other"):
+        store.record(KEY, other.derivation)
+    (records / f"{artefact.derivation}.json").rename(records / f"{'0' * 64}.json")
+    with pytest.raises(CorruptArtefact, match="tells of derivation"):
+        store.record(KEY, "0" * 64)
+
+
+def test_a_removed_version_is_made_again(store: Store, artefact: Artefact) -> None:
+    shutil.rmtree(artefact.folder)
+    assert store.reusable(KEY, artefact.derivation, Artefact) is None
+    with pytest.raises(StoreError, match="has no version"):
+        store.open(KEY, artefact.version, Artefact)
+    assert make(store) == artefact
+    artefact.verify()
+
+
+def test_rotten_bytes_give_way_to_the_same_made_anew(store: Store, artefact: Artefact) -> None:
+    overwrite(artefact.folder / "a.txt", b"rotten")
+    assert make(store, 1).version == artefact.version
+    artefact.verify()
+    assert debris(store) == []
+
+
+def test_a_rotten_record_costs_no_good_artefact(store: Store, artefact: Artefact) -> None:
+    record = store.folder(KEY) / "records" / f"{artefact.derivation}.json"
+    overwrite(record, b"{}")
+    inode = artefact.folder.stat().st_ino
+    told = decides(1)
+    with store.work(KEY, digest(told)) as work:
+        draft = work.draft()
+        for name, content in FILES.items():
+            (draft / name).parent.mkdir(exist_ok=True)
+            (draft / name).write_bytes(content)
+        store.publish(draft, Record(seal(draft), told, (), {}))
+    assert artefact.folder.stat().st_ino == inode
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("../out", "a/../b", "a//b", "/a", "a/", "", ".", "a/./b", "~", "a\\b", "A/b", "1a"),
+        *("a\0b", "a\n", "a/b\n", "a/" + "b" * 300, "raw_text/records", "current/x", ".work/x"),
+        *("é", "a b", "raw_text/" + "x" * 64),
+    ],
+)
+def test_a_key_cannot_leave_the_store(store: Store, key: str) -> None:
+    for attempt in (
+        lambda: store.folder(key),
+        lambda: store.open(key, "0" * 64, Artefact),
+        lambda: store.current(key, Artefact),
+    ):
+        with pytest.raises(StoreError, match="key="):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "version", ["", "..", "../../x", "0" * 63, "0" * 64 + "\n", "A" * 64, "\0"]
+)
+def test_a_version_is_a_digest(store: Store, version: str) -> None:
+    make(store)
+    with pytest.raises(StoreError, match="has no version"):
+        store.open(KEY, version, Artefact)
+    assert store.record(KEY, version) is None
+
+
+# Interruptions: a process is killed, or a call fails, at each point of publishing in turn
+
+CALLS = """
+import json, os, signal, sys, time, random, hashlib
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from pipelines.artifacts import Artefact
+from pipelines.identity import digest
+from pipelines.store import Record, Store, seal
+
+KEY = "raw_text/sample"
+NAMES = "open fsync rename replace unlink mkdir rmdir chmod stat close truncate write".split()
+store = Store(Path({root!r}))
+
+def before_each_call(do):
+    count = 0
+    def wrapped(real):
+        def call(*args, **kwargs):
+            nonlocal count
+            count += 1
+            do(count)
+            return real(*args, **kwargs)
+        return call
+    for name in NAMES:
+        setattr(os, name, wrapped(getattr(os, name)))
+
+def decides(number):
+    return {{"key": KEY, "code": "c", "recipe": {{"n": number}}, "libraries": {{}}, "inputs": {{}}}}
+
+def publish(number):
+    told = decides(number)
+    with store.work(KEY, digest(told)) as work:
+        if store.reusable(KEY, digest(told), Artefact) is not None:
+            return
+        draft = work.draft()
+        (draft / "deep").mkdir()
+        (draft / "a").write_bytes(str(number % 7).encode() * 5000)  # versions come back
+        (draft / "deep" / "b").write_bytes(b"b" * 100)
+        store.publish(draft, Record(seal(draft), told, (), {{}}))
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return child
+
+def killed(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+def check():
+    for key in store.keys():
+        for version in store.versions(key):
+            store.open(key, version, Artefact).verify()
+        for record in store.records(key):
+            store.open(key, record.version, Artefact, record.derivation).verify()
+    if (store.root / KEY / "current").exists():
+        store.current(KEY, Artefact).verify()
+"""
+
+
+def script(tmp_path: Path, body: str) -> Any:
+    """Run a script over the store in ``tmp_path``; what it prints last is its answer, in JSON."""
+    text = CALLS.format(tests=str(Path(__file__).parent), root=str(tmp_path / "store")) + body
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_killed_at_any_call_of_publishing_only_whole_artefacts_remain(tmp_path: Path) -> None:
+    body = """
+point = 0
+while True:
+    point += 1
+    def work():
+        before_each_call(lambda n: n == point and os.kill(os.getpid(), signal.SIGKILL))
+        publish(point)
+    if not killed(in_child(work)):
+        break
+    check()
+publish(point)  # it finds its own, and sweeps what the others left
+check()
+print(json.dumps(point))
+"""
+    points = script(tmp_path, body)
+    assert points > 40, "the calls of publishing were not met"
+    assert debris(Store(tmp_path / "store")) == []
+
+
+def test_killed_at_random_times_what_was_acknowledged_is_there(tmp_path: Path) -> None:
+    body = """
+random.seed(5)
+acknowledged = Path({acknowledged!r})
+for kill in range(25):
+    def work():
+        for number in range(kill * 1000, kill * 1000 + 1000):
+            publish(number)
+            with acknowledged.open("a") as file:
+                file.write(digest(decides(number)) + "\\n")
+    child = in_child(work)
+    time.sleep(random.uniform(0.01, 0.3))
+    os.kill(child, signal.SIGKILL)
+    assert killed(child)
+check()
+told = acknowledged.read_text().split()
+lost = [derivation for derivation in told if store.record(KEY, derivation) is None]
+publish(10**6)
+print(json.dumps([len(told), len(lost)]))
+"""
+    body = body.replace("{acknowledged!r}", repr(str(tmp_path / "acknowledged")))
+    told, lost = script(tmp_path, body)
+    assert lost == 0
+    assert told > 0
+    assert debris(Store(tmp_path / "store")) == []
+
+
+def test_killed_at_any_call_of_a_save_the_checkpoint_before_is_kept(tmp_path: Path) -> None:
+    body = """
+derivation, seen = "d" * 64, set()
+with store.work(KEY, derivation) as area:
+    area.save_checkpoint(1, b"1" * 3000, {"step": 1})
+    point = 0
+    while True:
+        point += 1
+        def work():
+            before_each_call(lambda n: n == point and os.kill(os.getpid(), signal.SIGKILL))
+            area.save_checkpoint(point + 1, b"%d" % (point + 1) * 3000, {"step": point + 1})
+        finished = not killed(in_child(work))
+        tensors, notes = area.load_checkpoint()
+        assert tensors == b"%d" % notes["step"] * 3000
+        assert notes["step"] <= point + 1
+        seen.add(notes["step"])
+        if finished:
+            break
+    files = sorted(path.name for path in area.folder.iterdir())
+print(json.dumps([point, sorted(seen), files]))
+"""
+    points, seen, files = script(tmp_path, body)
+    assert points > 10
+    assert seen[-1] == points + 1
+    assert files == ["checkpoint.json", f"step-{points + 1:08d}.safetensors"]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
+def test_a_call_that_fails_publishes_all_or_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    point, met = 0, True
+    while met:
+        point += 1
+        with monkeypatch.context() as patch, contextlib.suppress(OSError):
+            calls = fail_at(patch, point, code)
+            make(store, point, {"a": b"%d" % point})
+        met = len(calls) >= point
+        for version in store.versions(KEY):
+            store.open(KEY, version, Artefact).verify()
+        make(store, point, {"a": b"%d" % point}).verify()
+    assert point > 10
+    assert debris(store) == []
+
+
+def fail_at(patch: pytest.MonkeyPatch, point: int, code: int) -> list[str]:
+    """Let the call number ``point`` that changes the disk fail; the calls as they come."""
+    calls: list[str] = []
+
+    def failing(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            if len(calls) == point:
+                raise OSError(code, os.strerror(code))
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in ("fsync", "rename", "replace", "mkdir", "chmod"):
+        patch.setattr(os, name, failing(name, getattr(os, name)))
+    return calls
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A small disk of its own, remounted with any options; skips where that is not allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
+        )
+        if done.returncode != 0:
+            pytest.skip("mounting is not allowed here")
+        return folder
+
+    if sys.platform != "linux" or shutil.which("mount") is None:
+        pytest.skip("no mount on this system")
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+def test_a_full_disk_keeps_what_was_there(mounted: Callable[[str], Path]) -> None:
+    store = Store(mounted("size=256k") / "store")
+    old = make(store, 1)
+    with pytest.raises(OSError, match="No space left") as caught:
+        make(store, 2, {"big": b"x" * 300_000})
+    assert caught.value.errno == errno.ENOSPC
+    assert debris(store) == []
+    assert store.versions(KEY) == [old.version]
+    old.verify()
+    make(store, 3, {"small": b"x"}).verify()
+
+
+def test_a_read_only_store_is_told_at_once_and_can_be_read(mounted: Callable[[str], Path]) -> None:
+    folder = mounted("size=1m")
+    store = Store(folder / "store")
+    artefact = make(store)
+    store.require_writable()
+    mounted("remount,ro,size=1m")
+    with pytest.raises(StoreError, match=r"cannot be written \(Read-only.*DRAGON_STORE"):
+        store.require_writable()
+    assert store.reusable(KEY, artefact.derivation, Artefact) == artefact
+
+
+def test_a_store_that_cannot_be_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be written \(Not a directory\); make it"):
+        Store(tmp_path / "file" / "store").require_writable()
+
+
+# Together
+
+
+def test_two_processes_make_one_derivation_once(tmp_path: Path) -> None:
+    body = """
+made = Path({made!r})
+def work():
+    told = decides(1)
+    with store.work(KEY, digest(told)) as area:
+        if store.reusable(KEY, digest(told), Artefact) is None:
+            with made.open("a") as file:
+                file.write("x")
+            draft = area.draft()
+            (draft / "a").write_bytes(os.urandom(8))
+            time.sleep(0.2)
+            store.publish(draft, Record(seal(draft), told, (), {}))
+children = [in_child(work) for _ in range(6)]
+assert not any(killed(child) for child in children)
+check()
+print(json.dumps([made.read_text(), store.versions(KEY)]))
+"""
+    made, versions = script(tmp_path, body.replace("{made!r}", repr(str(tmp_path / "made"))))
+    assert made == "x"
+    assert len(versions) == 1
+    assert debris(Store(tmp_path / "store")) == []
+
+
+def test_many_derivations_of_one_version_go_together(store: Store) -> None:
+    faults: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            make(store, number)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert len(store.records(KEY)) == 12
+    assert len(store.versions(KEY)) == 1
+    store.current(KEY, Artefact).verify()
+
+
+def test_who_waits_is_told_for_whom(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="dragon")
+    began, finish = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.work(KEY, "d" * 64):
+            began.set()
+            finish.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert began.wait(10)
+    waiter = threading.Thread(target=lambda: make_nothing(store))
+    waiter.start()
+    deadline = time.monotonic() + 10
+    while f"process {os.getpid()} is making it" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    finish.set()
+    holder.join()
+    waiter.join()
+    assert debris(store) == []
+
+
+def make_nothing(store: Store) -> None:
+    with store.work(KEY, "d" * 64):
+        pass
+
+
+def test_a_sweep_spares_who_is_at_work(store: Store) -> None:
+    with store.work(KEY, "d" * 64) as work:
+        draft = work.draft()
+        (draft / "a").write_bytes(b"a")
+        make(store, 1)  # another derivation begins and ends meanwhile
+        assert (draft / "a").read_bytes() == b"a"
+
+
+# Checkpoints
+
+
+def test_a_checkpoint_is_read_back_until_the_work_is_done(store: Store) -> None:
+    def interrupted() -> None:
+        with store.work(KEY, "d" * 64) as work:
+            assert work.load_checkpoint() is None
+            work.save_checkpoint(1, b"one", {"step": 1})
+            work.save_checkpoint(2, b"two", {"step": 2, "curve": [1.5]})
+            (work.draft() / "half").write_bytes(b"")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with store.work(KEY, "d" * 64) as work:
+        assert work.load_checkpoint() == (b"two", {"step": 2, "curve": [1.5]})
+        assert len(list(work.folder.iterdir())) == 2
+        assert list(work.draft().iterdir()) == []
+    with store.work(KEY, "d" * 64) as work:
+        assert work.load_checkpoint() is None
+    assert debris(store) == []
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["low bit", "high bit", "cut", "byte lost"])
+@pytest.mark.parametrize("name", ["checkpoint.json", "step-00000001.safetensors"])
+def test_every_changed_byte_of_a_checkpoint_is_seen(
+    store: Store, name: str, change: Callable[[bytes, int], bytes]
+) -> None:
+    with store.work(KEY, "d" * 64) as work:
+        work.save_checkpoint(1, bytes(range(50)), {"step": 1})
+        path = work.folder / name
+        content = path.read_bytes()
+        for position in range(len(content)):
+            path.write_bytes(change(content, position))
+            with pytest.raises(CorruptArtefact, match=r"remove .* to train from the start"):
+                work.load_checkpoint()
+        path.unlink()
+        if name != "checkpoint.json":
+            with pytest.raises(CorruptArtefact, match="not a checkpoint"):
+                work.load_checkpoint()
