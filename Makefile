@@ -53,5 +53,5 @@ schema: $(READY) ## Write recipes/recipe.schema.json for editors
 constraints: $(READY) ## Write constraints.txt from what is installed
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
-clean: ## Remove the environment and the databases; the store stays
+clean: ## Remove .venv and .dragon (databases, reports, kept packages); the store stays
 	rm -rf $(VENV) .dragon

@@ -119,6 +119,8 @@ def train(
         loss, norm = _update(network, objective, batch, optimizer, index, clip, precision, seed)
         done = index + 1
         yield Step(done, loss, norm, factor, batch.tokens.numel())
+        if _due(done, checkpoint_every) or done == steps:
+            _require_finite(network, done, batch)
         if validation is not None and (_due(done, validate_every) or done == steps):
             yield Validated(done, mean_loss(network, objective, validation()).nats)
         if _due(done, checkpoint_every):
@@ -152,6 +154,13 @@ def _update(
     optimizer.step()
     optimizer.zero_grad()
     return nats, size
+
+
+def _require_finite(network: nn.Module, step: int, batch: Batch) -> None:
+    """Weights that an update broke show in no loss before the next step; these may be kept."""
+    for name, tensor in weights(network).items():
+        if not tensor.isfinite().all():
+            raise NonFinite(step, f"weights {name}", math.nan, batch.ids)
 
 
 def snapshot(network: nn.Module, optimizer: Optimizer, step: int) -> State:

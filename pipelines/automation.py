@@ -63,6 +63,6 @@ def _folder_sensor(
         if state == context.cursor:
             return dg.SkipReason(f"{source.path}: nothing new")
         context.update_cursor(state)
-        return dg.RunRequest(run_key=f"{corpus}-{state}")
+        return dg.RunRequest()  # no key: a folder may well return to an earlier state
 
     return watch

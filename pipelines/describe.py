@@ -1,7 +1,4 @@
-"""What a person wants to see of an artefact: numbers, tables and pictures, drawn when looked at.
-
-Nothing here is stored, so nothing here decides a version.
-"""
+"""What a person wants to see of an artefact: numbers, tables and pictures, drawn when looked at."""
 
 from __future__ import annotations
 

@@ -49,7 +49,12 @@ SAMPLING = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
 
 
 def stream_of(shards: TokenShards, split: str, end_of_text: int) -> TokenStream:
-    """A split's tokens over all corpora behind one end of text, so that the first is asked too."""
+    """A split's tokens over all corpora behind one end of text, so that the first is asked too.
+
+    Raises ValueError for a split without text.
+    """
+    if not shards.text_bytes(split):
+        raise ValueError(f"the {split} split has no document; add documents or raise its share")
     pieces = [torch.tensor([end_of_text], dtype=torch.int64)]
     for corpus in shards.pieces(split).values():
         pieces += corpus
@@ -62,13 +67,11 @@ def language_figures(
     """Loss (nats a token), perplexity and bits per byte of the validation and test splits.
 
     Every token is asked once, ends of text included, each from the tokens of its window alone;
-    bits are over the bytes of the text. Raises ValueError for an empty split.
+    bits are over the bytes of the text.
     """
     figures = {}
     for split in ("validation", "test"):
         stream = stream_of(shards, split, end_of_text)
-        if len(stream) < 2:
-            raise ValueError(f"the {split} split has no text; raise its share or add documents")
         batches = in_order(stream, network.context_length, BATCH)
         loss = mean_loss(network, OBJECTIVES["next_token"], batches)
         figures[split] = {

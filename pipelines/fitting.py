@@ -5,9 +5,11 @@ The loop itself (``model/training.py``) knows no files and no clock; this is whe
 
 from __future__ import annotations
 
-import json
+import contextlib
+import fcntl
 import logging
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,6 +63,8 @@ class History:
 
     train: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    legs: list[dict[str, Any]] = field(default_factory=list)
+    """Each start of the run: the step it began at and what surrounded it."""
 
 
 def device() -> torch.device:
@@ -83,6 +87,23 @@ def fit(
 
     Raises ValueError (bad data, a diverged run) or CorruptArtefact (a checkpoint that changed).
     """
+    with _turn(making):
+        return _fit(
+            making, network, objective, batches, validation, training, steps=steps, seed=seed
+        )
+
+
+def _fit(
+    making: Making,
+    network: nn.Module,
+    objective: str,
+    batches: Batches,
+    validation: Callable[[], Iterable[Batch]] | None,
+    training: Training,
+    *,
+    steps: int,
+    seed: int,
+) -> History:
     network.to(device())
     precision = fastest_precision(device()) if training.precision == "auto" else training.precision
     around = {
@@ -93,7 +114,7 @@ def fit(
     }
     optimizer = _optimizer(network, training)
     state, history = _resume(making, around)
-    making.made.update(around)
+    making.made.update(around, legs=history.legs)
     progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
     tokens = 0
     for event in train(
@@ -117,13 +138,32 @@ def fit(
             making.curve(event.step, _step_values(event, tokens, progress))
             progress.update(event.step, tokens, note=f"loss {event.loss:.3f}")
         elif isinstance(event, Validated):
+            if not math.isfinite(event.loss):
+                raise ValueError(f"step={event.step} validation_loss={event.loss}: lower the rates")
             history.validation.append((event.step, event.loss))
             making.curve(event.step, {"validation_loss": event.loss})
         elif isinstance(event, Saved) and event.step < steps:
-            _checkpoint(making, event.state, history, around)
+            _checkpoint(making, event.state, history)
     making.made["tokens_per_second"] = round(tokens / progress.seconds)
     making.made["training_seconds"] = round(progress.seconds, 1)
     return history
+
+
+@contextlib.contextmanager
+def _turn(making: Making) -> Iterator[None]:
+    """One training at a time in a project: two would share the same cores.
+
+    A lock of the system's, because it goes with its process: a place in one of Dagster's pools
+    stays taken when a run is killed, and whoever waits for it spins.
+    """
+    making.project.home.mkdir(parents=True, exist_ok=True)
+    with (making.project.home / "trainer.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("%s: waits for another training to end", making.key)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_checkpoint(
@@ -147,7 +187,7 @@ def write_checkpoint(
         "final_training_loss": _mean([loss for _, loss in history.train[-20:]]),
     }
     if history.validation:
-        figures["validation_loss"] = history.validation[-1][1]
+        figures["final_validation_loss"] = history.validation[-1][1]
     making.write(FIGURES, figures)
 
 
@@ -215,14 +255,14 @@ def _step_values(event: Step, tokens: int, progress: Progress) -> dict[str, floa
     }
 
 
-def _checkpoint(making: Making, state: State, history: History, around: dict[str, Any]) -> None:
+def _checkpoint(making: Making, state: State, history: History) -> None:
     if making.work is None:
         return
     notes = {
         "step": state.step,
         "train": history.train,
         "validation": history.validation,
-        "around": around,
+        "legs": history.legs,
     }
     tensors = {name: t.cpu().contiguous() for name, t in state.tensors.items()}
     making.work.save_checkpoint(state.step, save(tensors), notes)
@@ -232,25 +272,29 @@ def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, Histo
     """The newest checkpoint's state and curves, the curves drawn in the tracker again."""
     found = making.work.load_checkpoint() if making.work else None
     if found is None:
-        return None, History()
+        return None, History(legs=[{"step": 0, **around}])
     content, notes = found
-    history = History([(s, v) for s, v in notes["train"]], [(s, v) for s, v in notes["validation"]])
+    history = History(
+        [(s, v) for s, v in notes["train"]],
+        [(s, v) for s, v in notes["validation"]],
+        [*notes["legs"], {"step": notes["step"], **around}],
+    )
     log.info("%s: goes on from the checkpoint at step %d", making.key, notes["step"])
-    changed = {k: v for k, v in notes["around"].items() if around.get(k) != v}
-    if changed:
-        now = {key: around.get(key) for key in changed}
-        log.warning(
-            "%s: began with %s, goes on with %s; the result is not that of an uninterrupted run",
-            making.key,
-            json.dumps(changed),
-            json.dumps(now),
-        )
-        making.made["resumed_under"] = {"before": changed, "now": now}
+    for name, value in around.items():
+        before = {leg.get(name) for leg in history.legs[:-1]} - {value}
+        if before:
+            log.warning(
+                "%s: began with %s=%s, goes on with %s; the result is not that of an"
+                " uninterrupted run",
+                making.key,
+                name,
+                ", ".join(map(str, before)),
+                value,
+            )
     for step, loss in history.train:
         making.curve(step, {"training_loss": loss})
     for step, loss in history.validation:
         making.curve(step, {"validation_loss": loss})
-    making.made.setdefault("resumed_at", []).append(notes["step"])
     return State(notes["step"], load(content)), history
 
 

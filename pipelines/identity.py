@@ -71,6 +71,12 @@ def code_fingerprint(module: str) -> str:
     )
 
 
+def forget_code() -> None:
+    """Read the code again at the next fingerprint."""
+    for cached in (code_fingerprint, _source, _tree, _code_digest, _passing_digest):
+        cached.cache_clear()
+
+
 def reachable(module: str) -> set[str]:
     """The project modules that ``module`` imports by name, itself included."""
     found: set[str] = set()

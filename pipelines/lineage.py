@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.artifacts import (
     MANIFEST,
+    VIEWS,
     Artefact,
     CorruptArtefact,
     Documents,
@@ -58,11 +59,14 @@ def locate(store: Store, target: str) -> Artefact:
     if (path / MANIFEST).is_file():
         return _locate_folder(store, path.resolve())
     key, _, prefix = target.partition("@")
+    if key.split("/")[0] not in VIEWS:
+        raise StoreError(f"{target}: no such file, version folder or asset; dragon ls lists them")
     if not prefix:
         return store.current(key, view_of(key))
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
     if len(versions) != 1:
-        raise StoreError(f"{target}: {len(versions)} versions begin so; give more digits")
+        mend = "give more digits" if versions else "dragon show names them"
+        raise StoreError(f"{target}: {len(versions)} versions begin so; {mend}")
     return store.open(key, versions[0], view_of(key))
 
 

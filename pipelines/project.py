@@ -65,7 +65,8 @@ class Project:
 @cache
 def environment() -> dict[str, Any]:
     """What surrounded the work but did not decide it: commit, Python, processor, cores."""
-    commit = _git("rev-parse", "HEAD")
+    ours = Path(_git("rev-parse", "--show-toplevel") or "/") == CHECKOUT  # not somebody else's
+    commit = _git("rev-parse", "HEAD") if ours else None
     return {
         "git_commit": commit,
         "git_dirty": bool(_git("status", "--porcelain")) if commit else None,

@@ -310,8 +310,8 @@ class Recipe(Strict):
         return self
 
     def mixture(self) -> dict[str, float]:
-        """The corpora that are pretrained on, with their weights."""
-        return {name: c.weight for name, c in self.corpora.items() if c.weight > 0}
+        """The corpora that are pretrained on, by name, with their weights."""
+        return {name: c.weight for name, c in sorted(self.corpora.items()) if c.weight > 0}
 
     def network_config(self, vocab_size: int) -> Any:
         """The network's config under a tokenizer of so many tokens."""

@@ -6,7 +6,7 @@ import dagster as dg
 
 from pipelines.artifacts import Artefact, view_of
 from pipelines.project import Project
-from pipelines.store import Store
+from pipelines.store import Store, StoreError
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -54,5 +54,9 @@ class StoreIOManager(dg.IOManager):
         step = context.step_context
         known = step.maybe_fetch_and_get_input_asset_version_info(context.asset_key)
         if known is not None and known.data_version is not None:
-            return self.store.open(key, known.data_version.value, view)
-        return self.store.current(key, view)
+            artefact = self.store.open(key, known.data_version.value, view)
+        else:
+            artefact = self.store.current(key, view)
+        if not artefact.derivation:
+            raise StoreError(f"{key}: no record tells how it came about; materialize it again")
+        return artefact

@@ -28,6 +28,12 @@ BATCH = 100  # points a call: one call a point costs MLflow on SQLite 30 ms each
 FLUSH_SECONDS = 10.0
 DIGEST_LENGTH = 36  # the widest digest that MLflow's dataset table holds
 PARAMETER_LENGTH = 6000
+SETTINGS = {  # to be made before mlflow is imported
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # what a person does here is told to nobody
+    # By its own defaults MLflow would hold up a step for minutes when its server is gone.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 KEY, DERIVATION, VERSION, DAGSTER = (
     "dragon.key",
     "dragon.derivation",
@@ -192,11 +198,10 @@ class Tracker:
         return self._experiment
 
     def _client(self) -> MlflowClient:
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
-        # By its own defaults MLflow would hold up a step for minutes when its server is gone.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         for name in ("alembic", "mlflow.store"):  # how they made their tables is not our news
             logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -18,6 +18,7 @@ from pipelines.assets.declare import Declaration, Making
 from pipelines.definitions import build
 from pipelines.project import Project
 from pipelines.recipe import load_recipe
+from pipelines.tracking import Tracker
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "recipes" / "tiny.yaml"
@@ -271,6 +272,23 @@ def test_killed_and_stopped_it_ends_with_the_uninterrupted_weights(place, recipe
     assert straight.store.versions("foundation/smaller") == [artefact.version]
     other = straight.store.current("foundation/smaller", Checkpoint)
     assert other.curve() == artefact.curve()
+    nothing_runs_for_ever(place, record.derivation)
+
+
+def nothing_runs_for_ever(place, derivation: str) -> None:
+    """Dagster and MLflow learn of a run that was killed when the next one begins."""
+    with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
+        going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+        assert instance.get_runs(going) == []
+    client = Tracker(place.project.mlflow)._client()
+    experiment = client.get_experiment_by_name("dragon")
+    runs = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.`dragon.derivation` = '{derivation}'",
+        order_by=["attributes.start_time"],
+    )
+    # The last is the uninterrupted one.
+    assert [run.info.status for run in runs] == ["FAILED", "KILLED", "FINISHED", "FINISHED"]
 
 
 # On a schedule

@@ -13,12 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import Checkpoint, CorruptArtefact, TokenizerFiles, TokenShards, view_of
+from pipelines.artifacts import (
+    Checkpoint,
+    CorruptArtefact,
+    RawText,
+    TokenizerFiles,
+    TokenShards,
+    view_of,
+)
 from pipelines.assets.declare import Making
 from pipelines.definitions import build
 from pipelines.recipe import load_recipe
 from pipelines.store import Store, Work
 from pipelines.text.errors import TextError
+from pipelines.text.tables import write_documents
 
 GENERATED = "{kind: generated, generator: dialogues, documents: 300, seed: 5}"
 KEYS = ("raw_text/talk", "documents/talk", "tokenizer/smaller", "token_shards/smaller")
@@ -85,6 +93,28 @@ def test_an_empty_corpus(place, recipe_file, tmp_path):
     assert fault.startswith("dragon: documents/talk: 2 documents in, 0 kept, none to train on")
     assert "add text" in fault
     assert nothing_published(place.store, "raw_text/talk")
+
+
+def test_a_source_that_changes_while_it_is_read(place, recipe_file, tmp_path, monkeypatch):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "one.txt").write_text("one " * 20)
+
+    def grow(path, documents):
+        written = write_documents(path, documents)
+        (tmp_path / "texts" / "two.txt").write_text("two " * 20)
+        return written
+
+    command = ("run", str(recipe_file(folder_source(tmp_path / "texts"))), "-s", "raw_text/talk")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.assets.corpora.write_documents", grow)
+        fault = place.dragon(*command).fault
+    assert fault.startswith(
+        "dragon: raw_text/talk: its source changed while it was read; run again"
+    )
+    assert nothing_published(place.store)
+    said = place.dragon(*command)
+    assert said.code == 0, said.err
+    assert place.store.current("raw_text/talk", RawText).figures() == {"documents": 2}
 
 
 # The store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -88,8 +89,6 @@ def test_what_is_published_is_read_back(store: Store, artefact: Artefact) -> Non
 
 
 def test_the_version_is_the_manifests_sha256(artefact: Artefact) -> None:
-    import hashlib
-
     manifest = (artefact.folder / MANIFEST).read_bytes()
     assert hashlib.sha256(manifest).hexdigest() == artefact.version == artefact.folder.name
     listed = json.loads(manifest)
@@ -267,9 +266,8 @@ def test_a_version_is_a_digest(store: Store, version: str) -> None:
 # Interruptions: a process is killed, or a call fails, at each point of publishing in turn
 
 CALLS = """
-import json, os, signal, sys, time, random, hashlib
+import json, os, random, signal, time
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 from pipelines.artifacts import Artefact
 from pipelines.identity import digest
 from pipelines.store import Record, Store, seal
@@ -329,7 +327,7 @@ def check():
 
 def script(tmp_path: Path, body: str) -> Any:
     """Run a script over the store in ``tmp_path``; what it prints last is its answer, in JSON."""
-    text = CALLS.format(tests=str(Path(__file__).parent), root=str(tmp_path / "store")) + body
+    text = CALLS.format(root=str(tmp_path / "store")) + body
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -163,6 +164,25 @@ def test_points_are_sent_in_batches(folder, monkeypatch):
         run.finish("raw_text/a", "v" * 64, {}, model=False)
     assert calls["log_batch"] <= 7
     assert len(run.client.get_metric_history(run.run_id, "a")) == 500
+
+
+def test_mlflow_tells_nobody(tmp_path):
+    body = (
+        "import sys\nfrom pathlib import Path\nfrom pipelines.tracking import Tracker\n"
+        "Tracker(Path(sys.argv[1]))._client()\n"
+        "from mlflow.telemetry import get_telemetry_client\n"
+        "from mlflow.telemetry.utils import is_telemetry_disabled\n"
+        "print(get_telemetry_client(), is_telemetry_disabled())\n"
+    )
+    # MLflow is silent in tests and in CI by itself: look as a person would run it.
+    kept = ("PATH", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", body, str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name in kept},
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.split() == ["None", "True"], told.stderr
 
 
 # A tracker that fails

@@ -1,5 +1,7 @@
 """From a source to documents: ``raw_text/<corpus>`` and ``documents/<corpus>``."""
 
+import unicodedata
+from collections import Counter
 from typing import Any
 
 import dagster as dg
@@ -33,11 +35,15 @@ def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
     )
     def raw_text(making: Making) -> None:
         """Documents as their source gave them: id, text, source, licence and sha256."""
+        mended: Counter[str] = Counter()
         documents = read_source(
-            source, folder_root=making.project.root, package_cache=making.project.packages
+            source,
+            folder_root=making.project.root,
+            package_cache=making.project.packages,
+            notes=mended,
         )
         written = write_documents(making.folder / "documents.arrow", documents)
-        making.write(FIGURES, {"documents": written})
+        making.write(FIGURES, {"documents": written, **mended})
 
     return raw_text
 
@@ -51,6 +57,7 @@ def documents(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         inputs={"raw_text": f"raw_text/{corpus}"},
         decides={"cleaning": declared.cleaning.decides(), "split": declared.split.decides()},
         libraries=("pyarrow",),
+        observe=lambda _: {"unicode": unicodedata.unidata_version},
         group="corpora",
     )
     def documents(making: Making, raw_text: RawText) -> None:

@@ -20,7 +20,13 @@ import dagster as dg
 from pipelines import processor
 from pipelines.artifacts import VIEWS, Artefact
 from pipelines.describe import Markdown, Picture, Rows, describe
-from pipelines.identity import canonical, code_fingerprint, digest, library_versions
+from pipelines.identity import (
+    canonical,
+    code_fingerprint,
+    digest,
+    forget_code,
+    library_versions,
+)
 from pipelines.project import Project, environment
 from pipelines.resources import StoreResource
 from pipelines.store import Record, Store, Work, seal
@@ -133,7 +139,6 @@ def asset(
     libraries: tuple[str, ...] = (),
     observe: Callable[[Project], Mapping[str, Any]] | None = None,
     group: str,
-    pool: str | None = None,
 ) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
     """Declare an asset whose making is the decorated function.
 
@@ -162,7 +167,6 @@ def asset(
             owners=OWNERS,
             code_version=digest(declared.static())[:16],
             required_resource_keys={"store", "tracker"},
-            pool=pool,
             metadata={"declaration": dg.JsonMetadataValue(declared.static())},
         )
         def materialize(
@@ -188,6 +192,7 @@ def _materialize(
     began = time.monotonic()
     decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
+    _require_one_lineage(store, loaded)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
         return _result(declared, artefact, began, reused=True)
@@ -208,6 +213,22 @@ def _materialize(
     return _result(declared, artefact, began, reused=False)
 
 
+def _require_one_lineage(store: Store, loaded: Mapping[str, Artefact]) -> None:
+    """Raise ValueError where one input was made from another version of another input.
+
+    So it is after somebody materialized a tokenizer anew and not the shards that it encoded.
+    """
+    for artefact in loaded.values():
+        record = store.record(artefact.key, artefact.derivation)
+        for parent in record.parents if record else ():
+            given = loaded.get(parent["key"])
+            if given is not None and given.version != parent["version"]:
+                raise ValueError(
+                    f"{artefact.key} was made from {given.key} {parent['version'][:12]}, which is"
+                    f" {given.version[:12]} now; materialize {artefact.key} first"
+                )
+
+
 def _make(
     declared: Declaration,
     making: Making,
@@ -219,8 +240,9 @@ def _make(
     began = time.monotonic()
     log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
     declared.make(making, **declared.arguments(loaded))
+    forget_code()  # the files are read again: code is imported as late as it is needed
     if declared.decided_by(loaded, making.project) != decides:
-        raise ValueError("its source changed while it was read; run again when it is at rest")
+        raise ValueError("its source or code changed while it was made; run again when at rest")
     made = {
         **making.made,
         "libraries": library_versions(declared.libraries, exact=True),

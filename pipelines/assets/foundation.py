@@ -1,5 +1,6 @@
 """``foundation/<recipe>`` and ``evaluation/foundation/<recipe>``."""
 
+import zlib
 from dataclasses import asdict
 
 import dagster as dg
@@ -35,7 +36,6 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
         },
         libraries=("safetensors", "torch"),
         group=recipe.name,
-        pool="trainer",
     )
     def foundation(making: Making, tokenizer: TokenizerFiles, token_shards: TokenShards) -> None:
         """A network trained from scratch to predict the next token of the recipe's documents."""
@@ -55,6 +55,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             recipe.seed,
         )
         held_out = stream_of(token_shards, "validation", encoder.end_of_text)
+        stream_of(token_shards, "test", encoder.end_of_text)  # found wanting now, not afterwards
         network = new_network(architecture.name, config, recipe.seed)
         history = fit(
             making,
@@ -89,7 +90,8 @@ def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
             "documents": documents_of(recipe),
         },
         decides={"samples": list(recipe.samples)},
-        libraries=("torch",),
+        libraries=("numpy", "tiktoken", "torch"),
+        observe=lambda _: {"zlib": zlib.ZLIB_RUNTIME_VERSION},
         group=recipe.name,
     )
     def evaluation(

@@ -18,9 +18,9 @@ def report(recipe: Recipe, parents: Mapping[str, Sequence[str]]) -> dg.AssetsDef
         inputs={"artefacts": {key: key for key in parents}},
         decides={
             "description": recipe.description,
-            "parents": {key: list(upstream) for key, upstream in parents.items()},
+            "parents": [[key, *upstream] for key, upstream in parents.items()],
         },
-        libraries=("matplotlib",),
+        libraries=("matplotlib", "pillow"),
         group=recipe.name,
     )
     def report(making: Making, artefacts: dict[str, Artefact]) -> None:

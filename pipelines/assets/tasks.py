@@ -67,9 +67,8 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
         makes=Checkpoint,
         inputs=_inputs(recipe, task),
         decides={"training": training.decides(), "seed": recipe.seed},
-        libraries=("safetensors", "torch"),
+        libraries=("safetensors", "tiktoken", "torch"),
         group=recipe.name,
-        pool="trainer",
     )
     def assistant(
         making: Making, foundation: Checkpoint, tokenizer: TokenizerFiles, examples: Examples
@@ -103,7 +102,7 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
         f"evaluation/{key}",
         makes=Evaluation,
         inputs={**_inputs(recipe, task), "assistant": key},
-        libraries=("torch",),
+        libraries=("tiktoken", "torch"),
         group=recipe.name,
     )
     def evaluation(
@@ -163,9 +162,8 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
             "labels": list(labels),
             "seed": recipe.seed,
         },
-        libraries=("safetensors", "torch"),
+        libraries=("safetensors", "tiktoken", "torch"),
         group=recipe.name,
-        pool="trainer",
     )
     def classifier(
         making: Making, foundation: Checkpoint, tokenizer: TokenizerFiles, examples: Examples
@@ -211,7 +209,7 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
             "tokenizer": f"tokenizer/{recipe.name}",
             "examples": f"examples/{task}",
         },
-        libraries=("scikit-learn", "torch"),
+        libraries=("numpy", "scikit-learn", "scipy", "tiktoken", "torch"),
         group=recipe.name,
     )
     def evaluation(

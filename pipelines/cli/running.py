@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import sys
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +19,16 @@ from pipelines.recipe import Recipe, RecipeError, load_recipe
 if TYPE_CHECKING:
     import dagster as dg
 
+LOCK = "dragon/lock"  # the tag that names the file which a living run holds locked
+
 
 def find_recipe(name: str, project: Project) -> Recipe:
     """A recipe by name or by file. Raises RecipeError naming those there are."""
     path = Path(name)
     if path.suffix != ".yaml":
         path = project.recipes / f"{name}.yaml"
+        if path.is_relative_to(Path.cwd()):
+            path = path.relative_to(Path.cwd())
         if not path.exists():
             known = ", ".join(sorted(p.stem for p in project.recipes.glob("*.yaml")))
             raise RecipeError(f"recipe={name!r}: not one of {known}; or name a .yaml file")
@@ -37,17 +45,17 @@ def run_recipe(name: str, select: list[str]) -> None:
     project.prepare_dagster()
     import dagster as dg
 
-    from pipelines.definitions import build
+    from pipelines.graph import build
 
     definitions = build(project, [recipe])
     keys = _selection(definitions, recipe, select)
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, _alive(project, instance) as lock:
         result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             asset_selection=sorted(keys),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"dragon/recipe": recipe.name},
+            tags={"dragon/recipe": recipe.name, LOCK: lock},
         )
     if not result.success:
         _fail(result)
@@ -56,6 +64,40 @@ def run_recipe(name: str, select: list[str]) -> None:
     seconds = time.monotonic() - began
     print(f"\n{len(keys)} assets, {made} made, {len(keys) - made} reused, in {seconds:.1f} s")
     _what_next(project, recipe, {key.to_user_string() for key in keys})
+
+
+@contextlib.contextmanager
+def _alive(project: Project, instance: dg.DagsterInstance) -> Iterator[str]:
+    """Hold a lock that says this run lives, and end the runs whose process died without a word.
+
+    A run killed with -9 stays "started" in Dagster's database. A lock dies with its process.
+    """
+    import dagster as dg
+
+    folder = project.home / "running"
+    folder.mkdir(parents=True, exist_ok=True)
+    going = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=going)):
+        path = folder / run.tags.get(LOCK, "")
+        if LOCK in run.tags and (not path.exists() or _lockable(path)):
+            instance.report_run_failed(run, "its process died")
+            path.unlink(missing_ok=True)
+    path = folder / uuid.uuid4().hex
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield path.name
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lockable(path: Path) -> bool:
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
@@ -78,11 +120,17 @@ def _reused(event: Any) -> bool:
 
 def _fail(result: Any) -> None:
     """End with the first failure: ours as one line, a bug (or with DRAGON_DEBUG all) in full."""
-    data = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    if not failures:
+        raise ValueError("the run failed outside of its steps; make ui shows its log")
+    data = failures[0]
     error = data.error.to_string() if data.error else ""
     if "DagsterExecutionInterruptedError" in error:
         print("\ndragon: interrupted; the same command goes on from the last checkpoint")
         raise SystemExit(130)
+    if "DagsterAssetCheckFailedError" in error:
+        lines = error.splitlines()[0].split(": ", 1)
+        raise ValueError(f"{lines[-1]}; nothing downstream was made")
     if data.user_failure_data and not os.environ.get("DRAGON_DEBUG"):
         raise ValueError(data.user_failure_data.description)
     raise SystemExit(error)
@@ -120,7 +168,8 @@ def _what_next(project: Project, recipe: Recipe, keys: set[str]) -> None:
             print(f"Talk to it:       dragon chat {recipe.name}")
         else:
             print(f"Label a text:     dragon classify {task} 'You have won a prize, call now'")
-    print(f"Where from:       dragon trace foundation/{recipe.name}")
+    if f"foundation/{recipe.name}" in keys:
+        print(f"Where from:       dragon trace foundation/{recipe.name}")
     print("See the graph:    make ui")
 
 

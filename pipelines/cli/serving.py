@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.project import Project
+from pipelines.project import CHECKOUT, Project
 from pipelines.tracking import Tracker
 
 LOOPBACK = "127.0.0.1"
@@ -28,15 +28,17 @@ def serve(port: int, mlflow_port: int) -> None:
     print("Starting; the first start takes half a minute ...", flush=True)
     tracker.initialise()
     binaries = Path(sys.executable).parent
+    workspace = CHECKOUT / "workspace.yaml"
     servers = [
-        _start([binaries / "dagster", "dev", "-w", "workspace.yaml", "-h", LOOPBACK, "-p", port]),
+        _start([binaries / "dagster", "dev", "-w", workspace, "-h", LOOPBACK, "-p", port]),
         _start(
             [binaries / "mlflow", "server", "--backend-store-uri", tracker.uri,
              "--artifacts-destination", tracker.artifacts, "--host", LOOPBACK,
              "--port", mlflow_port, "--workers", 1]
         ),
     ]  # fmt: skip
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(0))
     try:
         for number in (port, mlflow_port):
             _wait(number, servers)

@@ -11,10 +11,9 @@ import typer
 from pipelines.artifacts import Checkpoint, TokenizerFiles
 from pipelines.cli.running import find_recipe
 from pipelines.project import Project
-from pipelines.recipe import Recipe, RecipeError, load_recipes
+from pipelines.recipe import AssistantTask, Recipe, RecipeError, load_recipes
 from pipelines.store import Store, StoreError
 
-KEPT_TURNS = 6
 MAX_CHARACTERS = 20_000
 
 
@@ -22,16 +21,20 @@ def chat(recipe: str, task: str | None, seed: int) -> None:
     """Replies to lines from standard input until it ends."""
     project = Project.here()
     found = find_recipe(recipe, project)
-    network, tokenizer, _ = _load(project, _key(found, "assistant", task))
+    key = _key(found, "assistant", task)
+    declared = found.tasks[key.rsplit("/", 1)[1]]
+    assert isinstance(declared, AssistantTask)  # as _key found it
+    network, tokenizer, _ = _load(project, key)
     from pipelines.evaluating import reply
 
     turns: list[str] = []
     if sys.stdin.isatty():
         typer.echo("Say something; an empty line ends it.")
-    for number, line in enumerate(_lines("you: ")):
+    for number, typed in enumerate(_lines("you: ")):
+        line = " ".join(typed.split())  # a turn is a line; role marks in it stay ordinary text
         if not line:
             break
-        turns = [*turns, line][-KEPT_TURNS + 1 :]
+        turns = [*turns, line][-declared.context_turns :]
         answer = reply(network, tokenizer, turns, seed=seed + number)
         typer.echo(f"{found.name}: {answer}")
         turns.append(answer)
@@ -42,9 +45,13 @@ def classify(task: str, text: str, recipe: str | None) -> None:
     project = Project.here()
     found = find_recipe(recipe, project) if recipe else _recipe_with(project, task)
     network, tokenizer, labels = _load(project, _key(found, "classifier", task))
+    from pipelines.text.cleaning import clean_text
+
+    cleaning = found.corpora[found.tasks[task].corpus].cleaning
     texts: Iterable[str] = _lines("") if text == "-" else [text]
     for line in texts:
-        label, share = _label(network, tokenizer, labels, line)
+        clean = clean_text(_bearable(line), cleaning.unicode)  # as the training texts were
+        label, share = _label(network, tokenizer, labels, clean)
         typer.echo(f"{label}\t{share:.1%}")
 
 
@@ -54,7 +61,7 @@ def _label(network: Any, tokenizer: Any, labels: list[str], text: str) -> tuple[
     from pipelines.text.examples import encode_labelled
 
     where = next(network.parameters()).device
-    tokens = encode_labelled(tokenizer, _decent(text), network.context_length)
+    tokens = encode_labelled(tokenizer, text, network.context_length)
     last = torch.tensor([len(tokens) - 1], device=where)
     network.eval()
     with torch.inference_mode():
@@ -83,8 +90,10 @@ def _key(recipe: Recipe, kind: str, task: str | None) -> str:
     names = [name for name, declared in recipe.tasks.items() if declared.kind == kind]
     if task is None and len(names) == 1:
         task = names[0]
+    if not names:
+        raise RecipeError(f"{recipe.name} has no {kind} task; add one to its recipe")
     if task not in names:
-        known = ", ".join(names) or "none"
+        known = ", ".join(names)
         raise RecipeError(f"{recipe.name}: task={task!r} is not one of its {kind}s: {known}")
     return f"{kind}/{recipe.name}/{task}"
 
@@ -101,15 +110,15 @@ def _lines(prompt: str) -> Iterator[str]:
     """Lines a person types or a file holds, until the end of input."""
     while True:
         try:
-            yield _decent(input(prompt if sys.stdin.isatty() else ""))
+            yield _bearable(input(prompt if sys.stdin.isatty() else ""))
         except EOFError:
             return
         except UnicodeDecodeError as error:
             raise ValueError(f"standard input: not UTF-8 at byte {error.start}") from None
 
 
-def _decent(text: str) -> str:
-    """A text as one line of bearable length; role marks in it stay ordinary text."""
+def _bearable(text: str) -> str:
+    """A text of bearable length and of characters that UTF-8 has."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"text of {len(text)} characters: at most {MAX_CHARACTERS}; shorten it")
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+    return text.encode("utf-8", "replace").decode()
