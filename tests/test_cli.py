@@ -213,7 +213,7 @@ def test_what_was_not_made_says_how(place):
     [
         (("chat", "nobody"), "recipe='nobody': not one of chat, own_text, tiny"),
         (("chat", "tiny", "--task", "x"), "tiny: task='x' is not one of its assistants: toy_reply"),
-        (("chat", "own_text"), "own_text: task=None is not one of its assistants: none"),
+        (("chat", "own_text"), "own_text has no assistant task; add one to its recipe"),
         (("classify", "x", "y"), "task='x': recipes that have it: none; name one with --recipe"),
         (("classify", "toy_reply", "y"), "tiny: task='toy_reply' is not one of its classifiers"),
         (("classify", "toy_spam", "y", "--recipe", "x"), "recipe='x': not one of"),

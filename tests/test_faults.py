@@ -21,7 +21,7 @@ from pipelines.artifacts import (
     TokenShards,
     view_of,
 )
-from pipelines.assets.declare import Making
+from pipelines.assets.declare import Making, _require_one_lineage
 from pipelines.definitions import build
 from pipelines.recipe import load_recipe
 from pipelines.store import Store, Work
@@ -109,7 +109,7 @@ def test_a_source_that_changes_while_it_is_read(place, recipe_file, tmp_path, mo
         patch.setattr("pipelines.assets.corpora.write_documents", grow)
         fault = place.dragon(*command).fault
     assert fault.startswith(
-        "dragon: raw_text/talk: its source changed while it was read; run again"
+        "dragon: raw_text/talk: its source or code changed while it was made; run again"
     )
     assert nothing_published(place.store)
     said = place.dragon(*command)
@@ -313,15 +313,35 @@ def test_a_changed_recipe_never_meets_the_old_checkpoint(made, cut_short, recipe
     assert saved.exists()
 
 
+def test_code_that_changes_while_a_step_runs(place, recipe_file, monkeypatch):
+    def edit(path, documents):
+        monkeypatch.setattr("pipelines.assets.declare.code_fingerprint", lambda _: "edited")
+        return write_documents(path, documents)
+
+    monkeypatch.setattr("pipelines.assets.corpora.write_documents", edit)
+    fault = place.dragon("run", str(recipe_file()), "-s", "raw_text/talk").fault
+    assert "its source or code changed while it was made; run again" in fault
+    assert nothing_published(place.store, "raw_text/talk")
+
+
+def test_inputs_of_two_lineages(made):
+    shards = made.store.current("token_shards/smaller", TokenShards)
+    tokenizer = made.store.current("tokenizer/smaller", TokenizerFiles)
+    _require_one_lineage(made.store, {a.key: a for a in (shards, tokenizer)})
+    other = replace(tokenizer, version="0" * 64)
+    with pytest.raises(ValueError, match=r"token_shards/smaller was made from tokenizer/smaller"):
+        _require_one_lineage(made.store, {a.key: a for a in (shards, other)})
+
+
 def test_other_threads_on_resume_are_told_and_recorded(made, cut_short, monkeypatch):
     command, _ = cut_short
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
     said = made.dragon(*command)
     assert said.code == 0, said.err
-    assert 'warning: foundation/smaller: began with {"threads": 1}, goes on with' in said.out
+    assert "warning: foundation/smaller: began with threads=1, goes on with 7;" in said.out
     artefact = made.store.current(FOUNDATION, Checkpoint)
     record = made.store.record(FOUNDATION, artefact.derivation)
-    assert record.made["resumed_under"] == {"before": {"threads": 1}, "now": {"threads": 7}}
+    assert [leg["threads"] for leg in record.made["legs"]] == [1, 7]
 
 
 def test_weights_that_rotted_are_not_used(chain, tmp_path):

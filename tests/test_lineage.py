@@ -196,10 +196,10 @@ def test_a_folder_is_its_own_key_not_a_twins(copy):
     [
         ("foundation/none", "foundation/none: not made yet"),
         ("foundation/tiny@zz", "0 versions begin so"),
-        ("no such thing", "lower case letters"),
-        ("../escape", "lower case letters"),
-        ("", "lower case letters"),
-        ("a\0b", "lower case letters"),
+        ("no such thing", "no such file, version folder or asset"),
+        ("../escape", "no such file, version folder or asset"),
+        ("", "no such file, version folder or asset"),
+        ("a\0b", "no such file, version folder or asset"),
         ("x" * 5000, ""),
     ],
 )

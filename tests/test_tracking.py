@@ -112,7 +112,7 @@ def test_a_model_is_external_and_has_the_figures(chain, tracked):
         assert model.tags["mlflow.model.isExternal"] == "true"
         assert model.tags["dragon.version"] == chain.store.versions(key)[0]
         assert model.source_run_id == children[key].info.run_id
-        assert "validation_loss" in {metric.key for metric in model.metrics}
+        assert "final_validation_loss" in {metric.key for metric in model.metrics}
 
 
 def test_a_long_value_is_named_by_its_digest_and_none_is_dropped(folder):
