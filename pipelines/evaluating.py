@@ -128,9 +128,15 @@ def pair_examples(
     context_length: int,
     batch_size: int,
     seed: int = 0,
+    by_length: bool = False,
 ) -> Examples:
-    """Pairs as batches whose loss is on the reply alone."""
+    """Pairs as batches whose loss is on the reply alone.
+
+    ``by_length`` is for a mean over all of them: it does not mind the order, and little is padding.
+    """
     encoded = [encode_pair(tokenizer, p.prompt, p.reply, context_length + 1) for p in pairs]
+    if by_length:
+        encoded.sort(key=lambda pair: len(pair[0]))
     return Examples(
         [ids for ids, _ in encoded],
         counted=[counted for _, counted in encoded],

@@ -122,7 +122,11 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
         encoder = tokenizer.load()
         length = assistant.config()["network"]["context_length"]
         held_out = pair_examples(
-            encoder, examples.pairs("test"), context_length=length, batch_size=BATCH
+            encoder,
+            examples.pairs("test"),
+            context_length=length,
+            batch_size=BATCH,
+            by_length=True,
         )
         tuned = load_network(assistant)
         after = mean_loss(tuned, next_token, held_out.in_order()).nats
