@@ -156,7 +156,7 @@ def test_a_person_materializes_and_sees_curve_and_lineage(pages: Pages) -> None:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         address = f"http://127.0.0.1:{pages.dagster}/assets/foundation/tiny"
         page.goto(f"{address}?view=lineage", timeout=60_000)
-        page.get_by_role("button", name="Materialize", exact=True).click(timeout=60_000)
+        page.locator("button:has-text('Materialize')").first.click(timeout=90_000)
         made, deadline = pages.store / "foundation/tiny/current", time.monotonic() + 300
         while time.monotonic() < deadline and not made.exists():
             time.sleep(2)
