@@ -167,9 +167,8 @@ def _what_next(project: Project, recipe: Recipe, keys: set[str]) -> None:
         if declared.kind == "assistant":
             print(f"Talk to it:       dragon chat {recipe.name}")
         else:
-            print(
-                f"Label a text:     dragon classify {task} 'URGENT! You have won a prize, call 09061701461'"
-            )
+            example = "URGENT! You have won a prize, call 09061701461"
+            print(f"Label a text:     dragon classify {task} '{example}'")
     if f"foundation/{recipe.name}" in keys:
         print(f"Where from:       dragon trace foundation/{recipe.name}")
     print("See the graph:    make ui")
