@@ -88,65 +88,53 @@ def fit(
     Raises ValueError (bad data, a diverged run) or CorruptArtefact (a checkpoint that changed).
     """
     with _turn(making):
-        return _fit(
-            making, network, objective, batches, validation, training, steps=steps, seed=seed
+        network.to(device())
+        precision = (
+            fastest_precision(device()) if training.precision == "auto" else training.precision
         )
-
-
-def _fit(
-    making: Making,
-    network: nn.Module,
-    objective: str,
-    batches: Batches,
-    validation: Callable[[], Iterable[Batch]] | None,
-    training: Training,
-    *,
-    steps: int,
-    seed: int,
-) -> History:
-    network.to(device())
-    precision = fastest_precision(device()) if training.precision == "auto" else training.precision
-    around = {
-        "device": str(device()),
-        "threads": torch.get_num_threads(),
-        "precision": precision,
-        **library_versions(LIBRARIES, exact=True),
-    }
-    optimizer = _optimizer(network, training)
-    state, history = _resume(making, around)
-    making.made.update(around, legs=history.legs)
-    progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
-    tokens = 0
-    for event in train(
-        network,
-        OBJECTIVES[objective],
-        batches.batch,
-        optimizer,
-        steps=steps,
-        schedule=_schedule(training, steps),
-        clip=training.clip,
-        precision=precision,
-        seed=seed,
-        validate_every=training.validate_every,
-        validation=validation,
-        checkpoint_every=training.checkpoint_every,
-        state=state,
-    ):
-        if isinstance(event, Step):
-            tokens += event.tokens
-            history.train.append((event.step, event.loss))
-            making.curve(event.step, _step_values(event, tokens, progress))
-            progress.update(event.step, tokens, note=f"loss {event.loss:.3f}")
-        elif isinstance(event, Validated):
-            if not math.isfinite(event.loss):
-                raise ValueError(f"step={event.step} validation_loss={event.loss}: lower the rates")
-            history.validation.append((event.step, event.loss))
-            making.curve(event.step, {"validation_loss": event.loss})
-        elif isinstance(event, Saved) and event.step < steps:
-            _checkpoint(making, event.state, history)
-    making.made["tokens_per_second"] = round(tokens / progress.seconds)
-    making.made["training_seconds"] = round(progress.seconds, 1)
-    return history
+        around = {
+            "device": str(device()),
+            "threads": torch.get_num_threads(),
+            "precision": precision,
+            **library_versions(LIBRARIES, exact=True),
+        }
+        optimizer = _optimizer(network, training)
+        state, history = _resume(making, around)
+        making.made.update(around, legs=history.legs)
+        progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
+        tokens = 0
+        for event in train(
+            network,
+            OBJECTIVES[objective],
+            batches.batch,
+            optimizer,
+            steps=steps,
+            schedule=_schedule(training, steps),
+            clip=training.clip,
+            precision=precision,
+            seed=seed,
+            validate_every=training.validate_every,
+            validation=validation,
+            checkpoint_every=training.checkpoint_every,
+            state=state,
+        ):
+            if isinstance(event, Step):
+                tokens += event.tokens
+                history.train.append((event.step, event.loss))
+                making.curve(event.step, _step_values(event, tokens, progress))
+                progress.update(event.step, tokens, note=f"loss {event.loss:.3f}")
+            elif isinstance(event, Validated):
+                if not math.isfinite(event.loss):
+                    raise ValueError(
+                        f"step={event.step} validation_loss={event.loss}: lower the rates"
+                    )
+                history.validation.append((event.step, event.loss))
+                making.curve(event.step, {"validation_loss": event.loss})
+            elif isinstance(event, Saved) and event.step < steps:
+                _checkpoint(making, event.state, history)
+        making.made["tokens_per_second"] = round(tokens / progress.seconds)
+        making.made["training_seconds"] = round(progress.seconds, 1)
+        return history
 
 
 @contextlib.contextmanager
