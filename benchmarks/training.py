@@ -36,7 +36,7 @@ def measure(variant: str, recipe_name: str, steps: int) -> float:
     from model.optim import Optimizer
     from model.training import Step, fastest_precision, train
     from pipelines.project import Project
-    from pipelines.recipe import load_recipe
+    from pipelines.recipe.loading import load_recipe
 
     recipe = load_recipe(Project.here().recipes / f"{recipe_name}.yaml")
     vocab_size = recipe.tokenizer.vocab_size or 50_304

@@ -44,6 +44,19 @@ def causal(length: int, device: torch.device | str | None = None) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
+def same_document(documents: Tensor) -> Tensor:
+    """documents (B, T), a number each -> (B, 1, T, T) mask: a position reads its own document."""
+    return (documents[:, :, None] == documents[:, None, :])[:, None]
+
+
+def positions_within(documents: Tensor) -> Tensor:
+    """documents (B, T), each on neighbouring positions -> (B, T): how far into it each token is."""
+    index = torch.arange(documents.shape[1], device=documents.device)
+    begins = documents[:, 1:] != documents[:, :-1]
+    starts = torch.where(F.pad(begins, (1, 0), value=True), index, 0)
+    return index - starts.cummax(dim=1).values
+
+
 class MultiHeadAttention(nn.Module):
     """H heads attend side by side in K = D / H dimensions each. Book 3.6.
 

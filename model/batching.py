@@ -5,19 +5,31 @@ Letters: B batch, T context_length.
 
 from __future__ import annotations
 
-import bisect
 import functools
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 import torch
 from torch import Tensor
 
+from model.mixing import check_sizes, mix
+from model.shuffling import key_of, permuted, permuted_all
+from model.streams import DocumentPiece, Piece, TokenStream
+
+__all__ = [
+    "IGNORED",
+    "Batch",
+    "DocumentPiece",
+    "Examples",
+    "Piece",
+    "TokenStream",
+    "Windows",
+    "in_order",
+    "key_of",
+]
+
 IGNORED = -100  # a target that is not counted; the number is cross_entropy's own default
-_MASK = (1 << 64) - 1
-_SLOTS = 1024  # a mixture is exact to one part in so many
+_DRAWS = 1 << 14  # windows whose places are computed together
 _POOL = 32  # batches whose examples are sorted by length together
 
 
@@ -27,13 +39,15 @@ class Batch:
 
     tokens (B, T) int64; targets (B, T) int64 with IGNORED where nothing is asked, or labels (B,);
     ``ids`` names each row for messages; ``last`` (B,) is the position of the last real token, set
-    where labels are.
+    where labels are; ``documents`` (B, T) int64 numbers the documents of a row, set where a row
+    holds several that may not read one another.
     """
 
     tokens: Tensor
     targets: Tensor
     ids: tuple[str, ...]
     last: Tensor | None = None
+    documents: Tensor | None = None
 
     @property
     def counted(self) -> int:
@@ -46,6 +60,7 @@ class Batch:
             tokens=self.tokens.to(device),
             targets=self.targets.to(device),
             last=None if self.last is None else self.last.to(device),
+            documents=None if self.documents is None else self.documents.to(device),
         )
 
     def check(self, vocab_size: int) -> None:
@@ -60,85 +75,13 @@ class Batch:
             )
 
 
-def key_of(*parts: int | str) -> int:
-    """64 bits that depend on every part, the same on every machine."""
-    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "little")
-
-
-def permuted(index: int, size: int, key: int) -> int:
-    """Where a permutation of range(size), chosen by ``key``, sends ``index``; O(1) memory.
-
-    A Feistel network permutes the next even power of two; walking its cycle until the range is hit
-    makes that a permutation of the range (Black & Rogaway 2002). At most about four walks.
-    """
-    if not 0 <= index < size:
-        raise ValueError(f"index={index} is outside range({size})")
-    half = max(1, ((size - 1).bit_length() + 1) // 2)
-    low = (1 << half) - 1
-    while True:
-        left, right = index >> half, index & low
-        for turn in range(6):
-            left, right = right, left ^ (_mix(right ^ (key + turn * 0x9E3779B97F4A7C15)) & low)
-        index = left << half | right
-        if index < size:
-            return index
-
-
-def _mix(x: int) -> int:
-    """splitmix64's finaliser: every input bit moves every output bit (Steele et al. 2014)."""
-    x &= _MASK
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & _MASK
-    return x ^ x >> 31
-
-
-class TokenStream:
-    """One long row of tokens over many memory-mapped pieces, copied only where it is read."""
-
-    def __init__(self, chunks: Sequence[Tensor]) -> None:
-        """``chunks``: 1-D integer tensors of any width, joined in order."""
-        for number, chunk in enumerate(chunks):
-            if chunk.ndim != 1 or chunk.is_floating_point():
-                raise ValueError(
-                    f"chunk {number} has shape={tuple(chunk.shape)} dtype={chunk.dtype}: "
-                    "give one row of token ids"
-                )
-        self._chunks = [chunk for chunk in chunks if len(chunk)]
-        self._ends = list(itertools.accumulate(len(chunk) for chunk in self._chunks))
-
-    def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
-    def read(self, start: int, stop: int) -> Tensor:
-        """Tokens [start, stop) as int64."""
-        if not 0 <= start <= stop <= len(self):
-            raise ValueError(f"start={start} stop={stop} is outside a stream of {len(self)} tokens")
-        pieces = []
-        number = bisect.bisect_right(self._ends, start)
-        while start < stop:
-            chunk = self._chunks[number]
-            begin = self._ends[number] - len(chunk)
-            end = min(stop, self._ends[number])
-            pieces.append(chunk[start - begin : end - begin].to(torch.int64))
-            start, number = end, number + 1
-        return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.int64)
-
-    def read_ring(self, start: int, length: int) -> Tensor:
-        """``length`` tokens from ``start``, the stream's beginning following its end."""
-        start %= len(self)
-        head = self.read(start, min(start + length, len(self)))
-        return torch.cat([head, self.read(0, length - len(head))])
-
-
 class Windows:
     """Training batches from weighted corpora; ``batch(step)`` is pure in (seed, step).
 
     A corpus is a ring. Each epoch cuts it into windows of T targets from a seeded starting point,
     so that windows differ between epochs, and takes them in a seeded order, each once; the
-    remainder below T tokens is skipped, another one each epoch.
-
-    Corpora alternate in a repeating block of slots: quotas by largest remainder, order by the
-    seed. How often a corpus was drawn before any step is therefore known without counting.
+    remainder below T tokens is skipped, another one each epoch. ``epochs`` limits how often a
+    corpus is gone through: once that is reached, the others take its share (``Mixture``).
     """
 
     def __init__(
@@ -148,87 +91,79 @@ class Windows:
         context_length: int,
         batch_size: int,
         seed: int,
+        epochs: Mapping[str, float] | None = None,
     ) -> None:
-        _check_sizes(context_length, batch_size)
-        if set(streams) != set(weights) or not streams:
-            raise ValueError(f"corpora={sorted(streams)} weights={sorted(weights)}: name the same")
         self.streams, self.seed = dict(streams), seed
         self.context_length, self.batch_size = context_length, batch_size
-        self.quotas = _quotas(weights, 1 if len(weights) == 1 else _SLOTS)
-        slots = [corpus for corpus, quota in self.quotas.items() for _ in range(quota)]
-        order = key_of("slots", seed)
-        self._slots = [slots[permuted(i, len(slots), order)] for i in range(len(slots))]
-        seen = dict.fromkeys(self.quotas, 0)
-        self._earlier = []  # per slot: draws of its corpus earlier in the block
-        for corpus in self._slots:
-            self._earlier.append(seen[corpus])
-            seen[corpus] += 1
-        for corpus, stream in streams.items():
-            share = -(
-                -batch_size * self.quotas[corpus] // len(slots)
-            )  # rows of a batch, rounded up
-            needed = share * context_length + 1
-            if len(stream) < needed:
-                raise ValueError(
-                    f"corpus={corpus} tokens={len(stream)} is shorter than its share of one batch, "
-                    f"{needed}: add text, or lower batch_size={batch_size} or "
-                    f"context_length={context_length}"
-                )
+        self.mixture = mix(streams, weights, context_length, batch_size, seed, epochs, self.windows)
+        self._steps_together = max(1, _DRAWS // batch_size)
+        self._places = functools.lru_cache(maxsize=2)(self._locate)
+
+    @property
+    def steps(self) -> int | None:
+        """Batches until the limits exhaust every corpus; None where one has no limit."""
+        return self.mixture.steps
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0."""
-        draws = range(step * self.batch_size, (step + 1) * self.batch_size)
-        places = [self._place(draw) for draw in draws]
-        rows = torch.stack(
-            [self.streams[name].read_ring(at, self.context_length + 1) for name, at in places]
-        )
-        ids = tuple(f"{name}[{at}:{at + self.context_length + 1}]" for name, at in places)
-        return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), ids)
+        """The batch of that step, counted from 0. ValueError past ``steps``."""
+        self.mixture.require(step + 1)
+        block, index = divmod(step, self._steps_together)
+        places = self._places(block)[index * self.batch_size : (index + 1) * self.batch_size]
+        width = self.context_length + 1
+        rows = torch.empty(self.batch_size, width, dtype=torch.int64).numpy()  # for cheap slices
+        for row, (corpus, start, piece, offset) in zip(rows, places, strict=True):
+            part = self.streams[corpus].view(piece)[offset : offset + width]
+            if len(part) == width:
+                row[:] = part
+            else:
+                self.streams[corpus].copy(start, row)
+        ids = tuple(f"{corpus}[{start}:{start + width}]" for corpus, start, *_ in places)
+        return Batch(torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:]), ids)
 
     def windows(self, corpus: str) -> int:
         """Windows in an epoch of the corpus."""
         return len(self.streams[corpus]) // self.context_length
 
-    def epochs(self, steps: int) -> dict[str, float]:
-        """How often each corpus was gone through after so many steps."""
-        block, rest = divmod(steps * self.batch_size, len(self._slots))
-        draws = {corpus: block * quota for corpus, quota in self.quotas.items()}
-        for corpus in self._slots[:rest]:
-            draws[corpus] += 1
-        return {corpus: count / self.windows(corpus) for corpus, count in draws.items()}
+    def drawn(self, steps: int) -> dict[str, dict[str, float]]:
+        """What so many steps read of each corpus: ``windows``, ``tokens`` asked, ``epochs``."""
+        return {
+            corpus: {
+                "windows": count,
+                "tokens": count * self.context_length,
+                "epochs": count / self.windows(corpus),
+            }
+            for corpus, count in self.mixture.counts(steps).items()
+        }
 
-    def _place(self, draw: int) -> tuple[str, int]:
-        """Corpus and first token of a draw."""
-        block, slot = divmod(draw, len(self._slots))
-        corpus = self._slots[slot]
-        count = block * self.quotas[corpus] + self._earlier[slot]
-        size = self.windows(corpus)
-        epoch, index = divmod(count, size)
-        tokens = len(self.streams[corpus])
-        origin = key_of("origin", self.seed, corpus, epoch) % tokens
-        window = permuted(index, size, key_of("order", self.seed, corpus, epoch))
-        return corpus, (origin + window * self.context_length) % tokens
+    def _locate(self, block: int) -> list[tuple[str, int, int, int]]:
+        """For each window of a block of steps: its corpus and start, and the start's piece."""
+        first = block * self._steps_together
+        last = first + self._steps_together
+        if self.steps is not None:
+            last = min(last, self.steps)
+        names = self.mixture.corpora(first, last)
+        places = {
+            corpus: iter(self._starts(corpus, before, names.count(corpus)))
+            for corpus, before in self.mixture.counts(first).items()
+        }
+        return [(corpus, *next(places[corpus])) for corpus in names]
 
+    def _starts(self, corpus: str, before: int, count: int) -> Iterable[tuple[int, int, int]]:
+        """Where the corpus's ``count`` windows after the first ``before`` start.
 
-def _quotas(weights: Mapping[str, float], slots: int) -> dict[str, int]:
-    """Whole slots in proportion to the weights, by largest remainder."""
-    for corpus, weight in weights.items():
-        if not 0 < weight < float("inf"):
-            raise ValueError(
-                f"weight={weight} of corpus={corpus} must be positive: or leave it out"
-            )
-    total = sum(weights.values())
-    exact = {corpus: weight / total * slots for corpus, weight in sorted(weights.items())}
-    quotas = {corpus: int(share) for corpus, share in exact.items()}
-    by_remainder = sorted(exact, key=lambda corpus: quotas[corpus] - exact[corpus])
-    for corpus in by_remainder[: slots - sum(quotas.values())]:
-        quotas[corpus] += 1
-    for corpus, quota in quotas.items():
-        if not quota:
-            raise ValueError(
-                f"weight={weights[corpus]} of corpus={corpus} is below 1/{slots} of all: raise it"
-            )
-    return quotas
+        First token, piece and offset in the piece: found together, a fifth of the time of a batch.
+        """
+        size, tokens = self.windows(corpus), len(self.streams[corpus])
+        draws = torch.arange(before, before + count)
+        epochs, ordinal = torch.unique_consecutive(draws // size, return_inverse=True)
+
+        def keys(what: str) -> list[int]:
+            return [key_of(what, self.seed, corpus, epoch) for epoch in epochs.tolist()]
+
+        origins = torch.tensor([key % tokens for key in keys("origin")])
+        window = permuted_all(draws % size, size, keys("order"), ordinal)
+        starts = (origins[ordinal] + window * self.context_length) % tokens
+        return zip(starts.tolist(), *self.streams[corpus].find(starts), strict=True)
 
 
 def in_order(stream: TokenStream, context_length: int, batch_size: int) -> Iterator[Batch]:
@@ -236,7 +171,8 @@ def in_order(stream: TokenStream, context_length: int, batch_size: int) -> Itera
 
     The last window is filled up with token 0 and IGNORED targets.
     """
-    _check_sizes(context_length, batch_size)
+    check_sizes(context_length, batch_size)
+    stream = TokenStream(stream.pieces, keep=1)  # it is passed through once
     targets = len(stream) - 1
     if targets < 1:
         raise ValueError(f"tokens={len(stream)}: a loss needs a stream of two tokens or more")
@@ -269,7 +205,7 @@ class Examples:
         batch_size: int,
         seed: int = 0,
     ) -> None:
-        _check_sizes(context_length, batch_size)
+        check_sizes(context_length, batch_size)
         if (counted is None) == (labels is None):
             raise ValueError("give either counted or labels")
         if not tokens:
@@ -346,10 +282,3 @@ def _pad(rows: Sequence[Tensor], value: int, width: int) -> Tensor:
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
     return padded
-
-
-def _check_sizes(context_length: int, batch_size: int) -> None:
-    if context_length < 1 or batch_size < 1:
-        raise ValueError(
-            f"context_length={context_length} batch_size={batch_size} must be 1 or more"
-        )

@@ -9,12 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
+from model.attention import positions_within, same_document
 from model.kernels import capped_logits, head_loss
 from model.layers import Block, Rotary, make_norm
 
 
+class DocumentBlock(Block):
+    """A block whose attention may be told what it may read."""
+
+    def forward(
+        self, x: Tensor, rotary: Rotary | None = None, visible: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
 class Decoder(nn.Module):
-    """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t."""
+    """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t.
+
+    Given ``documents`` (B, T) int64, which number the document of each token, it knows those of its
+    own document alone, and positions start anew in each.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -27,7 +43,7 @@ class Decoder(nn.Module):
         )
         self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(DocumentBlock(config) for _ in range(config.n_layers))
         self.norm = make_norm(config)
         # A tied head is the embedding itself: one tensor under one name, also in a checkpoint.
         self.head = (
@@ -42,7 +58,7 @@ class Decoder(nn.Module):
     def context_length(self) -> int:
         return self.config.context_length
 
-    def features(self, tokens: Tensor) -> Tensor:
+    def features(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
         """tokens (B, T) int64 -> (B, T, D), after the last norm.
 
         ValueError if T exceeds context_length.
@@ -53,29 +69,31 @@ class Decoder(nn.Module):
                 f"length={length} exceeds context_length={self.config.context_length}: "
                 "crop the tokens or build a longer network"
             )
+        visible = None if documents is None else same_document(documents)
         x = self.embedding(tokens)
         if self.positions is not None:
-            x = x + self.positions.weight[:length]
+            place = slice(length) if documents is None else positions_within(documents)
+            x = x + self.positions.weight[place]
         x = self.dropout(self.embedding_norm(x))
         for block in self.blocks:
-            x = block(x, self.rotary)
+            x = block(x, self.rotary, visible)
         return self.norm(x)
 
     def logits(self, features: Tensor) -> Tensor:
         """features (..., D) -> logits (..., V) in fp32"""
         return capped_logits(features, self._head_weight, self.config.logit_cap)
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
         """tokens, targets (B, T) -> mean cross-entropy in nats of the targets that count."""
-        features = self.features(tokens).flatten(0, 1)
+        features = self.features(tokens, documents).flatten(0, 1)
         return head_loss(features, self._head_weight, targets.flatten(), self.config.logit_cap)
 
     @property
     def _head_weight(self) -> Tensor:
         return self.embedding.weight if self.head is None else self.head.weight
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.logits(self.features(tokens))
+    def forward(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
+        return self.logits(self.features(tokens, documents))
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

@@ -19,7 +19,7 @@ Objective = Callable[[Any, Batch], Tensor]
 def next_token(network: Any, batch: Batch) -> Tensor:
     """Cross-entropy of each counted target under the tokens before it. Book 5.1."""
     batch.check(network.vocab_size)
-    return network.loss(batch.tokens, batch.targets)
+    return network.loss(batch.tokens, batch.targets, batch.documents)
 
 
 def classify(network: Any, batch: Batch) -> Tensor:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipelines.identity import canonical, file_digest
-from pipelines.text.documents import Ledger
+from pipelines.text.ledger import LEDGER, Ledger
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import numpy.typing as npt
     from torch import Tensor
 
-    from model.batching import TokenStream
+    from model.streams import DocumentPiece, TokenStream
+    from pipelines.text.arrow import ArrowFile
+    from pipelines.text.decontamination import Overlapping
+    from pipelines.text.documents import DroppedRow
     from pipelines.text.examples import Labelled, Pair
     from pipelines.text.shards import Shard, ShardEntry
     from pipelines.text.tables import Document
@@ -96,17 +99,14 @@ class Artefact:
         """One file as JSON, its bytes hashed first."""
         return json.loads(self.read(name))
 
-    def buffer(self, name: str) -> pa.Buffer:
-        """One file memory-mapped, its bytes hashed first through the same mapping."""
-        import pyarrow as pa
+    def table(self, name: str) -> ArrowFile:
+        """One table, opened by the checksums in ``tables.json``: each record batch is checked as it
+        is read, so a large one need not be hashed whole first."""
+        from pipelines.text.arrow import ArrowFile
+        from pipelines.text.tables import TABLES, read_index
 
-        path = self._listed(name)
-        try:
-            mapped = pa.memory_map(str(path)).read_buffer()
-        except OSError as error:
-            raise CorruptArtefact(f"{path}: cannot be read ({error})") from None
-        self._compare(name, mapped.size, hashlib.sha256(memoryview(mapped)).hexdigest())
-        return mapped
+        self._listed(name)
+        return ArrowFile(self.folder, read_index(self.read(TABLES))[name])
 
     def verify(self) -> None:
         """Hash every file; a missing, extra or changed one raises CorruptArtefact."""
@@ -159,12 +159,13 @@ class RawText(Artefact):
     """Documents as their source gave them: ``documents.arrow``."""
 
     kind = "arrow"
+    TABLE: ClassVar[str] = "documents.arrow"
 
     def documents(self) -> Iterator[Document]:
         """All documents in the source's order."""
         from pipelines.text.tables import read_documents
 
-        return read_documents(self.buffer("documents.arrow"))
+        return read_documents(self.table(self.TABLE))
 
 
 class Documents(Artefact):
@@ -176,11 +177,17 @@ class Documents(Artefact):
         """The documents of ``train``, ``validation`` or ``test``."""
         from pipelines.text.tables import read_documents
 
-        return read_documents(self.buffer(f"{name}.arrow"))
+        return read_documents(self.table(f"{name}.arrow"))
+
+    def dropped(self) -> Iterator[DroppedRow]:
+        """The documents that were left out: why, and the start of each."""
+        from pipelines.text.documents import DROPPED, read_dropped
+
+        return read_dropped(self.table(DROPPED))
 
     def ledger(self) -> Ledger:
         """What went in, what was kept in each split, what was dropped and why."""
-        return Ledger.from_json(self.read("ledger.json"))
+        return Ledger.from_json(self.read(LEDGER))
 
     def figures(self) -> dict[str, float]:
         """The ledger's counts."""
@@ -193,6 +200,25 @@ class Documents(Artefact):
         }
 
 
+class Contamination(Artefact):
+    """Training documents that share words in a row with what the model is evaluated on."""
+
+    kind = "arrow"
+
+    def overlaps(self) -> Iterator[Overlapping]:
+        """Pairs of a training document and an evaluation text."""
+        from pipelines.text.decontamination import OVERLAPS, read_overlaps
+
+        return read_overlaps(self.table(OVERLAPS))
+
+    def left_out(self) -> dict[str, frozenset[str]]:
+        """The ids of the training documents, by corpus."""
+        found: dict[str, set[str]] = {}
+        for row in self.overlaps():
+            found.setdefault(row.corpus, set()).add(row.document_id)
+        return {corpus: frozenset(ids) for corpus, ids in found.items()}
+
+
 class TokenizerFiles(Artefact):
     """A tokenizer: its ranks in tiktoken's format and its control tokens."""
 
@@ -200,9 +226,9 @@ class TokenizerFiles(Artefact):
 
     def load(self) -> Tokenizer:
         """Ready to encode and decode."""
-        from pipelines.text.tokenizers import Tokenizer
+        from pipelines.text.tokenizers import load_tokenizer
 
-        return Tokenizer.load(self.read("ranks.tiktoken"), self.read("tokenizer.meta.json"))
+        return load_tokenizer(self.read)
 
 
 class TokenShards(Artefact):
@@ -210,46 +236,44 @@ class TokenShards(Artefact):
 
     kind = "arrow"
 
-    def vocab_size(self) -> int:
-        """The vocabulary that the ids are of."""
-        return self._index()[0]
-
     def corpora(self, split: str) -> dict[str, list[Shard]]:
         """A split's shards by corpus; each checks a record batch when it is first touched."""
         from pipelines.text.shards import Shard
 
         found: dict[str, list[Shard]] = {}
-        for entry in self._index()[1]:
+        for entry in self._index():
             if entry.split == split:
                 found.setdefault(entry.corpus, []).append(Shard(self.folder, entry))
         return found
 
     def streams(self, split: str) -> dict[str, TokenStream]:
-        """A split's tokens by corpus, documents end to end."""
-        from model.batching import TokenStream
-
-        return {corpus: TokenStream(pieces) for corpus, pieces in self.pieces(split).items()}
-
-    def pieces(self, split: str) -> dict[str, list[Tensor]]:
-        """A split's tokens by corpus, a tensor a record batch, viewed in the mapped files."""
-        import numpy as np
-        import torch
-
-        def view(tokens: np.ndarray[Any, Any]) -> Tensor:
-            with warnings.catch_warnings():
-                # torch has no read-only tensors and says so; a stream is only ever read.
-                warnings.simplefilter("ignore", UserWarning)
-                return torch.from_numpy(tokens)
+        """A split's tokens by corpus, documents end to end, each piece checked when first read."""
+        from model.streams import TokenStream
 
         return {
-            corpus: [view(shard.tokens(i)) for shard in shards for i in range(len(shard))]
-            for corpus, shards in self.corpora(split).items()
+            corpus: TokenStream(_pieces(shards)) for corpus, shards in self.corpora(split).items()
         }
+
+    def stream(self, split: str, end_of_text: int) -> TokenStream:
+        """A split's tokens over all corpora behind one end of text, so that the first is asked too.
+
+        Raises ValueError for a split without text.
+        """
+        import torch
+
+        from model.streams import Piece, TokenStream
+
+        if not self.text_bytes(split):
+            raise ValueError(f"the {split} split has no document; add documents or raise its share")
+        pieces: list[Tensor | Piece] = [torch.tensor([end_of_text], dtype=torch.int64)]
+        for shards in self.corpora(split).values():
+            pieces += _pieces(shards)
+        return TokenStream(pieces)
 
     def summaries(self) -> Rows:
         """Per split and corpus: documents, tokens and UTF-8 bytes of text."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
-        for entry in self._index()[1]:
+        for entry in self._index():
             row = rows.setdefault(
                 (entry.split, entry.corpus),
                 {
@@ -260,8 +284,8 @@ class TokenShards(Artefact):
                     "text_bytes": 0,
                 },
             )
-            row["documents"] += entry.rows
-            row["tokens"] += entry.tokens
+            row["documents"] += entry.file.rows
+            row["tokens"] += sum(entry.tokens)
             row["text_bytes"] += entry.text_bytes
         return list(rows.values())
 
@@ -269,10 +293,36 @@ class TokenShards(Artefact):
         """UTF-8 bytes of a split's text: the denominator of bits per byte."""
         return sum(row["text_bytes"] for row in self.summaries() if row["split"] == split)
 
-    def _index(self) -> tuple[int, list[ShardEntry]]:
-        from pipelines.text.shards import read_index
+    def _index(self) -> list[ShardEntry]:
+        from pipelines.text.shards import INDEX, read_index
 
-        return read_index(self.read("shards.json"))
+        return read_index(self.read(INDEX))[1]
+
+
+def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
+    """A piece a record batch, viewed in the mapped file."""
+    import torch
+
+    from model.streams import DocumentPiece
+
+    def view(array: npt.NDArray[Any]) -> Tensor:
+        with warnings.catch_warnings():
+            # torch has no read-only tensors and says so; a stream is only ever read.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(array)
+
+    def piece(shard: Shard, number: int, length: int) -> DocumentPiece:
+        return DocumentPiece(
+            length,
+            load=lambda: view(shard.tokens(number)),
+            bounds=lambda: view(shard.offsets(number)),
+        )
+
+    return [
+        piece(shard, number, length)
+        for shard in shards
+        for number, length in enumerate(shard.entry.tokens)
+    ]
 
 
 class Examples(Artefact):
@@ -284,21 +334,18 @@ class Examples(Artefact):
         """An assistant task's examples of ``train``, ``validation`` or ``test``."""
         from pipelines.text.examples import read_pairs
 
-        return read_pairs(self.buffer(f"{split}.arrow"))
+        return read_pairs(self.table(f"{split}.arrow"))
 
     def labelled(self, split: str) -> Iterator[Labelled]:
         """A classifier task's examples of ``train``, ``validation`` or ``test``."""
         from pipelines.text.examples import read_labelled
 
-        return read_labelled(self.buffer(f"{split}.arrow"))
+        return read_labelled(self.table(f"{split}.arrow"))
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """Any task's examples as mappings, for a look."""
-        import pyarrow as pa
-
-        reader = pa.ipc.open_file(self.buffer(f"{split}.arrow"))
-        for number in range(reader.num_record_batches):
-            yield from reader.get_batch(number).to_pylist()
+        for batch in self.table(f"{split}.arrow").batches():
+            yield from batch.to_pylist()
 
 
 class Checkpoint(Artefact):
@@ -317,6 +364,11 @@ class Checkpoint(Artefact):
 
         tensors: dict[str, Tensor] = load(self.read("model.safetensors"))
         return tensors
+
+    def drawn(self) -> dict[str, dict[str, float]]:
+        """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
+        found = self.json("drawn.json") if "drawn.json" in self.files else {}
+        return dict(found)
 
     def curve(self) -> dict[str, list[list[float]]]:
         """``train`` and ``validation``: [step, loss] pairs."""
@@ -368,6 +420,7 @@ class Report(Artefact):
 VIEWS: dict[str, type[Artefact]] = {
     "raw_text": RawText,
     "documents": Documents,
+    "contamination": Contamination,
     "tokenizer": TokenizerFiles,
     "token_shards": TokenShards,
     "foundation": Checkpoint,

@@ -6,7 +6,8 @@ import dagster as dg
 
 from pipelines.identity import digest
 from pipelines.project import Project
-from pipelines.recipe import FolderSource, Recipe
+from pipelines.recipe.schema import Recipe
+from pipelines.recipe.sources import FolderSource
 from pipelines.text.sources import folder_state
 
 WEEKLY = "0 3 * * 0"  # Sunday, three in the morning

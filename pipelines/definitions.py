@@ -2,6 +2,6 @@
 
 from pipelines.graph import build
 from pipelines.project import Project
-from pipelines.recipe import load_recipes
+from pipelines.recipe.loading import load_recipes
 
 defs = build(Project.here(), load_recipes(Project.here().recipes).values())

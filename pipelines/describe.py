@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import itertools
 import json
 from functools import singledispatch
 from typing import Any
 
-from pipelines import pictures
+from pipelines import card, pictures
 from pipelines.artifacts import (
     Artefact,
     Checkpoint,
+    Contamination,
     Documents,
     Evaluation,
     Examples,
@@ -19,7 +21,8 @@ from pipelines.artifacts import (
     TokenizerFiles,
     TokenShards,
 )
-from pipelines.text.splitting import SPLITS
+from pipelines.card import legible, readable, shorten
+from pipelines.text.ledger import Ledger
 
 
 class Markdown(str):
@@ -40,11 +43,6 @@ class Rows(list[dict[str, Any]]):
     """A table: one mapping a row."""
 
 
-def shorten(text: str, length: int = 300) -> str:
-    """The start of a text, for a look."""
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
 @singledispatch
 def describe(artefact: Artefact) -> dict[str, Any]:
     """Names and values: numbers, text, ``Markdown``, ``Rows`` or ``Picture``."""
@@ -54,7 +52,7 @@ def describe(artefact: Artefact) -> dict[str, Any]:
 @describe.register
 def _(artefact: RawText) -> dict[str, Any]:
     samples = Rows(
-        {"id": d.id, "licence": d.licence, "text": shorten(d.text)}
+        {"id": legible(d.id), "licence": legible(d.licence), "text": shorten(d.text)}
         for d in itertools.islice(artefact.documents(), 3)
     )
     return {**artefact.figures(), "samples": samples}
@@ -62,40 +60,48 @@ def _(artefact: RawText) -> dict[str, Any]:
 
 @describe.register
 def _(artefact: Documents) -> dict[str, Any]:
-    ledger = artefact.ledger()
-    splits = Rows(
-        {"split": s, "documents": ledger.kept[s], "bytes": ledger.bytes_kept[s]} for s in SPLITS
-    )
-    dropped = Rows(
-        {"reason": r, "documents": n, "bytes": ledger.bytes_dropped[r]}
-        for r, n in sorted(ledger.dropped.items())
-    )
-    lengths = [len(d.text) for d in artefact.split("train")]
-    samples = Rows(
-        {"id": d.id, "text": shorten(d.text)} for d in itertools.islice(artefact.split("train"), 3)
-    )
+    ledger, examples = artefact.ledger(), card.examples(artefact)
+    tables = {title: Rows(readable(rows)) for title, rows in card.tables(ledger).items()}
     return {
         **artefact.figures(),
         "dagster/row_count": ledger.kept.total(),
-        "splits": splits,
-        **({"dropped": dropped} if dropped else {}),
-        "lengths": Picture(pictures.histogram(lengths, x="characters in a document")),
-        "samples": samples,
+        "splits": tables.pop("splits"),
+        "funnel": funnel_picture(ledger),
+        **tables,
+        "lengths": lengths_picture(ledger),
+        "samples": Rows(card.samples(artefact)),
+        **({"examples_of_dropped": Rows(readable(examples))} if examples else {}),
+    }
+
+
+@describe.register
+def _(artefact: Contamination) -> dict[str, Any]:
+    found = {"sets": card.contaminated(artefact), "overlaps": card.overlaps(artefact)}
+    return {
+        **artefact.figures(),
+        **{title: Rows(readable(rows)) for title, rows in found.items() if rows},
     }
 
 
 @describe.register
 def _(artefact: TokenizerFiles) -> dict[str, Any]:
     tokenizer = artefact.load()
-    longest = sorted(
-        (tokenizer.decode([i]) for i in range(min(tokenizer.vocab_size, 50_000))), key=len
-    )[-12:]
-    return {**artefact.figures(), "longest_tokens": ", ".join(repr(t) for t in longest[::-1])}
+    tokens = (
+        tokenizer.decode([i]) for i in range(tokenizer.vocab_size) if i not in tokenizer.controls
+    )
+    longest = heapq.nlargest(12, tokens, key=len)
+    return {
+        **artefact.figures(),
+        "kind": tokenizer.kind,
+        "lossless": tokenizer.lossless,
+        "end_of_text": tokenizer.end_of_text,
+        "longest_tokens": ", ".join(repr(token[:60]) for token in longest),
+    }
 
 
 @describe.register
 def _(artefact: TokenShards) -> dict[str, Any]:
-    return {**artefact.figures(), "splits": Rows(artefact.summaries())}
+    return {**artefact.figures(), "splits": Rows(readable(card.tokens(artefact)))}
 
 
 @describe.register
@@ -127,6 +133,17 @@ def _(artefact: Evaluation) -> dict[str, Any]:
         **({"confusion": confusion} if confusion else {}),
         **({"samples": samples} if samples else {}),
     }
+
+
+def funnel_picture(ledger: Ledger) -> Picture:
+    """What cleaning left, step by step, and for what reasons the rest is not."""
+    return Picture(pictures.funnel(card.steps(ledger), card.most(ledger.dropped)))
+
+
+def lengths_picture(ledger: Ledger) -> Picture:
+    """How long the kept documents are."""
+    bins = {int(below): count for below, count in ledger.lengths.items()}
+    return Picture(pictures.histogram(bins, x="characters in a document"))
 
 
 def loss_picture(checkpoint: Checkpoint) -> Picture:

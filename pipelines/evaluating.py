@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from model.batching import Batch, Examples, TokenStream, in_order
+from model.batching import Batch, Examples, in_order
 from model.evaluation import (
     accuracy,
     bits_per_byte,
@@ -21,6 +21,7 @@ from model.evaluation import (
 )
 from model.generation import generate
 from model.objectives import OBJECTIVES
+from pipelines.fitting import HELD_OUT_BATCH
 from pipelines.text.baselines import (
     compressor_bits_per_byte,
     interpolated_ngram_bits_per_byte,
@@ -44,21 +45,7 @@ if TYPE_CHECKING:
     from pipelines.artifacts import Documents, TokenShards
     from pipelines.text.tokenizers import Tokenizer
 
-BATCH = 32
 SAMPLING = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
-
-
-def stream_of(shards: TokenShards, split: str, end_of_text: int) -> TokenStream:
-    """A split's tokens over all corpora behind one end of text, so that the first is asked too.
-
-    Raises ValueError for a split without text.
-    """
-    if not shards.text_bytes(split):
-        raise ValueError(f"the {split} split has no document; add documents or raise its share")
-    pieces = [torch.tensor([end_of_text], dtype=torch.int64)]
-    for corpus in shards.pieces(split).values():
-        pieces += corpus
-    return TokenStream(pieces)
 
 
 def language_figures(
@@ -71,8 +58,8 @@ def language_figures(
     """
     figures = {}
     for split in ("validation", "test"):
-        stream = stream_of(shards, split, end_of_text)
-        batches = in_order(stream, network.context_length, BATCH)
+        stream = shards.stream(split, end_of_text)
+        batches = in_order(stream, network.context_length, HELD_OUT_BATCH)
         loss = mean_loss(network, OBJECTIVES["next_token"], batches)
         figures[split] = {
             "loss": loss.nats,

@@ -43,11 +43,12 @@ if TYPE_CHECKING:
 
     from model.batching import Batch
     from pipelines.assets.declare import Making
-    from pipelines.recipe import Training
+    from pipelines.recipe.training import Training
 
 log = logging.getLogger("dragon.training")
 
 LIBRARIES = ("safetensors", "torch")
+HELD_OUT_BATCH = 32  # windows or examples at once where nothing is learned
 
 
 class Batches(Protocol):

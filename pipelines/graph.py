@@ -8,7 +8,7 @@ from pipelines.assets import declare_assets
 from pipelines.automation import declare_automation
 from pipelines.checks import declare_checks
 from pipelines.project import Project
-from pipelines.recipe import Recipe
+from pipelines.recipe.schema import Recipe
 from pipelines.resources import StoreIOManager, StoreResource
 from pipelines.tracking import Tracker
 

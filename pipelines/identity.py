@@ -23,7 +23,7 @@ PROJECT = ("model", "pipelines")
 SHOWS_ONLY = {
     "pipelines.assets.declare": {
         f"pipelines.{name}"
-        for name in ("describe", "processor", "project", "resources", "tracking")
+        for name in ("describe", "processor", "progress", "project", "resources", "tracking")
     },
     "pipelines.fitting": {"pipelines.progress"},
 }

@@ -145,12 +145,16 @@ def _note(node: Node) -> str:
     facts: list[str] = []
     if isinstance(artefact, Documents):
         ledger = artefact.ledger()
-        facts.append(f"{ledger.kept.total():,} of {ledger.documents_in:,} documents")
+        divided = sum(step.added for step in ledger.steps)
+        what = f"parts of {ledger.documents_in:,} documents" if divided else "documents"
+        facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {what}")
     figures: dict[str, Any] = artefact.figures()
     if artefact.key.startswith("raw_text/"):
         origin = {
             "package": "{package}=={version} {file}",
             "folder": "folder, {glob}",
+            "url": "{url}",
+            "hub": "{dataset} at {revision:.12}",
             "generated": "generated: {generator}",
         }[decides["kind"]].format(**decides)
         facts += [f"{figures['documents']:,} documents", origin, decides["licence"]]

@@ -10,31 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pipelines.artifacts import Artefact, Checkpoint, Evaluation
-from pipelines.describe import Picture, comparison_picture, confusion_picture, loss_picture
+from pipelines import card
+from pipelines.artifacts import (
+    Artefact,
+    Checkpoint,
+    Contamination,
+    Documents,
+    Evaluation,
+    TokenShards,
+)
+from pipelines.describe import (
+    comparison_picture,
+    confusion_picture,
+    funnel_picture,
+    lengths_picture,
+    loss_picture,
+)
+from pipelines.markup import STYLE, folded, image, rows_table, sample, table, tile
 
 TIMES = "<!-- times -->"
-
-STYLE = """
-:root { --ink: #12355b; --pale: #edf2f4; --line: #c9d3dc; --accent: #d1495b; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; margin: 0 auto; max-width: 84rem;
-       padding: 1.5rem; }
-h1, h2, h3 { color: var(--ink); line-height: 1.2; }
-h2 { border-top: 1px solid var(--line); padding-top: 1.2rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; margin: .6rem 0; }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; }
-th { border-bottom: 1px solid var(--line); font-weight: 600; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-code { background: var(--pale); padding: .05rem .3rem; border-radius: .2rem; font-size: .9em; }
-img { max-width: 100%; }
-.wide { overflow-x: auto; }
-.sample { background: var(--pale); border-left: .25rem solid var(--ink); padding: .6rem .9rem;
-          margin: .7rem 0; white-space: pre-wrap; }
-.sample b { color: var(--accent); font-weight: 600; }
-.big { display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 1rem 0; }
-.big div { background: var(--pale); padding: .7rem 1rem; border-radius: .4rem; flex: 1 1 16rem; }
-.big strong { display: block; font-size: 1.6rem; color: var(--ink); }
-"""
 
 
 def page(
@@ -51,9 +45,10 @@ def page(
         "<p>Each box is an artefact and the first digits of its version, the digest of its bytes."
         f" <code>dragon trace foundation/{escape(name)}</code> checks the whole chain again.</p>",
         f'<div class="wide">{lineage_svg(artefacts, parents)}</div>',
+        *_data(artefacts.values()),
         *(_section(a) for a in artefacts.values() if isinstance(a, Checkpoint | Evaluation)),
         "<h2>Artefacts</h2>",
-        _table(
+        table(
             ("artefact", "version", "bytes", "figures"),
             [(a.key, a.version[:12], a.size, _figures(a)) for a in artefacts.values()],
         ),
@@ -69,7 +64,7 @@ def page(
 
 def with_times(content: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     """The page with what the records say of times: (key, ``made``) a row."""
-    table = _table(
+    times = table(
         ("artefact", "finished", "seconds", "device", "threads", "tokens a second"),
         [
             (
@@ -83,7 +78,7 @@ def with_times(content: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> s
             for key, made in rows
         ],
     )
-    return content.replace(TIMES, f"<h2>Times</h2>{table}")
+    return content.replace(TIMES, f"<h2>Times</h2>{times}")
 
 
 def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequence[str]]) -> str:
@@ -143,31 +138,69 @@ def _headlines(artefacts: Iterable[Artefact]) -> str:
     for artefact in artefacts:
         if isinstance(artefact, Evaluation):
             comparison, (name, best) = artefact.comparison(), artefact.best_baseline()
-            tiles.append(
-                f"<div>{escape(artefact.key.removeprefix('evaluation/'))}"
-                f"<strong>{comparison['ours']:.3f}</strong>{escape(comparison['measure'])}<br>"
-                f"{escape(comparison['better'])} is better; best baseline {best:.3f},"
-                f" {escape(name)}</div>"
-            )
+            measure, better = escape(comparison["measure"]), escape(comparison["better"])
+            about = f"{measure}<br>{better} is better; best baseline {best:.3f}, {escape(name)}"
+            title = artefact.key.removeprefix("evaluation/")
+            tiles.append(tile(title, f"{comparison['ours']:.3f}", about))
     return f'<div class="big">{"".join(tiles)}</div>'
 
 
-def _section(artefact: Checkpoint | Evaluation) -> str:
-    parts = [f"<h2>{escape(artefact.key)}</h2>"]
-    if isinstance(artefact, Checkpoint):
-        return "".join([*parts, _image(loss_picture(artefact), "loss over the steps")])
-    parts.append(_image(comparison_picture(artefact), artefact.comparison()["measure"]))
-    matrix = confusion_picture(artefact)
-    if matrix:
-        parts.append(_image(matrix, "confusion matrix"))
-    for sample in artefact.samples():
-        lines = "".join(f"<b>{escape(k)}</b>  {escape(v)}\n" for k, v in sample.items())
-        parts.append(f'<div class="sample">{lines.rstrip()}</div>')
+def _data(artefacts: Iterable[Artefact]) -> list[str]:
+    """A card for each corpus, then what training shares with evaluation."""
+    found = list(artefacts)
+    shards = [a for a in found if isinstance(a, TokenShards)]
+    cards = [_card(a, shards) for a in found if isinstance(a, Documents)]
+    return ["<h2>Data</h2>", *cards, *map(_overlaps, found)]
+
+
+def _card(documents: Documents, shards: Iterable[TokenShards]) -> str:
+    """What a corpus is: counts, what cleaning did, pictures, and texts to read."""
+    corpus, ledger = documents.key.split("/")[1], documents.ledger()
+    tables = card.tables(ledger)
+    tokens = [row for each in shards for row in card.tokens(each, corpus)]
+    samples, examples = card.samples(documents), card.examples(documents)
+    return "".join(
+        [
+            f"<h3>{escape(corpus)}</h3>",
+            f"<p>{card.headline(ledger)}"
+            f" <code>dragon documents {escape(corpus)}</code> shows more of it.</p>",
+            '<div class="beside"><div>',
+            *(rows_table(rows, title) for title, rows in tables.items()),
+            rows_table(tokens, "tokens") if tokens else "",
+            "</div><div>",
+            image(funnel_picture(ledger), "documents left after each step, and dropped by reason"),
+            image(lengths_picture(ledger), "lengths of the kept documents"),
+            "</div></div>",
+            folded("The first documents of the training split", "".join(map(sample, samples))),
+            folded("What was left out, an example of each reason", rows_table(examples))
+            if examples
+            else "",
+        ]
+    )
+
+
+def _overlaps(artefact: Artefact) -> str:
+    """How much of the training text the evaluation sets hold, if that was looked for."""
+    if not isinstance(artefact, Contamination):
+        return ""
+    count = int(artefact.figures()["documents"])
+    said = f"{count:,} training documents share words in a row with an evaluation text."
+    parts = ["<h3>Contamination</h3>", f"<p>{said}</p>"]
+    if count:
+        parts.append(rows_table(card.contaminated(artefact)))
+        parts.append(folded("The first of them", rows_table(card.overlaps(artefact))))
     return "".join(parts)
 
 
-def _image(picture: Picture, what: str) -> str:
-    return f'<p><img src="{picture.address()}" alt="{escape(what)}"></p>'
+def _section(artefact: Checkpoint | Evaluation) -> str:
+    title = f"<h2>{escape(artefact.key)}</h2>"
+    if isinstance(artefact, Checkpoint):
+        return title + image(loss_picture(artefact), "loss over the steps")
+    parts = [title, image(comparison_picture(artefact), artefact.comparison()["measure"])]
+    matrix = confusion_picture(artefact)
+    if matrix:
+        parts.append(image(matrix, "confusion matrix"))
+    return "".join([*parts, *map(sample, artefact.samples())])
 
 
 def _figures(artefact: Artefact) -> str:
@@ -175,14 +208,3 @@ def _figures(artefact: Artefact) -> str:
         f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value:,}"
         for name, value in artefact.figures().items()
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    def cell(value: Any) -> str:
-        if isinstance(value, int | float):
-            return f'<td class="number">{value:,}</td>'
-        return f"<td>{escape(str(value))}</td>"
-
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'

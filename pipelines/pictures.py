@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,35 +63,93 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
     return _png(figure)
 
 
-def histogram(values: Sequence[float], *, x: str) -> bytes:
-    """How often values fall where, on a logarithmic axis: document lengths span decades."""
-    figure, axes = _canvas(height=2.6)
-    low, high = max(min(values), 1), max(*values, 2)
-    edges = [low * (high / low) ** (i / 40) for i in range(41)] if high > low else 10
-    axes.hist(values, bins=edges, color=INK)
-    axes.set_xscale("log")
+def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
+    """Counts by power of two, ``bins[2**n]`` of the values from 2**(n-1) up to below 2**n."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _canvas(height=2.8)
+    powers = [bound.bit_length() - 1 for bound in bins]
+    span = range(max(min(powers) - 1, 1), max(powers) + 2)  # an empty bin at either end
+    counts = [bins.get(1 << power, 0) for power in span]
+    axes.bar([power - 0.5 for power in span], counts, width=0.92, color=INK)
+    small: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+    if len(span) <= 14:
+        for power, count in zip(span, counts, strict=True):
+            place = (power - 0.5, count)
+            axes.annotate(f"{count:,}" if count else "", place, (0, 2), **small)
+    edges = range(span[0] - 1, span[-1] + 1)[:: 1 + len(span) // 16]
+    axes.set_xticks(edges, [_short(1 << edge) for edge in edges])
+    axes.margins(x=0.02, y=0.12)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel(x)
+    axes.set_ylabel("documents")
     return _png(figure)
 
 
-def _canvas(width: float = 7.0, height: float = 3.6) -> tuple[Figure, Axes]:
+def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) -> bytes:
+    """Above, what is left after each step (name, left, dropped) in order, and what it dropped;
+    below, for what reasons, the most frequent first."""
+    panels = [len(steps), len(reasons)] if reasons else [len(steps)]
+    figure = _figure(7.0, sum(0.75 + 0.29 * rows for rows in panels))
+    heights = [0.4 + rows for rows in panels]
+    above, *below = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    names, left, dropped = zip(*steps, strict=True)
+    above.barh(range(len(steps)), left, color=INK)
+    above.barh(range(len(steps)), dropped, left=left, color=SECOND)
+    notes = [f"{stay:,}" + f"  −{go:,}" * bool(go) for _, stay, go in steps]
+    _list(above, names, notes, "documents left after each step")
+    for axes in below:
+        axes.barh(range(len(reasons)), list(reasons.values()), color=SECOND)
+        notes = [f"{count:,}" for count in reasons.values()]
+        _list(axes, list(reasons), notes, "documents dropped, by reason")
+    return _png(figure)
+
+
+def _list(axes: Axes, names: Sequence[str], notes: Sequence[str], title: str) -> None:
+    """Horizontal bars made a list that is read from the top, a note behind each."""
+    for row, note in enumerate(notes):
+        end = sum(bars[row].get_width() for bars in axes.containers)
+        axes.annotate(note, (end, row), (4, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, max(axes.dataLim.x1, 1))  # the layout makes room for the notes
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks(range(len(names)), [n if len(n) <= 32 else f"{n[:31]}…" for n in names])
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=10)
+
+
+def _short(number: int) -> str:
+    """A power of two in few letters: 512, 1k, 64k, 1M."""
+    for power, letter in ((30, "G"), (20, "M"), (10, "k")):
+        if number >= 1 << power:
+            return f"{number >> power}{letter}"
+    return str(number)
+
+
+def _figure(width: float, height: float) -> Figure:
     from matplotlib import rcdefaults
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rcdefaults()  # a person's own settings do not change a report
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _canvas(width: float = 7.0, height: float = 3.6) -> tuple[Figure, Axes]:
+    figure = _figure(width, height)
     axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.set_facecolor("white")
     return figure, axes
 
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 

@@ -12,8 +12,9 @@ EVERY_SECONDS = 5.0
 class Progress:
     """Says now and then how far a job is; silent for the first two seconds.
 
-    A job has ``total`` steps, of which ``start`` were done before; the rate counts ``unit`` since
-    the start of this object, so a resumed job is not flattered by what was done before.
+    A job has ``total`` steps (0 if nobody knows), of which ``start`` were done before; the rate
+    counts ``unit`` since the start of this object, so that what was done before does not flatter
+    a resumed job.
     """
 
     def __init__(self, label: str, total: int, unit: str, start: int = 0) -> None:
@@ -25,23 +26,19 @@ class Progress:
         """Since the start."""
         return time.monotonic() - self.began
 
-    def update(self, step: int, units: int, note: str = "") -> None:
+    def update(self, step: int, units: float, note: str = "") -> None:
         """Tell, if it is time to: ``step`` of ``total`` is done, ``units`` since the start."""
         now = time.monotonic()
         if now - self.began < 2 or now - self.said < EVERY_SECONDS:
             return
         self.said = now
-        left = self.seconds * (self.total - step) / max(step - self.start, 1)
-        log.info(
-            "%s: %d %% · %s %s/s · %s left%s",
-            self.label,
-            100 * step // max(self.total, 1),
-            f"{units / self.seconds:,.0f}",
-            self.unit,
-            spell_seconds(left),
-            f" · {note}" if note else "",
-            extra={"progress": True},
-        )
+        rate = f"{units / self.seconds:,.0f} {self.unit}/s"
+        told = [f"{step:,}", rate]
+        if self.total:
+            left = self.seconds * (self.total - step) / max(step - self.start, 1)
+            told = [f"{100 * step // self.total} %", rate, f"{spell_seconds(left)} left"]
+        told += [note] if note else []
+        log.info("%s: %s", self.label, " · ".join(told), extra={"progress": True})
 
 
 def spell_seconds(seconds: float) -> str:

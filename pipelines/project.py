@@ -42,9 +42,20 @@ class Project:
         return self.root / "recipes"
 
     @property
-    def packages(self) -> Path:
-        """Where downloaded packages that serve as data are kept."""
-        return self.home / "packages"
+    def downloads(self) -> Path:
+        """Where downloaded packages and files that serve as data are kept."""
+        return self.home / "downloads"
+
+    @property
+    def workers(self) -> int:
+        """Processes for work that can be shared out (``DRAGON_WORKERS``); no result depends on it.
+
+        One by default: the bulk encoder uses all cores from within one process.
+        """
+        told = os.environ.get("DRAGON_WORKERS", "1")
+        if not told.isdecimal() or int(told) < 1:
+            raise ValueError(f"DRAGON_WORKERS={told}: give a number of processes, 1 or more")
+        return int(told)
 
     @property
     def mlflow(self) -> Path:

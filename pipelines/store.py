@@ -3,7 +3,8 @@
     <key>/<version>/manifest.json and files     an artefact, immutable
     <key>/records/<derivation>.json             how a version came about
     <key>/current                               the newest, for doors that ask no database
-    .work/<derivation>/                         a draft and checkpoints, gone once published
+    .work/<derivation>/                         a draft, finished parts and checkpoints, gone once
+                                                published
     .work/lock                                  shared by who writes, alone with who sweeps
 
 See ``assets_store/README.md`` for the contract and docs/adr/0001 for the reasons.
@@ -106,7 +107,7 @@ class Record:
 
 
 class Work:
-    """The locked working area of one derivation: a draft, and the newest checkpoint."""
+    """The locked working area of one derivation: a draft, finished parts, the newest checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,6 +118,12 @@ class Work:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         return draft
+
+    def parts(self) -> Path:
+        """A folder whose finished files stay for the next try; ``*.partial`` ones are swept."""
+        parts = self.folder / "parts"
+        parts.mkdir(exist_ok=True)
+        return parts
 
     def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
         """Keep a running training's state; the one before goes only when this one is safe."""
@@ -298,9 +305,7 @@ class Store:
                 yield Work(folder)
                 shutil.rmtree(folder)
             finally:
-                shutil.rmtree(folder / "draft", ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    folder.rmdir()  # only when empty: checkpoints stay for the next try
+                _tidy(folder)
                 lock.unlink(missing_ok=True)
                 os.close(handle)
 
@@ -370,15 +375,23 @@ class Store:
                 return
             for path in lock.parent.iterdir():
                 if HEX.fullmatch(path.name):
-                    shutil.rmtree(path / "draft", ignore_errors=True)
-                    for partial in path.glob("*.partial"):
-                        partial.unlink()
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
+                    _tidy(path)
                 elif path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 elif path != lock:
                     path.unlink(missing_ok=True)
+
+
+def _tidy(work: Path) -> None:
+    """Remove what no later try can use; checkpoints and finished parts stay."""
+    shutil.rmtree(work / "draft", ignore_errors=True)
+    for partial in work.rglob("*.partial"):
+        partial.unlink(missing_ok=True)
+    for folder in sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only when empty
+    with contextlib.suppress(OSError):
+        work.rmdir()
 
 
 def _record_of(key: str, path: Path) -> Record:

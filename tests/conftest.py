@@ -18,9 +18,14 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+from hypothesis import settings
 
 from pipelines.project import CHECKOUT, Project
 from pipelines.store import Store
+
+# A busy machine is no fault of the code.
+settings.register_profile("dragon", deadline=None)
+settings.load_profile("dragon")
 
 COMMAND = [sys.executable, "-c", "from pipelines.cli.main import run; run()"]
 

@@ -17,7 +17,7 @@ from pipelines.artifacts import Checkpoint, Documents, RawText, view_of
 from pipelines.assets.declare import Declaration, Making
 from pipelines.definitions import build
 from pipelines.project import Project
-from pipelines.recipe import load_recipe
+from pipelines.recipe.loading import load_recipe
 from pipelines.tracking import Tracker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,6 +170,9 @@ def test_a_materialization_shows_what_a_person_wants_to_see(instance):
 
     assert {"documents", "samples", "bytes", "folder"} <= shown("raw_text/toy_dialogues")
     assert {"dagster/row_count", "splits", "lengths"} <= shown("documents/toy_dialogues")
+    assert {"funnel", "cleaning", "licences", "samples"} <= shown("documents/toy_dialogues")
+    assert {"longest_tokens", "lossless", "end_of_text"} <= shown("tokenizer/tiny")
+    assert "splits" in shown("token_shards/tiny")
     assert {"loss", "parameters", "configuration"} <= shown("foundation/tiny")
     assert {"comparison", "test_bits_per_byte"} <= shown("evaluation/foundation/tiny")
     assert {"confusion", "f1"} <= shown("evaluation/classifier/tiny/toy_spam")

@@ -112,6 +112,29 @@ def test_show_takes_a_file_and_refuses_a_changed_one(copy):
     assert str(curve) in copy.dragon("show", "foundation/tiny").fault
 
 
+def test_documents_prints_a_corpus_card(chain):
+    said = chain.dragon("documents", "toy_dialogues")
+    assert said.code == 0, said.err
+    current = chain.store.current("documents/toy_dialogues", view_of("documents"))
+    assert said.out.startswith(f"documents/toy_dialogues  {current.version}\n1,500 documents of ")
+    for title in ("SPLITS", "CLEANING", "LENGTHS in characters", "TOKENS of token_shards/tiny"):
+        assert f"\n{title}\n" in said.out
+    # What it says to do next can be done.
+    commands = said.out.split("\nNext:\n")[1].splitlines()
+    assert "  dragon documents toy_dialogues --split train" in commands
+    for command in commands:
+        assert chain.dragon(*command.split()[1:]).code == 0, command
+
+
+def test_documents_names_the_corpora_there_are(chain, place):
+    fault = chain.dragon("documents", "none").fault
+    assert "has toy_dialogues, toy_messages; dragon run makes others" in fault
+    fault = chain.dragon("documents", "toy_dialogues", "--dropped", "none").fault
+    assert "--dropped none: no such reason; " in fault
+    assert "no store; run a recipe" in place.dragon("documents", "toy_dialogues").fault
+    assert chain.dragon("documents", "toy_dialogues", "--count", "0").code == 2
+
+
 def test_the_published_schema_is_printed(place):
     published = (ROOT / "recipes" / "recipe.schema.json").read_text()
     assert place.dragon("schema").out == published

@@ -23,7 +23,7 @@ from pipelines.artifacts import (
 )
 from pipelines.assets.declare import Making, _require_one_lineage
 from pipelines.definitions import build
-from pipelines.recipe import load_recipe
+from pipelines.recipe.loading import load_recipe
 from pipelines.store import Store, Work
 from pipelines.text.errors import TextError
 from pipelines.text.tables import write_documents

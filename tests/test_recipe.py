@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.recipe import RecipeError, json_schema, load_recipe, load_recipes
+from pipelines.recipe.base import RecipeError
+from pipelines.recipe.loading import json_schema, load_recipe, load_recipes
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SHIPPED = sorted(RECIPES.glob("*.yaml"))

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from pipelines.assets.contamination import contamination
 from pipelines.assets.corpora import documents, raw_text
-from pipelines.assets.foundation import evaluation, foundation
+from pipelines.assets.evaluation import evaluation
+from pipelines.assets.foundation import foundation
 from pipelines.assets.report import report
 from pipelines.assets.tasks import task_assets
 from pipelines.assets.tokens import token_shards, tokenizer
-from pipelines.recipe import Recipe
+from pipelines.recipe.schema import Recipe
 
 
 def declare_assets(recipes: Iterable[Recipe]) -> list[dg.AssetsDefinition]:
@@ -26,6 +28,7 @@ def _chain(recipe: Recipe) -> list[dg.AssetsDefinition]:
     chain = []
     for corpus, declared in recipe.corpora.items():
         chain += [raw_text(corpus, declared), documents(corpus, declared)]
+    chain += contamination(recipe)
     chain += [tokenizer(recipe), token_shards(recipe), foundation(recipe), evaluation(recipe)]
     for task, choice in recipe.tasks.items():
         chain += task_assets(recipe, task, choice)

@@ -9,10 +9,14 @@ import dagster as dg
 from pipelines.artifacts import FIGURES, Documents, RawText
 from pipelines.assets.declare import Making, asset
 from pipelines.project import Project
-from pipelines.recipe import Corpus, FolderSource
+from pipelines.recipe.corpora import Corpus
+from pipelines.recipe.sources import FolderSource
+from pipelines.text.cleaning import LIBRARIES
 from pipelines.text.documents import make_documents
 from pipelines.text.sources import folder_state, read_source
-from pipelines.text.tables import write_documents
+from pipelines.text.tables import write_documents, write_index
+
+READERS = {"generated": (), "hub": ("datasets",)}  # of files, HTML is what a library decides
 
 
 def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
@@ -29,21 +33,21 @@ def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         f"raw_text/{corpus}",
         makes=RawText,
         decides=source.decides(),
-        libraries=("pyarrow",),
+        libraries=("pyarrow", *READERS.get(source.kind, ("resiliparse",))),
         observe=observe,
+        exact=True,
         group="corpora",
     )
     def raw_text(making: Making) -> None:
         """Documents as their source gave them: id, text, source, licence and sha256."""
-        mended: Counter[str] = Counter()
+        notes: Counter[str] = Counter()
         documents = read_source(
-            source,
-            folder_root=making.project.root,
-            package_cache=making.project.packages,
-            notes=mended,
+            source, folder_root=making.project.root, cache=making.project.downloads, notes=notes
         )
-        written = write_documents(making.folder / "documents.arrow", documents)
-        making.write(FIGURES, {"documents": written, **mended})
+        told = making.telling(documents, lambda document: len(document.text))
+        index = write_documents(making.folder, RawText.TABLE, told)
+        write_index(making.folder, [index])
+        making.write(FIGURES, {"documents": index.rows, **notes})
 
     return raw_text
 
@@ -55,13 +59,29 @@ def documents(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         f"documents/{corpus}",
         makes=Documents,
         inputs={"raw_text": f"raw_text/{corpus}"},
-        decides={"cleaning": declared.cleaning.decides(), "split": declared.split.decides()},
-        libraries=("pyarrow",),
+        decides={
+            "cleaning": [step.decides() for step in declared.cleaning],
+            "split": declared.split.decides(),
+        },
+        libraries=(
+            "pyarrow",
+            *(name for s in declared.cleaning for name in LIBRARIES.get(s.step, ())),
+        ),
         observe=lambda _: {"unicode": unicodedata.unidata_version},
+        exact=True,
         group="corpora",
     )
     def documents(making: Making, raw_text: RawText) -> None:
-        """Clean documents, each once, split by the hash of their text, with a ledger."""
-        make_documents(raw_text.documents(), declared.cleaning, declared.split, making.folder)
+        """Documents cleaned step by step and split by the hash of their text, with a ledger."""
+        table = raw_text.table(RawText.TABLE)
+        make_documents(
+            raw_text.folder,
+            table.index,
+            declared.cleaning,
+            declared.split,
+            making.folder,
+            workers=making.project.workers,
+            advance=making.advance(table.index.size),
+        )
 
     return documents

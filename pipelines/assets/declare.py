@@ -10,10 +10,10 @@ import inspect
 import logging
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -27,6 +27,7 @@ from pipelines.identity import (
     forget_code,
     library_versions,
 )
+from pipelines.progress import Progress
 from pipelines.project import Project, environment
 from pipelines.resources import StoreResource
 from pipelines.store import Record, Store, Work, seal
@@ -34,6 +35,7 @@ from pipelines.tracking import TrackedRun, Tracker
 
 processor.prepare()  # whichever asset is made first imports torch
 
+T = TypeVar("T")
 log = logging.getLogger("dragon")
 
 OWNERS = ["team:dragon"]
@@ -58,6 +60,31 @@ class Making:
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         """Points for the tracker's curves."""
         self.tracked.curve(step, values)
+
+    def parts(self) -> Path:
+        """A folder whose finished files a later try finds again."""
+        if self.work is None:
+            raise ValueError(f"{self.key}: no work area to keep parts in")
+        return self.work.parts()
+
+    def advance(self, size: int) -> Callable[[int], None]:
+        """To be told of bytes done, of ``size`` in all; it tells the rate and the time left."""
+        progress, done = Progress(self.key, size, "MB"), 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            progress.update(done, done / 1e6)
+
+        return advance
+
+    def telling(self, items: Iterable[T], size: Callable[[T], int]) -> Iterator[T]:
+        """``items``, passed on with word of how many and how fast; nobody knows how many come."""
+        progress, count, done = Progress(self.key, 0, "MB"), 0, 0
+        for item in items:
+            count, done = count + 1, done + size(item)
+            progress.update(count, done / 1e6)
+            yield item
 
     def write(self, name: str, value: Any) -> None:
         """A file of canonical JSON in the folder."""
@@ -85,6 +112,7 @@ class Declaration:
     make: Callable[..., None]
     libraries: tuple[str, ...]
     observe: Callable[[Project], Mapping[str, Any]] | None
+    exact: bool
 
     def flat_inputs(self) -> dict[str, str]:
         """Dagster's input name of every upstream key."""
@@ -138,6 +166,7 @@ def asset(
     decides: Mapping[str, Any] | None = None,
     libraries: tuple[str, ...] = (),
     observe: Callable[[Project], Mapping[str, Any]] | None = None,
+    exact: bool = False,
     group: str,
 ) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
     """Declare an asset whose making is the decorated function.
@@ -145,11 +174,15 @@ def asset(
     ``inputs`` maps the function's parameters to asset keys, or to a mapping of them; the views
     come from its annotations. ``decides`` is the part of the recipe that decides the result,
     ``libraries`` those whose version does; ``observe`` reads what outside the recipe decides it
-    (the content of a local folder) at the time of the work.
+    (the content of a local folder) at the time of the work. Of an ``exact`` asset the same
+    derivation gives the same bytes wherever it is made: should a source give others than before,
+    that is an error.
     """
 
     def decorate(make: Callable[..., None]) -> dg.AssetsDefinition:
-        declared = Declaration(key, inputs or {}, makes, decides or {}, make, libraries, observe)
+        declared = Declaration(
+            key, inputs or {}, makes, decides or {}, make, libraries, observe, exact
+        )
         views = declared.views()
 
         @dg.asset(
@@ -253,8 +286,17 @@ def _make(
         {"key": a.key, "version": a.version, "derivation": a.derivation} for a in loaded.values()
     )
     record = Record(seal(making.folder), decides, parents, made)
+    _require_same(declared, store.record(declared.key, record.derivation), record)
     store.publish(making.folder, record)
     return store.open(declared.key, record.version, declared.makes, record.derivation)
+
+
+def _require_same(declared: Declaration, before: Record | None, now: Record) -> None:
+    if declared.exact and before is not None and before.version != now.version:
+        raise ValueError(
+            f"came out as {now.version[:12]}, its record says {before.version[:12]}: its source"
+            f" gave other bytes; keep the old version, or remove the record {now.derivation[:12]}"
+        )
 
 
 def _result(

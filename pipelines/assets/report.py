@@ -6,7 +6,7 @@ import dagster as dg
 
 from pipelines.artifacts import Artefact, Report
 from pipelines.assets.declare import Making, asset
-from pipelines.recipe import Recipe
+from pipelines.recipe.schema import Recipe
 
 
 def report(recipe: Recipe, parents: Mapping[str, Sequence[str]]) -> dg.AssetsDefinition:

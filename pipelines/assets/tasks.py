@@ -13,7 +13,8 @@ from pipelines.artifacts import (
     TokenizerFiles,
 )
 from pipelines.assets.declare import Making, asset
-from pipelines.recipe import AssistantTask, ClassifierTask, Recipe, Task
+from pipelines.recipe.schema import Recipe
+from pipelines.recipe.tasks import AssistantTask, ClassifierTask, Task
 from pipelines.text.examples import make_labelled, make_pairs
 from pipelines.text.splitting import SPLITS
 
@@ -115,8 +116,8 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
         """The loss on held-out replies before and after fine-tuning, and sample dialogues."""
         from model.evaluation import mean_loss, perplexity
         from model.objectives import next_token
-        from pipelines.evaluating import BATCH, dialogues, pair_examples
-        from pipelines.fitting import load_network, require_tokenizer
+        from pipelines.evaluating import dialogues, pair_examples
+        from pipelines.fitting import HELD_OUT_BATCH, load_network, require_tokenizer
 
         require_tokenizer(assistant, tokenizer)
         encoder = tokenizer.load()
@@ -125,7 +126,7 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
             encoder,
             examples.pairs("test"),
             context_length=length,
-            batch_size=BATCH,
+            batch_size=HELD_OUT_BATCH,
             by_length=True,
         )
         tuned = load_network(assistant)
@@ -221,14 +222,13 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
     ) -> None:
         """Accuracy, precision, recall and F1 on the test split beside two baselines."""
         from pipelines.evaluating import (
-            BATCH,
             confusion,
             label_baselines,
             labelled_examples,
             predict,
             scores,
         )
-        from pipelines.fitting import load_network, require_tokenizer
+        from pipelines.fitting import HELD_OUT_BATCH, load_network, require_tokenizer
 
         require_tokenizer(classifier, tokenizer)
         test = list(examples.labelled("test"))
@@ -237,7 +237,7 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
             test,
             labels,
             context_length=classifier.config()["network"]["context_length"],
-            batch_size=BATCH,
+            batch_size=HELD_OUT_BATCH,
         )
         truth = [labels.index(row.label) for row in test]
         predicted = predict(load_network(classifier), held_out.in_order())

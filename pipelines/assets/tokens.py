@@ -4,14 +4,14 @@ import itertools
 
 import dagster as dg
 
-from pipelines.artifacts import FIGURES, Documents, TokenizerFiles, TokenShards
+from pipelines.artifacts import FIGURES, Contamination, Documents, TokenizerFiles, TokenShards
 from pipelines.assets.declare import Making, asset
-from pipelines.recipe import Recipe
-from pipelines.text.shards import write_index, write_shards
+from pipelines.recipe.schema import Recipe
+from pipelines.text.shards import ShardEntry, plan_shards, write_index, write_shards
 from pipelines.text.splitting import SPLITS
-from pipelines.text.tokenizers import published_gpt2, train_bpe
+from pipelines.text.tokenizers import LIBRARIES, build_tokenizer, statistics
 
-SAMPLE = 2000  # documents that the compression is measured on
+SAMPLE = 2000  # documents of each corpus that the figures are measured on
 
 
 def documents_of(recipe: Recipe) -> dict[str, str]:
@@ -22,53 +22,90 @@ def documents_of(recipe: Recipe) -> dict[str, str]:
 def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
     """The asset of a recipe's tokenizer."""
     choice = recipe.tokenizer
+    trained = choice.kind in ("bpe", "words")
 
     @asset(
         f"tokenizer/{recipe.name}",
         makes=TokenizerFiles,
-        inputs={"documents": documents_of(recipe)},
+        inputs={"documents": documents_of(recipe) if trained else {}},
         decides=choice.decides(),
-        libraries=("gigatoken", "tiktoken"),
+        libraries=LIBRARIES[choice.kind],
+        exact=True,
         group=recipe.name,
     )
     def tokenizer(making: Making, documents: dict[str, Documents]) -> None:
-        """Byte-level BPE trained on the training split alone, or GPT-2's own ranks."""
-        if choice.vocab_size is None:
-            made = published_gpt2(making.project.packages)
-        else:
-            texts = (d.text for corpus in documents.values() for d in corpus.split("train"))
-            made = train_bpe(texts, choice.vocab_size)
+        """Trained on the training split alone, published ranks, or a file."""
+        texts = (d.text for corpus in documents.values() for d in corpus.split("train"))
+        made = build_tokenizer(choice, texts, making.project.root, making.project.downloads)
         made.save(making.folder)
-        first = next(iter(documents.values()))
-        sample = [d.text for d in itertools.islice(first.split("train"), SAMPLE)]
-        rate = round(made.bytes_per_token(sample), 4)
-        making.write(FIGURES, {"vocab_size": made.vocab_size, "bytes_per_token": rate})
+        figures = {"vocab_size": float(made.vocab_size)}
+        if trained:
+            sample = [
+                document.text
+                for corpus in documents.values()
+                for document in itertools.islice(corpus.split("train"), SAMPLE)
+            ]
+            figures |= statistics(made, sample)
+        making.write(FIGURES, figures)
 
     return tokenizer
 
 
 def token_shards(recipe: Recipe) -> dg.AssetsDefinition:
     """The asset of a recipe's token shards."""
+    drops = recipe.decontamination is not None and recipe.decontamination.drop
 
     @asset(
         f"token_shards/{recipe.name}",
         makes=TokenShards,
-        inputs={"tokenizer": f"tokenizer/{recipe.name}", "documents": documents_of(recipe)},
-        libraries=("gigatoken", "pyarrow", "tiktoken"),
+        inputs={
+            "tokenizer": f"tokenizer/{recipe.name}",
+            "documents": documents_of(recipe),
+            "contamination": {"all": f"contamination/{recipe.name}"} if drops else {},
+        },
+        libraries=("pyarrow", *LIBRARIES[recipe.tokenizer.kind]),
+        exact=True,
         group=recipe.name,
     )
     def token_shards(
-        making: Making, tokenizer: TokenizerFiles, documents: dict[str, Documents]
+        making: Making,
+        tokenizer: TokenizerFiles,
+        documents: dict[str, Documents],
+        contamination: dict[str, Contamination],
     ) -> None:
         """Token ids as Arrow IPC: a row a document, a checksum a record batch."""
-        encoder = tokenizer.load()
-        summaries = [
-            write_shards(making.folder, split, corpus, texts.split(split), encoder)
+        plans = [
+            plan
             for split in SPLITS
             for corpus, texts in documents.items()
+            for plan in plan_shards(split, corpus, texts.table(f"{split}.arrow").index)
         ]
-        write_index(making.folder, summaries, encoder.vocab_size)
-        tokens = {s: sum(m.tokens for m in summaries if m.split == s) for s in SPLITS}
-        making.write(FIGURES, {f"{split}_tokens": n for split, n in tokens.items()})
+        parts = making.parts()
+        entries = write_shards(
+            parts,
+            plans,
+            {corpus: texts.folder for corpus, texts in documents.items()},
+            {name: tokenizer.read(name) for name in tokenizer.files},
+            left_out=contamination["all"].left_out() if drops else {},
+            workers=making.project.workers,
+            advance=making.advance(sum(plan.size for plan in plans)),
+        )
+        for entry in entries:
+            target = making.folder / entry.file.path
+            target.parent.mkdir(exist_ok=True)
+            (parts / entry.file.path).rename(target)
+        vocab_size = tokenizer.load().vocab_size
+        write_index(making.folder, entries, vocab_size)
+        making.write(FIGURES, _figures(entries))
 
     return token_shards
+
+
+def _figures(entries: list[ShardEntry]) -> dict[str, float]:
+    """Tokens by split, and how far the tokenizer compressed the text."""
+    tokens = {s: sum(sum(e.tokens) for e in entries if e.split == s) for s in SPLITS}
+    text_bytes = sum(entry.text_bytes for entry in entries)
+    return {
+        **{f"{split}_tokens": count for split, count in tokens.items()},
+        "bytes_per_token": round(text_bytes / max(sum(tokens.values()), 1), 4),
+    }

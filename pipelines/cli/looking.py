@@ -13,7 +13,8 @@ from pipelines.project import Project
 from pipelines.store import Store, StoreError
 
 
-def _store(path: Path | None) -> Store:
+def open_store(path: Path | None) -> Store:
+    """The store at ``path``, else the project's; StoreError where there is none."""
     root = (path or Project.here().store).resolve()
     if not root.is_dir():
         raise StoreError(f"{root}: no store; run a recipe, or choose one with --store")
@@ -22,7 +23,7 @@ def _store(path: Path | None) -> Store:
 
 def trace(target: str, path: Path | None) -> None:
     """Print the lineage as a tree; raise where a byte of it is not what it was."""
-    store = _store(path)
+    store = open_store(path)
     node = trace_lineage(store, locate(store, target))
     for line in tree(node):
         typer.echo(line)
@@ -37,7 +38,7 @@ def trace(target: str, path: Path | None) -> None:
 
 def show(target: str, path: Path | None) -> None:
     """Print one artefact."""
-    store = _store(path)
+    store = open_store(path)
     artefact = locate(store, target)
     artefact.verify()
     typer.echo(f"{artefact.key}  {artefact.version}")
@@ -56,7 +57,7 @@ def show(target: str, path: Path | None) -> None:
 
 def list_store(path: Path | None) -> None:
     """Print every key with its current version, size and number of versions."""
-    store = _store(path)
+    store = open_store(path)
     keys = store.keys()
     if not keys:
         typer.echo("The store is empty. dragon run chat fills it.")

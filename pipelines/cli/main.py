@@ -87,6 +87,29 @@ def show(
     show(target, store)
 
 
+@app.command()
+def documents(
+    corpus: Annotated[str, typer.Argument(help="A corpus that was made.")],
+    dropped: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Read what was left out for this reason.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="Read what was kept in this split.")
+    ] = None,
+    contaminated: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="Show which share words with what it is evaluated on."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many documents.")] = 5,
+    full: Annotated[bool, typer.Option("--full", help="All of each text, not its start.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Print a corpus' data card, or read its documents: kept, left out, contaminated."""
+    from pipelines.cli.reading import documents
+
+    documents(corpus, dropped, split, contaminated, count, full, store)
+
+
 @app.command("ls")
 def list_store(store: StoreOption = None) -> None:
     """List what the store holds."""
@@ -111,7 +134,7 @@ def schema() -> None:
     """Print the JSON Schema of recipes, for editors."""
     import json
 
-    from pipelines.recipe import json_schema
+    from pipelines.recipe.loading import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
 

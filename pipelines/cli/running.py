@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.project import Project
-from pipelines.recipe import Recipe, RecipeError, load_recipe
+from pipelines.recipe.base import RecipeError
+from pipelines.recipe.loading import load_recipe
+from pipelines.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -161,6 +163,7 @@ def _what_next(project: Project, recipe: Recipe, keys: set[str]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(with_times(report.page(), rows), encoding="utf-8")
         print(f"\nThe report:       {place.as_uri()}")
+        print(f"Look at the data: dragon documents {next(iter(recipe.mixture()))}")
     for task, declared in recipe.tasks.items():
         if f"{declared.kind}/{recipe.name}/{task}" not in keys:
             continue

@@ -11,7 +11,10 @@ import typer
 from pipelines.artifacts import Checkpoint, TokenizerFiles
 from pipelines.cli.running import find_recipe
 from pipelines.project import Project
-from pipelines.recipe import AssistantTask, Recipe, RecipeError, load_recipes
+from pipelines.recipe.base import RecipeError
+from pipelines.recipe.loading import load_recipes
+from pipelines.recipe.schema import Recipe
+from pipelines.recipe.tasks import AssistantTask
 from pipelines.store import Store, StoreError
 
 MAX_CHARACTERS = 20_000
@@ -47,10 +50,11 @@ def classify(task: str, text: str, recipe: str | None) -> None:
     network, tokenizer, labels = _load(project, _key(found, "classifier", task))
     from pipelines.text.cleaning import clean_text
 
-    cleaning = found.corpora[found.tasks[task].corpus].cleaning
+    steps = found.corpora[found.tasks[task].corpus].cleaning
+    form = next((step.form for step in steps if step.step == "normalise"), "none")
     texts: Iterable[str] = _lines("") if text == "-" else [text]
     for line in texts:
-        clean = clean_text(_bearable(line), cleaning.unicode)  # as the training texts were
+        clean = clean_text(_bearable(line), form)  # as the training texts were
         label, share = _label(network, tokenizer, labels, clean)
         typer.echo(f"{label}\t{share:.1%}")
 

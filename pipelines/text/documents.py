@@ -1,117 +1,243 @@
-"""Raw text to documents: cleaned, each once, split, and every one accounted for."""
+"""Raw text to documents: cleaned step by step, split, and every one accounted for."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipelines.text.cleaning import Dropped, clean
-from pipelines.text.deduplication import Seen
+from pipelines.text.arrow import ArrowFile, FileIndex
+from pipelines.text.cleaning import ORDERED, STEPS, Divided, Dropped, Outcome
 from pipelines.text.errors import TextError
+from pipelines.text.ledger import LEDGER, Ledger, StepCount
+from pipelines.text.parallel import ordered_map
 from pipelines.text.splitting import SPLITS, split_of
-from pipelines.text.tables import Document, TableWriter, document_schema
+from pipelines.text.tables import (
+    Document,
+    TableWriter,
+    document_schema,
+    documents_of,
+    write_index,
+)
 
 if TYPE_CHECKING:
-    from pipelines.recipe import Cleaning, Splitting
+    import pyarrow as pa
 
-LEDGER = "ledger.json"
+    from pipelines.recipe.cleaning import CleaningStep
+    from pipelines.recipe.corpora import Splitting
+
+DROPPED = "dropped.arrow"
+EXCERPT = 2000  # characters of a dropped document that are kept to look at
+
+Chosen = Sequence[tuple[str, Mapping[str, Any]]]  # steps by name, with their options
 
 
-@dataclass
-class Ledger:
-    """What went in, where it went, and what was left out and why; bytes are of the text's UTF-8.
+class Left(NamedTuple):
+    """A document that is left out, as it was when a step dropped it, and why."""
 
-    ``kept`` and ``bytes_kept`` are by split (after cleaning), ``dropped`` and ``bytes_dropped``
-    by reason (before cleaning).
-    """
-
-    documents_in: int = 0
-    bytes_in: int = 0
-    kept: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
-    bytes_kept: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
-    dropped: Counter[str] = field(default_factory=Counter)
-    bytes_dropped: Counter[str] = field(default_factory=Counter)
-
-    def drop(self, reason: str, size: int) -> None:
-        self.dropped[reason] += 1
-        self.bytes_dropped[reason] += size
-
-    def keep(self, split: str, size: int) -> None:
-        self.kept[split] += 1
-        self.bytes_kept[split] += size
-
-    def add_up(self) -> None:
-        """Nothing is lost or doubled: in = kept + dropped, else TextError."""
-        kept, dropped = self.kept.total(), self.dropped.total()
-        if self.documents_in != kept + dropped:
-            raise TextError(
-                f"ledger: documents_in={self.documents_in} is not kept={kept} + dropped={dropped}"
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        # dataclasses.asdict garbles a Counter on Python 3.11.
-        return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
-
-    def to_json(self) -> str:
-        """Equal ledgers give equal text."""
-        return json.dumps(self.as_dict(), indent=2, sort_keys=True) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Ledger:
-        """The ledger that ``to_json`` wrote; TextError if it is none or does not add up."""
-        try:
-            raw = json.loads(text)
-            counts: dict[str, Any] = {
-                name: Counter(value) if isinstance(value, dict) else value
-                for name, value in raw.items()
-            }
-            made = cls(**counts)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise TextError(f"{LEDGER}: not a ledger ({error}); make the documents again") from None
-        made.add_up()
-        return made
+    document: Document
+    reason: str
+    detail: str
 
 
 def make_documents(
-    documents: Iterable[Document], cleaning: Cleaning, splitting: Splitting, folder: Path
+    raw: Path,
+    index: FileIndex,
+    cleaning: Sequence[CleaningStep],
+    splitting: Splitting,
+    folder: Path,
+    *,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Ledger:
-    """Write ``train.arrow``, ``validation.arrow``, ``test.arrow`` and ``ledger.json``.
+    """Clean the documents of a table in ``raw`` into ``folder``: a table a split, one of the rest.
 
-    Of equal texts the first stays. Only digests are held in memory. TextError if nothing is left,
-    or nothing to train on; a validation or test split may come out empty on a small corpus, and
-    the ledger says so.
+    The steps before the first that remembers earlier documents run in ``workers`` processes; any
+    number of them gives the same bytes. ``advance`` is told the bytes done. TextError if nothing
+    is left to train on; a validation or test split may come out empty on a small corpus, and the
+    ledger says so.
     """
-    ledger, seen = Ledger(), Seen()
+    chosen = [(step.step, step.options()) for step in cleaning]
+    first = next((i for i, (name, _) in enumerate(chosen) if name in ORDERED), len(chosen))
+    rest = Steps(chosen[first:])
+    ledger = Ledger(steps=[StepCount(name) for name, _ in chosen])
     with ExitStack() as stack:
-        writers = {
-            split: stack.enter_context(TableWriter(folder / f"{split}.arrow", document_schema()))
-            for split in SPLITS
-        }
-        for document in documents:
-            size = len(document.text.encode())
-            ledger.documents_in += 1
-            ledger.bytes_in += size
-            cleaned = clean(document, cleaning)
-            if isinstance(cleaned, Dropped):
-                ledger.drop(cleaned.reason, size)
-            elif seen.again(digest := cleaned.sha256):
-                ledger.drop("duplicate", size)
-            else:
-                split = split_of(digest, splitting)
-                size = len(cleaned.text.encode())
-                writers[split].add((*cleaned, digest), size)
-                ledger.keep(split, size)
+        tables = _Tables(folder, splitting, ledger, stack)
+        numbers = range(len(index.batches))
+        made = ordered_map(_clean, (raw, index, chosen[:first]), numbers, workers)
+        for batch, cleaned in zip(index.batches, made, strict=True):
+            for outcome in cleaned.outcomes:
+                for final in rest(outcome) if isinstance(outcome, Document) else [outcome]:
+                    tables.add(final)
+            ledger.documents_in += batch.rows
+            ledger.bytes_in += cleaned.size
+            ledger.add_steps(cleaned.counts)
+            advance(batch.length)
+    ledger.add_steps(rest.counts, first)
     ledger.add_up()
+    _require_training_text(ledger)
+    write_index(folder, tables.indexes())
+    (folder / LEDGER).write_text(ledger.to_json(), encoding="utf-8", newline="\n")
+    return ledger
+
+
+class Steps:
+    """Cleaning steps in order, and what each has done so far."""
+
+    def __init__(self, chosen: Chosen) -> None:
+        self._steps = [(name, _step(name, options)) for name, options in chosen]
+        self.counts = [StepCount(name) for name, _ in chosen]
+
+    def __call__(self, document: Document) -> list[Document | Left]:
+        """What the steps make of a document: itself, cleaned; several; or why it is left out."""
+        made: list[Document | Left] = [document]
+        for (name, step), count in zip(self._steps, self.counts, strict=True):
+            made = [
+                outcome
+                for one in made
+                for outcome in (
+                    _take(name, step, count, one) if isinstance(one, Document) else [one]
+                )
+            ]
+        return made
+
+
+def _take(
+    name: str, step: Callable[[Document], Outcome], count: StepCount, document: Document
+) -> Sequence[Document | Left]:
+    """One step with one document, counted."""
+    count.documents_in += 1
+    count.bytes_in += (size := len(document.text.encode()))
+    outcome = step(document)
+    if isinstance(outcome, Divided):
+        count.added += len(outcome.texts) - 1
+        count.changed += 1
+        count.bytes_out += sum(len(text.encode()) for text in outcome.texts)
+        return _parts(name, document, outcome.texts)
+    if not isinstance(outcome, Dropped) and not outcome.text:
+        outcome = Dropped("empty", f"nothing is left after {name}" * bool(document.text))
+    if isinstance(outcome, Dropped):
+        count.dropped += 1
+        return [Left(document, outcome.reason, outcome.detail)]
+    if outcome.text != document.text:
+        count.changed += 1
+        size = len(outcome.text.encode())
+        changes = (*document.changes, f"{name}: {outcome.note}".removesuffix(": "))
+        document = document._replace(text=outcome.text, changes=changes)
+    count.bytes_out += size
+    return [document]
+
+
+def _parts(name: str, document: Document, texts: Sequence[str]) -> list[Document]:
+    return [
+        document._replace(
+            id=f"{document.id}#{number}",
+            text=text,
+            changes=(*document.changes, f"{name}: part {number} of {len(texts)}"),
+        )
+        for number, text in enumerate(texts, 1)
+    ]
+
+
+def _step(name: str, options: Mapping[str, Any]) -> Callable[[Document], Outcome]:
+    if name in ORDERED:
+        return ORDERED[name](**options)
+    step = STEPS[name](**options)
+    return lambda document: step(document.text)
+
+
+class _Batch(NamedTuple):
+    """A raw record batch after the first steps; ``size`` is of its UTF-8 as it came."""
+
+    outcomes: list[Document | Left]
+    size: int
+    counts: list[StepCount]
+
+
+def _clean(raw: Path, index: FileIndex, chosen: Chosen) -> Callable[[int], _Batch]:
+    table = ArrowFile(raw, index)
+
+    def clean(number: int) -> _Batch:
+        steps, size = Steps(chosen), 0
+        outcomes: list[Document | Left] = []
+        for document in documents_of(table.batch(number)):
+            size += len(document.text.encode())
+            outcomes += steps(document)
+        return _Batch(outcomes, size, steps.counts)
+
+    return clean
+
+
+class _Tables:
+    """The tables of a corpus while they are written, and its ledger."""
+
+    def __init__(
+        self, folder: Path, splitting: Splitting, ledger: Ledger, stack: ExitStack
+    ) -> None:
+        def table(path: str, schema: pa.Schema) -> TableWriter:
+            return stack.enter_context(TableWriter(folder, path, schema))
+
+        self._splitting, self._ledger = splitting, ledger
+        self._kept = {split: table(f"{split}.arrow", document_schema()) for split in SPLITS}
+        self._dropped = table(DROPPED, dropped_schema())
+
+    def add(self, outcome: Document | Left) -> None:
+        """Write one document, or why it is left out."""
+        if isinstance(outcome, Left):
+            document, reason, detail = outcome
+            self._ledger.drop(reason, len(document.text.encode()))
+            excerpt = document.text[:EXCERPT]
+            about = (document.id, document.source, document.licence, reason, detail)
+            self._dropped.add((*about, len(document.text), excerpt), len(excerpt))
+            return
+        data = outcome.text.encode()
+        digest = hashlib.sha256(data).hexdigest()
+        split = split_of(digest, self._splitting)
+        self._kept[split].add((*outcome, digest), len(data))
+        self._ledger.keep(split, outcome, len(data))
+
+    def indexes(self) -> Iterator[FileIndex]:
+        for writer in (*self._kept.values(), self._dropped):
+            yield writer.index
+
+
+def dropped_schema() -> pa.Schema:
+    """Columns of the table of documents that were left out; ``text`` is the start of each."""
+    import pyarrow as pa
+
+    words = [pa.field(name, pa.string(), nullable=False) for name in DroppedRow._fields[:5]]
+    return pa.schema(
+        [
+            *words,
+            pa.field("characters", pa.int64(), nullable=False),
+            pa.field("text", pa.large_string(), nullable=False),
+        ]
+    )
+
+
+class DroppedRow(NamedTuple):
+    """A document that was left out: why, and the start of its text as the step saw it."""
+
+    id: str
+    source: str
+    licence: str
+    reason: str
+    detail: str
+    characters: int
+    text: str
+
+
+def read_dropped(table: ArrowFile) -> Iterator[DroppedRow]:
+    """The documents that were left out, in order."""
+    yield from map(DroppedRow._make, table.rows(DroppedRow._fields))
+
+
+def _require_training_text(ledger: Ledger) -> None:
     if not ledger.kept["train"]:
         reasons = ", ".join(f"{n} {why}" for why, n in sorted(ledger.dropped.items())) or "none"
         raise TextError(
             f"{ledger.documents_in} documents in, {ledger.kept.total()} kept, none to train on "
             f"(dropped: {reasons}); loosen the recipe's cleaning or splitting, or add text"
         )
-    (folder / LEDGER).write_text(ledger.to_json(), encoding="utf-8", newline="\n")
-    return ledger

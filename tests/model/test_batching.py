@@ -1,11 +1,15 @@
 """Order, mixture and padding: nothing lost, nothing doubled, everything a function of the step."""
 
+import weakref
 from collections import Counter
+from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 import torch
 
-from model.batching import IGNORED, Examples, TokenStream, Windows, in_order, permuted
+from model.batching import IGNORED, Examples, Piece, TokenStream, Windows, in_order
+from model.shuffling import key_of, permuted
 
 
 def stream(length: int, start: int = 0) -> TokenStream:
@@ -13,39 +17,10 @@ def stream(length: int, start: int = 0) -> TokenStream:
     return TokenStream([torch.arange(start, start + length).to(torch.uint32)])
 
 
-def windows(sizes: dict[str, int], weights: dict[str, float], **settings: int) -> Windows:
+def windows(sizes: dict[str, int], weights: dict[str, float], **settings: object) -> Windows:
     streams = {name: stream(size, 1000 * i) for i, (name, size) in enumerate(sizes.items())}
     chosen = {"context_length": 8, "batch_size": 4, "seed": 0, **settings}
     return Windows(streams, weights, **chosen)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 100, 1000, 4097])
-@pytest.mark.parametrize("key", [0, 1, 2**64 - 1])
-def test_permuted_is_a_permutation(size, key):
-    assert sorted(permuted(i, size, key) for i in range(size)) == list(range(size))
-
-
-def test_permutations_differ_by_key_and_leave_no_place_favoured():
-    assert [permuted(i, 50, 1) for i in range(50)] != [permuted(i, 50, 2) for i in range(50)]
-    landed = Counter(permuted(3, 10, key) for key in range(5000))
-    assert set(landed) == set(range(10))
-    assert max(landed.values()) < 1.25 * 500
-    assert min(landed.values()) > 0.75 * 500
-    # Neighbours do not stay neighbours.
-    steps = Counter(permuted(i + 1, 1000, 9) - permuted(i, 1000, 9) for i in range(999))
-    assert max(steps.values()) < 12
-
-
-def test_permuted_reaches_sizes_no_list_would():
-    size = 10**15
-    landed = {permuted(i, size, 4) for i in range(1000)}
-    assert len(landed) == 1000
-    assert max(landed) > size // 2
-
-
-def test_permuted_refuses_what_is_outside():
-    with pytest.raises(ValueError, match=r"index=5"):
-        permuted(5, 5, 0)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.int64])
@@ -58,14 +33,82 @@ def test_a_stream_reads_across_its_pieces(dtype):
         read = tokens.read(start, stop)
         assert read.dtype == torch.int64
         assert torch.equal(read, whole[start:stop])
-    assert torch.equal(tokens.read_ring(55, 10), torch.cat([whole[55:], whole[:5]]))
+    for start, size in [(55, 10), (59, 2), (0, 130), (8, 60)]:
+        row = torch.empty(size, dtype=torch.int64)
+        tokens.copy(start, row.numpy())
+        assert torch.equal(row, (torch.arange(size) + start) % 60)
     for start, stop in [(-1, 2), (3, 2), (0, 61)]:
         with pytest.raises(ValueError, match="outside a stream of 60"):
             tokens.read(start, stop)
 
 
+@dataclass
+class Loads:
+    """Pieces of a stream over range(n) that tell when they are loaded and whether they live."""
+
+    sizes: list[int]
+    loaded: list[int] = field(default_factory=list)
+    alive: int = 0
+    most: int = 0
+
+    def pieces(self) -> list[Piece]:
+        return [Piece(size, lambda i=i: self._load(i)) for i, size in enumerate(self.sizes)]
+
+    def _load(self, number: int) -> torch.Tensor:
+        begin = sum(self.sizes[:number])
+        memory = np.arange(begin, begin + self.sizes[number]).astype(np.uint16)
+        self.loaded.append(number)
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(memory, self._gone)  # every view of it keeps it
+        return torch.from_numpy(memory)
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+def test_pieces_are_loaded_when_first_read_and_kept():
+    loads = Loads([10, 20, 30])
+    tokens = TokenStream(loads.pieces())
+    assert len(tokens) == 60
+    assert loads.loaded == []
+    tokens.read(12, 14)
+    assert loads.loaded == [1]
+    assert tokens.read(5, 31).tolist() == list(range(5, 31))
+    assert loads.loaded == [1, 0, 2]
+    tokens.read(0, 60)
+    assert loads.loaded == [1, 0, 2]
+
+
+def test_windows_touch_only_what_they_read():
+    loads = Loads([500] * 20)
+    source = Windows({"a": TokenStream(loads.pieces())}, {"a": 1.0}, 8, 4, seed=0, epochs={"a": 2})
+    source.drawn(100)
+    assert loads.loaded == []
+    batch = source.batch(0)
+    needed = {int(token) // 500 for token in [*batch.tokens.flatten(), *batch.targets.flatten()]}
+    assert set(loads.loaded) == needed
+
+
+def test_in_order_loads_each_piece_once_and_lets_go_of_it():
+    loads = Loads([50, 7, 0, 64, 3, 100, 9])
+    asked = [t for batch in in_order(TokenStream(loads.pieces()), 8, 3) for t in batch.targets]
+    assert sum((row != IGNORED).sum() for row in asked) == 232
+    assert [number for number in loads.loaded if number != 2] == [0, 1, 3, 4, 5, 6]
+    assert loads.most <= 3  # kept, being read, coming
+
+
+def test_a_piece_that_is_not_as_told_is_named_when_it_is_read():
+    wrong = [Piece(4, lambda: torch.arange(3)), Piece(2, lambda: torch.zeros(2))]
+    tokens = TokenStream([torch.arange(3), *wrong])
+    with pytest.raises(ValueError, match="piece 1 has tokens=3 where length=4 was told"):
+        tokens.read(2, 4)
+    with pytest.raises(ValueError, match=r"piece 2 has .*float32"):
+        tokens.read(7, 8)
+
+
 def test_a_stream_of_anything_but_ids_is_refused():
-    with pytest.raises(ValueError, match=r"chunk 1 has shape=\(2, 2\)"):
+    with pytest.raises(ValueError, match=r"piece 1 has shape=\(2, 2\)"):
         TokenStream([torch.arange(3), torch.zeros(2, 2, dtype=torch.int64)])
     with pytest.raises(ValueError, match=r"float32"):
         TokenStream([torch.zeros(3)])
@@ -114,6 +157,36 @@ def test_a_batch_is_a_pure_function_of_seed_and_step():
     assert not torch.equal(one.batch(0).tokens, windows(sizes, weights, seed=1).batch(0).tokens)
 
 
+def test_known_windows_stand():
+    """What earlier versions read under this seed: their runs are continued in the same order."""
+    source = windows({"a": 1000, "b": 400}, {"a": 2.0, "b": 1.0}, seed=1337)
+    known = {
+        0: ("a[83:92]", "b[88:97]", "a[707:716]", "b[344:353]"),
+        7: ("b[56:65]", "a[939:948]", "a[147:156]", "a[395:404]"),
+        100_000: ("a[110:119]", "a[118:127]", "b[27:36]", "a[990:999]"),
+    }
+    assert {step: source.batch(step).ids for step in known} == known
+
+
+def test_places_computed_together_are_those_computed_one_by_one():
+    sizes, counts = {"a": 203, "b": 1000, "c": 90}, dict.fromkeys("abc", 0)
+    source = windows(sizes, {"a": 1.0, "b": 2.0, "c": 0.1}, seed=5, epochs={"b": 5, "c": 3})
+    source._steps_together = 7
+    for step in range(500):
+        for name, text in zip(
+            source.mixture.corpora(step, step + 1), source.batch(step).ids, strict=True
+        ):
+            tokens, size = sizes[name], sizes[name] // 8
+            epoch, index = divmod(counts[name], size)
+            origin = key_of("origin", 5, name, epoch) % tokens
+            window = permuted(index, size, key_of("order", 5, name, epoch))
+            place = (origin + window * 8) % tokens
+            assert text == f"{name}[{place}:{place + 9}]"
+            counts[name] += 1
+    assert counts["c"] == 33  # every phase was seen
+    assert counts["b"] == 625
+
+
 def test_a_mixture_is_exact_and_each_corpus_goes_through_its_own_epochs():
     source = windows({"a": 160, "b": 640, "c": 80}, {"a": 0.25, "b": 0.625, "c": 0.125})
     asked: dict[int, list[int]] = {0: [], 1: [], 2: []}
@@ -124,14 +197,30 @@ def test_a_mixture_is_exact_and_each_corpus_goes_through_its_own_epochs():
     # 256 draws of a corpus of 20 windows: 12 epochs and 16 windows more.
     counts = Counter(asked[0])
     assert set(counts.values()) <= {12, 13}
-    assert source.epochs(256) == {"a": 12.8, "b": 8.0, "c": 12.8}
-    half = source.epochs(128)
-    assert abs(half["a"] - 6.4) < 2
+    assert source.drawn(256) == {
+        "a": {"windows": 256, "tokens": 2048, "epochs": 12.8},
+        "b": {"windows": 640, "tokens": 5120, "epochs": 8.0},
+        "c": {"windows": 128, "tokens": 1024, "epochs": 12.8},
+    }
+    assert abs(source.drawn(128)["a"]["epochs"] - 6.4) < 2
 
 
-def test_quotas_that_do_not_divide_go_by_largest_remainder():
-    quotas = windows({"a": 500, "b": 500, "c": 500}, dict.fromkeys("abc", 1.0)).quotas
-    assert sorted(quotas.values()) == [341, 341, 342]
+def test_a_limited_corpus_is_read_so_often_and_no_more():
+    limits = {"a": 1.5, "b": 2}
+    source = windows({"a": 160, "b": 320}, {"a": 3.0, "b": 1.0}, epochs=limits)
+    assert source.steps == (30 + 80) // 4
+    asked: dict[int, Counter[int]] = {0: Counter(), 1: Counter()}
+    for step in range(source.steps):
+        for row in source.batch(step).targets.tolist():
+            asked[row[0] // 1000].update(row)
+    assert Counter(asked[0].values()) == {1: 80, 2: 80}  # an epoch and half of another
+    assert sum(asked[1].values()) == (27 * 4 - 30) * 8  # half a batch of it stays over
+    drawn = source.drawn(27)
+    assert drawn["a"] == {"windows": 30, "tokens": 240, "epochs": 1.5}
+    assert drawn["b"]["windows"] == 78
+    for ask in (lambda: source.batch(27), lambda: source.drawn(28)):
+        with pytest.raises(ValueError, match=r"step=27 .* a=1\.5 b=2 .* steps=27; raise a limit"):
+            ask()
 
 
 def test_a_corpus_shorter_than_its_share_of_a_batch_is_refused():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.recipe import Cleaning, Splitting
+from pipelines.recipe.cleaning import DEFAULT
+from pipelines.recipe.corpora import Splitting
 from pipelines.text.documents import make_documents
 from pipelines.text.errors import TextError
 from pipelines.text.examples import (
@@ -26,7 +27,7 @@ from pipelines.text.examples import (
 )
 from pipelines.text.generators import message
 from pipelines.text.splitting import SPLITS, Split
-from pipelines.text.tables import Document, read_documents
+from pipelines.text.tables import Document, open_table, read_documents, write_documents, write_index
 from pipelines.text.tokenizers import CONTROLS, Tokenizer
 
 ONE_TRAIN: dict[Split, list[Document]] = {"train": [], "validation": [], "test": []}
@@ -64,8 +65,9 @@ def test_no_reply_no_pair(text: str) -> None:
 
 
 def split_documents(folder: Path, rows: list[Document]) -> dict[Split, list[Document]]:
-    make_documents(rows, Cleaning(), Splitting(validation=0.2, test=0.2), folder)
-    return {split: list(read_documents(folder / f"{split}.arrow")) for split in SPLITS}
+    index = write_documents(folder, "raw.arrow", rows)
+    make_documents(folder, index, DEFAULT, Splitting(validation=0.2, test=0.2), folder)
+    return {split: list(read_documents(open_table(folder, f"{split}.arrow"))) for split in SPLITS}
 
 
 def test_pairs_keep_their_documents_split(tmp_path: Path, texts: list[str]) -> None:
@@ -75,7 +77,7 @@ def test_pairs_keep_their_documents_split(tmp_path: Path, texts: list[str]) -> N
     counts = make_pairs(documents, tmp_path, context_turns=3)
     seen = set()
     for split in SPLITS:
-        pairs = list(read_pairs(tmp_path / f"{split}.arrow"))
+        pairs = list(read_pairs(open_table(tmp_path, f"{split}.arrow")))
         assert len(pairs) == counts[split] > 0
         assert {pair.document_id for pair in pairs} == {d.id for d in documents[split]}
         assert max(len(pair.prompt) for pair in pairs) == 3
@@ -92,7 +94,7 @@ def test_a_bounded_number_is_drawn_whatever_the_order(tmp_path: Path, texts: lis
         (tmp_path / name).mkdir()
         counts = make_pairs({**ONE_TRAIN, "train": train}, tmp_path / name, max_pairs=20)
         assert counts == {"train": 20, "validation": 0, "test": 0}
-    one, two = (list(read_pairs(tmp_path / n / "train.arrow")) for n in "ab")
+    one, two = (list(read_pairs(open_table(tmp_path / n, "train.arrow"))) for n in "ab")
     assert one == two
     assert len({pair.document_id for pair in one}) > 5
 
@@ -115,7 +117,7 @@ def test_labelled_texts_keep_their_documents_split(tmp_path: Path) -> None:
     documents = split_documents(tmp_path / "documents", rows)
     counts = make_labelled(documents, tmp_path, ["ham", "spam"])
     for split in SPLITS:
-        assert list(read_labelled(tmp_path / f"{split}.arrow")) == [
+        assert list(read_labelled(open_table(tmp_path, f"{split}.arrow"))) == [
             Labelled(d.id, d.id, d.text, d.label or "") for d in documents[split]
         ]
         assert sum(counts[split].values()) == len(documents[split])
@@ -204,5 +206,7 @@ def test_a_pair_comes_back_whatever_is_in_it(tmp_path: Path) -> None:
     from pipelines.text.examples import write_pairs
 
     pairs = [Pair("d/1", "d", ["", "é\n"], "<|user|>"), Pair("d/2", "d", [], "x")]
-    assert write_pairs(tmp_path / "p.arrow", pairs) == 2
-    assert list(read_pairs(tmp_path / "p.arrow")) == pairs
+    index = write_pairs(tmp_path, "p.arrow", pairs)
+    write_index(tmp_path, [index])
+    assert index.rows == 2
+    assert list(read_pairs(open_table(tmp_path, "p.arrow"))) == pairs

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.text import packages
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.text.packages import package_file
+from pipelines.text.packages import open_package_file, package_file
 
 DATA = b"old but good\n"
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -130,3 +130,17 @@ def test_a_member_past_the_cap_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(packages, "MAX_MEMBER_BYTES", 5)
     with pytest.raises(TextError, match=f"{len(DATA)} bytes, the most"):
         package_file("old-talk", "1.0", FILE, SHA, tmp_path)
+
+
+def test_a_file_too_large_for_memory_is_a_seekable_copy_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "MEMORY_BYTES", 4)
+    monkeypatch.setattr(packages, "BLOCK", 5)
+    wheel = make_wheel(tmp_path)
+    with open_package_file("old-talk", "1.0", FILE, SHA, tmp_path) as file:
+        wheel.unlink()  # what was proved is what is read
+        assert isinstance(file.fileno(), int)
+        assert file.read() == DATA
+        file.seek(4)
+        assert file.read() == DATA[4:]

@@ -1,107 +1,157 @@
-"""Shards: tokens without a copy, boundaries kept, and no changed byte is ever used."""
+"""Shards: tokens without a copy, boundaries kept, the same bytes whoever makes them."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import random
 import shutil
-from dataclasses import replace
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.text import shards
+from pipelines.text import shards, tables
 from pipelines.text.errors import TextError
 from pipelines.text.shards import (
     INDEX,
     Shard,
     ShardEntry,
-    SplitSummary,
     dtype_for,
+    plan_shards,
     read_index,
-    read_shard,
     write_index,
     write_shards,
 )
-from pipelines.text.tables import Document
+from pipelines.text.tables import Document, open_table, write_documents
+from pipelines.text.tables import write_index as write_tables
 from pipelines.text.tokenizers import Tokenizer
 
 
-def documents(texts: list[str]) -> list[Document]:
+def documents(texts: Sequence[str]) -> list[Document]:
     return [Document(f"d{i}", text, "made", "CC0-1.0") for i, text in enumerate(texts)]
 
 
+def write_table(folder: Path, texts: Sequence[str], split: str = "train") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tables(folder, [write_documents(folder, f"{split}.arrow", documents(texts))])
+
+
+def files_of(tokenizer: Tokenizer, folder: Path) -> dict[str, bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def make(
-    folder: Path, texts: list[str], tokenizer: Tokenizer, max_bytes: int = 1 << 20
-) -> SplitSummary:
-    made = write_shards(folder, "train", "chat", documents(texts), tokenizer, max_bytes)
-    write_index(folder, [made], tokenizer.vocab_size)
+    folder: Path,
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
+    *,
+    workers: int = 1,
+    left_out: dict[str, frozenset[str]] | None = None,
+) -> list[ShardEntry]:
+    """The shards of one corpus' training documents in ``folder``, and their index."""
+    write_table(folder / "documents", texts)
+    plans = plan_shards("train", "chat", open_table(folder / "documents", "train.arrow").index)
+    made = write_shards(
+        folder / "shards",
+        plans,
+        {"chat": folder / "documents"},
+        files_of(tokenizer, folder / "tokenizer"),
+        workers=workers,
+        left_out=left_out,
+    )
+    (folder / "shards").mkdir(exist_ok=True)
+    write_index(folder / "shards", made, tokenizer.vocab_size)
     return made
 
 
 @pytest.fixture
-def batches_of_100(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record batches of 100 tokens, of documents of 1,000 bytes; shards of 4,000 bytes of them."""
     monkeypatch.setattr(shards, "TOKENS_PER_BATCH", 100)
-    monkeypatch.setattr(shards, "CHARACTERS_PER_CHUNK", 1000)
+    monkeypatch.setattr(tables, "BYTES_PER_BATCH", 1000)
+    monkeypatch.setattr(shards, "TABLE_BYTES_PER_SHARD", 4000)
 
 
 def opened(folder: Path) -> list[Shard]:
-    return [read_shard(folder, entry) for entry in read_index((folder / INDEX).read_bytes())[1]]
+    found = read_index((folder / "shards" / INDEX).read_bytes())[1]
+    return [Shard(folder / "shards", entry) for entry in found]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Every shard's sha256, and the index's."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((folder / "shards").rglob("*"))
+        if path.suffix == ".arrow" or path.name == INDEX
+    }
 
 
 # --- what is in them ----------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("batches_of_100")
+@pytest.mark.usefixtures("small_batches")
 def test_every_document_ends_with_end_of_text(
     tmp_path: Path, small: Tokenizer, texts: list[str]
 ) -> None:
     given = ["", "<|endoftext|>", *texts[:40]]
     made = make(tmp_path, given, small)
-    assert (made.documents, made.text_bytes) == (42, sum(len(t.encode()) for t in given))
-    assert len(made.shards) == 1
-    assert len(made.shards[0].batches) > 5
-    (shard,) = opened(tmp_path)
-    found = list(shard.documents())
+    assert sum(entry.file.rows for entry in made) == 42
+    assert sum(entry.text_bytes for entry in made) == sum(len(t.encode()) for t in given)
+    assert len(made) > 2
+    assert len(made[0].tokens) > 3
+    found = [row for shard in opened(tmp_path) for row in shard.documents()]
     assert [name for name, _ in found] == [f"d{i}" for i in range(42)]
     for text, (_, tokens) in zip(given, found, strict=True):
         assert tokens.tolist() == [*small.encode(text), small.end_of_text]
-    stream = np.concatenate([shard.tokens(batch) for batch in range(len(shard))])
-    assert len(stream) == made.tokens
+    stream = np.concatenate([s.tokens(batch) for s in opened(tmp_path) for batch in range(len(s))])
+    assert len(stream) == sum(sum(entry.tokens) for entry in made)
     assert (stream == small.end_of_text).sum() == 42
 
 
-@pytest.mark.usefixtures("batches_of_100")
-def test_shards_keep_to_their_size(tmp_path: Path, small: Tokenizer, texts: list[str]) -> None:
-    made = make(tmp_path, texts[:40], small, max_bytes=1500)
-    assert len(made.shards) > 2
-    assert [i for shard in opened(tmp_path) for i, _ in shard.documents()] == [
-        f"d{i}" for i in range(40)
-    ]
-    for entry in made.shards:
-        last = entry.batches[-1]
-        assert len(entry.batches) == 1 or last.offset + last.tokens * 2 <= 1500
-    assert [e.path for e in made.shards[:2]] == [
+@pytest.mark.usefixtures("small_batches")
+def test_a_batch_is_as_full_as_documents_allow(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
+) -> None:
+    for entry in make(tmp_path, texts[:40], small):
+        for tokens, batch in zip(entry.tokens, entry.file.batches, strict=True):
+            assert tokens <= 100 or batch.rows == 1
+    assert [e.file.path for e in make(tmp_path, texts[:40], small)[:2]] == [
         "train/chat-00000.arrow",
         "train/chat-00001.arrow",
     ]
 
 
+def test_a_shard_stays_below_its_limit_whatever_the_tokenizer() -> None:
+    """A token a byte and four bytes a token is the worst there is."""
+    assert shards.TABLE_BYTES_PER_SHARD * 4 < shards.MAX_SHARD_BYTES
+    assert shards.TABLE_BYTES_PER_SHARD > tables.BYTES_PER_BATCH
+
+
 def test_tokens_are_a_read_only_view_of_the_mapped_file(
     tmp_path: Path, small: Tokenizer, texts: list[str]
 ) -> None:
-    (entry,) = make(tmp_path, texts[:5], small).shards
-    shard = read_shard(tmp_path, entry)
+    (entry,) = make(tmp_path, texts[:5], small)
+    (shard,) = opened(tmp_path)
     tokens = shard.tokens(0)
-    address, batch = tokens.__array_interface__["data"][0], entry.batches[0]
-    inside = address - shard._buffer.address - batch.offset
-    assert 0 < inside < batch.length
+    address, batch = tokens.__array_interface__["data"][0], entry.file.batches[0]
+    mapped = shard._file._map
+    assert mapped is not None
+    assert 0 < address - mapped.address - batch.offset < batch.length
     assert tokens.dtype == np.uint16
     with pytest.raises(ValueError, match="read-only"):
         tokens[0] = 1
 
 
-def test_the_smallest_dtype_that_holds_the_vocabulary(tmp_path: Path) -> None:
+def test_the_smallest_dtype_that_holds_the_vocabulary() -> None:
     assert [dtype_for(n) for n in (512, 65536, 65537, 1 << 32)] == [
         "uint16",
         "uint16",
@@ -110,36 +160,23 @@ def test_the_smallest_dtype_that_holds_the_vocabulary(tmp_path: Path) -> None:
     ]
     with pytest.raises(TextError, match="no token fits in 32 bits"):
         dtype_for((1 << 32) + 1)
-    ranks = [bytes([i]) for i in range(256)]
-    ranks += [bytes([one, two]) for one in range(256) for two in range(256)]
-    large = Tokenizer(ranks, "bpe")
-    made = make(tmp_path, ["abc"], large)
-    assert made.shards[0].dtype == "uint32"
-    assert read_shard(tmp_path, made.shards[0]).tokens(0).tolist() == [
-        *large.encode("abc"),
-        large.end_of_text,
-    ]
 
 
 def test_no_documents_no_shard(tmp_path: Path, small: Tokenizer) -> None:
-    made = make(tmp_path, [], small)
-    assert (made.documents, made.tokens, made.shards) == (0, 0, ())
+    assert make(tmp_path, [], small) == []
     assert opened(tmp_path) == []
 
 
-def test_same_documents_same_bytes(tmp_path: Path, small: Tokenizer, texts: list[str]) -> None:
-    for name in "ab":
-        make(tmp_path / name, texts[:30], Tokenizer(small.ranks, "bpe"))
-    for path in (INDEX, "train/chat-00000.arrow"):
-        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
-
-
-def test_the_size_of_chunks_does_not_show(
-    tmp_path: Path, small: Tokenizer, texts: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("small_batches")
+def test_documents_left_out_are_in_no_training_shard(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
 ) -> None:
-    whole = make(tmp_path / "a", texts[:30], small)
-    monkeypatch.setattr(shards, "CHARACTERS_PER_CHUNK", 1)
-    assert make(tmp_path / "b", texts[:30], small) == whole
+    out = frozenset({"d3", "d7", *(f"d{i}" for i in range(20, 40))})
+    made = make(tmp_path, texts[:40], small, left_out={"chat": out, "other": frozenset({"d1"})})
+    names = [name for shard in opened(tmp_path) for name, _ in shard.documents()]
+    assert names == [f"d{i}" for i in range(20) if f"d{i}" not in out]
+    kept = [t for i, t in enumerate(texts[:40]) if f"d{i}" not in out]
+    assert sum(entry.text_bytes for entry in made) == sum(len(t.encode()) for t in kept)
 
 
 @pytest.mark.filterwarnings("default")
@@ -153,7 +190,7 @@ def test_datasets_reads_them(
     make(tmp_path, texts[:20], small)
     found = datasets.load_dataset(
         "arrow",
-        data_files={"train": str(tmp_path / "train" / "chat-*.arrow")},
+        data_files={"train": str(tmp_path / "shards" / "train" / "chat-*.arrow")},
         cache_dir=str(tmp_path / "cache"),
     )["train"]
     assert found.features["tokens"].feature.dtype == "uint16"
@@ -161,70 +198,170 @@ def test_datasets_reads_them(
     assert found[3]["tokens"] == [*small.encode(texts[3]), small.end_of_text]
 
 
-# --- no corrupt byte is used --------------------------------------------------------------------
+def test_arrow_itself_reads_them(tmp_path: Path, small: Tokenizer, texts: list[str]) -> None:
+    make(tmp_path, texts[:4], small)
+    with pa.memory_map(str(tmp_path / "shards" / "train" / "chat-00000.arrow")) as mapped:
+        table = pa.ipc.open_file(mapped).read_all()
+    table.validate(full=True)
+    assert table.schema.names == ["document_id", "tokens"]
+    assert table.num_rows == 4
 
 
-def read_all(folder: Path, entry: ShardEntry) -> None:
-    shard = read_shard(folder, entry)
-    for batch in range(len(shard)):
-        shard.tokens(batch)
-        shard.document_ids(batch)
+# --- the same bytes -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_any_number_of_workers_gives_the_same_bytes(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
+) -> None:
+    # TOKENS_PER_BATCH is not patched in the workers: compare them with each other, too.
+    made = {}
+    for workers in (2, 8):
+        make(tmp_path / str(workers), texts[:40], small, workers=workers)
+        made[workers] = hashes(tmp_path / str(workers))
+    assert made[2] == made[8]
+    assert len(made[2]) > 3
+
+
+def test_one_and_two_workers_give_the_same_bytes(
+    tmp_path: Path, small: Tokenizer, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BYTES_PER_BATCH", 1000)
+    monkeypatch.setattr(shards, "TABLE_BYTES_PER_SHARD", 4000)
+    for workers in (1, 2):
+        make(tmp_path / str(workers), texts[:60], small, workers=workers)
+    assert hashes(tmp_path / "1") == hashes(tmp_path / "2")
+    assert len(hashes(tmp_path / "1")) > 3
+
+
+# --- a kill -------------------------------------------------------------------------------------
+
+MAKE = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from pipelines.text import shards, tables
+tables.BYTES_PER_BATCH, shards.TABLE_BYTES_PER_SHARD, shards.TOKENS_PER_BATCH = 1000, 4000, 100
+from pipelines.text.tables import open_table
+folder = Path({folder!r})
+index = open_table(folder / "documents", "train.arrow").index
+plans = shards.plan_shards("train", "chat", index)
+files = {{path.name: path.read_bytes() for path in (folder / "tokenizer").iterdir()}}
+print("ready", flush=True)
+made = shards.write_shards(folder / "shards", plans, {{"chat": folder / "documents"}},
+    files)
+shards.write_index(folder / "shards", made, 512)
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    code = MAKE.format(tests=str(Path(__file__).parent), folder=str(folder))
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def kill_and_go_on(folder: Path, kills: int, within: float, seed: int) -> int:
+    """Start again after each kill -9 at a random moment; how many of them hit."""
+    chance, hits = random.Random(seed), 0
+    for _ in range(kills):
+        with start(folder) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(chance.uniform(0, within))
+            hits += process.poll() is None
+            os.kill(process.pid, signal.SIGKILL)
+    with start(folder) as process:
+        process.communicate()
+    assert process.returncode == 0
+    return hits
 
 
 @pytest.fixture
-def tiny_shard(tmp_path: Path, small: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> ShardEntry:
-    monkeypatch.setattr(shards, "TOKENS_PER_BATCH", 8)
-    (entry,) = make(tmp_path, ["hello there", "hello river"], small).shards
-    assert len(entry.batches) == 2
-    return entry
+def prepared(
+    tmp_path: Path, small: Tokenizer, texts: list[str], request: pytest.FixtureRequest
+) -> Path:
+    """``whole``, sharded, and ``killed``, to be."""
+    request.getfixturevalue("small_batches")
+    make(tmp_path / "whole", texts * 3, small)
+    shutil.copytree(tmp_path / "whole" / "documents", tmp_path / "killed" / "documents")
+    shutil.copytree(tmp_path / "whole" / "tokenizer", tmp_path / "killed" / "tokenizer")
+    return tmp_path
 
 
-def test_every_flipped_byte_is_found(tmp_path: Path, tiny_shard: ShardEntry) -> None:
-    path = tmp_path / tiny_shard.path
+def test_a_kill_leaves_nothing_that_changes_the_result(prepared: Path) -> None:
+    kill_and_go_on(prepared / "killed", kills=4, within=0.5, seed=1)
+    assert hashes(prepared / "killed") == hashes(prepared / "whole")
+    assert not list((prepared / "killed").rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_fifty_kills_leave_nothing_that_changes_the_result(prepared: Path) -> None:
+    for round_ in range(10):
+        shutil.rmtree(prepared / "killed" / "shards", ignore_errors=True)
+        kill_and_go_on(prepared / "killed", kills=5, within=0.4, seed=round_)
+        assert hashes(prepared / "killed") == hashes(prepared / "whole")
+        assert not list((prepared / "killed").rglob("*.partial"))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_finished_shards_are_not_made_again_and_broken_ones_are(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
+) -> None:
+    made = make(tmp_path, texts[:40], small)
+    before = hashes(tmp_path)
+    first, second, third = (tmp_path / "shards" / entry.file.path for entry in made[:3])
+    kept = first.stat().st_mtime_ns
+    damaged = bytearray(second.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    second.write_bytes(damaged)
+    third.unlink()
+    (tmp_path / "shards" / "train" / "chat-00009.arrow.partial").write_bytes(b"half")
+    make(tmp_path, texts[:40], small)
+    assert hashes(tmp_path) == before
+    assert first.stat().st_mtime_ns == kept
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+# --- no corrupt byte is used --------------------------------------------------------------------
+
+
+def read_all(folder: Path) -> None:
+    for shard in opened(folder):
+        for batch in range(len(shard)):
+            shard.tokens(batch)
+            shard.document_ids(batch)
+
+
+@pytest.fixture
+def two_shards(
+    tmp_path: Path, small: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> list[ShardEntry]:
+    monkeypatch.setattr(tables, "BYTES_PER_BATCH", 1)
+    monkeypatch.setattr(shards, "TABLE_BYTES_PER_SHARD", 1)
+    return make(tmp_path, ["river here", "river hers"], small)
+
+
+def test_every_flipped_byte_is_found(tmp_path: Path, two_shards: list[ShardEntry]) -> None:
+    path = tmp_path / "shards" / two_shards[0].file.path
     whole = path.read_bytes()
-    read_all(tmp_path, tiny_shard)
+    read_all(tmp_path)
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
         with pytest.raises(TextError, match=r"chat-00000\.arrow.*record batch"):
-            read_all(tmp_path, tiny_shard)
+            read_all(tmp_path)
 
 
-def test_every_truncation_is_found(tmp_path: Path, tiny_shard: ShardEntry) -> None:
-    path = tmp_path / tiny_shard.path
-    whole = path.read_bytes()
-    for length in [*range(len(whole)), len(whole) + 1]:
-        path.write_bytes((whole + b"\0")[:length])
-        with pytest.raises(TextError, match=r"chat-00000\.arrow: \d+ bytes.*record batch"):
-            read_all(tmp_path, tiny_shard)
-
-
-def test_a_good_batch_is_read_beside_a_bad_one(tmp_path: Path, tiny_shard: ShardEntry) -> None:
-    path = tmp_path / tiny_shard.path
-    damaged = bytearray(path.read_bytes())
-    damaged[tiny_shard.batches[1].offset + 20] ^= 1
-    path.write_bytes(damaged)
-    shard = read_shard(tmp_path, tiny_shard)
-    assert len(shard.tokens(0))
-    for _ in range(2):
-        with pytest.raises(TextError, match="record batch 1 "):
-            shard.tokens(1)
-
-
-def test_missing_and_swapped_shards_are_found(
-    tmp_path: Path, small: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "TOKENS_PER_BATCH", 8)
-    one, two, *_ = make(tmp_path, ["river here", "river hers", "x"], small, max_bytes=1).shards
-    assert one.size == two.size, "only the content can tell them apart"
-    first, second = tmp_path / one.path, tmp_path / two.path
+def test_missing_and_swapped_shards_are_found(tmp_path: Path, two_shards: list[ShardEntry]) -> None:
+    one, two = two_shards
+    assert one.file.size == two.file.size, "only the content can tell them apart"
+    first, second = (tmp_path / "shards" / entry.file.path for entry in (one, two))
     shutil.move(first, tmp_path / "aside")
     with pytest.raises(TextError, match=r"chat-00000\.arrow: missing"):
-        read_shard(tmp_path, one)
+        read_all(tmp_path)
     shutil.copy(second, first)
     with pytest.raises(TextError, match=r"chat-00000\.arrow.*record batch"):
-        read_all(tmp_path, one)
+        read_all(tmp_path)
 
 
 def test_a_broken_index_is_named() -> None:
@@ -234,24 +371,8 @@ def test_a_broken_index_is_named() -> None:
 
 
 def test_the_index_comes_back(tmp_path: Path, small: Tokenizer, texts: list[str]) -> None:
-    made = [
-        write_shards(tmp_path, split, "chat", documents(texts[:3]), small)
-        for split in ("train", "test")
-    ]
-    path = write_index(tmp_path, made, small.vocab_size)
-    vocab_size, found = read_index(path.read_bytes())
-    assert vocab_size == 512
-    assert found == [*made[1].shards, *made[0].shards]
-    assert write_index(tmp_path, reversed(made), small.vocab_size).read_bytes() == (
-        path.read_bytes()
-    )
-    assert replace(found[0], split="train", path=found[1].path) == found[1]
-
-
-def test_arrow_itself_reads_them(tmp_path: Path, small: Tokenizer, texts: list[str]) -> None:
-    make(tmp_path, texts[:4], small)
-    with pa.memory_map(str(tmp_path / "train" / "chat-00000.arrow")) as mapped:
-        table = pa.ipc.open_file(mapped).read_all()
-    table.validate(full=True)
-    assert table.schema.names == ["document_id", "tokens"]
-    assert table.num_rows == 4
+    made = make(tmp_path, texts[:3], small)
+    content = (tmp_path / "shards" / INDEX).read_bytes()
+    assert read_index(content) == (512, made)
+    write_index(tmp_path, reversed(made), 512)
+    assert (tmp_path / INDEX).read_bytes() == content

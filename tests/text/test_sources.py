@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipelines.recipe import FolderSource, GeneratedSource, PackageSource
+from pipelines.recipe.sources import (
+    FolderSource,
+    GeneratedSource,
+    HubSource,
+    PackageSource,
+    UrlSource,
+)
 from pipelines.text import sources
 from pipelines.text.errors import TextError
-from pipelines.text.sources import Document, folder_state, read_source, render_conversation
+from pipelines.text.sources import Document, files, folder_state, hub, read_source, web
+from pipelines.text.sources.conversations import render_conversation
 
 NO_CACHE = Path("no-cache")
 
@@ -23,7 +36,7 @@ def folder_source(**changes: Any) -> FolderSource:
 
 
 def read(root: Path, **changes: Any) -> list[Document]:
-    return list(read_source(folder_source(**changes), folder_root=root, package_cache=NO_CACHE))
+    return list(read_source(folder_source(**changes), folder_root=root, cache=NO_CACHE))
 
 
 @pytest.fixture
@@ -33,23 +46,82 @@ def root(tmp_path: Path) -> Path:
     (folder / "b" / "two.txt").write_text("two")
     (folder / "a.txt").write_text("one")
     (folder / "Z.txt").write_text("zed")
-    (folder / "note.md").write_text("not asked for")
+    (folder / "b.txt").write_text("before the folder: `.` sorts before `/`")
     return tmp_path
 
 
+NAMES = ["Z.txt", "a.txt", "b.txt", "b/two.txt"]
+
+
+# --- which files --------------------------------------------------------------------------------
+
+
 def test_folder_order_is_by_code_point_of_the_relative_path(root: Path) -> None:
-    assert [(d.id, d.text) for d in read(root)] == [
-        ("Z.txt", "zed"),
-        ("a.txt", "one"),
-        ("b/two.txt", "two"),
-    ]
+    found = read(root)
+    assert [d.id for d in found] == NAMES == sorted(NAMES)
+    assert found[3] == Document("b/two.txt", "two", "b/two.txt", "CC0-1.0")
 
 
 def test_a_shuffled_listing_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    straight = read(root)
-    glob = Path.glob
-    monkeypatch.setattr(Path, "glob", lambda *args: reversed(list(glob(*args))))
+    straight, scandir = read(root), os.scandir
+
+    @contextmanager
+    def backwards(folder: str) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            yield sorted(entries, key=lambda entry: entry.name, reverse=True)
+
+    monkeypatch.setattr(os, "scandir", backwards)
     assert read(root) == straight
+
+
+@settings(max_examples=50)
+@given(names=st.lists(st.text("aZ.-/é😀\x1f", min_size=1, max_size=6), max_size=12))
+def test_walking_sorts_as_sorting_all_names_does(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("texts")
+    for name in names:
+        path = folder / name.strip("/").replace("//", "/")
+        if path != folder and all(not part.startswith(".") for part in name.split("/")):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            except OSError:  # one name is a file here and a folder there
+                continue
+    every = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    if every:
+        assert [found.name for found in files.matching(folder, "**/*")] == every
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("**/*", NAMES),
+        ("**", NAMES),
+        ("*", NAMES[:3]),
+        ("[ab].txt", NAMES[1:3]),
+        ("b/*.txt", NAMES[3:]),
+        ("**/two.*", NAMES[3:]),
+        ("**/b/**/t?o.txt", NAMES[3:]),
+    ],
+)
+def test_a_glob_chooses(root: Path, glob: str, expected: list[str]) -> None:
+    assert [d.id for d in read(root, glob=glob)] == expected
+
+
+def test_hidden_files_and_folders_are_never_read(root: Path) -> None:
+    (root / "texts" / ".git").mkdir()
+    (root / "texts" / ".git" / "config.txt").write_text("secret")
+    (root / "texts" / ".env").write_text("secret")
+    assert [d.id for d in read(root)] == NAMES
+    with pytest.raises(TextError, match="no file matches"):
+        read(root, glob=".*/*")
+
+
+def test_one_file_may_be_the_source(root: Path) -> None:
+    assert read(root, path="texts/b/two.txt") == [
+        Document("two.txt", "two", "two.txt", "CC0-1.0"),
+    ]
 
 
 def test_a_folder_moved_elsewhere_gives_the_same_documents(root: Path) -> None:
@@ -59,58 +131,67 @@ def test_a_folder_moved_elsewhere_gives_the_same_documents(root: Path) -> None:
 
 
 def test_a_folders_state_is_its_content(root: Path) -> None:
+    """Fault 10: as many bytes, other content."""
     state = folder_state(folder_source(), root)
-    assert [name for name, _ in state] == ["Z.txt", "a.txt", "b/two.txt"]
+    assert [name for name, _ in state] == NAMES
     os.utime(root / "texts" / "a.txt", (1, 1))
     assert folder_state(folder_source(), root) == state
-    (root / "texts" / "a.txt").write_text("One")  # the same size
+    (root / "texts" / "a.txt").write_text("One")
     changed = folder_state(folder_source(), root)
-    assert [old == new for old, new in zip(state, changed, strict=True)] == [True, False, True]
-
-
-def test_byte_order_mark_is_dropped(root: Path) -> None:
-    (root / "texts" / "a.txt").write_bytes(b"\xef\xbb\xbfone")
-    assert read(root)[1].text == "one"
-
-
-@pytest.mark.parametrize(
-    ("bad", "offset"), [(b"abc\xff\xc0\x80", 3), (b"\xed\xa0\x80", 0), (b"ok \xe2\x82", 3)]
-)
-def test_bad_utf8_names_file_and_offset(root: Path, bad: bytes, offset: int) -> None:
-    (root / "texts" / "a.txt").write_bytes(bad)
-    with pytest.raises(TextError, match=rf"a\.txt: no UTF-8 at byte offset {offset} ") as caught:
-        read(root)
-    assert "\n" not in str(caught.value)
-
-
-def test_bad_utf8_replaced_is_counted(root: Path) -> None:
-    (root / "texts" / "a.txt").write_bytes(b"abc\xff")
-    notes: Counter[str] = Counter()
-    source = folder_source(on_bad_utf8="replace")
-    found = list(read_source(source, folder_root=root, package_cache=NO_CACHE, notes=notes))
-    assert found[1].text == "abc\ufffd"
-    assert notes == {"bad_utf8_replaced": 1}
+    assert [old == new for old, new in zip(state, changed, strict=True)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_missing_folder_and_empty_match_are_named(root: Path) -> None:
-    with pytest.raises(TextError, match=r"absent: no such folder"):
+    """Fault 3."""
+    with pytest.raises(TextError, match=r"absent: no such file or folder"):
         read(root, path="absent")
     with pytest.raises(TextError, match=r"no file matches glob='\*\.tex'"):
         read(root, glob="*.tex")
 
 
-@pytest.mark.parametrize("glob", ["/etc/*", "../*.txt", ""])
+def test_files_without_any_text_are_no_source(root: Path) -> None:
+    for name in NAMES:
+        (root / "texts" / name).write_text("")
+    with pytest.raises(TextError, match="folder source: there is no text in it"):
+        read(root)
+    (root / "texts" / "a.txt").write_text("x")
+    assert len(read(root)) == 4, "blank documents go on, to be counted"
+
+
+@pytest.mark.parametrize("glob", ["/etc/*", "../*.txt", "", "a/", "./*"])
 def test_a_glob_cannot_leave_the_folder(root: Path, glob: str) -> None:
     (root / "outside.txt").write_text("secret")
-    with pytest.raises(TextError):
+    with pytest.raises(TextError, match="is no pattern below it"):
         read(root, glob=glob)
 
 
 def test_a_link_out_of_the_folder_is_refused(root: Path) -> None:
+    """Fault 8."""
     (root / "outside.txt").write_text("secret")
-    (root / "texts" / "link.txt").symlink_to(root / "outside.txt")
+    link = root / "texts" / "link.txt"
+    link.symlink_to(root / "outside.txt")
     with pytest.raises(TextError, match=r"link\.txt: a link out of the folder"):
         read(root)
+    link.unlink()
+    link.symlink_to("a.txt")
+    assert [d.text for d in read(root, glob="link.*")] == ["one"]
+
+
+def test_a_linked_folder_is_refused_rather_than_passed_over(root: Path) -> None:
+    (root / "elsewhere").mkdir()
+    (root / "texts" / "more").symlink_to(root / "elsewhere")
+    for glob in ("**/*", "more/*.txt"):
+        with pytest.raises(TextError, match=r"more: a link out of the folder"):
+            read(root, glob=glob)
+    assert len(read(root, glob="*.txt")) == 3, "the pattern does not reach into it"
+    (root / "texts" / "more").unlink()
+    (root / "texts" / "b" / "loop").symlink_to(root / "texts")
+    assert [d.id for d in read(root)] == NAMES, "what is in the folder is read once"
 
 
 def test_a_pipe_among_the_files_is_refused(root: Path) -> None:
@@ -119,29 +200,63 @@ def test_a_pipe_among_the_files_is_refused(root: Path) -> None:
         read(root)
 
 
+def test_a_name_that_is_not_utf8_is_refused(root: Path) -> None:
+    Path(os.fsdecode(os.fsencode(root / "texts") + b"/\xff.txt")).write_text("x")
+    with pytest.raises(TextError, match=r"texts/\\xff\.txt: a name that is not UTF-8"):
+        read(root)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "rows.jsonl"])
 def test_a_file_that_grows_while_it_is_read_is_refused(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    fstat, grown = os.fstat, root / "texts" / "a.txt"
+    """Fault 9."""
+    fstat, grown = os.fstat, root / "texts" / name
+    grown.write_text('{"text": "one"}\n')
 
     def stat_then_grow(descriptor: int) -> os.stat_result:
         result = fstat(descriptor)
         with grown.open("a") as file:
-            file.write("more")
+            file.write('{"text": "more"}\n')
         return result
 
     monkeypatch.setattr(os, "fstat", stat_then_grow)
-    with pytest.raises(TextError, match=r"a\.txt: changed while it was read"):
-        read(root)
+    with pytest.raises(TextError, match=rf"{name}: changed while it was read"):
+        read(root, path=f"texts/{name}")
+    with pytest.raises(TextError, match=rf"{name}: changed while it was read"):
+        folder_state(folder_source(path=f"texts/{name}"), root)
 
 
-def test_a_file_past_the_cap_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_DOCUMENT_BYTES", 2)
-    with pytest.raises(TextError, match=r"Z\.txt: 3 bytes"):
-        read(root)
+CHILD = """
+import json, sys
+from pathlib import Path
+from pipelines.recipe.sources import FolderSource
+from pipelines.text.sources import folder_state, read_source
+source = FolderSource(kind="folder", path="texts", licence="x")
+root = Path(sys.argv[1])
+documents = list(read_source(source, folder_root=root, cache=root))
+print(json.dumps([folder_state(source, root), documents]))
+"""
 
 
-# --- formats of package files -------------------------------------------------------------------
+def test_neither_locale_nor_time_zone_changes_anything(root: Path) -> None:
+    """Faults 12 and 13, guarantee 5: a Turkish i, a name that ASCII lacks, no UTF-8 mode."""
+    for name in ("İ.txt", "ı.TXT", "é.jsonl", "e\u0301.csv"):
+        (root / "texts" / name).write_text('{"text": "ıi"}\n' if "json" in name else "text\nıİ\n")
+    here = [folder_state(folder_source(), root), read(root, licence="x")]
+    for changes in (
+        {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "America/St_Johns"},
+    ):
+        command = [sys.executable, "-c", CHILD, str(root)]
+        repository = Path(__file__).parents[2]
+        done = subprocess.run(
+            command, env=os.environ | changes, cwd=repository, capture_output=True, check=True
+        )
+        assert json.loads(done.stdout) == json.loads(json.dumps(here))
+
+
+# --- packages, the web, the hub, generators -----------------------------------------------------
 
 
 def turn(sender: str, *said: str) -> list[dict[str, Any]]:
@@ -163,29 +278,38 @@ def test_a_conversation_is_a_line_a_turn() -> None:
     )
 
 
-def package_source(monkeypatch: pytest.MonkeyPatch, data: bytes, form: str) -> PackageSource:
-    monkeypatch.setattr(sources, "package_file", lambda *_: data)
+ORIGIN = "old-talk==1.0/old_talk/data"
+
+
+def package_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, form: str) -> Any:
+    @contextmanager
+    def opened(*_: object) -> Iterator[IO[bytes]]:
+        (tmp_path / "data").write_bytes(data)
+        with (tmp_path / "data").open("rb") as file:
+            yield file
+
+    monkeypatch.setattr(sources, "open_package_file", opened)
     return PackageSource(
         kind="package",
         package="old-talk",
         version="1.0",
         file="old_talk/data",
         sha256="0" * 64,
-        format=form,  # type: ignore[arg-type]
+        format=form,
         licence="MIT",
     )
 
 
-def rows(source: PackageSource) -> list[Document]:
-    return list(read_source(source, folder_root=Path(), package_cache=NO_CACHE))
+def rows(source: Any) -> list[Document]:
+    return list(read_source(source, folder_root=Path(), cache=NO_CACHE))
 
 
-def test_conversations_keep_their_own_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conversations_keep_their_own_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"c2": {"messages": [turn("x", "Hi")]}, "c1": {"messages": []}}
-    found = rows(package_source(monkeypatch, json.dumps(data).encode(), "conversations"))
-    assert found == [
-        Document("c2", "A: Hi", "old-talk==1.0/old_talk/data", "MIT"),
-        Document("c1", "", "old-talk==1.0/old_talk/data", "MIT"),
+    source = package_source(tmp_path, monkeypatch, json.dumps(data).encode(), "conversations")
+    assert rows(source) == [
+        Document("c2", "A: Hi", ORIGIN, "MIT"),
+        Document("c1", "", ORIGIN, "MIT"),
     ]
 
 
@@ -200,35 +324,81 @@ def test_conversations_keep_their_own_ids(monkeypatch: pytest.MonkeyPatch) -> No
         b'{"c": {"messages": [[{"text": "half \\ud800", "sender": "x"}]]}}',
     ],
 )
-def test_broken_conversations_are_named(monkeypatch: pytest.MonkeyPatch, broken: bytes) -> None:
-    with pytest.raises(TextError, match=r"old-talk==1\.0/old_talk/data: "):
-        rows(package_source(monkeypatch, broken, "conversations"))
+def test_broken_conversations_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bytes
+) -> None:
+    with pytest.raises(TextError, match=rf"{ORIGIN}:(c:)? ") as caught:
+        rows(package_source(tmp_path, monkeypatch, broken, "conversations"))
+    assert "\n" not in str(caught.value)
 
 
-def test_quotes_in_labelled_lines_are_literal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quotes_in_labelled_lines_are_literal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = b'ham\tsay "so"\tnow\r\nspam\t"Win!\n' + b"ham\tx\n" * 8
-    found = rows(package_source(monkeypatch, data, "labelled_lines"))
+    found = rows(package_source(tmp_path, monkeypatch, data, "labelled_lines"))
     assert [(d.id, d.text, d.label) for d in found[:2]] == [
-        ("01", 'say "so"\tnow', "ham"),
-        ("02", '"Win!', "spam"),
+        ("old_talk/data:1", 'say "so"\tnow', "ham"),
+        ("old_talk/data:2", '"Win!', "spam"),
     ]
+    assert len(found) == 10
 
 
 @pytest.mark.parametrize("broken", [b"ham\tx\nno tab\n", b"ham\tx\n\ty\n", b"ham\tx\n\nham\ty\n"])
-def test_a_line_without_label_is_named(monkeypatch: pytest.MonkeyPatch, broken: bytes) -> None:
-    with pytest.raises(TextError, match="line 2 is not"):
-        rows(package_source(monkeypatch, broken, "labelled_lines"))
+def test_a_line_without_label_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bytes
+) -> None:
+    with pytest.raises(TextError, match=f"{ORIGIN}:2: not `label TAB text`"):
+        rows(package_source(tmp_path, monkeypatch, broken, "labelled_lines"))
 
 
-def test_plain_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [d.text for d in rows(package_source(monkeypatch, b"all\nof it", "plain"))] == [
-        "all\nof it"
-    ]
+def test_a_plain_package_file_is_one_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rows(package_source(tmp_path, monkeypatch, b"all\nof it", "plain"))
+    assert found == [Document("old_talk/data", "all\nof it", ORIGIN, "MIT")]
+
+
+def test_a_file_on_the_web_is_read_by_its_last_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    kept = root / "texts" / "kept"
+    kept.write_text('{"text": "hello"}\n{"text": 1}\n')
+
+    def fetch(*arguments: Any, max_bytes: int) -> Path:
+        asked.append((*arguments, max_bytes))
+        return kept
+
+    monkeypatch.setattr(web, "fetch", fetch)
+    url = "https://user:word@example.org/a/two%20words.jsonl?token=1"
+    source = UrlSource(kind="url", url=url, sha256="0" * 64, licence="MIT", on_bad_row="drop")
+    name = "two words.jsonl"
+    assert rows(source) == [Document(f"{name}:1", "hello", name, "MIT")]
+    assert asked == [(url, "0" * 64, NO_CACHE, source.max_bytes)]
+    with pytest.raises(TextError, match=r"^https://example\.org/a/two%20words\.jsonl:2: field"):
+        rows(source.model_copy(update={"on_bad_row": "fail"}))
+
+
+def test_rows_of_the_hub_are_mapped_as_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [{"body": {"en": "one"}, "y": 1}, {"body": None, "y": 2}, {"body": {"en": "three"}}]
+    monkeypatch.setattr(hub, "hub_rows", lambda _: iter(given))
+    source = HubSource(
+        kind="hub",
+        dataset="some/set",
+        revision="a" * 40,
+        licence="MIT",
+        fields={"text": "body.en", "label": "y"},  # type: ignore[arg-type]
+        on_bad_row="drop",
+    )
+    notes: Counter[str] = Counter()
+    found = list(read_source(source, folder_root=Path(), cache=NO_CACHE, notes=notes))
+    assert found == [Document("some/set:1", "one", "some/set", "MIT", "1")]
+    assert notes == {"bad_rows_dropped": 2}
 
 
 def test_generated_documents_are_numbered_and_labelled() -> None:
-    source = GeneratedSource(kind="generated", generator="messages", documents=3, seed=1)
-    found = list(read_source(source, folder_root=Path(), package_cache=NO_CACHE))
+    found = rows(GeneratedSource(kind="generated", generator="messages", documents=3, seed=1))
     assert [d.id for d in found] == ["000000", "000001", "000002"]
     assert {d.label for d in found} <= {"spam", "ham"}
     assert {d.licence for d in found} == {"CC0-1.0"}

@@ -1,0 +1,112 @@
+"""Token streams over pieces that are fetched when they are first read."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Piece:
+    """So many tokens; ``load()`` fetches them as one row of integers (length,)."""
+
+    length: int
+    load: Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class DocumentPiece(Piece):
+    """A piece of whole documents, each closed by the end of text.
+
+    ``bounds()`` is where each document starts and, at the end, where the last one stops:
+    (documents + 1,) integers from 0 to ``length``.
+    """
+
+    bounds: Callable[[], Tensor]
+
+
+class TokenStream:
+    """One long row of tokens over many memory-mapped pieces, copied only where it is read."""
+
+    def __init__(self, pieces: Sequence[Tensor | Piece], keep: int | None = None) -> None:
+        """``pieces``: 1-D integer tensors of any width, or what loads them; joined in order.
+
+        A piece is loaded when it is first read. ``keep`` is how many stay so; None keeps all.
+        """
+        self.pieces = [_piece(number, piece) for number, piece in enumerate(pieces)]
+        self._starts = [0, *itertools.accumulate(piece.length for piece in self.pieces)]
+        self.view = functools.lru_cache(keep)(self._load)
+        """The tokens of the piece of that number, uncopied; loaded unless they are kept."""
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def starts(self) -> list[int]:
+        """Where each piece begins in the stream."""
+        return self._starts[:-1]
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Tokens [start, stop) as int64."""
+        if not 0 <= start <= stop <= len(self):
+            raise ValueError(f"start={start} stop={stop} is outside a stream of {len(self)} tokens")
+        tokens = torch.empty(stop - start, dtype=torch.int64)
+        if start < stop:
+            self.copy(start, tokens.numpy())
+        return tokens
+
+    def find(self, starts: Tensor) -> tuple[list[int], list[int]]:
+        """The piece that each place (N,) int64 is in, and how far into the piece it is."""
+        begins = torch.tensor(self._starts)
+        pieces = torch.searchsorted(begins, starts, right=True) - 1
+        return pieces.tolist(), (starts - begins[pieces]).tolist()
+
+    def copy(self, start: int, row: npt.NDArray[Any]) -> None:
+        """Fill ``row`` with the tokens from ``start``, the stream's beginning following its end.
+
+        ``row`` is a tensor's ``numpy()``: there a slice costs a tenth of what it costs in torch,
+        and the rows of a batch are short.
+        """
+        number = bisect.bisect_right(self._starts, start) - 1
+        begin = start - self._starts[number]
+        part = self.view(number)[begin : begin + len(row)]
+        if len(part) == len(row):
+            row[:] = part
+            return
+        row[: len(part)] = part
+        self.copy((start + len(part)) % len(self), row[len(part) :])
+
+    def _load(self, number: int) -> npt.NDArray[Any]:
+        piece = self.pieces[number]
+        tokens = piece.load()
+        _require_row(number, tokens)
+        if len(tokens) != piece.length:
+            raise ValueError(
+                f"piece {number} has tokens={len(tokens)} where length={piece.length} was told: "
+                "tell the length of what is loaded"
+            )
+        return tokens.numpy()
+
+
+def _piece(number: int, given: Tensor | Piece) -> Piece:
+    if isinstance(given, Piece):
+        return given
+    _require_row(number, given)
+    return Piece(len(given), lambda: given)
+
+
+def _require_row(number: int, tokens: Tensor) -> None:
+    if tokens.ndim != 1 or tokens.is_floating_point():
+        raise ValueError(
+            f"piece {number} has shape={tuple(tokens.shape)} dtype={tokens.dtype}: "
+            "give one row of token ids"
+        )

@@ -1,0 +1,41 @@
+"""``contamination/<recipe>``: training documents that share words with an evaluation set."""
+
+import dagster as dg
+
+from pipelines.artifacts import FIGURES, Contamination, Documents
+from pipelines.assets.declare import Making, asset
+from pipelines.recipe.schema import Recipe
+from pipelines.text.decontamination import write_overlaps
+from pipelines.text.splitting import SPLITS
+
+
+def contamination(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The asset, where a recipe has the section ``decontamination``."""
+    choice = recipe.decontamination
+    if choice is None:
+        return []
+
+    @asset(
+        f"contamination/{recipe.name}",
+        makes=Contamination,
+        inputs={"documents": {corpus: f"documents/{corpus}" for corpus in recipe.corpora}},
+        decides={**choice.decides(), "mixture": sorted(recipe.mixture())},
+        libraries=("pyarrow",),
+        exact=True,
+        group=recipe.name,
+    )
+    def contamination(making: Making, documents: dict[str, Documents]) -> None:
+        """Training documents that share words in a row with held-out ones, by id."""
+        training = {corpus: documents[corpus].table("train.arrow") for corpus in recipe.mixture()}
+        evaluation = {
+            f"{corpus}/{split}": texts.split(split)
+            for corpus, texts in documents.items()
+            for split in (SPLITS if corpus in choice.against else SPLITS[1:])
+        }
+        size = sum(table.index.size for table in training.values())
+        counts = write_overlaps(
+            making.folder, training, evaluation, choice.ngram, making.advance(size)
+        )
+        making.write(FIGURES, dict(counts))
+
+    return [contamination]

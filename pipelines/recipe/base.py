@@ -1,0 +1,43 @@
+"""What every section of a recipe is made of: strict, frozen, with plain kinds of values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+RESERVED = ("records", "current")  # what the store keeps beside the versions of a key
+
+
+def _unreserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is a word of the store; choose another name")
+    return name
+
+
+Name = Annotated[str, Field(pattern=NAME), AfterValidator(_unreserved)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Field(gt=0, strict=True)]  # strict: `steps: yes` is not one step
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names file, line, field and mend."""
+
+
+class Strict(BaseModel):
+    """A frozen section of a recipe that refuses unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,  # JSON, and with it a derivation, has neither
+    )
+
+    def decides(self) -> dict[str, Any]:
+        """The section as canonical JSON material for a derivation."""
+        return self.model_dump(mode="json")

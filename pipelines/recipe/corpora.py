@@ -1,0 +1,42 @@
+"""A corpus: its source, what is done to its documents, what is held out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipelines.recipe.base import Fraction, Name, Positive, Strict
+from pipelines.recipe.cleaning import DEFAULT, CleaningStep
+from pipelines.recipe.sources import Source
+
+
+class Splitting(Strict):
+    """The shares held out, by the hash of the document."""
+
+    validation: Fraction = 0.05
+    test: Fraction = 0.05
+
+
+class Corpus(Strict):
+    """Where text comes from and how it becomes documents."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Its share of the pretraining batches; 0 when only tasks read it."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """How often pretraining may go through it at most; the others then take its share."""
+    source: Source
+    cleaning: Annotated[tuple[CleaningStep, ...], Field(min_length=1)] = DEFAULT
+    """Steps in the order in which they are taken."""
+    split: Splitting = Splitting()
+
+
+class Decontamination(Strict):
+    """Training documents that share words with what the model is evaluated on."""
+
+    ngram: Positive = 13
+    """So many words in a row count as an overlap (Brown et al. 2020, C)."""
+    against: tuple[Name, ...] = ()
+    """Corpora that are evaluation sets as a whole; the held-out splits of all others count too."""
+    drop: bool = False
+    """Whether such documents stay out of the training shards; they are reported either way."""

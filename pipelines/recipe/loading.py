@@ -1,0 +1,183 @@
+"""Reads ``recipes/*.yaml``: what is wrong is told with its file, line, field and the mend."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipelines.recipe.base import NAME, RESERVED, RecipeError
+from pipelines.recipe.schema import Recipe
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read one recipe; its name is the file's.
+
+    Raises RecipeError with ``file:line`` and the mend for anything wrong with it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error}); name a recipe file") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_doubled_keys(root, path)
+        content = yaml.safe_load(text)
+    except RecipeError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(f"{path}:{line}: not YAML: {problem}") from None
+    if root is None or not isinstance(content, dict):
+        raise RecipeError(f"{path}:1: a recipe is a mapping of settings")
+    if "name" in content:
+        line, _ = _locate(root, ("name",))
+        raise RecipeError(f"{path}:{line}: a recipe's name is its file's; leave out 'name'")
+    if not re.fullmatch(NAME, path.stem) or path.stem in RESERVED:
+        raise RecipeError(
+            f"{path}: rename it: a recipe's name is lower case letters, digits and _, at most 63,"
+            f" and none of {', '.join(RESERVED)}"
+        )
+    try:
+        return Recipe.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise RecipeError(_explain(error, path, root)) from None
+
+
+def load_recipes(folder: Path) -> dict[str, Recipe]:
+    """All recipes of a folder by name; what they share must agree.
+
+    A corpus or a task's examples are one asset however many recipes name them, so two recipes
+    that describe it differently contradict each other.
+    """
+    paths = sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise RecipeError(f"{folder}: holds no recipe (*.yaml); run in the project's folder")
+    recipes = {path.stem: load_recipe(path) for path in paths}
+    shared: dict[tuple[str, str], tuple[Any, str]] = {}
+    for recipe in recipes.values():
+        for kind, name, content in _shared_parts(recipe):
+            first, owner = shared.setdefault((kind, name), (content, recipe.name))
+            if first != content:
+                raise RecipeError(
+                    f"{folder / recipe.name}.yaml: {kind} {name} differs from the one in"
+                    f" {owner}.yaml; make them equal or rename one"
+                )
+    return recipes
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema that editors check a recipe against."""
+    schema = Recipe.model_json_schema()
+    schema["properties"].pop("name")
+    schema["required"].remove("name")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
+    for name, corpus in recipe.corpora.items():
+        yield "corpus", name, corpus.model_dump(exclude={"weight"})
+    for name, task in recipe.tasks.items():
+        yield "task", name, (task.corpus, task.examples_decide())
+
+
+def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:
+    waiting, met = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in met:  # an alias, which may even hold itself
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if not isinstance(key, yaml.ScalarNode):
+                    raise RecipeError(f"{path}:{line}: a list as a key; keys are words")
+                if key.value in seen:
+                    raise RecipeError(f"{path}:{line}: '{key.value}' stands twice; keep one")
+                seen.add(key.value)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+
+
+def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
+    """The first fault as one line: file, line, field, what is wrong and the mend."""
+    # An unknown key comes first: a missing one is often the same slip seen from the other side.
+    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    fault = faults[0]
+    line, keys = _locate(root, fault["loc"])
+    field = ".".join(keys) or "recipe"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        known = _known_keys(keys[:-1], fault["loc"])
+        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+        mend = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
+        message = f"unknown key; {mend}"
+    elif fault["type"] not in {"value_error", "missing"}:
+        message = f"{message} (found {reprlib.repr(fault['input'])})"
+    return f"{path}:{line}: {field}: {message}"
+
+
+def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]]:
+    """The line of a fault and its keys; the tags that pydantic puts into ``loc`` are skipped."""
+    node, line, keys = root, root.start_mark.line + 1, []
+    tagged: yaml.Node | None = None
+    for position, part in enumerate(loc):
+        if isinstance(node, yaml.MappingNode):
+            if node is not tagged and part in _tags(node):
+                tagged = node
+                continue
+            found = [(k, v) for k, v in node.value if k.value == str(part)]
+            if found:
+                line, node = found[0][0].start_mark.line + 1, found[0][1]
+                keys.append(str(part))
+            elif position == len(loc) - 1:  # a missing key is named, at its section's line
+                keys.append(str(part))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+            keys.append(str(part))
+    return line, keys
+
+
+def _tags(node: yaml.MappingNode) -> set[str]:
+    """What a section says it is: the union's tag, told apart from a key of the same name."""
+    return {v.value for k, v in node.value if k.value in ("kind", "architecture", "step")}
+
+
+def _known_keys(keys: list[str], loc: tuple[int | str, ...]) -> set[str]:
+    """The keys that the section at ``keys`` knows, followed through the published schema."""
+    schema = json_schema()
+    definitions = schema["$defs"]
+
+    def follow(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if "$ref" in node:
+            yield from follow(definitions[node["$ref"].rsplit("/", 1)[1]])
+        for choice in (*node.get("oneOf", ()), *node.get("anyOf", ())):
+            yield from follow(choice)
+        yield node
+
+    nodes: list[Mapping[str, Any]] = list(follow(schema))
+    for key in keys:
+        deeper = []
+        for node in nodes:
+            named, free = node.get("properties", {}), node.get("patternProperties", {})
+            deeper += [named[key]] if key in named else list(free.values())
+        nodes = [found for child in deeper for found in follow(child)]
+    tags = {str(part) for part in loc}
+    tagged = [
+        node
+        for node in nodes
+        if any(p.get("const") in tags for p in node.get("properties", {}).values())
+    ]
+    return {key for node in tagged or nodes for key in node.get("properties", {})}

@@ -1,0 +1,133 @@
+"""Where the documents of a corpus come from."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from pipelines.recipe.base import Positive, Sha256, Strict
+
+FORMATS = (
+    *("auto", "plain", "markdown", "html", "jsonl", "csv", "parquet"),
+    *("labelled_lines", "conversations"),
+)
+
+
+def _text_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+        b"".decode(name)
+    except LookupError:
+        raise ValueError(f"encoding={name!r} is unknown; utf-8 and latin-1 are two") from None
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_text_encoding)]
+
+
+class Fields(Strict):
+    """Which field of a record is what; a dot goes into a nested record (``meta.id``)."""
+
+    text: str = "text"
+    id: str | None = None
+    """null: the record's place in its file."""
+    source: str | None = None
+    """null: the name of the file, package or data set."""
+    licence: str | None = None
+    """null: the source's licence."""
+    label: str | None = None
+
+
+class Records(Strict):
+    """How records (JSON lines, CSV, Parquet, rows of a data set) become documents."""
+
+    fields: Fields = Fields()
+    on_bad_row: Literal["fail", "drop"] = "fail"
+    """drop: a row that cannot be read is left out, and counted."""
+    max_document_bytes: Positive = 64 << 20
+    """A longer document is refused, or split."""
+    on_long: Literal["fail", "split"] = "fail"
+    """split: a document that is too long becomes several, cut at line ends."""
+    licence: str
+
+
+class Reading(Records):
+    """How the bytes of a file become documents."""
+
+    format: Literal[FORMATS] = "auto"  # type: ignore[valid-type]
+    """auto: by the file's name and its first bytes. A plain, Markdown or HTML file is one document;
+    each may be packed with gzip or zstandard."""
+    encoding: Encoding | dict[str, Encoding] = "utf-8"
+    """Of text files: one for all, or by glob (``{"old/*.txt": latin-1, "*": utf-8}``), the first
+    that fits."""
+    on_bad_utf8: Literal["fail", "replace"] = "fail"
+    """replace: bytes that do not decode become U+FFFD, and the document is counted."""
+
+
+class PackageSource(Reading):
+    """A data file inside a released Python package; the package is never imported."""
+
+    kind: Literal["package"]
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.!+_-]+$")]
+    file: str
+    """The file's path inside the package."""
+    sha256: Sha256
+
+
+class FolderSource(Reading):
+    """Local files: a folder and a glob, or one file."""
+
+    kind: Literal["folder"]
+    path: str
+    """The folder or file, relative to the project."""
+    glob: str = "**/*"
+    """Hidden files are never read."""
+
+    def decides(self) -> dict[str, Any]:
+        """Everything but the path: where a text lies is not what it says."""
+        return self.model_dump(mode="json", exclude={"path"})
+
+
+class UrlSource(Reading):
+    """A file on the web, proved by its digest."""
+
+    kind: Literal["url"]
+    url: Annotated[str, Field(pattern=r"^https://\S+$")]
+    sha256: Sha256
+    max_bytes: Positive = 16 << 30
+
+    def decides(self) -> dict[str, Any]:
+        """Everything but the address and its cap: the digest says what came from it."""
+        return self.model_dump(mode="json", exclude={"max_bytes"})
+
+
+class HubSource(Records):
+    """A data set of the Hugging Face hub, streamed at a pinned revision."""
+
+    kind: Literal["hub"]
+    dataset: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    """A commit, so that it names one content."""
+    config: str | None = None
+    split: str = "train"
+    max_documents: Positive | None = None
+    """The first so many rows; null for all."""
+
+
+class GeneratedSource(Strict):
+    """Text from a seeded generator: the same bytes on every machine, for tests."""
+
+    kind: Literal["generated"]
+    generator: Literal["dialogues", "messages"]
+    documents: Positive
+    seed: Annotated[int, Field(strict=True)] = 0
+    licence: str = "CC0-1.0"
+
+
+Source = Annotated[
+    PackageSource | FolderSource | UrlSource | HubSource | GeneratedSource,
+    Field(discriminator="kind"),
+]

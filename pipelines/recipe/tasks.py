@@ -1,0 +1,52 @@
+"""What a foundation is fine-tuned for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from pipelines.recipe.base import Name, Positive, Strict
+from pipelines.recipe.training import Training
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise ValueError(f"label={twice!r} stands twice; keep one")
+    return labels
+
+
+class AssistantTask(Strict):
+    """Fine-tuning on prompt/reply pairs taken from a corpus of conversations."""
+
+    kind: Literal["assistant"]
+    corpus: Name
+    context_turns: Positive = 4
+    """How many turns before a reply are its prompt."""
+    max_pairs: Positive | None = None
+    """The first so many training pairs in hash order; null for all."""
+    training: Training
+
+    def examples_decide(self) -> dict[str, Any]:
+        """What ``examples/<task>`` hangs on, beside its corpus."""
+        return self.model_dump(mode="json", include={"kind", "context_turns", "max_pairs"})
+
+
+class ClassifierTask(Strict):
+    """A label head on the foundation, trained on a corpus of labelled documents."""
+
+    kind: Literal["classifier"]
+    corpus: Name
+    labels: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
+    """The labels in the order of the head's outputs; the last is the one F1 speaks of."""
+    trained_blocks: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """How many of the last blocks are trained beside the head; null for the whole network."""
+    training: Training
+
+    def examples_decide(self) -> dict[str, Any]:
+        """What ``examples/<task>`` hangs on, beside its corpus."""
+        return self.model_dump(mode="json", include={"kind", "labels"})
+
+
+Task = Annotated[AssistantTask | ClassifierTask, Field(discriminator="kind")]

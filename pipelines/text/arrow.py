@@ -1,0 +1,212 @@
+"""Arrow IPC files in which every record batch is checked by itself, when it is first read.
+
+Arrow has no checksums: most flipped bytes load silently, some crash its reader. So an index kept
+beside a file says where each record batch lies and what its sha256 is; the bytes before and behind
+the batches (magic, schema, footer) are the file's frame. A reader checks the frame when it opens a
+file and a batch when it first touches it: no byte is used unchecked, a random read costs one batch,
+and no memory grows with the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from pipelines.text.errors import TextError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MAGIC = 8  # "ARROW1" and two zeros, before the schema
+MEND = "remove the artefact and run again"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A record batch: the bytes of its message in the file, their sha256, its rows."""
+
+    offset: int
+    length: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class FileIndex:
+    """What is known of one Arrow file. ``path`` is relative to the artefact's folder."""
+
+    path: str
+    size: int
+    frame_sha256: str
+    batches: tuple[Batch, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(batch.rows for batch in self.batches)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> FileIndex:
+        """From what ``dataclasses.asdict`` made of one; KeyError or TypeError if it is none."""
+        return cls(**{**raw, "batches": tuple(Batch(**batch) for batch in raw["batches"])})
+
+
+class ArrowWriter:
+    """Writes record batches to a file and takes their checksums on the way.
+
+    Use it in a ``with`` statement; ``index`` is there afterwards. Equal batches give equal bytes.
+    """
+
+    index: FileIndex
+
+    def __init__(self, folder: Path, path: str, schema: pa.Schema) -> None:
+        import pyarrow as pa
+
+        self.path, self.schema = path, schema
+        self._batches: list[Batch] = []
+        self._file = (folder / path).open("wb")
+        self._sink = _Sink(self._file, _MAGIC + schema.serialize().size)
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), schema)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        # Arrow writes the schema with the first batch: that much of it is frame.
+        start = max(self._sink.place, self._sink.header)
+        self._sink.batch = hashlib.sha256()
+        self._writer.write_batch(batch)
+        digest, self._sink.batch = self._sink.batch.hexdigest(), None
+        self._batches.append(Batch(start, self._sink.place - start, digest, batch.num_rows))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._writer.close()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                frame = self._sink.frame.hexdigest()
+                self.index = FileIndex(self.path, self._sink.place, frame, tuple(self._batches))
+        finally:
+            self._file.close()
+
+
+class _Sink:
+    """What Arrow writes to: passes bytes on, counts and hashes them."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO, header: int) -> None:
+        self.header, self.place = header, 0
+        self.frame, self.batch = hashlib.sha256(), None
+        self._file = file
+
+    frame: hashlib._Hash
+    batch: hashlib._Hash | None
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data)
+        if self.batch is None or self.place < self.header:
+            self.frame.update(data)
+        else:
+            self.batch.update(data)
+        self.place += len(data)
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ArrowFile:
+    """An Arrow file whose record batches are checked against its index.
+
+    Read by ``pread`` into memory that goes when its reader lets go of it; or ``mapped``, for random
+    reads of columns that stay in the file. TextError names what is missing, cut or changed.
+    """
+
+    def __init__(self, folder: Path, index: FileIndex, *, mapped: bool = False) -> None:
+        import pyarrow as pa
+
+        self.index, self.name = index, str(folder / index.path)
+        try:
+            self._file = os.open(folder / index.path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
+            size = os.fstat(self._file).st_size
+            self._map: pa.Buffer | None = (
+                pa.memory_map(self.name).read_buffer() if mapped and size else None
+            )
+        except OSError as error:
+            reason = "missing" if isinstance(error, FileNotFoundError) else str(error)
+            raise TextError(f"{self.name}: {reason}; {MEND}") from None
+        if size != index.size:
+            raise TextError(
+                f"{self.name}: {size} bytes, its index says {index.size} (record batch"
+                f" {self._batch_at(size)} on); {MEND}"
+            )
+        self.schema: pa.Schema = pa.ipc.read_schema(pa.BufferReader(self._frame()[_MAGIC:]))
+        self._checked: dict[int, pa.RecordBatch] = {}
+
+    def __len__(self) -> int:
+        """Record batches."""
+        return len(self.index.batches)
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        """One record batch, its bytes hashed first; of a mapped file only the first time."""
+        import pyarrow as pa
+
+        if number in self._checked:
+            return self._checked[number]
+        told = self.index.batches[number]
+        data = self._bytes(told.offset, told.length)
+        if hashlib.sha256(memoryview(data)).hexdigest() != told.sha256:
+            raise TextError(
+                f"{self.name}: record batch {number} (bytes {told.offset} to"
+                f" {told.offset + told.length}) is not the one that its index vouches for; {MEND}"
+            )
+        message = pa.ipc.read_message(pa.BufferReader(data))
+        batch = pa.ipc.read_record_batch(message, self.schema)
+        if self._map is not None:
+            # Keeping it costs no memory: its columns lie in the mapped file.
+            self._checked[number] = batch
+        return batch
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All record batches in order, one at a time."""
+        return map(self.batch, range(len(self)))
+
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows as Python values; TextError for a column that the file does not have."""
+        if missing := [name for name in columns if name not in self.schema.names]:
+            raise TextError(f"{self.name}: no column {', '.join(missing)}; {MEND}")
+        for batch in self.batches():
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+    def _frame(self) -> bytes:
+        """The bytes outside every record batch, checked."""
+        batches = self.index.batches
+        first = batches[0].offset if batches else self.index.size
+        last = batches[-1].offset + batches[-1].length if batches else self.index.size
+        head, tail = self._pread(0, first), self._pread(last, self.index.size - last)
+        if hashlib.sha256(head + tail).hexdigest() != self.index.frame_sha256:
+            raise TextError(
+                f"{self.name}: its schema or footer (outside every record batch) is not the one"
+                f" that its index vouches for; {MEND}"
+            )
+        return head
+
+    def _bytes(self, offset: int, length: int) -> Any:
+        return self._map.slice(offset, length) if self._map else self._pread(offset, length)
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file, length, offset)  # a short read fails its checksum
+
+    def _batch_at(self, offset: int) -> int:
+        return sum(batch.offset + batch.length <= offset for batch in self.index.batches)

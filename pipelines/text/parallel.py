@@ -1,0 +1,79 @@
+"""The same function over many items in any number of processes, the results in the items' order."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from pipelines.text.errors import TextError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(
+    prepare: Callable[..., Callable[[Item], Result]],
+    arguments: tuple[Any, ...],
+    items: Iterable[Item],
+    workers: int,
+) -> Iterator[Result]:
+    """``prepare(*arguments)`` applied to every item; each process prepares once.
+
+    One worker is this process itself. At most two items a worker are under way, so memory is
+    bounded whatever the number of items. Both functions' values travel between processes; what
+    they raise arrives here. TextError if a process dies.
+    """
+    if workers == 1:
+        yield from map(prepare(*arguments), items)
+        return
+    # Not forked: a fork of a process with threads (Arrow, BPE) may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start, (workers, prepare, arguments))
+    waiting: deque[Future[Result]] = deque()
+    items = iter(items)
+    try:
+        for item in itertools.islice(items, 2 * workers):
+            waiting.append(pool.submit(_work, item))
+        while waiting:
+            result = waiting.popleft().result()
+            for item in itertools.islice(items, 1):
+                waiting.append(pool.submit(_work, item))
+            yield result
+    except BrokenProcessPool:
+        raise TextError(
+            "a worker process died, perhaps for want of memory; run again, with fewer workers"
+            f" than {workers} (DRAGON_WORKERS)"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_function: Callable[[Any], Any]
+
+
+def _start(workers: int, prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """In a new process: it leaves with its parent, shares the cores, and prepares."""
+    global _function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends its workers
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    os.environ["RAYON_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    _function = prepare(*arguments)
+
+
+def _leave_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)  # a killed parent cannot end its workers
+
+
+def _work(item: Any) -> Any:
+    return _function(item)

@@ -1,0 +1,86 @@
+"""Packed files as streams: every byte checked, and no more of them than a text would give."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+from pipelines.text.errors import TextError
+
+BLOCK = 128 << 10
+# Text packs 3 to 10 times, a log of repeated lines perhaps 100 times; gzip reaches 1,032 on zeros.
+MAX_RATIO = 200
+# ... but a small file of one repeated line is no bomb.
+ALWAYS_ALLOWED = 64 << 20
+MAX_UNPACKED_BYTES = 1 << 40
+
+
+def packing_of(head: bytes) -> str | None:
+    """How a file is packed by its first bytes: ``gzip``, ``zstd`` or None."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    # RFC 8878, 3.1: a frame, or a frame to be skipped.
+    skippable = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
+    return "zstd" if skippable or head.startswith(b"\x28\xb5\x2f\xfd") else None
+
+
+class Expansion:
+    """Counts what came out of a packed file; TextError once that is more than text can give."""
+
+    def __init__(self, packed_bytes: int, where: str) -> None:
+        self.made = 0
+        self._most = min(ALWAYS_ALLOWED + MAX_RATIO * packed_bytes, MAX_UNPACKED_BYTES)
+        self._packed, self._where = packed_bytes, where
+
+    def add(self, size: int) -> None:
+        self.made += size
+        if self.made > self._most:
+            raise TextError(
+                f"{self._where}: {self._packed} bytes unpack to more than {self._most} "
+                f"({MAX_RATIO}:1 and {ALWAYS_ALLOWED >> 20} MiB, at most "
+                f"{MAX_UNPACKED_BYTES >> 40} TiB); if it is no bomb, unpack it yourself"
+            )
+
+
+class Lent:
+    """A file that Arrow may read but not close: its owner looks at it once more at the end."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def close(self) -> None:
+        """Left to the owner."""
+
+
+def unpacked(file: IO[bytes], packing: str, where: str) -> Iterator[bytes]:
+    """The content of a gzip or zstandard file of any number of members or frames, in blocks.
+
+    TextError if it ends too soon (however far it came, nothing is short), is damaged by its own
+    checksums, has something behind its end, or unpacks like a bomb.
+    """
+    import pyarrow as pa
+
+    expansion = Expansion(file.seek(0, os.SEEK_END), where)
+    file.seek(0)
+    stream = pa.CompressedInputStream(pa.PythonFile(Lent(file), mode="r"), packing)
+    while block := _read(stream, expansion, packing, where):
+        expansion.add(len(block))
+        yield block
+
+
+def _read(stream: Any, expansion: Expansion, packing: str, where: str) -> bytes:
+    import pyarrow as pa
+
+    try:
+        block: bytes = stream.read(BLOCK)
+    except (OSError, pa.ArrowException) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk's, not the archive's
+        raise TextError(
+            f"{where}: {packing} data cut short or damaged after {expansion.made} bytes unpacked "
+            f"({str(error).splitlines()[0]}); fetch or pack the file again"
+        ) from None
+    return block

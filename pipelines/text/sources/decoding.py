@@ -1,0 +1,131 @@
+"""Bytes to characters as they come, cut into lines or into pieces of bounded size."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from pipelines.text.errors import TextError
+
+# Stands for what does not decode until a document is made of it: text that decoded cannot hold half
+# a surrogate pair, so what was mended is told from a U+FFFD that was written.
+_MARK = "\udfff"
+_MARKING = "dragon-mark"
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _MARK, error.end
+
+
+codecs.register_error(_MARKING, _mark)
+
+
+def decoded(blocks: Iterable[bytes], encoding: str, on_bad_utf8: str, where: str) -> Iterator[str]:
+    """The characters of a byte stream, block by block, without a byte order mark at its start.
+
+    ``on_bad_utf8``: fail raises TextError with the offset of the first byte that does not decode,
+    replace leaves marks that ``mended`` turns into U+FFFD.
+    """
+    errors = "strict" if on_bad_utf8 == "fail" else _MARKING
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    taken, begun = 0, False
+    # An empty block at the end asks for what a character cut short has left in the decoder.
+    for block, last in chain(((block, False) for block in blocks), [(b"", True)]):
+        taken += len(block)
+        try:
+            text = decoder.decode(block, last)
+        except UnicodeDecodeError as error:
+            # The decoder saw what it had kept and this block: `object` ends where we are.
+            raise _undecodable(error, taken - len(error.object), encoding, where) from None
+        except UnicodeError as error:
+            raise TextError(
+                f"{where}: not {encoding} ({error}); correct the recipe's `encoding`"
+            ) from None
+        if text and not begun:
+            begun, text = True, text.removeprefix("\ufeff")
+        if text:
+            yield text
+
+
+def _undecodable(error: UnicodeDecodeError, start: int, encoding: str, where: str) -> TextError:
+    offset, found = start + error.start, error.object[error.start : error.end].hex(" ")
+    name = "UTF-8" if codecs.lookup(encoding).name == "utf-8" else encoding
+    return TextError(
+        f"{where}: not {name} at byte offset {offset} of the content (found {found}); "
+        "declare its `encoding`, convert the file, or set on_bad_utf8: replace"
+    )
+
+
+def mended(text: str, notes: Counter[str]) -> str:
+    """``text`` with U+FFFD for what did not decode; ``notes`` counts it then."""
+    if _MARK not in text:
+        return text
+    notes["bad_utf8_replaced"] += 1
+    return text.replace(_MARK, "\ufffd")
+
+
+def lines(chunks: Iterable[str], most: int) -> Iterator[str | None]:
+    """Lines without their line feeds, None for one of more than ``most`` characters.
+
+    No more than that is ever held. Only U+000A ends a line.
+    """
+    held: list[str] = []
+    length = 0
+    for chunk in chunks:
+        first, *others = chunk.split("\n")
+        length += len(first)
+        if length <= most:
+            held.append(first)
+        else:
+            held.clear()
+        if others:
+            yield "".join(held) if length <= most else None
+            last = others.pop()
+            for line in others:
+                yield line if len(line) <= most else None
+            held, length = [last], len(last)
+    if length:
+        yield "".join(held) if length <= most else None
+
+
+def pieces(chunks: Iterable[str], most: int) -> Iterator[tuple[str, bool]]:
+    """(piece, whether another follows): the text cut so that no piece has over ``most`` bytes.
+
+    A piece ends at its last line end, or if it has none, at its last whole character; together they
+    are the text. Bytes are of UTF-8, at least 4. Where the cuts fall does not depend on ``chunks``.
+    """
+    most = max(most, 4)
+    held: list[str] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += utf8_length(chunk)
+        if size > most:
+            data, start = "".join(held).encode("utf-8", "surrogatepass"), 0
+            held.clear()
+            view = memoryview(data)
+            while len(data) - start > most:
+                end = _cut(data, start, start + most)
+                yield str(view[start:end], "utf-8", "surrogatepass"), True
+                start = end
+            held.append(str(view[start:], "utf-8", "surrogatepass"))
+            size = len(data) - start
+            del data, view  # else they stay while the next piece is gathered
+    yield "".join(held), False
+
+
+def _cut(data: bytes, start: int, end: int) -> int:
+    line_end = data.rfind(b"\n", start, end) + 1
+    if line_end:
+        return line_end
+    while data[end] & 0xC0 == 0x80:
+        end -= 1
+    return end
+
+
+def utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

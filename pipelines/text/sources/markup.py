@@ -1,0 +1,38 @@
+"""Text out of what is marked up: HTML pages, and Markdown without its front matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+# What stands around the text of a page on every page of its site, or is not shown at all.
+_SKIPPED = ("nav", "footer", "aside", "[role=navigation]", "[role=banner]", "[hidden]")
+_FRONT_MATTER_CHARACTERS = 64 << 10
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*\r?\n"
+    r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[\w\"'][^\n]*:.*?\n"  # else it is a rule, not a block of YAML
+    r"(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)",
+    re.DOTALL,
+)
+
+
+def html_text(page: str) -> str:
+    """The text of a page in reading order, without navigation, footer, asides, scripts and styles.
+
+    Resiliparse's plain text (Bevendorff et al. 2018), not its ``main_content``: that drops every
+    unordered list. What the page says of its encoding is not read: the recipe decided it.
+    """
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return extract_plain_text(page, alt_texts=False, skip_elements=_SKIPPED)
+
+
+def without_front_matter(chunks: Iterable[str]) -> Iterator[str]:
+    """Markdown as it is, less a block of YAML between ``---`` lines at its very start."""
+    chunks = iter(chunks)
+    head = ""
+    while len(head) < _FRONT_MATTER_CHARACTERS and (chunk := next(chunks, "")):
+        head += chunk
+    matter = _FRONT_MATTER.match(head, 0, _FRONT_MATTER_CHARACTERS)
+    yield from chain([head[matter.end() :] if matter else head], chunks)

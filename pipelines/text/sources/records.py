@@ -1,0 +1,165 @@
+"""Records and long texts to documents: which field is what, and how long one may be."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipelines.text.errors import TextError
+from pipelines.text.sources.decoding import mended, pieces, utf8_length
+from pipelines.text.tables import Document
+
+if TYPE_CHECKING:
+    from pipelines.recipe.sources import Fields, Records
+
+# A row, a page of HTML or a JSON file is parsed as a whole; up to this it is, even where documents
+# must be shorter: its text may yet be cut into some.
+HELD_BYTES = 64 << 20
+_ABSENT = object()
+
+
+class Origin(NamedTuple):
+    """A file or data set: its place in errors, its name in a source, and what documents say."""
+
+    where: str
+    name: str
+    source: str
+
+
+class BadRow(Exception):  # noqa: N818 -- a value until somebody minds
+    """Why a row is no document, and the mend."""
+
+    def __init__(
+        self, reason: str, mend: str = "mend the row, or leave such rows out with on_bad_row: drop"
+    ) -> None:
+        super().__init__(reason)
+        self.mend = mend
+
+
+Row = dict[str, Any] | BadRow
+Rows = Iterable[tuple[int | str, Row]]
+
+
+def held_bytes(records: Records) -> int:
+    """How much of a file may be held to make one row or page of it."""
+    return max(HELD_BYTES, records.max_document_bytes)
+
+
+def documents_of_rows(
+    rows: Rows,
+    origin: Origin,
+    records: Records,
+    notes: Counter[str],
+    fields: Fields | None = None,
+) -> Iterator[Document]:
+    """A document for each row (place, record), or several for a long one that may be split.
+
+    Without a mapped ``id`` it is ``<name>:<place>``, the place being the line or row number. A row
+    that is no document ends the reading with TextError, or is counted in
+    ``notes["bad_rows_dropped"]``.
+    """
+    fields = fields or records.fields
+    most = records.max_document_bytes
+    for place, row in rows:
+        try:
+            document = _document(place, row, fields, origin, records.licence)
+            long = 4 * len(document.text) > most and utf8_length(document.text) > most
+            if long and records.on_long == "fail":
+                raise _too_long(most)
+        except BadRow as bad:
+            if records.on_bad_row == "fail":
+                raise TextError(f"{origin.where}:{place}: {bad}; {bad.mend}") from None
+            notes["bad_rows_dropped"] += 1
+            continue
+        if long:
+            yield from _cut(document, [document.text], records, origin, notes)
+        else:
+            yield document
+
+
+def documents_of_text(
+    chunks: Iterable[str], origin: Origin, records: Records, notes: Counter[str]
+) -> Iterator[Document]:
+    """A file's text as one document, named as the file, or as several, ``<name>#1`` and so on."""
+    whole = Document(origin.name, "", origin.source, records.licence)
+    yield from _cut(whole, chunks, records, origin, notes)
+
+
+def _cut(
+    whole: Document, chunks: Iterable[str], records: Records, origin: Origin, notes: Counter[str]
+) -> Iterator[Document]:
+    cut = pieces(chunks, records.max_document_bytes)
+    for number, (piece, more) in enumerate(cut, 1):
+        if more and records.on_long == "fail":
+            bad = _too_long(records.max_document_bytes)
+            raise TextError(f"{origin.where}: {bad}; {bad.mend}")
+        identity = f"{whole.id}#{number}" if more or number > 1 else whole.id
+        yield whole._replace(id=identity, text=mended(piece, notes))
+
+
+def _too_long(most: int) -> BadRow:
+    return BadRow(
+        f"a text of more than max_document_bytes={most}",
+        "raise it, or cut such texts with on_long: split",
+    )
+
+
+def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licence: str) -> Document:
+    if isinstance(row, BadRow):
+        raise row
+    text = _string(row, fields.text)  # what is most often amiss is told first
+    return Document(
+        id=_name(row, fields.id) if fields.id else f"{origin.name}:{place}",
+        text=text,
+        source=_string(row, fields.source) if fields.source else origin.source,
+        licence=_string(row, fields.licence) if fields.licence else licence,
+        label=_label(row, fields.label) if fields.label else None,
+    )
+
+
+def _value(row: dict[str, Any], path: str) -> Any:
+    value = row.get(path, _ABSENT)
+    if value is _ABSENT and "." in path:
+        value = row
+        for part in path.split("."):
+            value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+    if value is _ABSENT:
+        raise BadRow(no_field(path, row), f"correct the recipe's `fields`, or {BadRow('').mend}")
+    return value
+
+
+def no_field(path: str, names: Iterable[str]) -> str:
+    """What to say of a field that is not there: the nearest name, else some that are."""
+    known = [str(name) for name in names]
+    near = difflib.get_close_matches(path, known, 1)
+    there = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(known[:8]) or 'none'}"
+    return f"no field {path!r} ({there})"
+
+
+def _string(row: dict[str, Any], path: str) -> str:
+    value = _value(row, path)
+    if not isinstance(value, str):
+        kind = "null" if value is None else type(value).__name__
+        raise BadRow(f"field {path!r} is {kind}, not a string")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise BadRow(f"field {path!r} holds half a surrogate pair, which is no text") from None
+    return value
+
+
+def _name(row: dict[str, Any], path: str) -> str:
+    value = _value(row, path)
+    return str(value) if type(value) is int else _string(row, path)
+
+
+def _label(row: dict[str, Any], path: str) -> str | None:
+    value = _value(row, path)
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _name(row, path)

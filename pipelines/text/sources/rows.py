@@ -1,0 +1,128 @@
+"""Lines to rows: JSON lines, CSV, and labelled lines. Only one row is held."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from pipelines.text.errors import TextError
+from pipelines.text.sources.decoding import lines, mended
+from pipelines.text.sources.records import BadRow, Row, no_field
+
+if TYPE_CHECKING:
+    from pipelines.recipe.sources import Fields
+
+_DELIMITERS = ",;\t"
+
+
+def json_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
+    """(line number, object) of JSON lines; blank lines are passed over."""
+    decode = json.JSONDecoder().decode
+    for number, line in enumerate(lines(chunks, most), 1):
+        if line is None:
+            yield number, _too_wide(most)
+        elif line and not line.isspace():
+            try:
+                record = decode(mended(line, notes))
+            except json.JSONDecodeError as error:
+                reason = f"not one JSON object a line (column {error.colno}: {error.msg})"
+                yield number, BadRow(reason)
+            except (ValueError, RecursionError) as error:
+                yield number, BadRow(f"JSON that is not read ({error})")
+            else:
+                yield number, record if isinstance(record, dict) else BadRow("not a JSON object")
+
+
+def labelled_rows(
+    chunks: Iterable[str], most: int, notes: Counter[str]
+) -> Iterator[tuple[int, Row]]:
+    """(line number, label and text) of lines ``label TAB text``. Quotes are literal."""
+    for number, line in enumerate(lines(chunks, most), 1):
+        if line is None:
+            yield number, _too_wide(most)
+            continue
+        label, tab, text = mended(line, notes).removesuffix("\r").partition("\t")
+        if tab and label.strip():
+            yield number, {"label": label.strip(), "text": text}
+        else:
+            yield number, BadRow("not `label TAB text`", "mend the line or correct `format`")
+
+
+def _too_wide(most: int) -> BadRow:
+    return BadRow(f"a line of more than {most} characters", "is it the `format` that is said?")
+
+
+def csv_rows(
+    chunks: Iterable[str],
+    most: int,
+    notes: Counter[str],
+    *,
+    fields: Fields,
+    tabs: bool,
+    where: str,
+) -> Iterator[tuple[int, Row]]:
+    """(line number, record) of a CSV file (RFC 4180) whose first line names the columns.
+
+    ``tabs``: the delimiter is a tab; else the one of ``,``, ``;`` and tab that the first line has
+    most of. A row of another width than the header is bad. Broken quoting is TextError whatever
+    the recipe says of bad rows, for where the next row begins cannot be told.
+    """
+    # The module's own limit is one for the whole process: it may only ever be raised.
+    csv.field_size_limit(max(csv.field_size_limit(), most))
+    fed, number = _Lines(chunks, most), 1
+    try:
+        first = next(fed, "")
+        delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
+        reader = csv.reader(chain([first], fed), delimiter=delimiter, strict=True)
+        header = next(reader)
+        _check_header(header, fields, where)
+        number, fed.held = reader.line_num + 1, 0
+        for row in reader:
+            if len(row) == len(header):
+                yield number, dict(zip(header, _mended_row(row, notes), strict=True))
+            elif row:
+                yield number, BadRow(f"{len(row)} fields under a header of {len(header)}")
+            number, fed.held = reader.line_num + 1, 0
+    except csv.Error as error:
+        raise TextError(
+            f"{where}:{number}: broken CSV ({error}); mend its quotes or correct `format`"
+        ) from None
+
+
+class _Lines:
+    """The lines of a file for ``csv.reader``, which would hold a record of any number of them.
+
+    ``held`` are the characters of the record so far, to be set back by who reads one.
+    """
+
+    def __init__(self, chunks: Iterable[str], most: int) -> None:
+        self.held = 0
+        self._lines, self._most = lines(chunks, most), most
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.held += 0 if line is None else len(line) + 1
+        if line is None or self.held > self._most:
+            raise csv.Error(f"a record of more than {self._most} characters")
+        return line + "\n"
+
+
+def _check_header(header: list[str], fields: Fields, where: str) -> None:
+    for path in fields.model_dump(exclude_none=True).values():
+        if header.count(path) != 1:
+            reason = f"two columns {path!r}" if path in header else no_field(path, header)
+            raise TextError(f"{where}:1: {reason}; correct the recipe's `fields` or the header")
+
+
+def _mended_row(row: list[str], notes: Counter[str]) -> list[str]:
+    found: Counter[str] = Counter()
+    fields = [mended(field, found) for field in row]
+    notes.update(dict.fromkeys(found, 1))  # one document, however many of its fields
+    return fields

