@@ -6,6 +6,7 @@ Letters: B batch, T context_length.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -142,9 +143,10 @@ class Windows:
         if self.steps is not None:
             last = min(last, self.steps)
         names = self.mixture.corpora(first, last)
+        before = self.mixture.counts(first)
         places = {
-            corpus: iter(self._starts(corpus, before, names.count(corpus)))
-            for corpus, before in self.mixture.counts(first).items()
+            corpus: iter(self._starts(corpus, before[corpus], count))
+            for corpus, count in Counter(names).items()
         }
         return [(corpus, *next(places[corpus])) for corpus in names]
 

@@ -14,17 +14,6 @@ from model.kernels import capped_logits, head_loss
 from model.layers import Block, Rotary, make_norm
 
 
-class DocumentBlock(Block):
-    """A block whose attention may be told what it may read."""
-
-    def forward(
-        self, x: Tensor, rotary: Rotary | None = None, visible: Tensor | None = None
-    ) -> Tensor:
-        """(B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-
-
 class Decoder(nn.Module):
     """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t.
 
@@ -43,7 +32,7 @@ class Decoder(nn.Module):
         )
         self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(DocumentBlock(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = make_norm(config)
         # A tied head is the embedding itself: one tensor under one name, also in a checkpoint.
         self.head = (

@@ -99,7 +99,9 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
-        """(B, T, D) -> (B, T, D)"""
-        x = x + self.dropout(self.attention(self.attention_norm(x), rotary=rotary))
+    def forward(
+        self, x: Tensor, rotary: Rotary | None = None, visible: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

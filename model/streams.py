@@ -60,8 +60,7 @@ class TokenStream:
         if not 0 <= start <= stop <= len(self):
             raise ValueError(f"start={start} stop={stop} is outside a stream of {len(self)} tokens")
         tokens = torch.empty(stop - start, dtype=torch.int64)
-        if start < stop:
-            self.copy(start, tokens.numpy())
+        self.copy(start, tokens.numpy())
         return tokens
 
     def find(self, starts: Tensor) -> tuple[list[int], list[int]]:
@@ -76,14 +75,12 @@ class TokenStream:
         ``row`` is a tensor's ``numpy()``: there a slice costs a tenth of what it costs in torch,
         and the rows of a batch are short.
         """
-        number = bisect.bisect_right(self._starts, start) - 1
-        begin = start - self._starts[number]
-        part = self.view(number)[begin : begin + len(row)]
-        if len(part) == len(row):
-            row[:] = part
-            return
-        row[: len(part)] = part
-        self.copy((start + len(part)) % len(self), row[len(part) :])
+        while len(row):
+            number = bisect.bisect_right(self._starts, start) - 1
+            begin = start - self._starts[number]
+            part = self.view(number)[begin : begin + len(row)]
+            row[: len(part)] = part
+            start, row = (start + len(part)) % len(self), row[len(part) :]
 
     def _load(self, number: int) -> npt.NDArray[Any]:
         piece = self.pieces[number]

@@ -48,7 +48,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             recipe.epochs(),
         )
         steps = recipe.training.steps_for(config.context_length)
-        drawn = batches.drawn(steps)  # told now, should the limits not allow so many steps
+        batches.mixture.require(steps)  # told now, should the limits not allow so many
         held_out = token_shards.stream("validation", encoder.end_of_text)
         token_shards.stream("test", encoder.end_of_text)  # found wanting now, not afterwards
         network = new_network(architecture.name, config, recipe.seed)
@@ -69,7 +69,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             "network": asdict(config),
             "tokenizer": {"key": tokenizer.key, "version": tokenizer.version},
         }
-        making.write("drawn.json", drawn)
+        making.write("drawn.json", batches.drawn(steps))
         write_checkpoint(making, network, history, about)
 
     return foundation

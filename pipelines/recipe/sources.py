@@ -45,7 +45,8 @@ class Records(Strict):
 
     fields: Fields = Fields()
     on_bad_row: Literal["fail", "drop"] = "fail"
-    """drop: a row that cannot be read is left out, and counted."""
+    """drop: a row that cannot be read is left out, and counted. Broken quotation marks in a CSV file
+    fail either way, for nobody can tell where the next row starts."""
     max_document_bytes: Positive = 64 << 20
     """A longer document is refused, or split."""
     on_long: Literal["fail", "split"] = "fail"
@@ -60,8 +61,8 @@ class Reading(Records):
     """auto: by the file's name and its first bytes. A plain, Markdown or HTML file is one document;
     each may be packed with gzip or zstandard."""
     encoding: Encoding | dict[str, Encoding] = "utf-8"
-    """Of text files: one for all, or by glob (``{"old/*.txt": latin-1, "*": utf-8}``), the first
-    that fits."""
+    """Of text files: one for all, or by glob (``{"old/*.txt": latin-1, "*": utf-8}``, where a star
+    stands for slashes too), the first that fits."""
     on_bad_utf8: Literal["fail", "replace"] = "fail"
     """replace: bytes that do not decode become U+FFFD, and the document is counted."""
 
@@ -100,7 +101,7 @@ class UrlSource(Reading):
     max_bytes: Positive = 16 << 30
 
     def decides(self) -> dict[str, Any]:
-        """Everything but the address and its cap: the digest says what came from it."""
+        """Everything but the cap, which refuses and changes nothing."""
         return self.model_dump(mode="json", exclude={"max_bytes"})
 
 

@@ -127,8 +127,6 @@ class _Index:
         """Of each ``window`` numbers in a row: a polynomial in the base, modulo 2**64."""
         import numpy as np
 
-        if len(numbers) < window:
-            return np.empty(0, np.uint64)
         return np.correlate(numbers, self._powers[:window], "valid")
 
     def _tabulate(self, hashes: NDArray[np.uint64], places: NDArray[np.int64]) -> None:
@@ -159,20 +157,22 @@ class _Index:
         """The texts with n-grams of a document, as it comes to them; 0 is a word of no text."""
         import numpy as np
 
-        found, wanted = [], []
-        for window in self._windows:
-            hashes = self._hashes(numbers, window)
-            found.append(np.flatnonzero(self._maybe[hashes >> self._shift]))
-            wanted.append(hashes[found[-1]])
-        at, hashes = np.concatenate(found), np.concatenate(wanted)
-        low = np.searchsorted(self._table, hashes)
-        counts = np.searchsorted(self._table, hashes, side="right") - low
+        windows = [window for window in self._windows if window <= len(numbers)]
+        if not windows:
+            return []
+        hashes = np.concatenate([self._hashes(numbers, window) for window in windows])
+        maybe = np.flatnonzero(self._maybe[hashes >> self._shift])
+        wanted = hashes[maybe]
+        low = np.searchsorted(self._table, wanted)
+        counts = np.searchsorted(self._table, wanted, side="right") - low
         if not counts.any():
             return []
-        once = np.unique(hashes, return_index=True)[1]  # each n-gram where it is first
-        at, low, counts = at[once], low[once], counts[once]
+        once = np.unique(wanted, return_index=True)[1]  # each n-gram where it is first
+        low, counts = low[once], counts[once]
         row = np.arange(counts.sum()) + np.repeat(low - counts.cumsum() + counts, counts)
-        at, places = np.repeat(at, counts), self._places[row].astype(np.int64)
+        starts = np.concatenate([np.arange(len(numbers) - window + 1) for window in windows])
+        at = np.repeat(starts[maybe[once]], counts)
+        places = self._places[row].astype(np.int64)
         equal = self._equal(numbers, at, places)
         return self._by_text(at[equal], places[equal])
 

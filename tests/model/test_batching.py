@@ -37,6 +37,8 @@ def test_a_stream_reads_across_its_pieces(dtype):
         row = torch.empty(size, dtype=torch.int64)
         tokens.copy(start, row.numpy())
         assert torch.equal(row, (torch.arange(size) + start) % 60)
+    crumbs = TokenStream(list(whole.repeat(50)[:, None]))
+    assert torch.equal(crumbs.read(5, 2999), whole.repeat(50)[5:2999])
     for start, stop in [(-1, 2), (3, 2), (0, 61)]:
         with pytest.raises(ValueError, match="outside a stream of 60"):
             tokens.read(start, stop)

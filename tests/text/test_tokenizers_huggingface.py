@@ -103,7 +103,7 @@ def test_cutting_padding_and_chance_are_left_out(
         },
         padding={
             "strategy": {"Fixed": 900}, "direction": "Right", "pad_to_multiple_of": None,
-            "pad_id": 0, "pad_type_id": 0, "pad_token": "</s>",
+            "pad_id": 300, "pad_type_id": 0, "pad_token": "</s>",
         },
     )  # fmt: skip
     about["model"]["dropout"] = 0.9

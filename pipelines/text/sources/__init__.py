@@ -78,7 +78,7 @@ def _read_folder(
     for name, path in matching(folder_root / source.path, source.glob):
         with at_rest(path) as file:
             # The folder's own place is no part of a document: moved, it is the same text.
-            yield from documents_of_file(file, Origin(str(path), name, name), source, notes)
+            yield from documents_of_file(file, Origin(path, name, name), source, notes)
 
 
 def _read_package(source: PackageSource, cache: Path, notes: Counter[str]) -> Iterator[Document]:

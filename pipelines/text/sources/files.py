@@ -21,7 +21,7 @@ class Found(NamedTuple):
     """A file: its POSIX path below the folder that was searched, and where it is."""
 
     name: str
-    path: Path
+    path: str
 
 
 def matching(root: Path, glob: str) -> Iterator[Found]:
@@ -33,7 +33,7 @@ def matching(root: Path, glob: str) -> Iterator[Found]:
     there is no such file, if a link leads out of ``root``, or for a pipe or a device.
     """
     if root.is_file():
-        yield Found(root.name, root)
+        yield Found(root.name, str(root))
         return
     if not root.is_dir():
         raise TextError(f"{root}: no such file or folder; create it or correct the recipe's `path`")
@@ -67,7 +67,7 @@ def _walk(folder: str, above: str, patterns: Patterns, root: Path) -> Iterator[F
                 raise TextError(
                     f"{entry.path}: not a regular file; remove it or narrow the recipe's `glob`"
                 )
-            yield Found(above + name, Path(entry.path))
+            yield Found(above + name, entry.path)
 
 
 def _listed(folder: str) -> list[tuple[str, os.DirEntry[str], bool]]:
@@ -112,10 +112,10 @@ def _refuse_outside(path: str, root: Path) -> None:
 
 
 @contextmanager
-def at_rest(path: Path) -> Iterator[FileIO]:
+def at_rest(path: str | Path) -> Iterator[FileIO]:
     """A file, open for reading; TextError if it is not the same at the end as at the start."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with FileIO(path) as file:
             before = os.fstat(file.fileno())
             yield file
             after = os.fstat(file.fileno())
@@ -126,7 +126,7 @@ def at_rest(path: Path) -> Iterator[FileIO]:
         raise TextError(f"{path}: changed while it was read; let the writer finish and run again")
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: str | Path) -> str:
     """Hex digest of a file at rest, a block in memory at a time."""
     with at_rest(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
