@@ -1,15 +1,16 @@
 """Text files to token shards: megabytes a second and memory, beside the ways others go.
 
-Run it on a quiet machine: ``python benchmarks/shards.py``. Each way runs in a process of its own and
-the ways take turns, so that a slow minute hurts all of them; the table it prints (medians) goes into
-a dated file beside it. Memory is the largest proportional set size (PSS) of a way's processes
-together, looked at twenty times a second.
+Run it on a quiet machine: ``python benchmarks/shards.py``. Each way runs in a process of its own
+and the ways take turns, so that a slow minute hurts all of them; the table it prints (medians)
+goes into a dated file beside it. Memory is the largest proportional set size (PSS) of a way's
+processes together, looked at twenty times a second.
 
-- ``chain``: this project from files to verified shards by way of its artefacts: raw text, documents
-  (normalised, duplicates out), shards, each with checksums and a manifest, on disk for good (fsync).
+- ``chain``: this project from files to verified shards by way of its artefacts: raw text,
+  documents (normalised, duplicates out), shards, each with checksums and a manifest, on disk for
+  good (fsync).
 - ``shards``: the last of these steps alone, from documents that lie there verified.
-- ``bare``: the bulk library as plainly as can be: files read, encoded 4 MB at a time, written as one
-  Arrow file, that file hashed and synced.
+- ``bare``: the bulk library as plainly as can be: files read, encoded 4 MB at a time, written as
+  one Arrow file, that file hashed and synced.
 - ``map``: what nanoGPT's preparation script does, written from its description: ``datasets`` reads
   the files, ``map`` runs tiktoken in a process a core, the ids go into one memory-mapped array.
 
@@ -174,7 +175,7 @@ def map_(files: Path, work: Path, cache: Path) -> None:
     import numpy as np
     import tiktoken
 
-    encoding = tiktoken.get_encoding("gpt2")
+    encoding = tiktoken.get_encoding("gpt2")  # from the folder that the parent filled
 
     def encode(row: dict[str, str]) -> dict[str, object]:
         ids = [*encoding.encode_ordinary(row["text"]), encoding.eot_token]
@@ -228,6 +229,18 @@ def measure(way: str, files: Path, documents: Path, cache: Path, work: Path) -> 
     return seconds, most[0]
 
 
+def _fill_tiktoken(cache: Path) -> None:
+    """Put GPT-2's two files where tiktoken keeps its downloads: it must not need the network."""
+    from pipelines.text.tokenizers.openai import GPT2_ENCODER, GPT2_MERGES
+
+    folder = cache / "tiktoken"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
+    for published in (GPT2_ENCODER, GPT2_MERGES):
+        name = hashlib.sha1(published.url.encode(), usedforsecurity=False).hexdigest()
+        (folder / name).write_bytes(published.read(cache))
+
+
 def _watch(process: subprocess.Popen[bytes], most: list[float]) -> None:
     while process.poll() is None:
         most[0] = max(most[0], sum(_pss(pid) for pid in _family(process.pid)))
@@ -275,6 +288,7 @@ def report(folder: Path, sizes: list[int], turns: int, ways: list[str]) -> None:
     from pipelines.project import Project
 
     cache = Project.here().downloads
+    _fill_tiktoken(cache)
     names = ("gigatoken", "tiktoken", "datasets", "pyarrow")
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()},")
     print(", ".join(f"{name} {version(name)}" for name in names), f"\nmedian of {turns} turns\n")

@@ -20,7 +20,7 @@ def contamination(recipe: Recipe) -> list[dg.AssetsDefinition]:
         makes=Contamination,
         inputs={"documents": {corpus: f"documents/{corpus}" for corpus in recipe.corpora}},
         decides={**choice.decides(), "mixture": sorted(recipe.mixture())},
-        libraries=("pyarrow",),
+        libraries=("numpy", "pyarrow", "regex"),
         exact=True,
         group=recipe.name,
     )

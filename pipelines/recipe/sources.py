@@ -45,8 +45,8 @@ class Records(Strict):
 
     fields: Fields = Fields()
     on_bad_row: Literal["fail", "drop"] = "fail"
-    """drop: a row that cannot be read is left out, and counted. Broken quotation marks in a CSV file
-    fail either way, for nobody can tell where the next row starts."""
+    """drop: a row that cannot be read is left out, and counted. Broken quotation marks in a CSV
+    file fail either way, for nobody can tell where the next row starts."""
     max_document_bytes: Positive = 64 << 20
     """A longer document is refused, or split."""
     on_long: Literal["fail", "split"] = "fail"

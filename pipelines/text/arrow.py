@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow as pa
 
 _MAGIC = 8  # "ARROW1" and two zeros, before the schema
@@ -210,3 +211,35 @@ class ArrowFile:
 
     def _batch_at(self, offset: int) -> int:
         return sum(batch.offset + batch.length <= offset for batch in self.index.batches)
+
+
+def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """An Arrow array of strings (``str`` or UTF-8; None is null), lists of strings, or integers.
+
+    Laid out by hand: ``pyarrow.array`` looks at every value twice, and imports pandas to do so.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind):
+        return integers(np.array(values, kind.to_pandas_dtype()), kind)
+    lengths = np.zeros(len(values) + 1, np.int64)
+    if pa.types.is_list(kind):
+        np.cumsum([len(value) for value in values], out=lengths[1:])
+        inner = column([item for value in values for item in value], kind.value_type)
+        offsets = integers(lengths.astype(np.int32), pa.int32())
+        return pa.ListArray.from_arrays(offsets, inner, type=kind)
+    data = [value.encode() if isinstance(value, str) else value or b"" for value in values]
+    np.cumsum([len(text) for text in data], out=lengths[1:])
+    width = np.int64 if pa.types.is_large_string(kind) else np.int32
+    present = np.array([value is not None for value in values])
+    bits = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+    buffers = [bits, pa.py_buffer(lengths.astype(width)), pa.py_buffer(b"".join(data))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+def integers(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """An Arrow array over a numpy array of the same width, without a copy."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])

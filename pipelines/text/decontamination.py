@@ -57,6 +57,7 @@ def write_overlaps(
                         writer.add((corpus, document.id, *where), len(one.ngram))
                 advance(told.length)
     write_index(folder, [writer.index])
+    counts["evaluation_texts_too_short"] = sets.skipped.total()
     return counts
 
 

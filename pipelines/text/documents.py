@@ -17,6 +17,7 @@ from pipelines.text.splitting import SPLITS, split_of
 from pipelines.text.tables import (
     Document,
     TableWriter,
+    add_document,
     document_schema,
     documents_of,
     write_index,
@@ -195,7 +196,7 @@ class _Tables:
         data = outcome.text.encode()
         digest = hashlib.sha256(data).hexdigest()
         split = split_of(digest, self._splitting)
-        self._kept[split].add((*outcome, digest), len(data))
+        add_document(self._kept[split], outcome, data, digest)
         self._ledger.keep(split, outcome, len(data))
 
     def indexes(self) -> Iterator[FileIndex]:

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.text.arrow import MEND, ArrowFile, ArrowWriter, FileIndex
+from pipelines.text.arrow import MEND, ArrowFile, ArrowWriter, FileIndex, column, integers
 from pipelines.text.errors import TextError
 from pipelines.text.parallel import ordered_map
 
@@ -215,6 +215,7 @@ def _record_batches(
     import numpy as np
     import pyarrow as pa
 
+    schema = shard_schema(dtype)
     tokens, lengths = tokenizer.encode_stream(texts, dtype)
     ends = np.cumsum(lengths)
     first = start = 0
@@ -225,9 +226,13 @@ def _record_batches(
         if end - start > np.iinfo(np.int32).max:
             raise TextError(f"document {ids[first]}: {end - start} tokens; split it")
         offsets = np.concatenate([[start], ends[first:last]]) - start
-        rows = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(tokens[start:end]))
-        columns = [pa.array(ids[first:last], pa.string()), rows]
-        yield end - start, pa.record_batch(columns, schema=shard_schema(dtype))
+        rows = pa.ListArray.from_arrays(
+            integers(offsets.astype(np.int32), pa.int32()),
+            integers(tokens[start:end], schema.field("tokens").type.value_type),
+            type=schema.field("tokens").type,
+        )
+        columns = [column(ids[first:last], pa.string()), rows]
+        yield end - start, pa.record_batch(columns, schema=schema)
         first, start = last, end
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from pipelines.text.arrow import ArrowFile, ArrowWriter, FileIndex
+from pipelines.text.arrow import ArrowFile, ArrowWriter, FileIndex, column
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class TableWriter:
         return self._writer.index
 
     def add(self, row: Sequence[Any], size: int) -> None:
-        """Append one row whose texts weigh about ``size`` bytes."""
-        for column, value in zip(self._columns, row, strict=True):
-            column.append(value)
+        """Append one row whose texts weigh about ``size`` bytes; a text may come as UTF-8."""
+        for values, value in zip(self._columns, row, strict=True):
+            values.append(value)
         self.rows += 1
         self._bytes += size
         if self._bytes >= BYTES_PER_BATCH or len(self._columns[0]) >= ROWS_PER_BATCH:
@@ -76,8 +76,7 @@ class TableWriter:
             return
         schema = self._writer.schema
         arrays = [
-            pa.array(values, field.type)
-            for values, field in zip(self._columns, schema, strict=True)
+            column(values, field.type) for values, field in zip(self._columns, schema, strict=True)
         ]
         self._writer.write(pa.record_batch(arrays, schema=schema))
         self._columns = [[] for _ in schema]
@@ -145,8 +144,13 @@ def write_documents(folder: Path, path: str, documents: Iterable[Document]) -> F
     with TableWriter(folder, path, document_schema()) as writer:
         for document in documents:
             data = document.text.encode()
-            writer.add((*document, hashlib.sha256(data).hexdigest()), len(data))
+            add_document(writer, document, data, hashlib.sha256(data).hexdigest())
     return writer.index
+
+
+def add_document(writer: TableWriter, document: Document, data: bytes, digest: str) -> None:
+    """One row of a documents table; ``data`` is the text's UTF-8 and ``digest`` its sha256."""
+    writer.add((document.id, data, *document[2:], digest), len(data))
 
 
 def read_documents(table: ArrowFile) -> Iterator[Document]:

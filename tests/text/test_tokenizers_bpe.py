@@ -180,13 +180,13 @@ def test_training_prints_nothing(capfd: pytest.CaptureFixture[str], texts: list[
 
 
 def test_the_bulk_encoder_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_module, "RENEW_CHARACTERS", 100)
+    monkeypatch.setattr(bulk_module, "RENEW_TOKENS", 100)
     tokenizer = BytePairTokenizer(BYTES)
     build, built = tokenizer._bulk._build, []
     monkeypatch.setattr(tokenizer._bulk, "_build", lambda: built.append(1) or build())  # type: ignore[func-returns-value]
     for _ in range(5):
         tokenizer.encode_documents(["x" * 60])
-    assert len(built) == 3  # 60 and 120 characters, then the next
+    assert len(built) == 3  # 60 and 120 tokens, then the next
 
 
 @pytest.mark.parametrize("renewed", [True, False])

