@@ -29,14 +29,14 @@ MODELS = {"foundation/tiny"} | TASKS
 # The same on every machine: the generator, the cleaning, BPE and Arrow are. A change here is a
 # change of what everybody's data are, and wants a line in the changelog.
 DATA = {
-    "raw_text/toy_dialogues": "8ba61236e67d97248ba90bc80c9bb23fd6ed9445f7afb3851ffcc788dce45d6c",
-    "raw_text/toy_messages": "f00a5de984488163ff64fc36f58ab1bcd32aa18e38c37abd2a1d59cd10523881",
-    "documents/toy_dialogues": "c0ab2f5da6e4460df3dac4e5a7957c9a19d0cb4073094509252ef183a40bdd5f",
-    "documents/toy_messages": "e2a2e3b492c91253ffc8e329c4a17b4fd4083c016232a12289c0e814a89bdd04",
-    "examples/toy_reply": "6fb194e2cc50fb51509a11515d0590904dfa3b9aef967912ee5638247845e440",
-    "examples/toy_spam": "82c4543081c1530436220306cbea42cc04627c2be99911d4cb3e15f03c9b5219",
-    "tokenizer/tiny": "cdc03f3e93d7fccc0491d71b92fb32b09f73c2d81337971e983b4cb250101e4c",
-    "token_shards/tiny": "04b585e28b48bdd16d2fc5af8ce4d8db3f560cfb52f1d089c88986d4361f759c",
+    "raw_text/toy_dialogues": "f8b05c9a1da49a0d66fef7368c5bccd858ab00842cc0f9fa4dacbb4bb6c551cb",
+    "raw_text/toy_messages": "930ce7a37c22442424fc12c9bce3f37fccdb27ff59a17508e2cd5a2315f1c777",
+    "documents/toy_dialogues": "294d0438a60afe03f6e4a32b0ec4af82c9666bb8631a263205dcfda67ce8b447",
+    "documents/toy_messages": "2f4545018758b8a7b724110a996da20fd1959279e7e07a265e985fd2a2175866",
+    "examples/toy_reply": "f3c3afb75d9cfe46c5aec2f840fa68184794cb759d3e74c1b96fdfdbf6a678a5",
+    "examples/toy_spam": "f8392f8f36604d901ac18a84663e31008ed0dada9a90f8d00987794933df6d40",
+    "tokenizer/tiny": "73fab7977ee7a16621b19459095198859d74ec0772278e44c41232cfcf1024a1",
+    "token_shards/tiny": "f6191bec6558344732f75fd8bf4271ae108816e286bb4f908e28dcaade943b69",
 }
 KEYS = {*DATA, *MODELS, *(f"evaluation/{model}" for model in MODELS), "report/tiny"}
 
@@ -343,7 +343,7 @@ def test_the_sensor_asks_for_a_run_when_the_folder_changes(own_text):
     asked.append(tick()[0])
     (folder / "two.txt").write_text("a second test")  # of the same size
     asked.append(tick()[0])
-    (folder / "note.md").write_text("not matched")
+    (folder / ".note.txt").write_text("hidden, so not read")
     assert tick() == ([], "my_text: nothing new")
     (folder / "two.txt").unlink()
     (folder / "one.txt").unlink()

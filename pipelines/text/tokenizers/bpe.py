@@ -89,9 +89,10 @@ class BytePairTokenizer(Tokenizer):
 
     def save(self, folder: Path) -> None:
         """Write ``ranks.tiktoken`` and ``tokenizer.meta.json``."""
-        (folder / RANKS).write_bytes(self._rank_lines())
+        (folder / RANKS).write_bytes(self._rank_lines)
         self._save_meta(folder, ranks=len(self.ranks), pattern=self.pattern)
 
+    @cached_property
     def _rank_lines(self) -> bytes:
         """tiktoken's own file format: base64 of the bytes, a space, the rank."""
         return b"".join(
@@ -152,7 +153,7 @@ class BytePairTokenizer(Tokenizer):
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, RANKS)
-            path.write_bytes(self._rank_lines())
+            path.write_bytes(self._rank_lines)
             # Without the control tokens: it would take their spelling in a text for them.
             return gigatoken.Tokenizer.from_tiktoken(path, BULK_PATTERNS[self.pattern])
 

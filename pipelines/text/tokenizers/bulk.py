@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Its caches grow with the different words that it has seen; a new one starts in 0.1 s. So often
 # renewed, a process that encodes 500 MB stays at 200 to 250 MB and loses 5 % of its speed.
-RENEW_TOKENS = 16 << 20
+RENEW_TOKENS = 32 << 20
 # The reference is slow: the beginnings of a few texts of every call, of more when it is new.
 SAMPLE, FIRST_SAMPLE, SAMPLE_CHARACTERS = 2, 32, 256
 
