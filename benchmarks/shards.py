@@ -14,8 +14,9 @@ processes together, looked at twenty times a second.
 - ``map``: what nanoGPT's preparation script does, written from its description: ``datasets`` reads
   the files, ``map`` runs tiktoken in a process a core, the ids go into one memory-mapped array.
 
-The text is real conversations and scripture that packages carry (downloaded once), cut into
-documents of 1 to 30 kB in a seeded order until there is enough of it.
+All find their tokenizer on the disk, each in its own form. The text is real conversations and
+scripture that packages carry (downloaded once), cut into documents of 1 to 30 kB in a seeded
+order until there is enough of it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from pathlib import Path
 
 WAYS = ("chain", "shards", "bare", "map")
 CHUNK = 4 << 20
+VOCAB_SIZE = 50_259
 KJV = "d92d001be66ba686e2c363b3c0a2360ee41960da246aaba4c86db655a017886d"
 
 
@@ -113,20 +115,16 @@ def shards(documents: Path, work: Path, cache: Path) -> None:
     from pipelines.text.shards import plan_shards, write_index, write_shards
     from pipelines.text.splitting import SPLITS
     from pipelines.text.tables import open_table
-    from pipelines.text.tokenizers import published
 
-    tokenizer, target = work / "tokenizer", work / "shards"
-    tokenizer.mkdir()
-    made = published("gpt2", cache)
-    made.save(tokenizer)
-    files = {path.name: path.read_bytes() for path in tokenizer.iterdir()}
+    target, workers = work / "shards", int(os.environ.get("DRAGON_WORKERS", "1"))
+    tokenizer = {path.name: path.read_bytes() for path in (cache / "gpt2").iterdir()}
     plans = [
-        p for s in SPLITS for p in plan_shards(s, "all", open_table(documents, f"{s}.arrow").index)
+        plan
+        for split in SPLITS
+        for plan in plan_shards(split, "all", open_table(documents, f"{split}.arrow").index)
     ]
-    entries = write_shards(
-        target, plans, {"all": documents}, files, workers=int(os.environ.get("DRAGON_WORKERS", "1"))
-    )
-    write_index(target, entries, made.vocab_size)
+    entries = write_shards(target, plans, {"all": documents}, tokenizer, workers=workers)
+    write_index(target, entries, VOCAB_SIZE)
     for note in target.rglob("*.arrow.json"):
         note.unlink()
     seal(target)
@@ -138,11 +136,8 @@ def bare(files: Path, work: Path, cache: Path) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from pipelines.text.tokenizers import published
-
-    made = published("gpt2", cache)
-    made.save(work)
-    encoder = gigatoken.Tokenizer.from_tiktoken(work / "ranks.tiktoken", pretokenizer="gpt2")
+    ranks = cache / "gpt2" / "ranks.tiktoken"
+    encoder = gigatoken.Tokenizer.from_tiktoken(ranks, pretokenizer="gpt2")
     schema = pa.schema([("tokens", pa.list_(pa.uint16()))])
     path = work / "shard.arrow"
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -169,7 +164,7 @@ def _chunks(files: Path) -> Iterator[list[str]]:
         yield texts
 
 
-def map_(files: Path, work: Path, cache: Path) -> None:
+def map_(files: Path, work: Path, _: Path) -> None:
     """As nanoGPT prepares OpenWebText: map over rows, then one array in 1,024 strides."""
     import datasets
     import numpy as np
@@ -229,16 +224,20 @@ def measure(way: str, files: Path, documents: Path, cache: Path, work: Path) -> 
     return seconds, most[0]
 
 
-def _fill_tiktoken(cache: Path) -> None:
-    """Put GPT-2's two files where tiktoken keeps its downloads: it must not need the network."""
+def _prepare_tokenizers(cache: Path) -> None:
+    """GPT-2's tokenizer as this project keeps it, and its two files where tiktoken keeps them."""
+    from pipelines.text.tokenizers import published
     from pipelines.text.tokenizers.openai import GPT2_ENCODER, GPT2_MERGES
+
+    (cache / "gpt2").mkdir(parents=True, exist_ok=True)
+    published("gpt2", cache).save(cache / "gpt2")
 
     folder = cache / "tiktoken"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
-    for published in (GPT2_ENCODER, GPT2_MERGES):
-        name = hashlib.sha1(published.url.encode(), usedforsecurity=False).hexdigest()
-        (folder / name).write_bytes(published.read(cache))
+    for file in (GPT2_ENCODER, GPT2_MERGES):
+        name = hashlib.sha1(file.url.encode(), usedforsecurity=False).hexdigest()
+        (folder / name).write_bytes(file.read(cache))
 
 
 def _watch(process: subprocess.Popen[bytes], most: list[float]) -> None:
@@ -288,7 +287,7 @@ def report(folder: Path, sizes: list[int], turns: int, ways: list[str]) -> None:
     from pipelines.project import Project
 
     cache = Project.here().downloads
-    _fill_tiktoken(cache)
+    _prepare_tokenizers(cache)
     names = ("gigatoken", "tiktoken", "datasets", "pyarrow")
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()},")
     print(", ".join(f"{name} {version(name)}" for name in names), f"\nmedian of {turns} turns\n")
@@ -306,7 +305,8 @@ def report(folder: Path, sizes: list[int], turns: int, ways: list[str]) -> None:
                 found[way].append(measure(way, files, documents, cache, work))
         size = sum(path.stat().st_size for path in files.rglob("*.txt")) / 1e6
         print(
-            f"### {size:.0f} MB\n\n| way | seconds | MB/s | most memory, MB |\n| --- | ---: | ---: | ---: |"
+            f"### {size:.0f} MB\n\n| way | seconds | MB/s | most memory, MB |\n"
+            "| --- | ---: | ---: | ---: |"
         )
         for way, runs in found.items():
             if runs:

@@ -63,7 +63,9 @@ def test_a_recipe_that_is_none(place):
 def test_a_missing_corpus_folder(place, recipe_file, tmp_path):
     path = recipe_file(folder_source(tmp_path / "nowhere"))
     fault = place.dragon("run", str(path)).fault
-    assert fault.startswith(f"dragon: raw_text/talk: {tmp_path / 'nowhere'}: no such file or folder")
+    assert fault.startswith(
+        f"dragon: raw_text/talk: {tmp_path / 'nowhere'}: no such file or folder"
+    )
     assert "create it or correct the recipe's `path`" in fault
     assert nothing_published(place.store)
 

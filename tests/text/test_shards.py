@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -319,6 +323,57 @@ def test_finished_shards_are_not_made_again_and_broken_ones_are(
     assert hashes(tmp_path) == before
     assert first.stat().st_mtime_ns == kept
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_full_disk_costs_only_what_was_not_finished(prepared: Path) -> None:
+    folder = prepared / "killed"
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))
+
+    code = MAKE.format(tests=str(Path(__file__).parent), folder=str(folder))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=no_room
+    )
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    assert not (folder / "shards" / INDEX).exists()
+    kill_and_go_on(folder, kills=0, within=0, seed=0)
+    assert hashes(folder) == hashes(prepared / "whole")
+    assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_an_error_of_the_disk_at_any_call_is_an_error_or_nothing(
+    tmp_path: Path, small: Tokenizer, texts: list[str], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    make(tmp_path / "whole", texts[:40], small)
+    where: Any = os if call == "fsync" else Path
+    real = getattr(where, call)
+    for failing in range(40):
+        calls = itertools.count()
+
+        def once(*arguments: Any, calls: Any = calls, failing: int = failing) -> Any:
+            if next(calls) == failing:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(*arguments)
+
+        folder = tmp_path / str(failing)
+        with monkeypatch.context() as patch:
+            patch.setattr(where, call, once)
+            try:
+                make(folder, texts[:40], small)
+                failed = False
+            except OSError:
+                failed = True
+        assert failed or hashes(folder) == hashes(tmp_path / "whole")
+        if next(calls) <= failing:
+            break
+        make(folder, texts[:40], small)
+        assert hashes(folder) == hashes(tmp_path / "whole")
+        assert not list(folder.rglob("*.partial"))
+    assert 5 < failing < 39
 
 
 # --- no corrupt byte is used --------------------------------------------------------------------
