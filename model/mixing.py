@@ -94,6 +94,12 @@ def mix(
     check_sizes(context_length, batch_size)
     if set(streams) != set(weights) or not streams:
         raise ValueError(f"corpora={sorted(streams)} weights={sorted(weights)}: name the same")
+    for corpus, stream in streams.items():
+        if len(stream) <= context_length:
+            raise ValueError(
+                f"corpus={corpus} tokens={len(stream)} does not fill one window: add text, or lower"
+                f" context_length={context_length}"
+            )
     mixture = Mixture(weights, batch_size, seed, epochs, rows)
     slots = sum(mixture.quotas.values())
     for corpus, quota in mixture.quotas.items():

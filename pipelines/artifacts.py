@@ -179,6 +179,10 @@ class Documents(Artefact):
 
         return read_documents(self.table(f"{name}.arrow"))
 
+    def training_texts(self, left_out: frozenset[str] = frozenset()) -> Iterator[str]:
+        """The texts of the training split, but those of some documents."""
+        return (d.text for d in self.split("train") if d.id not in left_out)
+
     def dropped(self) -> Iterator[DroppedRow]:
         """The documents that were left out: why, and the start of each."""
         from pipelines.text.documents import DROPPED, read_dropped
@@ -212,7 +216,7 @@ class Contamination(Artefact):
         return read_overlaps(self.table(OVERLAPS))
 
     def left_out(self) -> dict[str, frozenset[str]]:
-        """The ids of the training documents, by corpus."""
+        """The ids of the training documents that share words, by corpus."""
         found: dict[str, set[str]] = {}
         for row in self.overlaps():
             found.setdefault(row.corpus, set()).add(row.document_id)
@@ -330,17 +334,19 @@ class Examples(Artefact):
 
     kind = "arrow"
 
-    def pairs(self, split: str) -> Iterator[Pair]:
-        """An assistant task's examples of ``train``, ``validation`` or ``test``."""
+    def pairs(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Pair]:
+        """An assistant task's examples of a split, but those from some documents."""
         from pipelines.text.examples import read_pairs
 
-        return read_pairs(self.table(f"{split}.arrow"))
+        found = read_pairs(self.table(f"{split}.arrow"))
+        return (pair for pair in found if pair.document_id not in left_out)
 
-    def labelled(self, split: str) -> Iterator[Labelled]:
-        """A classifier task's examples of ``train``, ``validation`` or ``test``."""
+    def labelled(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Labelled]:
+        """A classifier task's examples of a split, but those from some documents."""
         from pipelines.text.examples import read_labelled
 
-        return read_labelled(self.table(f"{split}.arrow"))
+        found = read_labelled(self.table(f"{split}.arrow"))
+        return (row for row in found if row.document_id not in left_out)
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """Any task's examples as mappings, for a look."""

@@ -70,20 +70,34 @@ def language_figures(
 
 
 def language_baselines(
-    shards: TokenShards, documents: Mapping[str, Documents], vocab_size: int, end_of_text: int
+    shards: TokenShards,
+    documents: Mapping[str, Documents],
+    vocab_size: int,
+    end_of_text: int,
+    left_out: Mapping[str, frozenset[str]],
 ) -> dict[str, float]:
-    """Bits per byte of the test split by counting and by compressing."""
+    """Bits per byte of the test split by counting and by compressing what the shards hold.
+
+    ``left_out`` are the ids of training documents that the shards were made without, by corpus.
+    """
     train, test = _all_tokens(shards, "train"), _all_tokens(shards, "test")
     n_bytes = shards.text_bytes("test")
     ngram = {"vocab_size": vocab_size, "end_of_text": end_of_text, "test_bytes": n_bytes}
 
-    def texts(split: str) -> Iterable[str]:
-        return (d.text for corpus in documents.values() for d in corpus.split(split))
+    def trained() -> Iterable[str]:
+        return (
+            text
+            for corpus, kept in documents.items()
+            for text in kept.training_texts(left_out.get(corpus, frozenset()))
+        )
+
+    def tested() -> Iterable[str]:
+        return (d.text for corpus in documents.values() for d in corpus.split("test"))
 
     return {
         "trigram (Kneser-Ney)": interpolated_ngram_bits_per_byte(train, test, **ngram),
-        "lzma": compressor_bits_per_byte(texts("train"), texts("test"), "lzma"),
-        "zlib": compressor_bits_per_byte(texts("train"), texts("test"), "zlib"),
+        "lzma": compressor_bits_per_byte(trained(), tested(), "lzma"),
+        "zlib": compressor_bits_per_byte(trained(), tested(), "zlib"),
         "unigram": unigram_bits_per_byte(train, test, vocab_size=vocab_size, test_bytes=n_bytes),
     }
 

@@ -130,7 +130,7 @@ def _passing_digest(package: str) -> str:
     to the code of every other.
     """
     inert = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    body = _without_docstring(_tree(package).body)
+    body = _without_docstrings(_tree(package).body)
     return digest([_normal(node) for node in body if not isinstance(node, inert)])
 
 
@@ -171,7 +171,7 @@ def _normal(node: Any) -> Any:
             if name == "body" and isinstance(
                 node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
             ):
-                value = _without_docstring(value)
+                value = _without_docstrings(value)
             if value is None or value == [] or name in {"kind", "type_comment", "type_ignores"}:
                 continue
             fields.append([name, _normal(value)])
@@ -181,11 +181,14 @@ def _normal(node: Any) -> Any:
     return ascii(node)  # a lone surrogate in a literal has no UTF-8
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    is_docstring = (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )
-    return body[1:] if is_docstring else body
+def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Without those of fields as well: a string that stands alone does nothing."""
+    return [
+        statement
+        for statement in body
+        if not (
+            isinstance(statement, ast.Expr)
+            and isinstance(statement.value, ast.Constant)
+            and isinstance(statement.value.value, str)
+        )
+    ]

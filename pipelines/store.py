@@ -122,7 +122,7 @@ class Work:
     def parts(self) -> Path:
         """A folder whose finished files stay for the next try; ``*.partial`` ones are swept."""
         parts = self.folder / "parts"
-        parts.mkdir(exist_ok=True)
+        parts.mkdir(parents=True, exist_ok=True)
         return parts
 
     def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:

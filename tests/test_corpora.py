@@ -13,6 +13,7 @@ from pipelines.artifacts import (
     Checkpoint,
     Contamination,
     Documents,
+    Examples,
     RawText,
     TokenizerFiles,
     TokenShards,
@@ -87,19 +88,35 @@ def test_a_source_that_gives_other_bytes_than_its_record_publishes_nothing(
     assert place.store.versions("raw_text/talk") == []
 
 
-def test_any_number_of_workers_gives_the_same_versions(
-    place, home: Path, recipe_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+DATA = ("raw_text/talk", "documents/talk", "tokenizer/smaller", "token_shards/smaller")
+
+
+def test_workers_listing_locale_and_time_zone_do_not_show(
+    place, home: Path, recipe_file: Write, letters: Path, tmp_path: Path
 ) -> None:
-    path = recipe_file()
-    versions = []
-    for workers in ("1", "3"):
-        monkeypatch.setenv("DRAGON_WORKERS", workers)
-        there = type(place)(home, tmp_path / f"store{workers}")
-        assert there.dragon("run", str(path), "--select", "token_shards/smaller").code == 0
-        versions.append(there.store.versions("token_shards/smaller"))
-    assert versions[0] == versions[1]
+    path = recipe_file(folder_source(letters))
+    assert place.dragon("run", str(path), "--select", DATA[-1]).code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for file in sorted(letters.iterdir(), reverse=True):
+        (elsewhere / file.name).write_bytes(file.read_bytes())
+    path = recipe_file(folder_source(elsewhere))
+    there = type(place)(home, tmp_path / "there")
+    odd = {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "7", "DRAGON_WORKERS": "8"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in odd.items():
+            patch.setenv(name, value)
+        process = there.start("run", str(path), "--select", DATA[-1])
+        _, told = process.communicate()
+    assert process.returncode == 0, told
+    for key in DATA:
+        assert there.store.versions(key) == place.store.versions(key), key
+        assert len(place.store.versions(key)) == 1
+
+
+def test_workers_are_a_number(place, recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAGON_WORKERS", "none")
-    assert "DRAGON_WORKERS=none" in place.dragon("run", str(path)).fault
+    assert "DRAGON_WORKERS=none" in place.dragon("run", str(recipe_file())).fault
 
 
 # --- contamination ------------------------------------------------------------------------------
@@ -142,6 +159,28 @@ def test_contaminated_documents_are_reported_and_left_out(
     assert names == {d.id for d in texts.split("train")} - reported.left_out()["talk"]
     held_out = {i for s in shards.corpora("test")["talk"] for i, _ in s.documents()}
     assert held_out == {d.id for d in texts.split("test")}
+
+
+def test_nothing_is_learned_from_contaminated_documents(
+    place, recipe_file: Write, planted: Path
+) -> None:
+    """Neither the tokenizer nor a task: words that only they have are nowhere in the vocabulary."""
+    words = ("{kind: bpe, vocab_size: 300}", "{kind: words}")
+    path = recipe_file(folder_source(planted), DROP, words)
+    assert place.dragon("run", str(path), "--select", "tokenizer/smaller").code == 0
+    tokenizer = place.store.current("tokenizer/smaller", TokenizerFiles).load()
+    assert tokenizer.decode(tokenizer.encode("Number THIRTEEN")) == "Number <|unk|>"
+
+
+def test_examples_leave_out_what_they_are_told_to(chain) -> None:
+    examples = chain.store.current("examples/toy_reply", Examples)
+    everything = list(examples.pairs("train"))
+    out = frozenset({everything[0].document_id})
+    kept = list(examples.pairs("train", out))
+    assert kept == [pair for pair in everything if pair.document_id not in out] != everything
+    spam = chain.store.current("examples/toy_spam", Examples)
+    first = next(spam.labelled("train")).document_id
+    assert next(spam.labelled("train", frozenset({first}))).document_id != first
 
 
 def test_an_evaluation_set_must_not_be_trained_on(place, recipe_file: Write) -> None:

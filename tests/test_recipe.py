@@ -30,6 +30,8 @@ PACKAGE = """\
       licence: MIT
 """.format(sha="0" * 64)
 GENERATED = "    source: {kind: generated, generator: dialogues, documents: 300, seed: 5}\n"
+SPLIT = "    split: {validation: 0.1, test: 0.1}"
+CLEANING = SPLIT + "\n    cleaning: "
 TASK = """\
 tasks:
   spam:
@@ -177,6 +179,22 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
             "tasks.spam.labels.0: Input should be a valid string (found False)",
         ),
         ("training:", TASK.replace("[ham,", "[spam,") + "training:", "labels", "stands twice"),
+        (SPLIT, CLEANING + "[{step: divide, max_chars: 9}]", "max_chars", "'max_characters'?"),
+        (SPLIT, CLEANING + "[{step: normalize}]", "normalize", "did you mean 'normalise'?"),
+        (SPLIT, CLEANING + "[{form: NFC}]", "form", "say which step"),
+        (SPLIT, CLEANING + "[normalise]", "[normalise]", "such as {step: normalise}"),
+        (SPLIT, CLEANING + "{unicode: NFC}", "{unicode", "give a list"),
+        (SPLIT, CLEANING + "[]", "[]", "at least 1 item"),
+        (
+            SPLIT,
+            CLEANING + "[{step: length, min_characters: 9, max_characters: 1}]",
+            "length",
+            "no document would stay",
+        ),
+        (SPLIT, CLEANING + "[{step: language, keep: [english]}]", "english", "pattern"),
+        ("validation: 0.1", "validation: 0", "description", "holds out a validation split"),
+        ("{kind: bpe, vocab_size: 300}", "{kind: gpt2, path: x}", "gpt2", "kind: file"),
+        ("kind: generated,", "kind: generatd,", "generatd", "did you mean 'generated'?"),
         ("corpora:\n", "name: other\ncorpora:\n", "name: other", "leave out 'name'"),
         ("seed: 3", "seed: !!python/object/apply:os.getcwd []", "seed", "not YAML: could not"),
         ("seed: 3", "seed: !secret 3", "seed", "not YAML: could not determine a constructor"),
@@ -276,3 +294,15 @@ def test_a_budget_of_tokens_is_whole_batches(recipe_file: Write) -> None:
 def test_a_written_option_overrides_its_preset(recipe_file: Write) -> None:
     network = load_recipe(recipe_file(("preset: modern", "preset: gpt2"))).network_config(300)
     assert (network.d_model, network.positions, network.vocab_size) == (16, "learned", 300)
+
+
+def test_recipes_may_share_a_corpus_and_draw_it_differently(
+    recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    recipe_file(name="one")
+    recipe_file(("  talk:\n", "  talk:\n    weight: 2\n    epochs: 3\n"), name="two")
+    found = load_recipes(tmp_path)
+    assert found["two"].epochs() == {"talk": 3}
+    recipe_file(("documents: 300", "documents: 301"), name="two")
+    with pytest.raises(RecipeError, match="corpus talk differs"):
+        load_recipes(tmp_path)

@@ -1,5 +1,8 @@
 """``contamination/<recipe>``: training documents that share words with an evaluation set."""
 
+import unicodedata
+from collections.abc import Mapping
+
 import dagster as dg
 
 from pipelines.artifacts import FIGURES, Contamination, Documents
@@ -19,14 +22,19 @@ def contamination(recipe: Recipe) -> list[dg.AssetsDefinition]:
         f"contamination/{recipe.name}",
         makes=Contamination,
         inputs={"documents": {corpus: f"documents/{corpus}" for corpus in recipe.corpora}},
-        decides={**choice.decides(), "mixture": sorted(recipe.mixture())},
+        decides={"ngram": choice.ngram, "against": sorted(choice.against)},
         libraries=("numpy", "pyarrow", "regex"),
+        observe=lambda _: {"unicode": unicodedata.unidata_version},
         exact=True,
         group=recipe.name,
     )
     def contamination(making: Making, documents: dict[str, Documents]) -> None:
         """Training documents that share words in a row with held-out ones, by id."""
-        training = {corpus: documents[corpus].table("train.arrow") for corpus in recipe.mixture()}
+        training = {
+            corpus: texts.table("train.arrow")
+            for corpus, texts in documents.items()
+            if corpus not in choice.against
+        }
         evaluation = {
             f"{corpus}/{split}": texts.split(split)
             for corpus, texts in documents.items()
@@ -39,3 +47,14 @@ def contamination(recipe: Recipe) -> list[dg.AssetsDefinition]:
         making.write(FIGURES, dict(counts))
 
     return [contamination]
+
+
+def drops(recipe: Recipe) -> dict[str, str]:
+    """The input ``contamination`` of whatever must not learn from what is left out."""
+    dropping = recipe.decontamination is not None and recipe.decontamination.drop
+    return {"all": f"contamination/{recipe.name}"} if dropping else {}
+
+
+def left_out(contamination: Mapping[str, Contamination]) -> dict[str, frozenset[str]]:
+    """The ids of the training documents to leave out, by corpus; none without that input."""
+    return contamination["all"].left_out() if contamination else {}

@@ -16,7 +16,9 @@ from pipelines.text.documents import make_documents
 from pipelines.text.sources import folder_state, read_source
 from pipelines.text.tables import write_documents, write_index
 
-READERS = {"generated": (), "hub": ("datasets",)}  # of files, HTML is what a library decides
+# Beside pyarrow: what decides the rows of the hub, and the text of a file's HTML.
+HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
+READERS = {"generated": (), "hub": HUB}
 
 
 def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:

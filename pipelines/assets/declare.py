@@ -8,6 +8,7 @@ annotations``: Dagster and ``inspect`` read their annotations.)
 
 import inspect
 import logging
+import shutil
 import time
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,6 +67,15 @@ class Making:
         if self.work is None:
             raise ValueError(f"{self.key}: no work area to keep parts in")
         return self.work.parts()
+
+    def take(self, path: str) -> None:
+        """A finished part into the folder; it stays a part too, should what follows fail."""
+        target, part = self.folder / path, self.parts() / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(part)
+        except OSError:  # a file system without links
+            shutil.copyfile(part, target)
 
     def advance(self, size: int) -> Callable[[int], None]:
         """To be told of bytes done, of ``size`` in all; it tells the rate and the time left."""

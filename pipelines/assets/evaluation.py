@@ -7,11 +7,13 @@ import dagster as dg
 from pipelines.artifacts import (
     FIGURES,
     Checkpoint,
+    Contamination,
     Documents,
     Evaluation,
     TokenizerFiles,
     TokenShards,
 )
+from pipelines.assets.contamination import drops, left_out
 from pipelines.assets.declare import Making, asset
 from pipelines.assets.tokens import documents_of
 from pipelines.recipe.schema import Recipe
@@ -28,6 +30,7 @@ def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
             "tokenizer": f"tokenizer/{recipe.name}",
             "token_shards": f"token_shards/{recipe.name}",
             "documents": documents_of(recipe),
+            "contamination": drops(recipe),
         },
         decides={"samples": list(recipe.samples)},
         libraries=("numpy", "tiktoken", "torch"),
@@ -40,6 +43,7 @@ def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
         tokenizer: TokenizerFiles,
         token_shards: TokenShards,
         documents: dict[str, Documents],
+        contamination: dict[str, Contamination],
     ) -> None:
         """Loss, perplexity and bits per byte against counting and compressing, with samples."""
         from pipelines.evaluating import continuations, language_baselines, language_figures
@@ -49,7 +53,11 @@ def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
         encoder, network = tokenizer.load(), load_network(foundation)
         figures = language_figures(network, token_shards, encoder.end_of_text)
         baselines = language_baselines(
-            token_shards, documents, encoder.vocab_size, encoder.end_of_text
+            token_shards,
+            documents,
+            encoder.vocab_size,
+            encoder.end_of_text,
+            left_out(contamination),
         )
         flat = {f"{s}_{name}": v for s, values in figures.items() for name, v in values.items()}
         making.write(FIGURES, flat)

@@ -7,12 +7,14 @@ import dagster as dg
 from pipelines.artifacts import (
     FIGURES,
     Checkpoint,
+    Contamination,
     Documents,
     Evaluation,
     Examples,
     TokenizerFiles,
 )
-from pipelines.assets.declare import Making, asset
+from pipelines.assets.contamination import drops, left_out
+from pipelines.assets.declare import Inputs, Making, asset
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import AssistantTask, ClassifierTask, Task
 from pipelines.text.examples import make_labelled, make_pairs
@@ -52,12 +54,17 @@ def task_assets(recipe: Recipe, task: str, declared: Task) -> list[dg.AssetsDefi
     return [examples(task, declared), *under(recipe, task, declared)]  # type: ignore[arg-type]
 
 
-def _inputs(recipe: Recipe, task: str) -> dict[str, str]:
+def _inputs(recipe: Recipe, task: str) -> Inputs:
     return {
         "foundation": f"foundation/{recipe.name}",
         "tokenizer": f"tokenizer/{recipe.name}",
         "examples": f"examples/{task}",
     }
+
+
+def _out(contamination: dict[str, Contamination], declared: Task) -> frozenset[str]:
+    """The documents that nothing is fine-tuned on."""
+    return left_out(contamination).get(declared.corpus, frozenset())
 
 
 def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.AssetsDefinition]:
@@ -66,13 +73,17 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
     @asset(
         key,
         makes=Checkpoint,
-        inputs=_inputs(recipe, task),
+        inputs={**_inputs(recipe, task), "contamination": drops(recipe)},
         decides={"training": training.decides(), "seed": recipe.seed},
         libraries=("safetensors", "tiktoken", "torch"),
         group=recipe.name,
     )
     def assistant(
-        making: Making, foundation: Checkpoint, tokenizer: TokenizerFiles, examples: Examples
+        making: Making,
+        foundation: Checkpoint,
+        tokenizer: TokenizerFiles,
+        examples: Examples,
+        contamination: dict[str, Contamination],
     ) -> None:
         """The foundation fine-tuned to reply, with the loss on the reply alone."""
         from pipelines.evaluating import pair_examples
@@ -85,7 +96,8 @@ def _assistant(recipe: Recipe, task: str, declared: AssistantTask) -> list[dg.As
             "context_length": config["network"]["context_length"],
             "batch_size": training.batch_size,
         }
-        train = pair_examples(encoder, examples.pairs("train"), **sizes, seed=recipe.seed)
+        pairs = examples.pairs("train", _out(contamination, declared))
+        train = pair_examples(encoder, pairs, **sizes, seed=recipe.seed)
         held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
         history = fit(
             making,
@@ -160,7 +172,7 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
     @asset(
         key,
         makes=Checkpoint,
-        inputs=_inputs(recipe, task),
+        inputs={**_inputs(recipe, task), "contamination": drops(recipe)},
         decides={
             "training": training.decides(),
             "trained_blocks": declared.trained_blocks,
@@ -171,7 +183,11 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
         group=recipe.name,
     )
     def classifier(
-        making: Making, foundation: Checkpoint, tokenizer: TokenizerFiles, examples: Examples
+        making: Making,
+        foundation: Checkpoint,
+        tokenizer: TokenizerFiles,
+        examples: Examples,
+        contamination: dict[str, Contamination],
     ) -> None:
         """The foundation with a head that reads a label off the last token."""
         from model.adapters import Classifier, freeze_all_but_last
@@ -187,9 +203,8 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
             "context_length": config["network"]["context_length"],
             "batch_size": training.batch_size,
         }
-        train = labelled_examples(
-            encoder, list(examples.labelled("train")), labels, **sizes, seed=recipe.seed
-        )
+        rows = list(examples.labelled("train", _out(contamination, declared)))
+        train = labelled_examples(encoder, rows, labels, **sizes, seed=recipe.seed)
         held_out = labelled_examples(
             encoder, list(examples.labelled("validation")), labels, **sizes
         )
@@ -210,6 +225,7 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
         f"evaluation/{key}",
         makes=Evaluation,
         inputs={
+            "contamination": drops(recipe),
             "classifier": key,
             "tokenizer": f"tokenizer/{recipe.name}",
             "examples": f"examples/{task}",
@@ -218,7 +234,11 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
         group=recipe.name,
     )
     def evaluation(
-        making: Making, classifier: Checkpoint, tokenizer: TokenizerFiles, examples: Examples
+        making: Making,
+        classifier: Checkpoint,
+        tokenizer: TokenizerFiles,
+        examples: Examples,
+        contamination: dict[str, Contamination],
     ) -> None:
         """Accuracy, precision, recall and F1 on the test split beside two baselines."""
         from pipelines.evaluating import (
@@ -242,7 +262,9 @@ def _classifier(recipe: Recipe, task: str, declared: ClassifierTask) -> list[dg.
         truth = [labels.index(row.label) for row in test]
         predicted = predict(load_network(classifier), held_out.in_order())
         ours = scores(truth, predicted, positive=len(labels) - 1)
-        baselines = label_baselines(list(examples.labelled("train")), test, labels)
+        baselines = label_baselines(
+            list(examples.labelled("train", _out(contamination, declared))), test, labels
+        )
         flat = {
             f"{name.split()[0].lower()}_{measure}": value
             for name, row in baselines.items()

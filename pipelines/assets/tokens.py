@@ -1,17 +1,18 @@
 """From documents to token ids: ``tokenizer/<recipe>`` and ``token_shards/<recipe>``."""
 
-import itertools
+from collections.abc import Iterator
 
 import dagster as dg
 
 from pipelines.artifacts import FIGURES, Contamination, Documents, TokenizerFiles, TokenShards
+from pipelines.assets.contamination import drops, left_out
 from pipelines.assets.declare import Making, asset
 from pipelines.recipe.schema import Recipe
 from pipelines.text.shards import ShardEntry, plan_shards, write_index, write_shards
 from pipelines.text.splitting import SPLITS
 from pipelines.text.tokenizers import LIBRARIES, build_tokenizer, statistics
 
-SAMPLE = 2000  # documents of each corpus that the figures are measured on
+SAMPLE_CHARACTERS = 4_000_000  # of each corpus, that the figures are measured on
 
 
 def documents_of(recipe: Recipe) -> dict[str, str]:
@@ -27,33 +28,47 @@ def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
     @asset(
         f"tokenizer/{recipe.name}",
         makes=TokenizerFiles,
-        inputs={"documents": documents_of(recipe) if trained else {}},
+        inputs={
+            "documents": documents_of(recipe) if trained else {},
+            "contamination": drops(recipe) if trained else {},
+        },
         decides=choice.decides(),
         libraries=LIBRARIES[choice.kind],
         exact=True,
         group=recipe.name,
     )
-    def tokenizer(making: Making, documents: dict[str, Documents]) -> None:
+    def tokenizer(
+        making: Making, documents: dict[str, Documents], contamination: dict[str, Contamination]
+    ) -> None:
         """Trained on the training split alone, published ranks, or a file."""
-        texts = (d.text for corpus in documents.values() for d in corpus.split("train"))
+        out = left_out(contamination)
+        texts = (
+            text
+            for corpus, kept in documents.items()
+            for text in kept.training_texts(out.get(corpus, frozenset()))
+        )
         made = build_tokenizer(choice, texts, making.project.root, making.project.downloads)
         made.save(making.folder)
         figures = {"vocab_size": float(made.vocab_size)}
         if trained:
-            sample = [
-                document.text
-                for corpus in documents.values()
-                for document in itertools.islice(corpus.split("train"), SAMPLE)
-            ]
-            figures |= statistics(made, sample)
+            figures |= statistics(made, [t for d in documents.values() for t in _sample(d)])
         making.write(FIGURES, figures)
 
     return tokenizer
 
 
+def _sample(documents: Documents) -> Iterator[str]:
+    """The first training texts, up to ``SAMPLE_CHARACTERS`` and the one that passes them."""
+    characters = 0
+    for document in documents.split("train"):
+        yield document.text
+        characters += len(document.text)
+        if characters > SAMPLE_CHARACTERS:
+            return
+
+
 def token_shards(recipe: Recipe) -> dg.AssetsDefinition:
     """The asset of a recipe's token shards."""
-    drops = recipe.decontamination is not None and recipe.decontamination.drop
 
     @asset(
         f"token_shards/{recipe.name}",
@@ -61,7 +76,7 @@ def token_shards(recipe: Recipe) -> dg.AssetsDefinition:
         inputs={
             "tokenizer": f"tokenizer/{recipe.name}",
             "documents": documents_of(recipe),
-            "contamination": {"all": f"contamination/{recipe.name}"} if drops else {},
+            "contamination": drops(recipe),
         },
         libraries=("pyarrow", *LIBRARIES[recipe.tokenizer.kind]),
         exact=True,
@@ -86,14 +101,18 @@ def token_shards(recipe: Recipe) -> dg.AssetsDefinition:
             plans,
             {corpus: texts.folder for corpus, texts in documents.items()},
             {name: tokenizer.read(name) for name in tokenizer.files},
-            left_out=contamination["all"].left_out() if drops else {},
+            left_out=left_out(contamination),
             workers=making.project.workers,
             advance=making.advance(sum(plan.size for plan in plans)),
         )
+        for corpus in documents:
+            if not any(entry.corpus == corpus and entry.split == "train" for entry in entries):
+                raise ValueError(
+                    f"corpus {corpus}: no training document is left after decontamination; raise"
+                    " its ngram, or set drop: false"
+                )
         for entry in entries:
-            target = making.folder / entry.file.path
-            target.parent.mkdir(exist_ok=True)
-            (parts / entry.file.path).rename(target)
+            making.take(entry.file.path)
         vocab_size = tokenizer.load().vocab_size
         write_index(making.folder, entries, vocab_size)
         making.write(FIGURES, _figures(entries))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.recipe.base import Positive, Share, Strict, Whole
 
 NGram = Annotated[int, Field(ge=1)]
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Step(Strict):
@@ -53,6 +54,15 @@ class Length(Step):
     step: Literal["length"]
     min_characters: Positive = 1
     max_characters: Positive | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Length:
+        if self.max_characters is not None and self.max_characters < self.min_characters:
+            raise ValueError(
+                f"max_characters={self.max_characters} is below min_characters="
+                f"{self.min_characters}: no document would stay"
+            )
+        return self
 
 
 class Gopher(Step):
@@ -108,7 +118,7 @@ class Language(Step):
     """Leave out what is in another language."""
 
     step: Literal["language"]
-    keep: Annotated[tuple[str, ...], Field(min_length=1)] = ("en",)
+    keep: Annotated[tuple[LanguageCode, ...], Field(min_length=1)] = ("en",)
     """ISO 639-1 codes."""
     min_confidence: Share = 0.65
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.recipe.base import Fraction, Name, Positive, Strict
 from pipelines.recipe.cleaning import DEFAULT, CleaningStep
@@ -29,6 +29,12 @@ class Corpus(Strict):
     cleaning: Annotated[tuple[CleaningStep, ...], Field(min_length=1)] = DEFAULT
     """Steps in the order in which they are taken."""
     split: Splitting = Splitting()
+
+    @model_validator(mode="after")
+    def _epochs_of_what_is_drawn(self) -> Corpus:
+        if self.epochs is not None and not self.weight:
+            raise ValueError("epochs limits pretraining, and weight: 0 keeps the corpus out of it")
+        return self
 
 
 class Decontamination(Strict):

@@ -84,7 +84,7 @@ def json_schema() -> dict[str, Any]:
 
 def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
     for name, corpus in recipe.corpora.items():
-        yield "corpus", name, corpus.model_dump(exclude={"weight"})
+        yield "corpus", name, corpus.model_dump(exclude={"weight", "epochs"})
     for name, task in recipe.tasks.items():
         yield "task", name, (task.corpus, task.examples_decide())
 
@@ -123,9 +123,33 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
         near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
         mend = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
         message = f"unknown key; {mend}"
+    elif fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        message = _choose(fault)
+    elif fault["type"] in ("tuple_type", "model_type", "model_attributes_type"):
+        message = f"give {_SHAPES[fault['type']]} (found {reprlib.repr(fault['input'])})"
     elif fault["type"] not in {"value_error", "missing"}:
         message = f"{message} (found {reprlib.repr(fault['input'])})"
     return f"{path}:{line}: {field}: {message}"
+
+
+_SHAPES = {
+    "tuple_type": "a list, an item a line after '- '",
+    "model_type": "a mapping of settings",
+    "model_attributes_type": "a mapping such as {step: normalise}",
+}
+
+
+def _choose(fault: Any) -> str:
+    """What a section may say that it is, and the nearest of that to what it says."""
+    context = fault["ctx"]
+    tag = context["discriminator"].strip("'")
+    expected = context.get("expected_tags", "")
+    known = [name.strip(" '") for name in expected.split(",")] if expected else []
+    near = difflib.get_close_matches(str(context.get("tag", "")), known, n=1, cutoff=0.5)
+    if near:
+        return f"{tag}: {context['tag']} is unknown; did you mean {near[0]!r}?"
+    told = f"{tag}: {context['tag']} is unknown" if "tag" in context else f"say which {tag}"
+    return f"{told}; known here: {', '.join(known)}" if known else f"{told} (a key {tag!r})"
 
 
 def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]]:
@@ -173,6 +197,7 @@ def _known_keys(keys: list[str], loc: tuple[int | str, ...]) -> set[str]:
         for node in nodes:
             named, free = node.get("properties", {}), node.get("patternProperties", {})
             deeper += [named[key]] if key in named else list(free.values())
+            deeper += [node["items"]] if key.isdigit() and "items" in node else []
         nodes = [found for child in deeper for found in follow(child)]
     tags = {str(part) for part in loc}
     tagged = [

@@ -74,6 +74,11 @@ class Recipe(Strict):
     def _hangs_together(self) -> Recipe:
         if not self.mixture():
             raise ValueError("no corpus has a weight above 0: nothing to pretrain on")
+        for split in ("validation", "test"):
+            if not any(getattr(self.corpora[name].split, split) for name in self.mixture()):
+                raise ValueError(
+                    f"no corpus that is pretrained on holds out a {split} split; raise its share"
+                )
         for name, task in self.tasks.items():
             if task.corpus not in self.corpora:
                 known = ", ".join(self.corpora)

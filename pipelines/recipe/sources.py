@@ -17,10 +17,13 @@ FORMATS = (
 
 def _text_encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
+        found = codecs.lookup(name).name
         b"".decode(name)
     except LookupError:
         raise ValueError(f"encoding={name!r} is unknown; utf-8 and latin-1 are two") from None
+    # These decode to what no file of text means: escapes, host names, halves of surrogate pairs.
+    if found in ("utf-7", "unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"):
+        raise ValueError(f"encoding={name!r} is none of text files; utf-8 and latin-1 are two")
     return name
 
 
@@ -47,7 +50,7 @@ class Records(Strict):
     on_bad_row: Literal["fail", "drop"] = "fail"
     """drop: a row that cannot be read is left out, and counted. Broken quotation marks in a CSV
     file fail either way, for nobody can tell where the next row starts."""
-    max_document_bytes: Positive = 64 << 20
+    max_document_bytes: Annotated[int, Field(gt=0, le=1 << 30, strict=True)] = 60_000_000
     """A longer document is refused, or split."""
     on_long: Literal["fail", "split"] = "fail"
     """split: a document that is too long becomes several, cut at line ends."""

@@ -24,8 +24,9 @@ class TokenizerChoice(Strict):
     def _options_fit_kind(self) -> TokenizerChoice:
         if (self.kind == "bpe") != (self.vocab_size is not None):
             raise ValueError("vocab_size belongs to kind: bpe, and to it alone")
-        if (self.kind == "file") != (self.path is not None and self.sha256 is not None):
-            raise ValueError("path and sha256 belong to kind: file, and to it alone")
+        for option in (self.path, self.sha256):
+            if (self.kind == "file") != (option is not None):
+                raise ValueError("path and sha256 belong to kind: file, and to it alone")
         return self
 
     def decides(self) -> dict[str, object]:

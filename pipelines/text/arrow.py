@@ -137,16 +137,20 @@ class ArrowFile:
         import pyarrow as pa
 
         self.index, self.name = index, str(folder / index.path)
+        self._map: pa.Buffer | None = None
         try:
             self._file = os.open(folder / index.path, os.O_RDONLY)
-            weakref.finalize(self, os.close, self._file)
+            close = weakref.finalize(self, os.close, self._file)
             size = os.fstat(self._file).st_size
-            self._map: pa.Buffer | None = (
-                pa.memory_map(self.name).read_buffer() if mapped and size else None
-            )
+            if mapped and size:
+                self._map = pa.memory_map(self.name).read_buffer()
+                close()  # the mapping lives on; a corpus may have more shards than descriptors
+        except FileNotFoundError:
+            raise TextError(f"{self.name}: missing; {MEND}") from None
         except OSError as error:
-            reason = "missing" if isinstance(error, FileNotFoundError) else str(error)
-            raise TextError(f"{self.name}: {reason}; {MEND}") from None
+            raise TextError(
+                f"{self.name}: cannot be read ({error}); mend that and run again"
+            ) from None
         if size != index.size:
             raise TextError(
                 f"{self.name}: {size} bytes, its index says {index.size} (record batch"
@@ -190,13 +194,15 @@ class ArrowFile:
         for batch in self.batches():
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
-    def _frame(self) -> bytes:
-        """The bytes outside every record batch, checked."""
+    def _frame(self) -> Any:
+        """The bytes before the first record batch; with those behind the last, checked."""
         batches = self.index.batches
         first = batches[0].offset if batches else self.index.size
         last = batches[-1].offset + batches[-1].length if batches else self.index.size
-        head, tail = self._pread(0, first), self._pread(last, self.index.size - last)
-        if hashlib.sha256(head + tail).hexdigest() != self.index.frame_sha256:
+        head, tail = self._bytes(0, first), self._bytes(last, self.index.size - last)
+        digest = hashlib.sha256(memoryview(head))
+        digest.update(memoryview(tail))
+        if digest.hexdigest() != self.index.frame_sha256:
             raise TextError(
                 f"{self.name}: its schema or footer (outside every record batch) is not the one"
                 f" that its index vouches for; {MEND}"
@@ -204,9 +210,8 @@ class ArrowFile:
         return head
 
     def _bytes(self, offset: int, length: int) -> Any:
-        return self._map.slice(offset, length) if self._map else self._pread(offset, length)
-
-    def _pread(self, offset: int, length: int) -> bytes:
+        if self._map is not None:
+            return self._map.slice(offset, length)
         return os.pread(self._file, length, offset)  # a short read fails its checksum
 
     def _batch_at(self, offset: int) -> int:

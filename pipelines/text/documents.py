@@ -122,8 +122,8 @@ def _take(
     if isinstance(outcome, Dropped):
         count.dropped += 1
         return [Left(document, outcome.reason, outcome.detail)]
-    if outcome.text != document.text:
-        count.changed += 1
+    if outcome.text != document.text or outcome.note:
+        count.changed += outcome.text != document.text
         size = len(outcome.text.encode())
         changes = (*document.changes, f"{name}: {outcome.note}".removesuffix(": "))
         document = document._replace(text=outcome.text, changes=changes)
@@ -134,7 +134,7 @@ def _take(
 def _parts(name: str, document: Document, texts: Sequence[str]) -> list[Document]:
     return [
         document._replace(
-            id=f"{document.id}#{number}",
+            id=f"{document.id}#{number}/{len(texts)}",
             text=text,
             changes=(*document.changes, f"{name}: part {number} of {len(texts)}"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import multiprocessing
 import os
@@ -56,18 +57,19 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
-_function: Callable[[Any], Any]
+_function: Callable[[], Callable[[Any], Any]]
 
 
 def _start(workers: int, prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """In a new process: it leaves with its parent, shares the cores, and prepares."""
+    """In a new process: it leaves with its parent, shares the cores, and prepares when it must."""
     global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends its workers
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
-    _function = prepare(*arguments)
+    # With the first item: what this raises must reach the parent, and from here it could not.
+    _function = functools.cache(functools.partial(prepare, *arguments))
 
 
 def _leave_with(parent: Any) -> None:
@@ -76,4 +78,4 @@ def _leave_with(parent: Any) -> None:
 
 
 def _work(item: Any) -> Any:
-    return _function(item)
+    return _function()(item)

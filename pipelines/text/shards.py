@@ -11,6 +11,7 @@ kill, which the note beside it vouches for, is not made again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 INDEX = "shards.json"
 MAX_SHARD_BYTES = 256_000_000
-# Of documents a shard. No tokenizer in use makes more tokens than bytes, and a token has at most
-# four, so a shard stays below its limit; with a trained vocabulary it comes to about 30 MB.
+# Of documents a shard, or one longer document. Tokenizers make no more tokens than bytes, and a
+# token has at most four, so a shard stays below its limit; it usually comes to about 30 MB.
 TABLE_BYTES_PER_SHARD = 60_000_000
 TOKENS_PER_BATCH = 1 << 18
 
@@ -143,7 +144,15 @@ def _encoder(
         entry = _finished(folder, plan)
         if entry is None:
             skipped = left_out.get(plan.corpus, frozenset()) if plan.split == "train" else ()
+            tokenizer.begin()
             entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
+            if not tokenizer.by_bulk:
+                # Found wrong in the middle: by the reference from the start, so that the bytes do
+                # not hang on what else this process encoded.
+                tokenizer.begin(bulk=False)
+                entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
+            note = {"entry": asdict(entry), "sha256": _digest(entry)}
+            _write_note(folder / f"{plan.path}.json", json.dumps(note).encode())
         return entry
 
     return make
@@ -152,12 +161,22 @@ def _encoder(
 def _finished(folder: Path, plan: ShardPlan) -> ShardEntry | None:
     """What an earlier try made of a plan, every byte of it checked; None if it has to be made."""
     try:
-        entry = ShardEntry.from_json(json.loads((folder / f"{plan.path}.json").read_bytes()))
+        note = json.loads((folder / f"{plan.path}.json").read_bytes())
+        entry = ShardEntry.from_json(note["entry"])
+        if note["sha256"] != _digest(entry) or (entry.file.path, entry.corpus) != (
+            plan.path,
+            plan.corpus,
+        ):
+            return None
         for _ in ArrowFile(folder, entry.file).batches():
             pass
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return entry
+
+
+def _digest(entry: ShardEntry) -> str:
+    return hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode()).hexdigest()
 
 
 def _make(
@@ -167,7 +186,7 @@ def _make(
     tokenizer: Tokenizer,
     skipped: frozenset[str] | tuple[()],
 ) -> ShardEntry:
-    """Write one shard and the note that it is finished, each by way of a partial file."""
+    """Write one shard, by way of a partial file."""
     table, dtype = ArrowFile(documents, plan.table), dtype_for(tokenizer.vocab_size)
     tokens, text_bytes = [], 0
     partial = f"{plan.path}.partial"
@@ -180,15 +199,16 @@ def _make(
                 tokens.append(part)
     index = writer.index
     if index.size > MAX_SHARD_BYTES:
-        raise TextError(f"{folder / plan.path}: {index.size} bytes, at most {MAX_SHARD_BYTES}")
+        raise TextError(
+            f"shard {plan.path}: {index.size} bytes, at most {MAX_SHARD_BYTES}: its documents are"
+            " too long for this tokenizer; lower max_document_bytes, or divide them"
+        )
     (folder / partial).replace(folder / plan.path)
     file = FileIndex(plan.path, index.size, index.frame_sha256, index.batches)
-    entry = ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, tuple(tokens))
-    _note(folder / f"{plan.path}.json", json.dumps(asdict(entry)).encode())
-    return entry
+    return ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, tuple(tokens))
 
 
-def _note(path: Path, content: bytes) -> None:
+def _write_note(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
         file.write(content)

@@ -62,6 +62,8 @@ class TableWriter:
 
     def add(self, row: Sequence[Any], size: int) -> None:
         """Append one row whose texts weigh about ``size`` bytes; a text may come as UTF-8."""
+        if self._bytes + size > BYTES_PER_BATCH:
+            self._flush()  # what is long has a batch of its own
         for values, value in zip(self._columns, row, strict=True):
             values.append(value)
         self.rows += 1

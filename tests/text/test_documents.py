@@ -87,7 +87,7 @@ def test_batches_are_bounded_in_rows_and_bytes(
     monkeypatch.setattr(tables, "ROWS_PER_BATCH", 3)
     monkeypatch.setattr(tables, "BYTES_PER_BATCH", 100)
     index = write_documents(tmp_path, "d.arrow", documents(["x"] * 7 + ["y" * 200] * 2))
-    assert [batch.rows for batch in index.batches] == [3, 3, 2, 1]
+    assert [batch.rows for batch in index.batches] == [3, 3, 1, 1, 1]
 
 
 def test_the_same_documents_give_the_same_bytes(tmp_path: Path) -> None:

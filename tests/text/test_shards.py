@@ -35,7 +35,8 @@ from pipelines.text.shards import (
 )
 from pipelines.text.tables import Document, open_table, write_documents
 from pipelines.text.tables import write_index as write_tables
-from pipelines.text.tokenizers import Tokenizer
+from pipelines.text.tokenizers import Tokenizer, bulk
+from pipelines.text.tokenizers.bulk import Bulk
 
 
 def documents(texts: Sequence[str]) -> list[Document]:
@@ -238,6 +239,30 @@ def test_one_and_two_workers_give_the_same_bytes(
     assert len(hashes(tmp_path / "1")) > 3
 
 
+def test_what_a_worker_meets_is_told_as_it_is(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
+) -> None:
+    write_table(tmp_path / "documents", texts[:9])
+    plans = plan_shards("train", "chat", open_table(tmp_path / "documents", "train.arrow").index)
+    files = files_of(small, tmp_path / "tokenizer") | {"tokenizer.meta.json": b"{}"}
+    for workers in (1, 2):
+        with pytest.raises(TextError, match=r"tokenizer\.meta\.json: unreadable"):
+            write_shards(
+                tmp_path / "s", plans, {"chat": tmp_path / "documents"}, files, workers=workers
+            )
+
+
+def test_a_corpus_may_have_more_shards_than_a_process_descriptors(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
+) -> None:
+    (entry,) = make(tmp_path, texts[:5], small)
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+    held = [Shard(tmp_path / "shards", entry) for _ in range(50)]
+    assert all(len(shard.tokens(0)) for shard in held)
+    if before:
+        assert len(list(Path("/proc/self/fd").iterdir())) < before + 10
+
+
 # --- a kill -------------------------------------------------------------------------------------
 
 MAKE = """
@@ -374,6 +399,40 @@ def test_an_error_of_the_disk_at_any_call_is_an_error_or_nothing(
         assert hashes(folder) == hashes(tmp_path / "whole")
         assert not list(folder.rglob("*.partial"))
     assert 5 < failing < 39
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_note_that_was_changed_vouches_for_nothing(
+    tmp_path: Path, small: Tokenizer, texts: list[str]
+) -> None:
+    made = make(tmp_path, texts[:40], small)
+    note = tmp_path / "shards" / f"{made[0].file.path}.json"
+    told = f'"text_bytes": {made[0].text_bytes}'
+    assert told in note.read_text()
+    note.write_text(note.read_text().replace(told, '"text_bytes": 7'))
+    assert make(tmp_path, texts[:40], small) == made
+
+
+@pytest.mark.filterwarnings("ignore:tokenizer kind=bpe")
+@pytest.mark.usefixtures("small_batches")
+def test_wrong_bulk_ids_do_not_show_in_another_order(
+    tmp_path: Path, small: Tokenizer, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard's bytes are its own: those of a library found wrong are written by the reference."""
+    real = bulk._encode
+
+    def wrong(encoder: Any, given: list[str]) -> Any:
+        found = real(encoder, given)
+        return found._replace(ids=found.ids * 0) if texts[39] in given else found
+
+    # The sample sees only beginnings: as if it had met the one that is wrong.
+    monkeypatch.setattr(Bulk, "agrees", lambda _, __, sample: texts[39][:256] not in sample)
+    monkeypatch.setattr(bulk, "_encode", wrong)
+    whole = make(tmp_path / "whole", texts[:40], small)
+    for shard in opened(tmp_path / "whole"):
+        for name, tokens in shard.documents():
+            assert tokens.tolist() == [*small.encode(texts[int(name[1:])]), small.end_of_text]
+    assert len(whole) > 2
 
 
 # --- no corrupt byte is used --------------------------------------------------------------------

@@ -86,7 +86,7 @@ def texts(
         ("a.v2", ROW, ["one"]),
         ("a.page", PAGE.encode(), [TEXT_OF_PAGE]),
         ("part-00", parquet(), ["one"]),
-        ("a.txt", b"<html>", ["<html>"]),
+        ("a.txt", b"an <html>", ["an <html>"]),
         ("a.txt", ROW, [ROW.decode()]),
     ],
 )
@@ -95,6 +95,23 @@ def test_a_format_is_known_by_name_else_by_content(
 ) -> None:
     suffix = {bytes: "", gz: ".gz", zstandard: ".zst"}[pack]
     assert texts(tmp_path, name + suffix, pack(data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.txt", b"<!doctype html><html>", "named .txt, but its content is HTML"),
+        ("a.md", b"<html lang=en>", "named .md, but its content is HTML"),
+        ("a.json", b' [{"text": "x"}]', "a JSON list, where one object a line is read"),
+    ],
+)
+def test_a_name_that_its_text_belies_is_an_error(
+    tmp_path: Path, name: str, data: bytes, told: str
+) -> None:
+    with pytest.raises(TextError, match=told):
+        texts(tmp_path, name, data)
+    if name == "a.txt":
+        assert texts(tmp_path, name, data, format="plain") == [data.decode()]
 
 
 def test_a_packed_file_without_a_telling_name_is_unpacked(tmp_path: Path) -> None:

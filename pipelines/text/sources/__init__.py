@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -47,7 +48,8 @@ def read_source(
     text at all, or an id that the recipe maps comes twice.
     """
     documents = _documents(source, folder_root, cache, Counter() if notes is None else notes)
-    if source.kind != "generated" and source.fields.id is not None:
+    mapped = source.kind != "generated" and source.fields.id is not None
+    if mapped or (source.kind in ("folder", "url") and source.format == "conversations"):
         documents = _unique(documents)
     return _not_empty(documents, source.kind)
 
@@ -126,11 +128,11 @@ def _not_empty(documents: Iterable[Document], kind: str) -> Iterator[Document]:
 
 
 def _unique(documents: Iterable[Document]) -> Iterator[Document]:
-    """Only a hash of each id is held, some 70 bytes a document."""
-    seen: set[int] = set()
+    """Only a digest of each id is held, some 100 bytes a document."""
+    seen: set[bytes] = set()
     for document in documents:
         before = len(seen)
-        seen.add(hash(document.id))
+        seen.add(blake2b(document.id.encode("utf-8", "surrogatepass"), digest_size=16).digest())
         if len(seen) == before:
             raise TextError(
                 f"{document.source}: id={document.id!r} comes twice; map a field that is unique, "

@@ -19,7 +19,7 @@ def conversation_rows(text: str, where: str) -> Iterator[tuple[str, Row]]:
     A turn is [{text, sender, ...}, ...].
     """
     try:
-        conversations = json.loads(text)
+        conversations = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise TextError(f"{where}: not JSON ({error}); correct `format`") from None
     if not isinstance(conversations, dict):
@@ -30,6 +30,15 @@ def conversation_rows(text: str, where: str) -> Iterator[tuple[str, Row]]:
         except (KeyError, TypeError, AttributeError, TextError) as error:
             row = BadRow(f"a malformed conversation ({type(error).__name__}: {error})")
         yield identity, row
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError for a key that stands twice, whose first value would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
 
 
 def render_conversation(turns: list[list[dict[str, Any]]]) -> str:

@@ -90,7 +90,19 @@ def format_of(name: str, head: bytes, declared: str, encoding: str, where: str) 
             f"{where}: full of NUL bytes, so no text in encoding={encoding}; declare utf-16, "
             "or leave the file out by `glob`"
         )
-    return named or _sniffed(head.decode(encoding, "ignore"))
+    start = head.decode(encoding, "ignore")
+    if declared == "auto":
+        if named in ("plain", "markdown") and _HTML.match(start):
+            raise TextError(
+                f"{where}: named {suffix}, but its content is HTML; rename it by what it is, or"
+                f" set format: {named}"
+            )
+        if named == "jsonl" and start.lstrip("\ufeff \t\r\n").startswith("["):
+            raise TextError(
+                f"{where}: a JSON list, where one object a line is read; write each of its objects"
+                " on a line of its own"
+            )
+    return named or _sniffed(start)
 
 
 def _signature(head: bytes) -> str | None:

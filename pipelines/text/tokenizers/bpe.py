@@ -81,7 +81,7 @@ class BytePairTokenizer(Tokenizer):
     def load(cls, ranks: bytes, about: dict[str, Any]) -> BytePairTokenizer:
         """From the bytes of ``ranks.tiktoken`` and the metadata saved with them."""
         tokens = read_ranks(ranks, RANKS)
-        told = about.get("ranks", len(tokens))  # the first version did not tell
+        told = about["ranks"]
         if told != len(tokens):
             raise TextError(f"{META}: ranks={told} but {RANKS} holds {len(tokens)}; build it again")
         control = ControlIds(*(about["control_tokens"][name] for name in CONTROLS))
@@ -137,6 +137,13 @@ class BytePairTokenizer(Tokenizer):
         """Exact bytes of ids; TextError for an id outside the vocabulary."""
         self._require_known(ids)
         return self._encoding.decode_bytes(ids)
+
+    def begin(self, *, bulk: bool = True) -> None:
+        self._bulk.begin(trusted=bulk)
+
+    @property
+    def by_bulk(self) -> bool:
+        return self._bulk.trusted
 
     def _joined(self, texts: list[str]) -> Joined:
         if self.pattern in BULK_PATTERNS:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Its caches grow with the different words that it has seen; a new one starts in 0.1 s. So often
 # renewed, a process that encodes 500 MB stays at 200 to 250 MB and loses 5 % of its speed.
 RENEW_TOKENS = 32 << 20
-# The reference is slow: the beginnings of a few texts of every call, of more when it is new.
+# The reference is slow: the beginnings of a few texts of every call, of more of the first.
 SAMPLE, FIRST_SAMPLE, SAMPLE_CHARACTERS = 2, 32, 256
 
 
@@ -37,18 +37,22 @@ class Bulk:
         self._reference = reference
         self._encoder: gigatoken.Tokenizer | None = None
         self._seen = 0
-        self._trusted = True
+        self.trusted, self._first = True, True
+
+    def begin(self, *, trusted: bool) -> None:
+        """A new piece of work, checked as if it were the first: its ids hang on it alone."""
+        self.trusted, self._first = trusted, True
 
     def encode(self, texts: list[str]) -> Joined | None:
         """Ids of the texts, or None if the library is not to be used."""
-        if not self._trusted:
+        if not self.trusted:
             return None
+        count, self._first = FIRST_SAMPLE if self._first else SAMPLE, False
         try:
-            encoder, count = self._ready()
+            encoder = self._ready()
             encoded = _encode(encoder, texts)
             self._seen += len(encoded.ids)
-            sample = beginnings(texts, count)
-            if all(encoder.encode(text).tolist() == self._reference(text) for text in sample):
+            if self.agrees(encoder, beginnings(texts, count)):
                 return encoded
             reason = "gives other ids than the reference"
         except BaseException as error:
@@ -57,20 +61,23 @@ class Bulk:
             for text in texts:
                 utf8(text)
             reason = f"cannot encode with it ({' '.join(str(error).split())})"
-        self._trusted, self._encoder = False, None
+        self.trusted, self._encoder = False, None
         warnings.warn(
             f"tokenizer kind={self._name}: gigatoken {reason}; the reference does the work, slower",
             stacklevel=4,
         )
         return None
 
-    def _ready(self) -> tuple[gigatoken.Tokenizer, int]:
-        """(an encoder that has not seen too much, on how many texts to check it)."""
-        if self._encoder is not None and self._seen <= RENEW_TOKENS:
-            return self._encoder, SAMPLE
-        self._encoder = None  # its memory goes before the next one takes its own
-        self._encoder, self._seen = self._build(), 0
-        return self._encoder, FIRST_SAMPLE
+    def agrees(self, encoder: gigatoken.Tokenizer, sample: list[str]) -> bool:
+        """Whether its ids of each text are the reference's."""
+        return all(encoder.encode(text).tolist() == self._reference(text) for text in sample)
+
+    def _ready(self) -> gigatoken.Tokenizer:
+        """An encoder that has not seen too much."""
+        if self._encoder is None or self._seen > RENEW_TOKENS:
+            self._encoder = None  # its memory goes before the next one takes its own
+            self._encoder, self._seen = self._build(), 0
+        return self._encoder
 
 
 def _encode(encoder: gigatoken.Tokenizer, texts: list[str]) -> Joined:

@@ -95,6 +95,13 @@ class HuggingFaceTokenizer(Tokenizer):
             )
         return "".join(parts)
 
+    def begin(self, *, bulk: bool = True) -> None:
+        self._bulk.begin(trusted=bulk)
+
+    @property
+    def by_bulk(self) -> bool:
+        return self._bulk.trusted
+
     def _joined(self, texts: list[str]) -> Joined:
         import numpy as np
 

@@ -105,6 +105,15 @@ class Tokenizer(ABC):
         # Cast first: less is copied then.
         return _closed(ids.astype(dtype, copy=False), lengths, self.end_of_text), lengths + 1
 
+    def begin(self, *, bulk: bool = True) -> None:  # noqa: B027 - most kinds have nothing to forget
+        """A new piece of work, whose ids hang on nothing before it; without ``bulk``, by the
+        reference alone."""
+
+    @property
+    def by_bulk(self) -> bool:
+        """Whether no text since ``begin`` showed the bulk library's ids to be wrong."""
+        return True
+
     def bytes_per_token(self, texts: Sequence[str]) -> float:
         """UTF-8 bytes of the texts per token: how far the vocabulary compresses them."""
         tokens = len(self._joined(list(texts)).ids)
