@@ -6,7 +6,7 @@ True where a position may be read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from model.kernels import rms_norm
 
-if TYPE_CHECKING:
-    from model.layers import Rotary
+# Keys and values of new tokens (B, G, T, K) -> those of all tokens so far (B, G, S, K).
+Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
@@ -33,10 +33,22 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
 
 
 def attend_fused(
-    queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    visible: Tensor | None = None,
+    *,
+    is_causal: bool = False,
 ) -> Tensor:
-    """``attend`` in one kernel that never holds the (T, S) scores (Dao et al. 2022)."""
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
+    """``attend`` in one kernel that never holds the (T, S) scores (Dao et al. 2022).
+
+    Keys and values (B, G, S, K) are shared by H / G neighbouring heads of queries (B, H, T, K)
+    where they lie. ``is_causal`` stands for the mask ``causal``.
+    """
+    shared = queries.ndim > 2 and keys.shape[-3] < queries.shape[-3]
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=visible, is_causal=is_causal, enable_gqa=shared
+    )
 
 
 def causal(length: int, device: torch.device | str | None = None) -> Tensor:
@@ -93,16 +105,24 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(d_model, d_model, bias=bias)
 
     def forward(
-        self, x: Tensor, visible: Tensor | None = None, rotary: Rotary | None = None
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+        remember: Remember | None = None,
     ) -> Tensor:
         """x (B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T); a causal layer
-        applies its own rule besides."""
-        queries, keys, values = self._project(x)
+        applies its own rule besides. With ``remember``, x follows S - T tokens, and ``visible``
+        (B, H, T, S) holds the causal rule."""
+        queries, keys, values = self._project(x, joined=remember is None)
         if rotary is not None:
             queries, keys = rotary(queries), rotary(keys)
         if self.qk_norm:
             queries, keys = rms_norm(queries), rms_norm(keys)
-        if self.n_kv_heads < self.n_heads:
+        if remember is not None:
+            keys, values = remember(keys, values)
+        # One query reads all that is remembered, and a copy for each head would outweigh the rest.
+        if self.n_kv_heads < self.n_heads and not (self.fused and remember is not None):
             share = self.n_heads // self.n_kv_heads
             keys, values = (t.repeat_interleave(share, dim=1) for t in (keys, values))
         mixed = self._attend(queries, keys, values, visible)  # (B, H, T, K)
@@ -113,21 +133,29 @@ class MultiHeadAttention(nn.Module):
     ) -> Tensor:
         if self.fused and self.causal and visible is None:
             # Told the rule instead of a mask, the kernel skips the blocks it forbids.
-            return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        if self.causal:
+            return attend_fused(queries, keys, values, is_causal=True)
+        # Remembered keys outnumber the queries, and their mask holds the rule.
+        if self.causal and queries.shape[-2] == keys.shape[-2]:
             past = causal(queries.shape[-2], queries.device)
             visible = past if visible is None else visible & past
         return (attend_fused if self.fused else attend)(queries, keys, values, visible)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by one product: three small ones leave the processor idle."""
+    def _project(self, x: Tensor, *, joined: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, by one product if ``joined``.
+
+        Three small products leave the processor idle; for a single token even so they take less
+        time than joining the weights.
+        """
         layers = (self.queries, self.keys, self.values)
-        weight = torch.cat([layer.weight for layer in layers])
-        bias = None if self.queries.bias is None else torch.cat([layer.bias for layer in layers])
-        parts = F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
+        parts = self._joined(x, layers) if joined else [layer(x) for layer in layers]
         heads = (self.n_heads, self.n_kv_heads, self.n_kv_heads)
         queries, keys, values = map(self._split, parts, heads)
         return queries, keys, values
+
+    def _joined(self, x: Tensor, layers: Sequence[nn.Linear]) -> Sequence[Tensor]:
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = None if self.queries.bias is None else torch.cat([layer.bias for layer in layers])
+        return F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         """(B, T, heads K) -> (B, heads, T, K)"""

@@ -5,11 +5,15 @@ Letters: B batch, T positions, D d_model, F d_feed_forward, V vocabulary, L laye
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
 from model.attention import positions_within, same_document
+from model.cache import Cache
 from model.kernels import capped_logits, head_loss
 from model.layers import Block, Rotary, make_norm
 
@@ -58,14 +62,54 @@ class Decoder(nn.Module):
                 f"length={length} exceeds context_length={self.config.context_length}: "
                 "crop the tokens or build a longer network"
             )
+        place: slice | Tensor = slice(length)
+        if documents is not None and self.positions is not None:
+            place = positions_within(documents)
         visible = None if documents is None else same_document(documents)
+        return self._through(tokens, place, visible, self.rotary)
+
+    @torch.no_grad()
+    def continued(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """``features`` of tokens (B, T) that follow those in ``cache``, which remembers them.
+
+        Equal to the last T of all tokens' features, but for rounding; without gradients.
+        """
+        place, visible = cache.claim(tokens.shape[1])
+        rotary = None if self.rotary is None else self.rotary.at(place)
+        return self._through(tokens, place, visible, rotary, cache)
+
+    def cache(self, rows: int, length: int) -> Cache:
+        """An empty cache for ``rows`` texts of up to ``length`` tokens."""
+        config, like = self.config, self.embedding.weight
+        if length > config.context_length:
+            raise ValueError(
+                f"length={length} exceeds context_length={config.context_length}: shorten it"
+            )
+        return Cache(
+            like,
+            n_layers=config.n_layers,
+            rows=rows,
+            length=length,
+            n_kv_heads=config.groups,
+            d_head=config.d_head,
+        )
+
+    def _through(
+        self,
+        tokens: Tensor,
+        place: slice | Tensor,
+        visible: Tensor | None,
+        rotary: Callable[[Tensor], Tensor] | None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Embedding, blocks and norm; ``place`` are the tokens' positions."""
         x = self.embedding(tokens)
         if self.positions is not None:
-            place = slice(length) if documents is None else positions_within(documents)
             x = x + self.positions.weight[place]
         x = self.dropout(self.embedding_norm(x))
-        for block in self.blocks:
-            x = block(x, self.rotary, visible)
+        for layer, block in enumerate(self.blocks):
+            remember = None if cache is None else partial(cache.remember, layer)
+            x = block(x, rotary, visible, remember)
         return self.norm(x)
 
     def logits(self, features: Tensor) -> Tensor:

@@ -1,91 +1,27 @@
 """Tokens out of a network, one after another. Book 5.3.
 
-Choosing (``filtered``, ``choose``) is apart from feeding (``stream``): a cache of keys and values
-changes only the feeding. Letters: T positions, V vocabulary.
+Choosing (model/sampling.py) is apart from feeding (model/cache.py); here they take turns. The
+result is a function of the arguments: torch's global generator is neither read nor moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from model.evaluation import evaluating
+from model.cache import Reader
+from model.sampling import Sampling
 
-
-def filtered(logits: Tensor, top_k: int | None = None, top_p: float | None = None) -> Tensor:
-    """logits (V,) with all but the likeliest tokens at -inf.
-
-    top_k keeps that many (Fan et al. 2018); top_p the fewest whose probability together reaches it
-    (Holtzman et al. 2020). The likeliest always stays.
-    """
-    if top_k is not None and top_k < len(logits):
-        lowest = logits.topk(top_k).values[-1]
-        logits = logits.masked_fill(logits < lowest, float("-inf"))
-    if top_p is not None and top_p < 1:
-        ordered, order = logits.sort(descending=True, stable=True)
-        likelihood = ordered.softmax(0)
-        above = likelihood.cumsum(0) - likelihood  # what the likelier ones hold together
-        logits = logits.masked_fill((above >= top_p)[order.argsort()], float("-inf"))
-    return logits
-
-
-def choose(
-    logits: Tensor,
-    generator: torch.Generator,
-    temperature: float,
-    top_k: int | None = None,
-    top_p: float | None = None,
-) -> int:
-    """A token drawn from logits (V,); at temperature 0 the likeliest."""
-    if temperature == 0:
-        return int(logits.argmax())
-    logits = filtered(logits / temperature, top_k, top_p)
-    return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
-
-
-def penalised(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
-    """logits (V,) with those of tokens already seen made less likely (Keskar et al. 2019)."""
-    if penalty == 1 or not seen:
-        return logits
-    index = torch.tensor(sorted(set(seen)))
-    old = logits[index]
-    return logits.index_copy(0, index, torch.where(old > 0, old / penalty, old * penalty))
+Until = Callable[[list[int]], bool]
 
 
 def stream(
-    network: Any,
-    prompt_tokens: Sequence[int],
-    *,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    repetition_penalty: float = 1.0,
-    stop: Collection[int] = (),
-    forbid: Collection[int] = (),
-    seed: int = 0,
+    network: Any, prompt_tokens: Sequence[int], *, seed: int = 0, **settings: Any
 ) -> Iterator[int]:
-    """New tokens as they come: up to ``max_new_tokens``, or until one of ``stop``, not yielded.
-
-    A text longer than the context is continued from its last context_length tokens. ``forbid`` are
-    never drawn. Same arguments, same tokens; torch's global generator is left alone. ValueError for
-    settings out of range or an empty prompt.
-    """
-    _check(network, prompt_tokens, temperature, top_k, top_p, repetition_penalty, forbid)
-    generator = torch.Generator().manual_seed(seed)
-    barred = torch.tensor(sorted(forbid), dtype=torch.int64)
-    tokens = list(prompt_tokens)
-    for _ in range(max_new_tokens):
-        window = tokens[-network.context_length :]
-        logits = penalised(_next_logits(network, window), window, repetition_penalty)
-        logits = logits.index_fill(0, barred, float("-inf"))
-        token = choose(logits, generator, temperature, top_k, top_p)
-        if token in stop:
-            return
-        tokens.append(token)
+    """The tokens that follow one prompt, as they come; ``settings`` as for ``stream_batch``."""
+    for _, token in stream_batch(network, [prompt_tokens], seeds=[seed], **settings):
         yield token
 
 
@@ -94,23 +30,73 @@ def generate(network: Any, prompt_tokens: Sequence[int], **settings: Any) -> lis
     return list(stream(network, prompt_tokens, **settings))
 
 
-def _next_logits(network: Any, tokens: Sequence[int]) -> Tensor:
-    """Logits (V,) of what follows, on the CPU: the same draws wherever the network lives."""
-    device = next(network.parameters()).device
-    with evaluating(network), torch.inference_mode():
-        features = network.features(torch.tensor([tokens], device=device))
-        return network.logits(features[0, -1]).cpu()
-
-
-def _check(
+def stream_batch(
     network: Any,
-    prompt_tokens: Sequence[int],
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    repetition_penalty: float,
-    forbid: Collection[int],
-) -> None:
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    seeds: Sequence[int] | None = None,
+    stop: Collection[int] = (),
+    until: Until | None = None,
+    cached: bool = True,
+    **sampling: Any,
+) -> Iterator[tuple[int, int]]:
+    """(number of the prompt, token that follows it), as they come, for prompts of any lengths.
+
+    A text ends after ``max_new_tokens``; or at one of ``stop``, which is not given; or when
+    ``until``, told its new tokens after each, says so (``ends_with``; for a string, decode and look
+    for it). ``sampling`` are the fields of ``Sampling``. Each prompt draws by its own seed, 0, 1,
+    2, ... if none are given, so its tokens are those it has alone, unless two stand so close that
+    rounding, which changes with the batch, decides. A text longer than the context is continued
+    from its last context_length tokens. ``cached`` False is the slow reference.
+
+    ValueError for settings out of range, an empty prompt or unknown tokens.
+    """
+    chosen = Sampling(**sampling)
+    seeds = range(len(prompts)) if seeds is None else seeds
+    if len(seeds) != len(prompts):
+        raise ValueError(f"seeds={len(seeds)} prompts={len(prompts)}: give as many")
+    for prompt in prompts:
+        check(network, prompt, chosen.forbid)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    texts = {number: list(prompt) for number, prompt in enumerate(prompts)}
+    length = max(map(len, prompts), default=0) + max_new_tokens
+    reader = Reader(network, len(prompts), length, cached=cached)
+    for _ in range(max_new_tokens):
+        for number, logits in reader.read(texts).items():
+            text = texts[number]
+            token = chosen.choose(logits, text[-network.context_length :], generators[number])
+            if token in stop:
+                del texts[number]
+                continue
+            text.append(token)
+            yield number, token
+            if until is not None and until(text[len(prompts[number]) :]):
+                del texts[number]
+        if not texts:
+            return
+
+
+def generate_batch(
+    network: Any, prompts: Sequence[Sequence[int]], **settings: Any
+) -> list[list[int]]:
+    """``stream_batch`` to its end: the new tokens of each prompt."""
+    made: list[list[int]] = [[] for _ in prompts]
+    for number, token in stream_batch(network, prompts, **settings):
+        made[number].append(token)
+    return made
+
+
+def ends_with(*endings: Sequence[int]) -> Until:
+    """An ``until`` that ends a text once its last tokens are one of ``endings``."""
+    known = [list(ending) for ending in endings]
+    if not all(known):
+        raise ValueError("ending=[] is behind every text: give at least one token")
+    return lambda tokens: any(tokens[-len(ending) :] == ending for ending in known)
+
+
+def check(network: Any, prompt_tokens: Sequence[int], forbid: Collection[int]) -> None:
+    """ValueError if there is nothing to continue, nothing to choose or a token is unknown."""
     if not prompt_tokens:
         raise ValueError("prompt_tokens=[]: begin with a token, such as the end of text")
     for name, tokens in (("prompt token", prompt_tokens), ("forbid", forbid)):
@@ -119,11 +105,3 @@ def _check(
                 raise ValueError(f"{name}={token} is outside vocab_size={network.vocab_size}")
     if len(set(forbid)) == network.vocab_size:
         raise ValueError("forbid holds every token: leave one")
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature={temperature} must be 0 (greedy) or positive")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k={top_k} must be 1 or more, or None for all")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p={top_p} must be above 0 and at most 1, or None for all")
-    if not repetition_penalty > 0:
-        raise ValueError(f"repetition_penalty={repetition_penalty} must be positive; 1 is none")

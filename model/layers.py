@@ -5,12 +5,14 @@ Letters: B batch, T positions, D d_model, F d_feed_forward, H heads, K d_head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
-from model.attention import MultiHeadAttention
+from model.attention import MultiHeadAttention, Remember
 from model.kernels import rms_norm, rotate, squared_relu
 
 
@@ -53,6 +55,11 @@ class Rotary(nn.Module):
         """x (..., T, K), its first position ``start`` -> the same shape and dtype"""
         rows = slice(start, start + x.shape[-2])
         return rotate(x, self.cosine[rows], self.sine[rows])
+
+    def at(self, positions: Tensor) -> Callable[[Tensor], Tensor]:
+        """The rotation of x (B, H, T, K) whose tokens stand at ``positions`` (B, T)."""
+        cosine, sine = self.cosine[positions][:, None], self.sine[positions][:, None]
+        return lambda x: rotate(x, cosine, sine)
 
 
 class FeedForward(nn.Module):
@@ -100,8 +107,12 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, rotary: Rotary | None = None, visible: Tensor | None = None
+        self,
+        x: Tensor,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+        visible: Tensor | None = None,
+        remember: Remember | None = None,
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary))
+        """(B, T, D) -> (B, T, D). The rest is told to the attention."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary, remember))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

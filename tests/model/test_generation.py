@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.generation import choose, filtered, generate, penalised, stream
+from model.generation import ends_with, generate, stream
+from model.sampling import Sampling, filtered, penalised
 
 CONFIG = find("gpt").configure("gpt2", vocab_size=40, context_length=8, d_model=32, dropout=0.5)
 
@@ -21,8 +22,8 @@ def network() -> torch.nn.Module:
 
 def draws(logits: list[float], count: int = 2000, **settings: float) -> Counter[int]:
     generator = torch.Generator().manual_seed(0)
-    settings = {"temperature": 1.0, **settings}
-    return Counter(choose(torch.tensor(logits), generator, **settings) for _ in range(count))
+    sampling = Sampling(**settings)
+    return Counter(sampling.choose(torch.tensor(logits), [], generator) for _ in range(count))
 
 
 def test_greedy_takes_the_likeliest_and_crops_to_the_context(network):
@@ -60,6 +61,24 @@ def test_it_ends_at_a_stop_which_is_not_given(network):
     assert ended == tokens[: tokens.index(stop)]
 
 
+def test_it_ends_behind_a_sequence_or_when_told(network):
+    settings = {"max_new_tokens": 20, "temperature": 3.0, "seed": 6}
+    tokens = generate(network, [1], **settings)
+    ending = tokens[6:8]
+    first = next(i for i in range(2, 21) if tokens[i - 2 : i] == ending)
+    assert generate(network, [1], until=ends_with([50], ending), **settings) == tokens[:first]
+    told = []
+    assert generate(network, [1], until=told.append, **settings) == tokens
+    assert told == [tokens[:i] for i in range(1, 21)]  # without the prompt
+    words = [f"<{token}>" for token in range(40)]
+
+    def said(new):
+        return words[tokens[4]] + words[tokens[5]] in "".join(words[token] for token in new)
+
+    last = next(i for i in range(2, 21) if tokens[i - 2 : i] == tokens[4:6])
+    assert generate(network, [1], until=said, **settings) == tokens[:last]
+
+
 def test_what_is_forbidden_never_comes(network):
     allowed = {3, 17}
     forbid = set(range(40)) - allowed
@@ -86,6 +105,23 @@ def test_top_p_keeps_the_fewest_that_reach_it(top_p, kept):
     assert set(finite) == kept
 
 
+@pytest.mark.parametrize(
+    ("min_p", "kept"), [(0.1, {0, 1, 2, 3}), (0.3, {0, 2}), (0.59, {0, 2}), (0.61, {0}), (1, {0})]
+)
+def test_min_p_keeps_what_reaches_a_share_of_the_likeliest(min_p, kept):
+    finite = filtered(LOGITS, min_p=min_p).isfinite().nonzero().flatten().tolist()
+    assert set(finite) == kept
+    assert set(draws(LOGITS.tolist(), 300, min_p=min_p)) == kept
+
+
+def test_the_filters_narrow_one_another():
+    kept = filtered(LOGITS, top_k=3, top_p=0.85, min_p=0.5).isfinite().tolist()
+    assert kept == [True, False, True, False]
+    # Heat comes first: evened out, the second is above the share that it missed.
+    assert set(draws(LOGITS.tolist(), min_p=0.7)) == {0}
+    assert set(draws(LOGITS.tolist(), min_p=0.7, temperature=2.0)) == {0, 2}
+
+
 def test_draws_follow_the_temperature():
     plain = draws(LOGITS.tolist())
     for token, share in enumerate([0.5, 0.1, 0.3, 0.1]):
@@ -100,6 +136,20 @@ def test_the_penalty_makes_what_was_seen_less_likely():
     assert logits.tolist() == [2.0, -2.0, 1.0]
 
 
+def test_the_penalty_is_for_what_the_context_holds(network):
+    tokens = [1]
+    network.eval()
+    for _ in range(20):
+        with torch.no_grad():
+            logits = network(torch.tensor([tokens[-8:]]))[0, -1]
+        for seen in set(tokens[-8:]):
+            logits[seen] = logits[seen] / 3 if logits[seen] > 0 else logits[seen] * 3
+        tokens.append(int(logits.argmax()))
+    settings = {"max_new_tokens": 20, "temperature": 0, "repetition_penalty": 3.0}
+    assert generate(network, [1], **settings) == tokens[1:]
+    assert len(set(tokens)) < len(tokens)  # forgotten ones come again
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -111,6 +161,7 @@ def test_the_penalty_makes_what_was_seen_less_likely():
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"top_k": 0}, "top_k=0"),
         ({"top_p": 0.0}, "top_p=0.0"),
+        ({"min_p": 1.5}, "min_p=1.5"),
         ({"repetition_penalty": 0.0}, "repetition_penalty=0.0"),
     ],
 )
