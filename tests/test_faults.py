@@ -241,6 +241,7 @@ def test_another_tokenizer_than_the_networks(made, chain, tmp_path):
         "foundation": foundation,
         "tokenizer": made.store.current("tokenizer/smaller", TokenizerFiles),
         "examples": chain.store.current("examples/toy_reply", view_of("examples/toy_reply")),
+        "contamination": {},
     }
     key = "assistant/tiny/toy_reply"
     declared = a_making(chain, key, Path(__file__).parents[1] / "recipes" / "tiny.yaml")
