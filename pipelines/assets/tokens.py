@@ -113,8 +113,7 @@ def token_shards(recipe: Recipe) -> dg.AssetsDefinition:
                 )
         for entry in entries:
             making.take(entry.file.path)
-        vocab_size = tokenizer.load().vocab_size
-        write_index(making.folder, entries, vocab_size)
+        write_index(making.folder, entries, int(tokenizer.figures()["vocab_size"]))
         making.write(FIGURES, _figures(entries))
 
     return token_shards
