@@ -36,6 +36,7 @@ test: $(READY) ## The tests, without the long proofs
 	$(BIN)/pytest -m "not slow and not gpu"
 
 test-all: $(READY) ## All tests
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,harness]'
 	$(BIN)/pytest
 
 lint: $(READY) ## ruff, mypy and Dagster's own validation

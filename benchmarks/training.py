@@ -40,7 +40,7 @@ def measure(variant: str, recipe_name: str, steps: int) -> float:
 
     recipe = load_recipe(Project.here().recipes / f"{recipe_name}.yaml")
     vocab_size = recipe.tokenizer.vocab_size or 50_304
-    config = recipe.network_config(vocab_size)
+    config = recipe.model.config(vocab_size)
     network = build(recipe.model.architecture, config, seed=0)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(vocab_size, (2_000_000,), generator=generator)

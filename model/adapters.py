@@ -1,6 +1,7 @@
-"""New ends for a trained network, and which of its parts stay as they are. Book chapter 6.
+"""What a trained network is given to learn a task: a new end, a part that stays, thin matrices.
 
-Letters: B batch, T positions, D d_model, C classes.
+Book chapter 6 and appendix E. Letters: B batch, T positions, D d_model, C classes, O and I the
+outputs and inputs of a linear layer, R rank.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Classifier(nn.Module):
@@ -58,3 +60,50 @@ def freeze_all_but_last(network: Any, n_blocks: int) -> None:
     network.norm.requires_grad_(True)
     for block in network.blocks[len(network.blocks) - n_blocks :]:
         block.requires_grad_(True)
+
+
+class LowRank(nn.Module):
+    """A change to a weight (O, I): two thin matrices, up (O, R) and down (R, I), multiplied.
+
+    As up begins at zero, the network begins as it was, number for number. The change is scaled by
+    alpha / R, so that another rank asks for no other learning rate (Hu et al. 2022).
+    """
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float, generator: torch.Generator) -> None:
+        super().__init__()
+        outputs, inputs = weight.shape
+        if rank < 1:
+            raise ValueError(f"rank={rank} must be 1 or more")
+        self.scale, bound = alpha / rank, inputs**-0.5
+        down = torch.empty(rank, inputs).uniform_(-bound, bound, generator=generator)
+        self.down = nn.Parameter(down.to(weight))
+        self.up = nn.Parameter(weight.new_zeros(outputs, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight (O, I) as it is now."""
+        return weight + self.scale * (self.up @ self.down)
+
+
+def add_low_rank(network: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> None:
+    """Gives every linear layer that is trained a ``LowRank``; nothing else is trained any more.
+
+    What was frozen before stays as it is, such as the head that a ``Classifier`` does not use. The
+    layers keep their faces: whoever asks one for its ``weight`` gets the changed one.
+    """
+    if any(map(parametrize.is_parametrized, network.modules())):
+        raise ValueError("the network has such matrices already: merge them first")
+    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    trained = [layer for layer in linear if layer.weight.requires_grad]
+    if not trained:
+        raise ValueError(f"trainable linear layers=0 of {len(linear)}: unfreeze some")
+    changes = [LowRank(layer.weight, rank, alpha, generator) for layer in trained]
+    network.requires_grad_(False)
+    for layer, change in zip(trained, changes, strict=True):
+        parametrize.register_parametrization(layer, "weight", change)
+
+
+def merge_low_rank(network: nn.Module) -> None:
+    """Makes the changes part of the weights: the same network, as quick as it was before."""
+    for layer in list(network.modules()):
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight")

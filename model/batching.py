@@ -41,7 +41,8 @@ class Batch:
     tokens (B, T) int64; targets (B, T) int64 with IGNORED where nothing is asked, or labels (B,);
     ``ids`` names each row for messages; ``last`` (B,) is the position of the last real token, set
     where labels are; ``documents`` (B, T) int64 numbers the documents of a row, set where a row
-    holds several that may not read one another.
+    holds several that may not read one another; ``sources`` (B, S) int64 is what an encoder reads
+    beside, IGNORED where a row has no more.
     """
 
     tokens: Tensor
@@ -49,6 +50,7 @@ class Batch:
     ids: tuple[str, ...]
     last: Tensor | None = None
     documents: Tensor | None = None
+    sources: Tensor | None = None
 
     @property
     def counted(self) -> int:
@@ -56,20 +58,29 @@ class Batch:
         return int((self.targets != IGNORED).sum())
 
     def to(self, device: torch.device | str) -> Batch:
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
         return replace(
             self,
             tokens=self.tokens.to(device),
             targets=self.targets.to(device),
-            last=None if self.last is None else self.last.to(device),
-            documents=None if self.documents is None else self.documents.to(device),
+            last=moved(self.last),
+            documents=moved(self.documents),
+            sources=moved(self.sources),
         )
 
     def check(self, vocab_size: int) -> None:
         """ValueError for a token id that the embedding does not have."""
-        highest, lowest = int(self.tokens.max()), int(self.tokens.min())
+        self._check(self.tokens, vocab_size)
+        if self.sources is not None:
+            self._check(self.sources.where(self.sources != IGNORED, 0), vocab_size)
+
+    def _check(self, tokens: Tensor, vocab_size: int) -> None:
+        highest, lowest = int(tokens.max()), int(tokens.min())
         if lowest < 0 or highest >= vocab_size:
             wrong = highest if highest >= vocab_size else lowest
-            row = int((self.tokens == wrong).any(dim=1).nonzero()[0])
+            row = int((tokens == wrong).any(dim=1).nonzero()[0])
             raise ValueError(
                 f"token={wrong} in {self.ids[row]} is outside vocab_size={vocab_size}: "
                 "the text was encoded by another tokenizer than the network's"
@@ -192,8 +203,9 @@ class Examples:
 
     With ``counted`` (per token: is it to be learned?) each example asks for its counted tokens,
     each from the tokens before it; with ``labels`` each example asks for its label, read at its
-    last token. An epoch takes every example once in a seeded order; its last batch may be short.
-    Batches are cut from pools sorted by length, so that little is padding.
+    last token. ``sources`` are what an encoder reads beside each. An epoch takes every example once
+    in a seeded order; its last batch may be short. Batches are cut from pools sorted by length, so
+    that little is padding.
     """
 
     def __init__(
@@ -202,6 +214,7 @@ class Examples:
         *,
         counted: Sequence[Sequence[bool]] | None = None,
         labels: Sequence[int] | None = None,
+        sources: Sequence[Sequence[int]] | None = None,
         pad: int,
         context_length: int,
         batch_size: int,
@@ -221,6 +234,10 @@ class Examples:
         self._counted = (
             None if counted is None else [torch.as_tensor(row, dtype=torch.bool) for row in counted]
         )
+        self._sources: list[Tensor] | None = None
+        if sources is not None:
+            self._sources = [torch.as_tensor(row, dtype=torch.int64) for row in sources]
+            self._check_sources(self._sources, context_length)
         longest = context_length + (labels is None)  # the last token of all is only ever a target
         for index, row in enumerate(self._tokens):
             if not 0 < len(row) <= longest:
@@ -236,6 +253,16 @@ class Examples:
             if not self._counted[index][1:].any():
                 raise ValueError(f"example {index} is fully masked, nothing to learn: drop it")
         self._pools = functools.lru_cache(maxsize=2)(self._sort_pool)
+
+    def _check_sources(self, sources: Sequence[Tensor], context_length: int) -> None:
+        if len(sources) != len(self._tokens):
+            raise ValueError(f"examples={len(self._tokens)} sources={len(sources)}: give one each")
+        for index, row in enumerate(sources):
+            if not 0 < len(row) <= context_length:
+                raise ValueError(
+                    f"example {index} has source tokens={len(row)}: drop it or cut it to "
+                    f"{context_length}"
+                )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -257,12 +284,13 @@ class Examples:
         size = len(self._tokens)
         order = key_of("examples", self.seed, epoch)
         draws = range(size)[pool * _POOL * self.batch_size : (pool + 1) * _POOL * self.batch_size]
-        chosen = sorted(
-            (permuted(draw, size, order) for draw in draws), key=lambda i: len(self._tokens[i])
-        )
+        chosen = sorted((permuted(draw, size, order) for draw in draws), key=self._length)
         cuts = [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
         shuffle = key_of("pool", self.seed, epoch, pool)
         return [cuts[permuted(i, len(cuts), shuffle)] for i in range(len(cuts))]
+
+    def _length(self, index: int) -> tuple[int, int]:
+        return len(self._tokens[index]), len(self._sources[index]) if self._sources else 0
 
     def _collate(self, indices: Sequence[int]) -> Batch:
         rows = [self._tokens[i] for i in indices]
@@ -275,7 +303,11 @@ class Examples:
         assert self._counted is not None
         targets = [torch.where(self._counted[i], self._tokens[i], IGNORED)[1:] for i in indices]
         tokens = _pad([row[:-1] for row in rows], self.pad, width - 1)
-        return Batch(tokens, _pad(targets, IGNORED, width - 1), ids)
+        sources = None
+        if self._sources is not None:
+            read = [self._sources[i] for i in indices]
+            sources = _pad(read, IGNORED, max(len(row) for row in read))
+        return Batch(tokens, _pad(targets, IGNORED, width - 1), ids, sources=sources)
 
 
 def _pad(rows: Sequence[Tensor], value: int, width: int) -> Tensor:

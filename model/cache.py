@@ -46,19 +46,21 @@ class Cache:
             raise ValueError(f"length={self._stop} exceeds the cache's {room}: take a longer one")
         device = self.keys.device
         begin = torch.tensor(self.lengths, device=device)[:, None]
-        self._slots = begin + torch.arange(count, device=device)  # (B, T)
-        self._rows = torch.arange(len(self.lengths), device=device)[:, None]
+        slots = begin + torch.arange(count, device=device)  # (B, T)
+        self._place: tuple[Any, Any] = (torch.arange(len(begin), device=device)[:, None], slots)
+        if min(self.lengths) + count == self._stop:  # a slice is written in half the time
+            self._place = (slice(len(begin)), slice(self._stop - count, self._stop))
         self.lengths = [length + count for length in self.lengths]
         if fresh:
-            return self._slots, None
-        visible = torch.arange(self._stop, device=device) <= self._slots[..., None]  # (B, T, S)
-        return self._slots, visible[:, None]
+            return slots, None
+        visible = torch.arange(self._stop, device=device) <= slots[..., None]  # (B, T, S)
+        return slots, visible[:, None]
 
     def remember(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """keys, values (B, G, T, K) of the slots claimed last -> all so far, (B, G, S, K) each."""
         held = []
         for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
-            store[self._rows, self._slots] = new.transpose(1, 2).to(store.dtype)
+            store[self._place] = new.transpose(1, 2).to(store.dtype)
             held.append(store[: len(new), : self._stop].transpose(1, 2))
         return held[0], held[1]
 
@@ -79,14 +81,16 @@ class Reader:
     While a text is shorter than context_length, each of its tokens is read once. From then on its
     last context_length tokens are read anew for every token, at positions from 0: as the window
     slides every position in it changes, and with the token that leaves it all that was made of it.
-    ``cached`` False reads every text anew each time; the logits differ by rounding alone.
+    ``cached`` False reads every text anew each time, as does a network that has no cache; the
+    logits differ by rounding alone.
     """
 
     def __init__(self, network: Any, texts: int, length: int, *, cached: bool = True) -> None:
         """For ``texts`` texts, numbered from 0, of up to ``length`` tokens."""
         self.network = network
-        self.held = list(range(texts)) if cached else []
-        self.cache = network.cache(len(self.held), min(length, network.context_length))
+        self.held = list(range(texts)) if cached and hasattr(network, "cache") else []
+        if self.held:
+            self.cache = network.cache(texts, min(length, network.context_length))
 
     def read(self, texts: dict[int, list[int]]) -> dict[int, Tensor]:
         """Texts by number -> logits (V,) of what follows each, fp32 on the CPU.

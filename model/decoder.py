@@ -12,15 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
-from model.attention import positions_within, same_document
+from model.attention import positions_within, recent, same_document
 from model.cache import Cache
 from model.kernels import capped_logits, head_loss
-from model.layers import Block, Rotary, make_norm
+from model.layers import Block, Rotary
+from model.norms import make_norm
 
 
 class Decoder(nn.Module):
     """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t.
 
+    With a window each block reads that far back, and L blocks L times as far.
     Given ``documents`` (B, T) int64, which number the document of each token, it knows those of its
     own document alone, and positions start anew in each.
     """
@@ -29,10 +31,12 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        rotary = config.positions == "rotary"
-        self.positions = None if rotary else nn.Embedding(config.context_length, config.d_model)
+        length, rotary = config.context_length, config.positions == "rotary"
+        self.positions = None if rotary else nn.Embedding(length, config.d_model)
         self.rotary = (
-            Rotary(config.d_head, config.context_length, config.rotary_base) if rotary else None
+            Rotary(config.per_head, length, config.rotary_base, config.rotary_scaling)
+            if rotary
+            else None
         )
         self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
@@ -66,6 +70,8 @@ class Decoder(nn.Module):
         if documents is not None and self.positions is not None:
             place = positions_within(documents)
         visible = None if documents is None else same_document(documents)
+        if self.config.window is not None:
+            visible = self._within_window(visible, torch.arange(length, device=tokens.device)[None])
         return self._through(tokens, place, visible, self.rotary)
 
     @torch.no_grad()
@@ -75,6 +81,7 @@ class Decoder(nn.Module):
         Equal to the last T of all tokens' features, but for rounding; without gradients.
         """
         place, visible = cache.claim(tokens.shape[1])
+        visible = self._within_window(visible, place)
         rotary = None if self.rotary is None else self.rotary.at(place)
         return self._through(tokens, place, visible, rotary, cache)
 
@@ -91,8 +98,17 @@ class Decoder(nn.Module):
             rows=rows,
             length=length,
             n_kv_heads=config.groups,
-            d_head=config.d_head,
+            d_head=config.per_head,
         )
+
+    def _within_window(self, visible: Tensor | None, places: Tensor) -> Tensor | None:
+        """``visible`` less what lies before the window of each token; ``places`` (B, T)."""
+        window = self.config.window
+        length = places.shape[1] if visible is None else visible.shape[-1]
+        if window is None or length <= window:
+            return visible
+        near = recent(window, places, length)
+        return near if visible is None else visible & near
 
     def _through(
         self,
@@ -114,7 +130,9 @@ class Decoder(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """features (..., D) -> logits (..., V) in fp32"""
-        return capped_logits(features, self._head_weight, self.config.logit_cap)
+        # Called, where it is a layer: of eight bits, say, whose weights are not for others to read.
+        head = self.embedding.weight if self.head is None else self.head
+        return capped_logits(features, head, self.config.logit_cap)
 
     def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
         """tokens, targets (B, T) -> mean cross-entropy in nats of the targets that count."""
@@ -143,7 +161,8 @@ class Decoder(nn.Module):
         | head (untied)        | normal, 0.001: the first   | normal, 0.02                |
         |                      | loss is ln V               |                             |
         | biases, norm shifts  | 0                          | 0                           |
-        | norm gains           | 1                          | 1                           |
+        | gains of norms, also | 1                          | 1                           |
+        | of queries and keys  |                            |                             |
 
         A tied head under zero_output takes the embedding's 0.02 of gpt2: with deviation 1 the
         first logits would be of size sqrt(D).

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from model.cache import Reader
+from model.evaluation import evaluating
 from model.sampling import Sampling
 
 Until = Callable[[list[int]], bool]
@@ -27,7 +28,8 @@ def stream(
 
 def generate(network: Any, prompt_tokens: Sequence[int], **settings: Any) -> list[int]:
     """``stream`` to its end: the new tokens alone."""
-    return list(stream(network, prompt_tokens, **settings))
+    with evaluating(network):
+        return list(stream(network, prompt_tokens, **settings))
 
 
 def stream_batch(
@@ -82,8 +84,9 @@ def generate_batch(
 ) -> list[list[int]]:
     """``stream_batch`` to its end: the new tokens of each prompt."""
     made: list[list[int]] = [[] for _ in prompts]
-    for number, token in stream_batch(network, prompts, **settings):
-        made[number].append(token)
+    with evaluating(network):
+        for number, token in stream_batch(network, prompts, **settings):
+            made[number].append(token)
     return made
 
 

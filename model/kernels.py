@@ -9,6 +9,7 @@ Letters: N rows, D d_model, V vocabulary, K d_head, T positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,9 +43,14 @@ class _RMSNorm(torch.autograd.Function):
         return torch.addcmul(gradient, y, along, value=-1).mul_(scale), None
 
 
-def rms_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
-    """``F.rms_norm(x, x.shape[-1:], eps=eps)``: (..., D) -> (..., D)."""
-    return F.rms_norm(x, x.shape[-1:], eps=eps) if plain(x) else _RMSNorm.apply(x, eps)
+def rms_norm(x: Tensor, gain: Tensor | None = None, eps: float = 1e-6) -> Tensor:
+    """``F.rms_norm(x, x.shape[-1:], gain, eps)``: x (..., D), gain (D,) -> (..., D)."""
+    if plain(x):
+        # Under autocast x may be narrower than the gain, which keeps torch from its own kernel.
+        gain = None if gain is None else gain.to(x.dtype)
+        return F.rms_norm(x, x.shape[-1:], gain, eps)
+    y: Tensor = _RMSNorm.apply(x, eps)
+    return y if gain is None else y * gain
 
 
 class _SquaredReLU(torch.autograd.Function):
@@ -150,10 +156,15 @@ def head_loss(features: Tensor, weight: Tensor, targets: Tensor, cap: float | No
     return _HeadLoss.apply(features, weight, targets, cap)
 
 
-def capped_logits(features: Tensor, weight: Tensor, cap: float | None) -> Tensor:
-    """features (..., D), weight (V, D) -> logits (..., V) in fp32, softly capped (Gemma 2)."""
+def capped_logits(
+    features: Tensor, head: Tensor | Callable[[Tensor], Tensor], cap: float | None
+) -> Tensor:
+    """features (..., D) -> logits (..., V) in fp32, softly capped (Gemma 2).
+
+    ``head`` is a weight (V, D), or what multiplies by one.
+    """
     if cap is not None:
         features = features / cap  # cheaper here than on V logits
-    logits = F.linear(features, weight).float()
+    logits = F.linear(features, head) if isinstance(head, Tensor) else head(features)
     # tanh overwrites: at V columns every further copy costs a pass through memory.
-    return logits if cap is None else logits.tanh_() * cap
+    return logits.float() if cap is None else logits.float().tanh_() * cap

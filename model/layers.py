@@ -1,10 +1,11 @@
-"""What a block is made of: norms, positions, feed-forwards, and the block.
+"""What a block is made of: positions, feed-forwards, and the block.
 
 Letters: B batch, T positions, D d_model, F d_feed_forward, H heads, K d_head.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,23 +14,8 @@ from torch import Tensor, nn
 
 from model.architectures.gpt import GPTConfig
 from model.attention import MultiHeadAttention, Remember
-from model.kernels import rms_norm, rotate, squared_relu
-
-
-class RMSNorm(nn.Module):
-    """x / rms(x) over the last dimension, without parameters (Zhang & Sennrich 2019).
-
-    A gain would be absorbed by the matrix that follows; leaving it out costs no quality.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x)
-
-
-def make_norm(config: GPTConfig) -> nn.Module:
-    if config.norm == "rms":
-        return RMSNorm()
-    return nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
+from model.kernels import rotate, squared_relu
+from model.norms import make_norm
 
 
 class Rotary(nn.Module):
@@ -38,14 +24,30 @@ class Rotary(nn.Module):
     A dot product of two rotated vectors depends on their distance alone. The direction and the
     halves are Llama's. NanoChat turns the other way: to it, a head's two halves of query and key
     rows are exchanged, and every score is the same.
+
+    ``scaling`` (factor, low, high, original context) stretches what was trained at the original
+    context to a longer one, as Llama 3.1 does: a pair that turned more than ``high`` times in the
+    original context tells near positions apart and keeps its speed, one that turned less than
+    ``low`` times is slowed by the factor, and in between the two are mixed in proportion.
     """
 
     cosine: Tensor
     sine: Tensor
 
-    def __init__(self, d_head: int, context_length: int, base: float) -> None:
+    def __init__(
+        self,
+        d_head: int,
+        context_length: int,
+        base: float,
+        scaling: tuple[float, float, float, int] | None = None,
+    ) -> None:
         super().__init__()
         speed = base ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)  # (K/2,)
+        if scaling is not None:
+            factor, low, high, original = scaling
+            turns = original * speed / (2 * math.pi)
+            kept = ((turns - low) / (high - low)).clamp(0, 1)
+            speed = speed * (kept + (1 - kept) / factor)
         angle = torch.arange(context_length, dtype=torch.float64)[:, None] * speed  # (T, K/2)
         # A table is no weight: it follows from the configuration and stays out of checkpoints.
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
@@ -98,9 +100,12 @@ class Block(nn.Module):
             config.d_model,
             config.n_heads,
             config.n_kv_heads,
+            config.d_head,
             bias=config.bias,
             qkv_bias=config.qkv_bias,
             qk_norm=config.qk_norm,
+            qk_gain=config.qk_gain,
+            epsilon=config.epsilon,
         )
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config)

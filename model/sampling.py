@@ -46,7 +46,10 @@ class Sampling:
         if self.temperature == 0:
             return int(logits.argmax())
         logits = filtered(logits / self.temperature, self.top_k, self.top_p, self.min_p)
-        return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
+        # One number drawn, not V of them as ``torch.multinomial`` does: a tenth of the time.
+        ends = logits.double().softmax(0).cumsum(0)
+        drawn = 1 - torch.rand(1, generator=generator, dtype=torch.float64)  # never 0
+        return int(torch.searchsorted(ends, drawn * ends[-1]))
 
 
 def penalised(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
@@ -82,10 +85,11 @@ def filtered(
         lowest = logits.topk(top_k).values[-1]
         logits = logits.masked_fill(logits < lowest, -math.inf)
     if top_p is not None and top_p < 1:
-        ordered, order = logits.sort(descending=True, stable=True)
+        left = (logits > -math.inf).nonzero()[:, 0]  # few, behind top_k: sorting all takes longest
+        ordered, order = logits[left].sort(descending=True, stable=True)
         likelihood = ordered.softmax(0)
         above = likelihood.cumsum(0) - likelihood  # what the likelier ones hold together
-        logits = logits.masked_fill((above >= top_p)[order.argsort()], -math.inf)
+        logits = logits.index_fill(0, left[order[above >= top_p]], -math.inf)
     if min_p is not None:
         logits = logits.masked_fill(logits < logits.max() + math.log(min_p), -math.inf)
     return logits

@@ -354,6 +354,22 @@ class Examples(Artefact):
             yield from batch.to_pylist()
 
 
+class Weights(Artefact):
+    """Weights that were trained elsewhere and what came with them, file by file as they came."""
+
+    kind = "external"
+    FOLDER: ClassVar[str] = "files"
+
+    def names(self) -> list[str]:
+        """The files' own names."""
+        lead = f"{self.FOLDER}/"
+        return [name.removeprefix(lead) for name in self.files if name.startswith(lead)]
+
+    def content(self, name: str) -> bytes:
+        """The bytes of one of them, hashed first."""
+        return self.read(f"{self.FOLDER}/{name}")
+
+
 class Checkpoint(Artefact):
     """Weights (safetensors), the network's configuration and its training curve."""
 
@@ -371,6 +387,10 @@ class Checkpoint(Artefact):
         tensors: dict[str, Tensor] = load(self.read("model.safetensors"))
         return tensors
 
+    def trained(self) -> bool:
+        """Whether any step was taken here; weights that came as they are have no curve."""
+        return bool(self.curve()["train"])
+
     def drawn(self) -> dict[str, dict[str, float]]:
         """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
         found = self.json("drawn.json") if "drawn.json" in self.files else {}
@@ -380,6 +400,22 @@ class Checkpoint(Artefact):
         """``train`` and ``validation``: [step, loss] pairs."""
         found: dict[str, list[list[float]]] = self.json("curve.json")
         return found
+
+
+class WordVectors(Checkpoint):
+    """A checkpoint of word2vec and the words that have a vector, by id: ``words.json``."""
+
+    def words(self) -> list[str]:
+        """The words in the order of their ids, the most frequent first."""
+        return list(self.counts())
+
+    def counts(self) -> dict[str, int]:
+        """How often each word stands in the training documents."""
+        return dict(self.json("words.json"))
+
+    def vectors(self) -> Tensor:
+        """(words, d_model), a row a word: the vectors that were given, not those foretold."""
+        return self.tensors()["given.weight"]
 
 
 class Evaluation(Artefact):
@@ -404,6 +440,25 @@ class Evaluation(Artefact):
         found = self.json("samples.json") if "samples.json" in self.files else []
         order = ("prompt", "continuation", "reply", "person")
         return [{name: sample[name] for name in order if name in sample} for sample in found]
+
+    def tables(self) -> dict[str, Rows]:
+        """Tables to read, by title."""
+        return self._shown("tables.json")
+
+    def curves(self) -> dict[str, dict[str, Any]]:
+        """By title: the axes' labels ``x`` and ``y``, and ``lines`` of [x, y] pairs by name."""
+        return self._shown("curves.json")
+
+    def heatmaps(self) -> dict[str, dict[str, Any]]:
+        """By title: the labels of ``rows`` and ``columns``, and ``values``, a list a row."""
+        return self._shown("heatmaps.json")
+
+    def map(self) -> Rows:
+        """Points of a map: ``name``, ``x``, ``y`` and the ``group`` each belongs to."""
+        return self._shown("map.json").get("points", [])
+
+    def _shown(self, name: str) -> dict[str, Any]:
+        return dict(self.json(name)) if name in self.files else {}
 
     def confusion(self) -> tuple[list[list[int]], list[str]] | None:
         """The confusion matrix and its labels, for a classifier."""
@@ -430,9 +485,13 @@ VIEWS: dict[str, type[Artefact]] = {
     "tokenizer": TokenizerFiles,
     "token_shards": TokenShards,
     "foundation": Checkpoint,
+    "weights": Weights,
     "examples": Examples,
     "assistant": Checkpoint,
     "classifier": Checkpoint,
+    "translator": Checkpoint,
+    "domain": Checkpoint,
+    "word_vectors": WordVectors,
     "evaluation": Evaluation,
     "report": Report,
 }

@@ -118,19 +118,18 @@ def _(artefact: Checkpoint) -> dict[str, Any]:
     config = json.dumps(artefact.config(), indent=1)
     return {
         **artefact.figures(),
-        "loss": loss_picture(artefact),
+        **({"loss": loss_picture(artefact)} if artefact.trained() else {}),
         "configuration": Markdown(f"```json\n{config}\n```"),
     }
 
 
 @describe.register
 def _(artefact: Evaluation) -> dict[str, Any]:
-    confusion = confusion_picture(artefact)
     samples = Rows({k: shorten(v, 600) for k, v in s.items()} for s in artefact.samples())
     return {
         **artefact.figures(),
-        "comparison": comparison_picture(artefact),
-        **({"confusion": confusion} if confusion else {}),
+        **evaluation_pictures(artefact),
+        **{title: Rows(readable(rows)) for title, rows in artefact.tables().items()},
         **({"samples": samples} if samples else {}),
     }
 
@@ -164,7 +163,20 @@ def comparison_picture(evaluation: Evaluation) -> Picture:
     return Picture(pictures.bars(values, x=measure))
 
 
-def confusion_picture(evaluation: Evaluation) -> Picture | None:
-    """The confusion matrix, for a classifier."""
-    found = evaluation.confusion()
-    return Picture(pictures.confusion(*found)) if found else None
+def evaluation_pictures(evaluation: Evaluation) -> dict[str, Picture]:
+    """All that an evaluation has to look at, by title: ours against the baselines comes first."""
+    found = {"comparison": comparison_picture(evaluation)}
+    if confusion := evaluation.confusion():
+        found["confusion"] = Picture(pictures.confusion(*confusion))
+    for title, drawn in evaluation.curves().items():
+        lines = {
+            name: ([x for x, _ in line], [y for _, y in line])
+            for name, line in drawn["lines"].items()
+        }
+        found[title] = Picture(pictures.curve(lines, x=drawn["x"], y=drawn["y"]))
+    for title, drawn in evaluation.heatmaps().items():
+        drawing = pictures.heatmap(drawn["values"], rows=drawn["rows"], columns=drawn["columns"])
+        found[title] = Picture(drawing)
+    if points := evaluation.map():
+        found["map"] = Picture(pictures.scatter(points))
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from model.evaluation import (
     precision,
     recall,
 )
-from model.generation import generate
+from model.generation import generate_batch, stream
 from model.objectives import OBJECTIVES
+from model.sampling import Sampling
 from pipelines.fitting import HELD_OUT_BATCH
 from pipelines.text.baselines import (
     compressor_bits_per_byte,
@@ -37,6 +38,7 @@ from pipelines.text.examples import (
     encode_pair,
     encode_prompt,
 )
+from pipelines.text.stopping import require, spoken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from pipelines.artifacts import Documents, TokenShards
     from pipelines.text.tokenizers import Tokenizer
 
-SAMPLING = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
+SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
+REPLY_TOKENS = 60
 
 
 def language_figures(
@@ -106,20 +109,18 @@ def continuations(
     network: nn.Module, tokenizer: Tokenizer, prompts: Sequence[str], length: int = 120
 ) -> list[dict[str, str]]:
     """How the model goes on with each prompt, by seeded sampling."""
-    samples = []
-    for number, prompt in enumerate(prompts):
-        tokens = [tokenizer.end_of_text, *tokenizer.encode(prompt)]
-        made = generate(
-            network,
-            tokens,
-            max_new_tokens=length,
-            stop={tokenizer.end_of_text},
-            forbid={tokenizer.user, tokenizer.assistant},
-            seed=number,
-            **SAMPLING,
-        )
-        samples.append({"prompt": prompt, "continuation": tokenizer.decode(made)})
-    return samples
+    made = generate_batch(
+        network,
+        [[tokenizer.end_of_text, *tokenizer.encode(prompt)] for prompt in prompts],
+        max_new_tokens=length,
+        stop={tokenizer.end_of_text},
+        forbid={tokenizer.user, tokenizer.assistant},
+        **SAMPLING,
+    )
+    return [
+        {"prompt": prompt, "continuation": tokenizer.decode(tokens)}
+        for prompt, tokens in zip(prompts, made, strict=True)
+    ]
 
 
 def pair_examples(
@@ -169,33 +170,59 @@ def labelled_examples(
 
 
 def reply(
-    network: Any, tokenizer: Tokenizer, turns: Sequence[str], seed: int, length: int = 60
-) -> str:
-    """The assistant's answer to a conversation whose last turn is the user's."""
-    room = network.context_length - length
-    made = generate(
+    network: Any,
+    tokenizer: Tokenizer,
+    turns: Sequence[str],
+    seed: int,
+    length: int = REPLY_TOKENS,
+    stops: Sequence[str] = (),
+    **sampling: Any,
+) -> Iterator[str]:
+    """The assistant's answer to a conversation whose last turn is the user's, as it comes.
+
+    It ends before the first of ``stops``; ``sampling`` is as for ``Sampling``, by default the one
+    that evaluations use. ValueError for settings out of range or an empty stop.
+    """
+    settings = SAMPLING | sampling
+    Sampling(**settings)  # here, so that what is wrong is told before anything is shown
+    require(stops)
+    tokens = stream(
         network,
-        encode_prompt(tokenizer, turns, max(room, 8)),
+        encode_prompt(tokenizer, turns, _prompt_tokens(network, length)),
         max_new_tokens=length,
-        stop={tokenizer.end_of_text, tokenizer.user, tokenizer.assistant},
+        stop=tokenizer.controls,
         seed=seed,
-        **SAMPLING,
+        **settings,
     )
-    return decode_reply(tokenizer, made)
+    return spoken(tokenizer, tokens, stops)
 
 
 def dialogues(
     network: nn.Module, tokenizer: Tokenizer, pairs: Iterable[Pair], count: int = 10
 ) -> list[dict[str, str]]:
     """The assistant's replies to held-out prompts, beside what the person really said."""
+    asked = list(islice(pairs, count))
+    room = _prompt_tokens(network, REPLY_TOKENS)
+    made = generate_batch(
+        network,
+        [encode_prompt(tokenizer, pair.prompt, room) for pair in asked],
+        max_new_tokens=REPLY_TOKENS,
+        stop=tokenizer.controls,
+        **SAMPLING,
+    )
     return [
         {
             "prompt": "\n".join(pair.prompt),
-            "reply": reply(network, tokenizer, pair.prompt, seed=number),
+            "reply": decode_reply(tokenizer, tokens),
             "person": pair.reply,
         }
-        for number, pair in enumerate(islice(pairs, count))
+        for pair, tokens in zip(asked, made, strict=True)
     ]
+
+
+def _prompt_tokens(network: Any, length: int) -> int:
+    """How many tokens of a conversation are read, so that the reply fits the context."""
+    return max(int(network.context_length) - length, 8)
 
 
 def predict(network: Any, batches: Iterable[Batch]) -> list[int]:

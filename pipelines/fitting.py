@@ -161,20 +161,19 @@ def write_checkpoint(
     """The files of a ``Checkpoint``: weights, configuration, curve and figures."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights(network).items()}
     # One entry only: a header with several has no fixed order. Nothing in it moves with the code.
-    stable = {
-        "key": making.key,
-        "architecture": config["architecture"],
-        "tokenizer": config["tokenizer"]["version"],
-    }
+    stable = {"key": making.key, "architecture": config["architecture"]}
+    if "tokenizer" in config:  # word vectors have their words beside them
+        stable["tokenizer"] = config["tokenizer"]["version"]
     content = save(tensors, metadata={"dragon": canonical(stable).decode()})
     (making.folder / "model.safetensors").write_bytes(content)
     making.write("config.json", config)
     making.write("curve.json", {"train": history.train, "validation": history.validation})
-    figures = {
+    figures: dict[str, float] = {
         "parameters": sum(t.numel() for t in tensors.values()),
-        "steps": history.train[-1][0],
-        "final_training_loss": _mean([loss for _, loss in history.train[-20:]]),
+        "steps": history.train[-1][0] if history.train else 0,
     }
+    if history.train:
+        figures["final_training_loss"] = _mean([loss for _, loss in history.train[-20:]])
     if history.validation:
         figures["final_validation_loss"] = history.validation[-1][1]
     making.write(FIGURES, figures)

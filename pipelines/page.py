@@ -19,9 +19,9 @@ from pipelines.artifacts import (
     Evaluation,
     TokenShards,
 )
+from pipelines.card import readable
 from pipelines.describe import (
-    comparison_picture,
-    confusion_picture,
+    evaluation_pictures,
     funnel_picture,
     lengths_picture,
     loss_picture,
@@ -195,12 +195,11 @@ def _overlaps(artefact: Artefact) -> str:
 def _section(artefact: Checkpoint | Evaluation) -> str:
     title = f"<h2>{escape(artefact.key)}</h2>"
     if isinstance(artefact, Checkpoint):
-        return title + image(loss_picture(artefact), "loss over the steps")
-    parts = [title, image(comparison_picture(artefact), artefact.comparison()["measure"])]
-    matrix = confusion_picture(artefact)
-    if matrix:
-        parts.append(image(matrix, "confusion matrix"))
-    return "".join([*parts, *map(sample, artefact.samples())])
+        picture = image(loss_picture(artefact), "loss over the steps") if artefact.trained() else ""
+        return title + picture
+    parts = [image(picture, name) for name, picture in evaluation_pictures(artefact).items()]
+    parts += [rows_table(readable(rows), name) for name, rows in artefact.tables().items() if rows]
+    return "".join([title, *parts, *map(sample, artefact.samples())])
 
 
 def _figures(artefact: Artefact) -> str:

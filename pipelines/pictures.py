@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, SECOND, THIRD, PALE = "#12355b", "#d1495b", "#8d99ae", "#edf2f4"
+# Told apart also by who sees no red or no green (Wong 2011).
+COLOURS = (INK, SECOND, THIRD, "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#6b4c1e", "#000000")
 
 
 def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> bytes:
     """One line per name, each (xs, ys); a line of over 200 points gets its running mean too."""
     figure, axes = _canvas()
-    for (name, (xs, ys)), colour in zip(lines.items(), (INK, SECOND, THIRD) * 9, strict=False):
+    for (name, (xs, ys)), colour in zip(lines.items(), COLOURS * 3, strict=False):
         if len(xs) > 200:
             axes.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.8)
             axes.plot(xs, _running_mean(ys), color=colour, label=name, linewidth=1.8)
@@ -61,6 +63,87 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
     for side in axes.spines.values():
         side.set_visible(False)
     return _png(figure)
+
+
+def heatmap(
+    values: Sequence[Sequence[float]], *, rows: Sequence[str], columns: Sequence[str]
+) -> bytes:
+    """Values as shades, the darkest the largest; the names are read along both sides."""
+    longest = max(map(len, (*rows, *columns)), default=1)
+    names = 0.09 * min(longest, 24)
+    width, height = (1.2 + names + 0.32 * len(each) for each in (columns, rows))
+    figure, axes = _canvas(width=max(width, 3.0), height=max(height, 2.4))
+    drawn = axes.imshow(values, cmap="Blues", vmin=0, aspect="equal")
+    axes.set_xticks(range(len(columns)), [_cut(name) for name in columns], rotation=90)
+    axes.set_yticks(range(len(rows)), [_cut(name) for name in rows])
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(drawn, ax=axes, shrink=0.8).outline.set_visible(False)
+    return _png(figure)
+
+
+def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
+    """Points ``x``, ``y`` of a map, each with its ``name``, coloured by its ``group``.
+
+    Only which points are near says something, so the axes have no scale.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure, axes = _canvas(width=10.5, height=8.5)
+    groups = list(dict.fromkeys(point["group"] for point in points))
+    colours = dict(zip(groups, _shades(len(groups)), strict=True))
+    for group in groups:
+        xs, ys = zip(*((p["x"], p["y"]) for p in points if p["group"] == group), strict=True)
+        axes.scatter(xs, ys, s=14, color=colours[group], label=group)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color(PALE)
+    axes.margins(0.06)
+    figure.legend(loc="outside lower center", ncols=min(6, len(groups)), frameon=False)
+    figure.draw_without_rendering()  # places are known from here on
+    dots = [axes.transData.transform((point["x"], point["y"])) for point in points]
+    taken: list[Any] = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in dots]
+    for point in points:
+        taken.append(_label(axes, point, colours[point["group"]], taken))
+    return _png(figure)
+
+
+def _label(axes: Axes, point: Mapping[str, Any], colour: str, taken: Sequence[Any]) -> Any:
+    """A point's name beside it, where it lies over the fewest others; the box that it takes."""
+    tried: list[tuple[int, int, Any, Any]] = []
+    for dx, dy in ((5, 0), (-5, 0), (0, 5), (0, -5), (4, 7), (-4, 7), (4, -7), (-4, -7)):
+        text = axes.annotate(
+            _cut(point["name"]),
+            (point["x"], point["y"]),
+            (dx, dy),
+            textcoords="offset points",
+            ha="left" if dx > 0 else "right" if dx else "center",
+            va="center" if dx else "bottom" if dy > 0 else "top",
+            fontsize=8,
+            color=colour,
+        )
+        box = text.get_window_extent()
+        over = sum(box.overlaps(other) for other in taken)
+        outside = not (axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1)
+        tried.append((over + outside, len(tried), text, box))
+        if not over + outside:
+            break
+    best = min(tried, key=lambda one: one[:2])
+    for *_, text, _ in tried:
+        if text is not best[2]:
+            text.remove()
+    return best[3]
+
+
+def _shades(count: int) -> Sequence[str]:
+    """So many colours that are told apart."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    if count <= len(COLOURS):
+        return COLOURS[:count]
+    bright = [colormaps["turbo"](0.05 + 0.9 * i / (count - 1)) for i in range(count)]
+    return [to_hex((0.75 * red, 0.75 * green, 0.75 * blue)) for red, green, blue, _ in bright]
 
 
 def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
@@ -114,10 +197,14 @@ def _list(axes: Axes, names: Sequence[str], notes: Sequence[str], title: str) ->
     axes.set_xlim(0, max(axes.dataLim.x1, 1))  # the layout makes room for the notes
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
-    axes.set_yticks(range(len(names)), [n if len(n) <= 32 else f"{n[:31]}…" for n in names])
+    axes.set_yticks(range(len(names)), [_cut(name, 32) for name in names])
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize=10)
+
+
+def _cut(name: str, most: int = 24) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _short(number: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts import Checkpoint, view_of
-from pipelines.cli.talking import MAX_CHARACTERS
+from pipelines.cli.asking import MAX_CHARACTERS
 
 ROOT = Path(__file__).resolve().parents[1]
 

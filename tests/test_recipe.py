@@ -292,7 +292,7 @@ def test_a_budget_of_tokens_is_whole_batches(recipe_file: Write) -> None:
 
 
 def test_a_written_option_overrides_its_preset(recipe_file: Write) -> None:
-    network = load_recipe(recipe_file(("preset: modern", "preset: gpt2"))).network_config(300)
+    network = load_recipe(recipe_file(("preset: modern", "preset: gpt2"))).model.config(300)
     assert (network.d_model, network.positions, network.vocab_size) == (16, "learned", 300)
 
 

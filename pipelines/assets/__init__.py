@@ -8,9 +8,12 @@ from pipelines.assets.contamination import contamination
 from pipelines.assets.corpora import documents, raw_text
 from pipelines.assets.evaluation import evaluation
 from pipelines.assets.foundation import foundation
+from pipelines.assets.ladder import ladder_assets
 from pipelines.assets.report import report
 from pipelines.assets.tasks import task_assets
 from pipelines.assets.tokens import token_shards, tokenizer
+from pipelines.assets.vectors import word_vectors
+from pipelines.assets.weights import external_foundation, external_tokenizer, external_weights
 from pipelines.recipe.schema import Recipe
 
 
@@ -28,8 +31,14 @@ def _chain(recipe: Recipe) -> list[dg.AssetsDefinition]:
     chain = []
     for corpus, declared in recipe.corpora.items():
         chain += [raw_text(corpus, declared), documents(corpus, declared)]
+        chain += word_vectors(corpus, declared)
     chain += contamination(recipe)
-    chain += [tokenizer(recipe), token_shards(recipe), foundation(recipe), evaluation(recipe)]
+    if recipe.weights is None:
+        chain += [tokenizer(recipe), token_shards(recipe), foundation(recipe)]
+    else:
+        chain += [external_weights(recipe), external_tokenizer(recipe)]
+        chain += [token_shards(recipe), external_foundation(recipe)]
+    chain += [evaluation(recipe), *ladder_assets(recipe)]
     for task, choice in recipe.tasks.items():
         chain += task_assets(recipe, task, choice)
     parents = {

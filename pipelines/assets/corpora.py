@@ -10,15 +10,26 @@ from pipelines.artifacts import FIGURES, Documents, RawText
 from pipelines.assets.declare import Making, asset
 from pipelines.project import Project
 from pipelines.recipe.corpora import Corpus
-from pipelines.recipe.sources import FolderSource
+from pipelines.recipe.sources import FolderSource, Source
 from pipelines.text.cleaning import LIBRARIES
 from pipelines.text.documents import make_documents
+from pipelines.text.generators import LIBRARIES as WRITERS
 from pipelines.text.sources import folder_state, read_source
 from pipelines.text.tables import write_documents, write_index
 
-# Beside pyarrow: what decides the rows of the hub, and the text of a file's HTML.
+# What decides the rows of the hub, and the text of a file's HTML.
 HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
-READERS = {"generated": (), "hub": HUB}
+FILES = ("resiliparse",)
+
+
+def readers(source: Source) -> tuple[str, ...]:
+    """The libraries, beside pyarrow, whose version decides what a source gives."""
+    match source.kind:
+        case "generated":
+            return WRITERS.get(source.generator, ())
+        case "hub":
+            return HUB
+    return FILES
 
 
 def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
@@ -35,7 +46,7 @@ def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         f"raw_text/{corpus}",
         makes=RawText,
         decides=source.decides(),
-        libraries=("pyarrow", *READERS.get(source.kind, ("resiliparse",))),
+        libraries=("pyarrow", *readers(source)),
         observe=observe,
         exact=True,
         group="corpora",

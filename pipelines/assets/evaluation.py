@@ -1,6 +1,8 @@
 """``evaluation/foundation/<recipe>``."""
 
 import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,6 +19,9 @@ from pipelines.assets.contamination import drops, left_out
 from pipelines.assets.declare import Making, asset
 from pipelines.assets.tokens import documents_of
 from pipelines.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from pipelines.text.tokenizers import Tokenizer
 
 
 def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
@@ -45,31 +50,71 @@ def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
         documents: dict[str, Documents],
         contamination: dict[str, Contamination],
     ) -> None:
-        """Loss, perplexity and bits per byte against counting and compressing, with samples."""
-        from pipelines.evaluating import continuations, language_baselines, language_figures
+        """What the foundation makes of held-out text, against counting and compressing."""
+        from model.architectures import find
         from pipelines.fitting import load_network, require_tokenizer
 
         require_tokenizer(foundation, tokenizer)
-        encoder, network = tokenizer.load(), load_network(foundation)
-        figures = language_figures(network, token_shards, encoder.end_of_text)
-        baselines = language_baselines(
+        masked = find(foundation.config()["architecture"]).objective == "masked_token"
+        figures, comparison, samples = (_masked if masked else _language)(
+            load_network(foundation),
+            tokenizer.load(),
             token_shards,
             documents,
-            encoder.vocab_size,
-            encoder.end_of_text,
             left_out(contamination),
+            recipe.samples,
         )
         flat = {f"{s}_{name}": v for s, values in figures.items() for name, v in values.items()}
         making.write(FIGURES, flat)
-        making.write(
-            "comparison.json",
-            {
-                "measure": "bits per byte of the test split",
-                "better": "lower",
-                "ours": figures["test"]["bits_per_byte"],
-                "baselines": baselines,
-            },
-        )
-        making.write("samples.json", continuations(network, encoder, recipe.samples))
+        making.write("comparison.json", comparison)
+        making.write("samples.json", samples)
 
     return evaluation
+
+
+Judged = tuple[dict[str, dict[str, float]], dict[str, Any], list[dict[str, str]]]
+
+
+def _language(
+    network: Any,
+    encoder: "Tokenizer",
+    shards: TokenShards,
+    documents: dict[str, Documents],
+    without: dict[str, frozenset[str]],
+    prompts: Sequence[str],
+) -> Judged:
+    """Loss, perplexity and bits per byte of the next token; continuations of the prompts."""
+    from pipelines.evaluating import continuations, language_baselines, language_figures
+
+    end = encoder.end_of_text
+    figures = language_figures(network, shards, end)
+    comparison = {
+        "measure": "bits per byte of the test split",
+        "better": "lower",
+        "ours": figures["test"]["bits_per_byte"],
+        "baselines": language_baselines(shards, documents, encoder.vocab_size, end, without),
+    }
+    return figures, comparison, continuations(network, encoder, prompts)
+
+
+def _masked(
+    network: Any,
+    encoder: "Tokenizer",
+    shards: TokenShards,
+    documents: dict[str, Documents],
+    _: dict[str, frozenset[str]],
+    prompts: Sequence[str],
+) -> Judged:
+    """Accuracy and loss at hidden words; the prompts and held-out sentences filled in."""
+    from pipelines.masked import fillings, masked_baselines, masked_figures
+
+    end = encoder.end_of_text
+    figures = masked_figures(network, shards, end)
+    comparison = {
+        "measure": "share of the test split's hidden words told right",
+        "better": "higher",
+        "ours": figures["test"]["masked_accuracy"],
+        "baselines": masked_baselines(network, shards, end),
+    }
+    tested = (document for corpus in documents.values() for document in corpus.split("test"))
+    return figures, comparison, fillings(network, encoder, prompts, tested)

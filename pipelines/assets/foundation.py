@@ -11,6 +11,9 @@ from pipelines.recipe.schema import Recipe
 
 def foundation(recipe: Recipe) -> dg.AssetsDefinition:
     """The asset of a recipe's pretrained network."""
+    model, training = recipe.model, recipe.training
+    assert model is not None  # what is drawn is trained
+    assert training is not None
 
     @asset(
         f"foundation/{recipe.name}",
@@ -20,8 +23,8 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             "token_shards": f"token_shards/{recipe.name}",
         },
         decides={
-            "model": recipe.model_decides(),
-            "training": recipe.training.decides(),
+            "model": model.decides(),
+            "training": training.decides(),
             "weights": recipe.mixture(),
             "epochs": recipe.epochs(),
             "seed": recipe.seed,
@@ -30,24 +33,25 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
         group=recipe.name,
     )
     def foundation(making: Making, tokenizer: TokenizerFiles, token_shards: TokenShards) -> None:
-        """A network trained from scratch to predict the next token of the recipe's documents."""
+        """A network trained from scratch to predict tokens of the recipe's documents."""
         from model.architectures import find
-        from model.batching import Windows, in_order
-        from model.packing import Packed
-        from pipelines.fitting import HELD_OUT_BATCH, fit, new_network, write_checkpoint
+        from pipelines.batches import held_out_batches, training_batches
+        from pipelines.fitting import fit, new_network, write_checkpoint
 
         encoder = tokenizer.load()
-        config = recipe.network_config(encoder.vocab_size)
-        architecture = find(recipe.model.architecture)
-        batches = (Packed if recipe.training.packing == "documents" else Windows)(
+        config = model.config(encoder.vocab_size)
+        architecture = find(model.architecture)
+        asked = {"config": config, "end_of_text": encoder.end_of_text}
+        batches = training_batches(
+            architecture.objective,
             token_shards.streams("train"),
             recipe.mixture(),
-            config.context_length,
-            recipe.training.batch_size,
-            recipe.seed,
-            recipe.epochs(),
+            training,
+            **asked,
+            seed=recipe.seed,
+            epochs=recipe.epochs(),
         )
-        steps = recipe.training.steps_for(config.context_length)
+        steps = training.steps_for(config.context_length)
         batches.mixture.require(steps)  # told now, should the limits not allow so many
         held_out = token_shards.stream("validation", encoder.end_of_text)
         token_shards.stream("test", encoder.end_of_text)  # found wanting now, not afterwards
@@ -57,10 +61,8 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             network,
             architecture.objective,
             batches,
-            recipe.training.looks(
-                lambda: in_order(held_out, config.context_length, HELD_OUT_BATCH)
-            ),
-            recipe.training,
+            training.looks(lambda: held_out_batches(architecture.objective, held_out, **asked)),
+            training,
             steps=steps,
             seed=recipe.seed,
         )

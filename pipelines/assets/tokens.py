@@ -1,6 +1,6 @@
 """From documents to token ids: ``tokenizer/<recipe>`` and ``token_shards/<recipe>``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -23,6 +23,7 @@ def documents_of(recipe: Recipe) -> dict[str, str]:
 def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
     """The asset of a recipe's tokenizer."""
     choice = recipe.tokenizer
+    assert choice is not None  # the schema's: only what comes from elsewhere brings its own
     trained = choice.kind in ("bpe", "words")
 
     @asset(
@@ -68,17 +69,22 @@ def _sample(documents: Documents) -> Iterator[str]:
 
 
 def token_shards(recipe: Recipe) -> dg.AssetsDefinition:
-    """The asset of a recipe's token shards."""
+    """The asset of what a recipe's foundation is trained on."""
+    return shards_of(f"token_shards/{recipe.name}", recipe, documents_of(recipe))
+
+
+def shards_of(key: str, recipe: Recipe, texts: Mapping[str, str]) -> dg.AssetsDefinition:
+    """The asset ``key`` of some documents under a recipe's tokenizer; ``texts`` are their keys."""
 
     @asset(
-        f"token_shards/{recipe.name}",
+        key,
         makes=TokenShards,
         inputs={
             "tokenizer": f"tokenizer/{recipe.name}",
-            "documents": documents_of(recipe),
+            "documents": texts,
             "contamination": drops(recipe),
         },
-        libraries=("pyarrow", *LIBRARIES[recipe.tokenizer.kind]),
+        libraries=("pyarrow", *LIBRARIES[recipe.tokenizer_kind]),
         exact=True,
         group=recipe.name,
     )

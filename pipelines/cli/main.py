@@ -44,11 +44,33 @@ def chat(
     recipe: Annotated[str, typer.Argument(help="A recipe that was run.")],
     task: Annotated[str | None, typer.Option(help="The assistant task, if it has several.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed and words, same replies.")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest reply.")] = 60,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="A text that ends a reply; may be given again.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0: always the likeliest.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Of so many likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Of those that share this much.")] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Of those this likely beside the likeliest.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1: less of what stands there already.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights rounded to eight bits.")] = False,
 ) -> None:
     """Talk to a recipe's assistant; an empty line or Ctrl-D ends it."""
     from pipelines.cli.talking import chat
 
-    chat(recipe, task, seed)
+    given = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+    }
+    sampling = {name: value for name, value in given.items() if value is not None}
+    chat(recipe, task, seed, max_tokens, stop or [], int8, **sampling)
 
 
 @app.command()
@@ -61,6 +83,67 @@ def classify(
     from pipelines.cli.talking import classify
 
     classify(task, text, recipe)
+
+
+@app.command()
+def translate(
+    recipe: Annotated[str, typer.Argument(help="A recipe with a translation task.")],
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input, a text a line.")],
+    task: Annotated[str | None, typer.Option(help="The task, if it has several.")] = None,
+    beams: Annotated[int | None, typer.Option(min=1, help="Translations followed at once.")] = None,
+    decoder_only: Annotated[
+        bool, typer.Option("--decoder-only", help="By the GPT that learned the same pairs.")
+    ] = False,
+) -> None:
+    """Translate a text with a recipe's translator."""
+    from pipelines.cli.translating import translate
+
+    translate(recipe, text, task, beams, decoder_only)
+
+
+@app.command()
+def fill(
+    recipe: Annotated[str, typer.Argument(help="A recipe whose network reads both ways.")],
+    text: Annotated[str, typer.Argument(help="A text with ___ where words are missing.")],
+    count: Annotated[int, typer.Option(min=1, help="Words for each gap.")] = 3,
+) -> None:
+    """Say which words fit the gaps of a text."""
+    from pipelines.cli.filling import fill
+
+    fill(recipe, text, count)
+
+
+@app.command()
+def neighbours(
+    corpus: Annotated[str, typer.Argument(help="A corpus with word vectors.")],
+    words: Annotated[list[str], typer.Argument(help="Words of it.")],
+    count: Annotated[int, typer.Option(min=1, help="Neighbours of each.")] = 8,
+    store: StoreOption = None,
+) -> None:
+    """List the words whose vectors lie nearest."""
+    from pipelines.cli.neighbours import neighbours
+
+    neighbours(corpus, words, count, store)
+
+
+@app.command()
+def export(
+    recipe: Annotated[str, typer.Argument(help="A recipe that was run.")],
+    layout: Annotated[
+        str, typer.Option("--format", help="hf: a folder that transformers loads.")
+    ] = "hf",
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to make [default: exports/RECIPE].")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Its assistant for this task, not the foundation.")
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write a model with its tokenizer and lineage as others read it."""
+    from pipelines.cli.exporting import export
+
+    export(recipe, layout, to, task, store)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pipelines.recipe.base import NAME, RESERVED, RecipeError
 from pipelines.recipe.schema import Recipe
+from pipelines.recipe.tasks import DomainTask
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -84,9 +85,12 @@ def json_schema() -> dict[str, Any]:
 
 def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
     for name, corpus in recipe.corpora.items():
-        yield "corpus", name, corpus.model_dump(exclude={"weight", "epochs"})
+        yield "corpus", name, corpus.model_dump(exclude={"weight", "epochs", "word_vectors"})
+        if corpus.word_vectors is not None:
+            yield "word_vectors of corpus", name, corpus.word_vectors.model_dump()
     for name, task in recipe.tasks.items():
-        yield "task", name, (task.corpus, task.examples_decide())
+        if not isinstance(task, DomainTask):
+            yield "task", name, (task.corpus, task.examples_decide())
 
 
 def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:

@@ -1,58 +1,28 @@
 """A recipe: every decision behind one foundation model and its tasks.
 
 Values here are literals that decide a result; paths of the store, devices and ports are not.
-Imports no torch: an architecture's options come from its config dataclass, whose module stays free
-of torch on purpose.
 """
 
 from __future__ import annotations
 
-import typing
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from model.architectures import catalogue
 from pipelines.recipe.base import Name, Strict
 from pipelines.recipe.corpora import Corpus, Decontamination
+from pipelines.recipe.models import architectures_for
 from pipelines.recipe.tasks import Task
 from pipelines.recipe.tokens import TokenizerChoice
 from pipelines.recipe.training import Pretraining
+from pipelines.recipe.vectors import AttentionLadder
+from pipelines.recipe.weights import WeightsSource
 
-
-class ModelChoice(Strict):
-    """An architecture with those of its options that are written."""
-
-    architecture: str
-
-    @model_validator(mode="after")
-    def _is_a_network(self) -> Self:
-        self.config(vocab_size=50_304)
-        return self
-
-    def config(self, vocab_size: int) -> Any:
-        """The architecture's config: its preset, overridden by the options that are written."""
-        architecture = catalogue()[self.architecture]
-        written = self.model_dump(include=self.model_fields_set)
-        written.pop("architecture")
-        preset = written.pop("preset", None) or next(iter(architecture.presets), None)
-        return architecture.configure(preset, **written, vocab_size=vocab_size)
-
-
-def _architecture_sections() -> Any:
-    """One strict section per architecture, its options read off the config dataclass."""
-    sections = []
-    for name, architecture in catalogue().items():
-        hints = typing.get_type_hints(architecture.config)
-        hints.pop("vocab_size")  # the tokenizer decides it
-        options: dict[str, Any] = {key: (hint | None, None) for key, hint in hints.items()}
-        options["architecture"] = (Literal[name], ...)
-        if architecture.presets:
-            options["preset"] = (Literal[tuple(architecture.presets)] | None, None)
-        sections.append(create_model(f"{name.title()}Model", __base__=ModelChoice, **options))
-    if len(sections) == 1:
-        return sections[0]
-    return Annotated[typing.Union[tuple(sections)], Field(discriminator="architecture")]  # noqa: UP007
+_TAKEN = {
+    "tokenizer": "the one that comes along with from is used; leave it out",
+    "training": "what from brings is taken as it is; go on training it in a task of kind domain",
+}
 
 
 class Recipe(Strict):
@@ -62,13 +32,41 @@ class Recipe(Strict):
     description: str
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
     corpora: Annotated[dict[Name, Corpus], Field(min_length=1)]
-    tokenizer: TokenizerChoice
+    tokenizer: TokenizerChoice | None = None
+    """Left out where ``from`` brings its own."""
     decontamination: Decontamination | None = None
-    model: _architecture_sections()  # type: ignore[valid-type]
-    training: Pretraining
+    model: architectures_for("next_token", "masked_token") | None = None  # type: ignore[valid-type]
+    """A network that is drawn anew."""
+    weights: Annotated[WeightsSource | None, Field(alias="from")] = None
+    """A network that was trained elsewhere, with its tokenizer."""
+    training: Pretraining | None = None
+    """Left out where ``from`` brings weights that are trained."""
     samples: tuple[str, ...] = ()
     """Prompts that the evaluation continues."""
+    attention_ladder: AttentionLadder | None = None
     tasks: dict[Name, Task] = Field(default={})
+
+    @model_validator(mode="after")
+    def _is_drawn_or_taken(self) -> Recipe:
+        if (self.model is None) == (self.weights is None):
+            raise ValueError("give either model, a network to draw, or from, one to take")
+        for section in ("tokenizer", "training"):
+            given = getattr(self, section) is not None
+            if self.model is not None and not given:
+                raise ValueError(f"{section} is missing: a network that is drawn needs it")
+            if self.weights is not None and given:
+                raise ValueError(f"{section}: {_TAKEN[section]}")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_have_a_foundation(self) -> Recipe:
+        named = self.model.architecture if self.model is not None else None
+        if self.tasks and named and catalogue()[named].objective != "next_token":
+            raise ValueError(
+                f"tasks stand on a network that foretells the next token, and {named} does not;"
+                " choose an architecture such as gpt"
+            )
+        return self
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Recipe:
@@ -100,10 +98,7 @@ class Recipe(Strict):
         limits = {name: self.corpora[name].epochs for name in self.mixture()}
         return {name: limit for name, limit in limits.items() if limit is not None}
 
-    def network_config(self, vocab_size: int) -> Any:
-        """The network's config under a tokenizer of so many tokens."""
-        return self.model.config(vocab_size)
-
-    def model_decides(self) -> dict[str, Any]:
-        """The architecture section as written: presets are code, which has its own fingerprint."""
-        return self.model.model_dump(mode="json", include=self.model.model_fields_set)
+    @property
+    def tokenizer_kind(self) -> str:
+        """How its tokenizer is kept; one that came along is a file."""
+        return self.tokenizer.kind if self.tokenizer else "file"

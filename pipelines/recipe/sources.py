@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from pipelines.recipe.base import Positive, Sha256, Strict
+from pipelines.text.generators import LICENCES
 
 FORMATS = (
     *("auto", "plain", "markdown", "html", "jsonl", "csv", "parquet"),
-    *("labelled_lines", "conversations"),
+    *("labelled_lines", "conversations", "pairs"),
 )
 
 
@@ -41,6 +42,9 @@ class Fields(Strict):
     licence: str | None = None
     """null: the source's licence."""
     label: str | None = None
+    target: str | None = None
+    """What ``text`` is translated to, or answered with: the document is then a conversation of two
+    lines, ``A: <text>`` and ``B: <target>``."""
 
 
 class Records(Strict):
@@ -62,7 +66,8 @@ class Reading(Records):
 
     format: Literal[FORMATS] = "auto"  # type: ignore[valid-type]
     """auto: by the file's name and its first bytes. A plain, Markdown or HTML file is one document;
-    each may be packed with gzip or zstandard."""
+    each may be packed with gzip or zstandard. pairs: lines ``source TAB target``, whatever stands
+    behind another tab."""
     encoding: Encoding | dict[str, Encoding] = "utf-8"
     """Of text files: one for all, or by glob (``{"old/*.txt": latin-1, "*": utf-8}``, where a star
     stands for slashes too), the first that fits."""
@@ -122,13 +127,14 @@ class HubSource(Records):
 
 
 class GeneratedSource(Strict):
-    """Text from a seeded generator: the same bytes on every machine, for tests."""
+    """Text from a seeded generator: the same bytes on every machine."""
 
     kind: Literal["generated"]
-    generator: Literal["dialogues", "messages"]
+    generator: Literal["dialogues", "messages", "translations"]
     documents: Positive
     seed: Annotated[int, Field(strict=True)] = 0
-    licence: str = "CC0-1.0"
+    licence: str = Field(default_factory=lambda given: LICENCES.get(given["generator"], "CC0-1.0"))
+    """Left out, that of what the generator writes from; CC0-1.0 if it is our own."""
 
 
 Source = Annotated[

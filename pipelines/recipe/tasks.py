@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from pipelines.recipe.base import Name, Positive, Strict
-from pipelines.recipe.training import Training
+from pipelines.recipe.models import architectures_for
+from pipelines.recipe.training import Pretraining, Training
 
 
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,4 +50,34 @@ class ClassifierTask(Strict):
         return self.model_dump(mode="json", include={"kind", "labels"})
 
 
-Task = Annotated[AssistantTask | ClassifierTask, Field(discriminator="kind")]
+class TranslationTask(Strict):
+    """A translator trained on pairs, beside the foundation fine-tuned on the same pairs."""
+
+    kind: Literal["translation"]
+    corpus: Name
+    """Documents of two lines, ``A:`` the source and ``B:`` its translation."""
+    max_pairs: Positive | None = None
+    """The first so many training pairs in hash order; null for all."""
+    model: architectures_for("sequence_to_sequence")  # type: ignore[valid-type]
+    training: Training
+    beams: Positive = 4
+    """How many translations are followed at once."""
+    decoder_only: Training | None = None
+    """How the foundation is fine-tuned to do the same; null leaves it out."""
+
+    def examples_decide(self) -> dict[str, Any]:
+        """What ``examples/<task>`` hangs on, beside its corpus."""
+        return self.model_dump(mode="json", include={"kind", "max_pairs"})
+
+
+class DomainTask(Strict):
+    """The foundation trained on, on the text of one domain."""
+
+    kind: Literal["domain"]
+    corpus: Name
+    training: Pretraining
+
+
+Task = Annotated[
+    AssistantTask | ClassifierTask | TranslationTask | DomainTask, Field(discriminator="kind")
+]

@@ -1,4 +1,5 @@
-"""Text that needs no network: little dialogues and labelled messages from a grammar of our own.
+"""Text that needs no network: dialogues and labelled messages from a grammar of our own, and pairs
+of translations from other people's tables (``pipelines.text.translations``).
 
 Each document is a pure function of (seed, index): equal on every machine and Python version, and
 asking for more of them leaves the first ones as they were. ``random.Random.random`` is the one
@@ -15,6 +16,8 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+from pipelines.text import translations
 
 T = TypeVar("T")
 
@@ -151,4 +154,8 @@ def message(seed: int, index: int) -> tuple[str, str]:
 GENERATORS: dict[str, Callable[[int, int], tuple[str, str | None]]] = {
     "dialogues": dialogue,
     "messages": message,
+    "translations": translations.translation,
 }
+# Of what a generator writes from, where that is not our own.
+LICENCES = {"translations": translations.LICENCE}
+LIBRARIES = {"translations": translations.LIBRARIES}

@@ -1,8 +1,11 @@
 """Counts, configuration, and the network as a pure function of (config, seed)."""
 
+import json
 import math
 import subprocess
 import sys
+from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +18,39 @@ from model.architectures.gpt import GPTConfig, flops_per_token, parameter_count
 from model.attention import MultiHeadAttention
 
 GPT = find("gpt")
-GPT2 = {"vocab_size": 50257, "context_length": 1024}
-SIZES = {  # layers, heads, width, untied, tied (ACCEPTANCE chapter 4)
-    "small": (12, 12, 768, 163_009_536, 124_412_160),
-    "medium": (24, 16, 1024, 406_212_608, 354_749_440),
-    "large": (36, 20, 1280, 838_220_800, 773_891_840),
-    "xl": (48, 25, 1600, 1_637_792_000, 1_557_380_800),
+GPT2_SIZES = {  # book chapter 4: layers, heads, width; untied, tied, both without qkv_bias; MB
+    "small": (12, 12, 768, 163_009_536, 124_412_160, 621.83),
+    "medium": (24, 16, 1024, 406_212_608, 354_749_440, 1549.58),
+    "large": (36, 20, 1280, 838_220_800, 773_891_840, 3197.56),
+    "xl": (48, 25, 1600, 1_637_792_000, 1_557_380_800, 6247.68),
+}
+LLAMA_3 = {"vocab_size": 128_256, "rotary_base": 500_000.0, "n_heads": 32, "n_kv_heads": 8}
+RELEASED: dict[str, tuple[dict[str, Any], int]] = {  # each as it was published
+    "GPT-2": ({"preset": "gpt2-small", "vocab_size": 50_257}, 124_439_808),
+    "GPT-2 medium": ({"preset": "gpt2-medium", "vocab_size": 50_257}, 354_823_168),
+    "GPT-2 large": ({"preset": "gpt2-large", "vocab_size": 50_257}, 774_030_080),
+    "GPT-2 XL": ({"preset": "gpt2-xl", "vocab_size": 50_257}, 1_557_611_200),
+    "SmolLM2 135M": ({"preset": "smollm2", "vocab_size": 49_152}, 134_515_008),
+    "TinyLlama 1.1B": (
+        {"preset": "llama", "vocab_size": 32_000, "d_model": 2048, "n_layers": 22, "n_heads": 32}
+        | {"n_kv_heads": 4, "d_feed_forward": 5632},
+        1_100_048_384,
+    ),
+    "Llama 3.2 1B": (
+        {"preset": "llama", **LLAMA_3, "d_model": 2048, "n_layers": 16, "d_feed_forward": 8192}
+        | {"tied_head": True, "rotary_scaling": (32.0, 1.0, 4.0, 8192)},
+        1_235_814_400,
+    ),
+    "Llama 3 8B": (
+        {"preset": "llama", **LLAMA_3, "d_model": 4096, "n_layers": 32, "d_feed_forward": 14_336},
+        8_030_261_248,
+    ),
+    "Qwen3 0.6B": (
+        {"preset": "llama", "vocab_size": 151_936, "d_model": 1024, "n_layers": 28, "n_heads": 16}
+        | {"n_kv_heads": 8, "d_head": 128, "d_feed_forward": 3072, "tied_head": True}
+        | {"qk_norm": True, "qk_gain": True},
+        596_049_920,
+    ),
 }
 SHAPES = {
     "modern": GPT.configure("modern", vocab_size=96, d_model=32, n_layers=3, n_heads=4),
@@ -32,6 +62,20 @@ SHAPES = {
         "modern", vocab_size=50, norm="layer", bias=True, qkv_bias=True, feed_forward="swiglu"
     ),
     "tied": GPT.configure("modern", vocab_size=50, tied_head=True, d_feed_forward=100),
+    "llama": GPT.configure("llama", vocab_size=50, context_length=32, d_model=48),
+    "qwen": GPT.configure(
+        "llama",
+        vocab_size=50,
+        context_length=32,
+        d_model=40,
+        n_heads=6,
+        d_head=16,
+        qk_norm=True,
+        qk_gain=True,
+        qkv_bias=True,
+        window=12,
+        rotary_scaling=(4.0, 1.0, 2.0, 8),
+    ),
 }
 
 
@@ -54,37 +98,55 @@ def stirred(config: GPTConfig, seed: int = 0) -> torch.nn.Module:
     return network
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("tied", [False, True])
-def test_gpt2_sizes(size, tied):
-    layers, heads, width, untied_count, tied_count = SIZES[size]
-    config = GPT.configure(
-        "gpt2",
-        **GPT2,
-        n_layers=layers,
-        n_heads=heads,
-        d_model=width,
-        qkv_bias=False,
-        tied_head=tied,
-    )
-    expected = tied_count if tied else untied_count
-    assert count(built_on_meta(config)) == parameter_count(config) == expected
+@pytest.mark.parametrize("size", GPT2_SIZES)
+def test_gpt2_sizes_of_the_book(size):
+    *shape, untied_count, tied_count, megabytes = GPT2_SIZES[size]
+    book = {"vocab_size": 50_257, "qkv_bias": False}
+    tied = GPT.configure(f"gpt2-{size}", **book)
+    assert [tied.n_layers, tied.n_heads, tied.d_model] == shape
+    assert tied.context_length == 1024
+    assert count(built_on_meta(tied)) == parameter_count(tied) == tied_count
+    untied = GPT.configure(f"gpt2-{size}", **book, tied_head=False)
+    network = built_on_meta(untied)
+    assert count(network) == parameter_count(untied) == untied_count
+    held = sum(parameter.nbytes for parameter in network.parameters())
+    assert round(held / 2**20, 2) == megabytes
 
 
-def test_gpt2_small_as_released_and_its_parts():
-    config = GPT.configure("gpt2", **GPT2, n_layers=12, n_heads=12, d_model=768)
-    network = built_on_meta(config)
-    assert count(network) == parameter_count(config) == 124_439_808
-    assert count(network.blocks[0].feed_forward) == 4_722_432
-    biased = count(network.blocks[0].attention)
-    assert biased - 3 * 768 == 2_360_064
+def test_parts_of_gpt2_small():
+    config = GPT.configure("gpt2-small", vocab_size=50_257, qkv_bias=False)
+    block = built_on_meta(config).blocks[0]
+    assert count(block.feed_forward) == 4_722_432
+    assert count(block.attention) == 2_360_064
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_models_have_their_published_size(name):
+    values, published = RELEASED[name]
+    config = GPT.configure(**values)
+    assert count(built_on_meta(config)) == parameter_count(config) == published
 
 
 def test_gpt3_builds_on_the_meta_device():
-    config = GPT.configure(
-        "gpt2", vocab_size=50257, context_length=2048, n_layers=96, n_heads=96, d_model=12288
-    )
-    assert 174e9 < count(built_on_meta(config)) == parameter_count(config) < 176e9
+    config = GPT.configure("gpt3-175b", vocab_size=50_257)
+    assert (config.n_layers, config.n_heads, config.d_model) == (96, 96, 12_288)
+    assert config.context_length == 2048
+    # 96 blocks of 12 D^2 make 173.9 thousand million weights, the embeddings some 0.6 more.
+    assert count(built_on_meta(config)) == parameter_count(config) == 174_604_259_328
+
+
+@pytest.mark.parametrize("preset", GPT.presets)
+def test_a_preset_stands_by_itself(preset):
+    config = GPT.configure(preset, vocab_size=512)
+    assert count(built_on_meta(config)) == parameter_count(config)
+    assert GPTConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_a_configuration_survives_a_file():
+    config = SHAPES["qwen"]
+    again = GPTConfig(**json.loads(json.dumps(asdict(config))))
+    assert again == config
+    assert hash(again) == hash(config)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -125,9 +187,11 @@ def test_every_parameter_is_drawn(shape):
             parameter.fill_(float("nan"))
     network.initialise(torch.Generator().manual_seed(0))
     assert all(parameter.isfinite().all() for parameter in network.parameters())
+    gains = [p for name, p in network.named_parameters() if name.endswith("norm.weight")]
+    assert all((gain == 1).all() for gain in gains)
 
 
-@pytest.mark.parametrize("preset", ["modern", "gpt2"])
+@pytest.mark.parametrize("preset", ["modern", "gpt2", "llama"])
 def test_untrained_loss_is_that_of_a_uniform_guess(preset):
     config = GPT.configure(preset, vocab_size=500)
     tokens = torch.randint(500, (4, 65), generator=torch.Generator().manual_seed(0))
@@ -171,7 +235,20 @@ def test_too_long_a_sequence_is_refused():
         ({"n_layers": 0}, "n_layers=0"),
         ({"n_layers": True}, "n_layers=True"),
         ({"positions": "rotery"}, "positions='rotery'"),
-        ({"d_model": 20}, "d_head=5 must be even"),
+        ({"d_model": 20}, "d_head=5 must be even for rotary: change n_heads"),
+        ({"d_head": 7}, "d_head=7 must be even for rotary: change it"),
+        ({"d_head": 0}, "d_head=0 must be a whole number"),
+        ({"window": 0}, "window=0 must be a whole number"),
+        ({"norm_epsilon": 0.0}, r"norm_epsilon=0.0 must be .* above 0"),
+        ({"norm": "layer", "norm_gain": True}, "norm_gain=True is of use with norm='rms' alone"),
+        ({"qk_norm": False, "qk_gain": True}, "qk_gain=True is of use with qk_norm=True alone"),
+        ({"rotary_scaling": [8.0, 1.0, 4.0]}, r"rotary_scaling=.* must be a factor from 1"),
+        ({"rotary_scaling": [8.0, 4.0, 1.0, 64]}, "a low and a higher frequency factor"),
+        ({"rotary_scaling": "8"}, "rotary_scaling=8 must be"),
+        (
+            {"positions": "learned", "rotary_scaling": [8.0, 1.0, 4.0, 64]},
+            "with positions='rotary' alone",
+        ),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"logit_cap": 0.0}, "logit_cap=0.0"),
         ({"d_modle": 64}, "did you mean 'd_model'"),

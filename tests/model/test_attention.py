@@ -1,10 +1,12 @@
 """Letters: B batch, T positions, D d_model, H heads, K d_head."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from model.attention import (
     MultiHeadAttention,
@@ -12,6 +14,7 @@ from model.attention import (
     attend_fused,
     causal,
     positions_within,
+    recent,
     same_document,
 )
 from model.layers import Rotary
@@ -19,7 +22,7 @@ from model.layers import Rotary
 B, T, D, H = 2, 7, 24, 4
 
 
-def make_layer(n_kv_heads: int = H, **settings: bool) -> MultiHeadAttention:
+def make_layer(n_kv_heads: int = H, **settings: Any) -> MultiHeadAttention:
     torch.manual_seed(0)
     return MultiHeadAttention(D, H, n_kv_heads, **settings)
 
@@ -92,9 +95,10 @@ def test_without_the_causal_rule_the_future_reaches_the_past(x):
     assert not torch.allclose(layer(x)[:, 0], layer(changed)[:, 0])
 
 
-def test_many_heads_equal_single_heads_side_by_side(x):
-    layer = make_layer()
-    k = D // H
+@pytest.mark.parametrize("d_head", [None, 5])
+def test_many_heads_equal_single_heads_side_by_side(x, d_head):
+    layer = make_layer(d_head=d_head)
+    k = d_head or D // H
     heads = []
     for head in range(H):
         rows = slice(head * k, (head + 1) * k)
@@ -135,9 +139,61 @@ def test_rotary_scores_depend_on_the_distance_alone():
     torch.testing.assert_close(rotary(query, 0), query)
 
 
+@pytest.mark.parametrize("scaling", [(8.0, 1.0, 4.0, 8192), (32.0, 1.0, 4.0, 64)])
+def test_scaled_rotation_is_llama_3_1(scaling):
+    """The table of ``transformers``, whose angles are fp32: near positions differ by rounding."""
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    factor, low, high, original = scaling
+    told = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": factor}
+    told |= {"low_freq_factor": low, "high_freq_factor": high}
+    told |= {"original_max_position_embeddings": original}
+    config = LlamaConfig(hidden_size=256, num_attention_heads=2, rope_parameters=told)
+    speed, _ = ROPE_INIT_FUNCTIONS["llama3"](config)
+    angle = torch.arange(200)[:, None] * speed
+    rotary = Rotary(128, 200, 500_000.0, scaling)
+    torch.testing.assert_close(rotary.cosine, angle.cos(), atol=5e-5, rtol=0)
+    torch.testing.assert_close(rotary.sine, angle.sin(), atol=5e-5, rtol=0)
+    plain = Rotary(128, 200, 500_000.0)
+    changed = (rotary.sine[1] - plain.sine[1]).abs() > 1e-3 * plain.sine[1].abs()
+    assert 0 < changed.sum() < 64
+    torch.testing.assert_close(rotary.sine[1, -1], plain.sine[1, -1] / factor)
+
+
+def test_queries_and_keys_are_normalised_then_rotated(x):
+    layer = make_layer(2, qk_norm=True, qk_gain=True, epsilon=1e-3)
+    rotary, generator = Rotary(D // H, T, 100.0), torch.Generator().manual_seed(3)
+    for norm in (layer.queries_norm, layer.keys_norm):
+        norm.weight.data.normal_(1, 0.5, generator=generator)
+
+    def heads(projection: nn.Linear, gain: Tensor | None = None) -> Tensor:
+        found = projection(x).unflatten(-1, (-1, D // H)).transpose(1, 2)
+        if gain is not None:
+            found = rotary(F.rms_norm(found, (D // H,), gain, 1e-3))
+        return found.repeat_interleave(H // found.shape[1], dim=1)
+
+    queries = heads(layer.queries, layer.queries_norm.weight)
+    keys, values = heads(layer.keys, layer.keys_norm.weight), heads(layer.values)
+    mixed = attend(queries, keys, values, causal(T)).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(layer(x, None, rotary), mixed @ layer.output.weight.T)
+    names = {name for name in layer.state_dict() if "norm" in name}
+    assert names == {"queries_norm.weight", "keys_norm.weight"}
+    assert not [name for name in make_layer(qk_norm=True).state_dict() if "norm" in name]
+
+
 def test_heads_that_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="n_heads=5"):
+    with pytest.raises(ValueError, match=r"n_heads=5.*with d_head given"):
         MultiHeadAttention(D, 5)
+    assert MultiHeadAttention(D, 5, d_head=3).output.in_features == 15
+
+
+def test_a_window_as_mask():
+    positions = torch.tensor([[0, 1, 2, 3], [3, 4, 5, 6]])
+    visible = recent(3, positions, 7)
+    assert visible.shape == (2, 1, 4, 7)
+    for b, i, j in itertools.product(range(2), range(4), range(7)):
+        assert visible[b, 0, i, j] == (positions[b, i] - j < 3)
 
 
 def test_documents_as_masks_and_positions():

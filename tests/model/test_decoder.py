@@ -27,6 +27,7 @@ SHAPES = {
     )
     for preset in ("modern", "gpt2")
 }
+SHAPES |= {f"{name}, window": replace(config, window=4) for name, config in SHAPES.items()}
 LENGTHS = [[9, 1, 7, 5], [24], [3, 3, 11], [20, 4]]
 
 
@@ -118,6 +119,47 @@ def test_one_document_a_row_is_as_without(packed, shape):
     documents = torch.arange(len(packed.tokens))[:, None].expand(-1, T)
     plain, told = network(packed.tokens), network(packed.tokens, documents)
     torch.testing.assert_close(told, plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+@pytest.mark.parametrize("shape", ["modern", "gpt2"])
+def test_what_lies_beyond_the_window_cannot_reach(shape, window):
+    """Each of two blocks reads window - 1 tokens back."""
+    network = stirred(replace(SHAPES[shape], window=window))
+    reach = 2 * (window - 1)
+    tokens = torch.randint(V, (1, T), generator=torch.Generator().manual_seed(3))
+    before = network(tokens)
+    for place in (0, 3, T - 1 - reach):
+        changed = tokens.clone()
+        changed[0, place] = (changed[0, place] + 1) % V
+        differs = (before - network(changed)).abs().amax(-1)[0]
+        assert differs[:place].eq(0).all()
+        assert differs[place : place + reach + 1].gt(1e-5).all()
+        assert differs[place + reach + 1 :].eq(0).all()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_window_as_long_as_the_text_is_none(monkeypatch, fused):
+    told: list[tuple[bool, bool]] = []
+    attention = nn.functional.scaled_dot_product_attention
+
+    def spy(*inputs: Tensor, **settings: Any) -> Tensor:
+        told.append((settings["is_causal"], settings["attn_mask"] is not None))
+        return attention(*inputs, **settings)
+
+    monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", spy)
+    tokens = torch.randint(V, (2, T), generator=torch.Generator().manual_seed(3))
+    found = []
+    for window in (None, T, T - 1):
+        network = stirred(replace(SHAPES["modern"], window=window))
+        for block in network.blocks:
+            block.attention.fused = fused
+        found.append(network(tokens))
+    torch.testing.assert_close(found[1], found[0], atol=0, rtol=0)
+    assert not torch.allclose(found[2][:, -1], found[0][:, -1])
+    torch.testing.assert_close(found[2][:, :-1], found[0][:, :-1], atol=1e-5, rtol=1e-5)
+    # The rule alone lets the kernel skip the blocks it forbids; a mask does not.
+    assert told == ([(True, False)] * 4 + [(False, True)] * 2 if fused else [])
 
 
 def test_the_loop_learns_from_packed_rows_bit_for_bit_the_same():

@@ -112,9 +112,9 @@ def _read_hub(source: HubSource, notes: Counter[str]) -> Iterator[Document]:
 
 def _generate(source: GeneratedSource) -> Iterator[Document]:
     write = GENERATORS[source.generator]
+    name = f"{source.generator}/{source.seed}"
     for index in range(source.documents):
         text, label = write(source.seed, index)
-        name = f"{source.generator}/{source.seed}"
         yield Document(f"{index:06d}", text, name, source.licence, label)
 
 

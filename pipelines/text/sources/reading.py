@@ -93,6 +93,8 @@ def _rows(
         return rows.csv_rows(chunks, most, notes, fields=fields, tabs=tabs, where=where), fields
     if form == "labelled_lines":
         return rows.labelled_rows(chunks, most, notes), Fields(label="label")
+    if form == "pairs":
+        return rows.pair_rows(chunks, most, notes), Fields(target="target")
     return conversation_rows(_whole(chunks, source, where, notes), where), Fields(id="id")
 
 

@@ -110,6 +110,8 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
     if isinstance(row, BadRow):
         raise row
     text = _string(row, fields.text)  # what is most often amiss is told first
+    if fields.target:
+        text = f"A: {_turn(row, fields.text)}\nB: {_turn(row, fields.target)}"
     return Document(
         id=_name(row, fields.id) if fields.id else f"{origin.name}:{place}",
         text=text,
@@ -149,6 +151,14 @@ def _string(row: dict[str, Any], path: str) -> str:
         except UnicodeEncodeError:
             raise BadRow(f"field {path!r} holds half a surrogate pair, which is no text") from None
     return value
+
+
+def _turn(row: dict[str, Any], path: str) -> str:
+    """A field in one line, so that a line is a turn."""
+    said = " ".join(_string(row, path).splitlines()).strip()
+    if not said:
+        raise BadRow(f"field {path!r} is empty, and half a pair is none")
+    return said
 
 
 def _name(row: dict[str, Any], path: str) -> str:

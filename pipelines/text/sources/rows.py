@@ -1,4 +1,4 @@
-"""Lines to rows: JSON lines, CSV, and labelled lines. Only one row is held."""
+"""Lines to rows: JSON lines, CSV, labelled lines and pairs. Only one row is held."""
 
 from __future__ import annotations
 
@@ -52,6 +52,22 @@ def labelled_rows(
             yield number, BadRow("not `label TAB text`", "mend the line or correct `format`")
 
 
+def pair_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
+    """(line number, text and target) of lines ``source TAB target``; further columns are left out.
+
+    So Tatoeba's exports are read, whose third column says who wrote the sentences.
+    """
+    for number, line in enumerate(lines(chunks, most), 1):
+        if line is None:
+            yield number, _too_wide(most)
+            continue
+        text, *columns = mended(line, notes).removesuffix("\r").split("\t")
+        if columns:
+            yield number, {"text": text, "target": columns[0]}
+        else:
+            yield number, BadRow("not `source TAB target`", "mend the line or correct `format`")
+
+
 def _too_wide(most: int) -> BadRow:
     return BadRow(f"a line of more than {most} characters", "is it the `format` that is said?")
 
@@ -68,7 +84,8 @@ def csv_rows(
     """(line number, record) of a CSV file (RFC 4180) whose first line names the columns.
 
     ``tabs``: the delimiter is a tab; else the one of ``,``, ``;`` and tab that the first line has
-    most of. A row of another width than the header is bad. Broken quoting is TextError whatever
+    most of. A row of another width than the header is bad, but that it may end in a delimiter, as
+    some tables write each of theirs. Broken quoting is TextError whatever
     the recipe says of bad rows, for where the next row begins cannot be told.
     """
     # The module's own limit is one for the whole process: it may only ever be raised.
@@ -82,6 +99,8 @@ def csv_rows(
         _check_header(header, fields, where)
         number, fed.held = reader.line_num + 1, 0
         for row in reader:
+            if len(row) == len(header) + 1 and not row[-1]:
+                row.pop()
             if len(row) == len(header):
                 yield number, dict(zip(header, _mended_row(row, notes), strict=True))
             elif row:

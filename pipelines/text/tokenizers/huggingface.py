@@ -67,6 +67,23 @@ class HuggingFaceTokenizer(Tokenizer):
         (folder / TOKENIZER_JSON).write_bytes(self._data)
         self._save_meta(folder)
 
+    def with_controls(self) -> bytes:
+        """The ``tokenizer.json`` with the control tokens that it came without.
+
+        TextError if the library gives them other ids, as where the vocabulary's have a gap.
+        """
+        import tokenizers
+
+        library = tokenizers.Tokenizer.from_str(json.dumps(self._about))
+        for i, name in sorted(self._names.items()):
+            library.add_special_tokens([tokenizers.AddedToken(name, special=True)])
+            if library.token_to_id(name) != i:
+                raise TextError(
+                    f"control token {name}: the library gives it id {library.token_to_id(name)}, "
+                    f"not {i}; use a tokenizer.json without gaps among its ids"
+                )
+        return library.to_str(pretty=True).encode()
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text, as the library has them without what it puts around a text."""
         utf8(text)

@@ -1,0 +1,128 @@
+"""The rungs of the attention ladder, and the same small GPT on each. Book chapter 3.
+
+Letters: B batch, T positions, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.architectures import build
+from model.architectures.gpt import GPTConfig
+from model.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention
+from model.batching import IGNORED, Batch
+from model.evaluation import evaluating
+from model.state import weights
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A kind of attention: what is new in it, and whether a position reads what comes after it."""
+
+    name: str
+    new: str
+    attention: Callable[[GPTConfig], nn.Module]
+    looks_ahead: bool = False
+
+
+def _simplified(_: GPTConfig) -> nn.Module:
+    return SimplifiedAttention()
+
+
+def _single(config: GPTConfig, *, causal: bool) -> nn.Module:
+    return SelfAttention(config.d_model, config.d_model, causal=causal)
+
+
+def _multi_head(config: GPTConfig, *, grouped: bool = False, fused: bool = False) -> nn.Module:
+    return MultiHeadAttention(
+        config.d_model,
+        config.n_heads,
+        config.groups if grouped else config.n_heads,
+        bias=config.bias,
+        qkv_bias=config.qkv_bias,
+        fused=fused,
+    )
+
+
+RUNGS = (
+    Rung("simplified", "means weighted by dot products; no weights", _simplified, looks_ahead=True),
+    Rung(
+        "self-attention",
+        "trained queries, keys and values",
+        partial(_single, causal=False),
+        looks_ahead=True,
+    ),
+    Rung("causal", "a mask over what comes after", partial(_single, causal=True)),
+    Rung("multi-head", "narrow heads side by side, mixed by an output layer", _multi_head),
+    Rung(
+        "grouped-query",
+        "heads share keys and values: a smaller cache",
+        partial(_multi_head, grouped=True),
+    ),
+    Rung(
+        "fused",
+        "multi-head in one kernel that never holds the scores",
+        partial(_multi_head, fused=True),
+    ),
+)
+
+
+def on_rung(rung: Rung, config: GPTConfig, seed: int) -> nn.Module:
+    """The GPT of (config, seed) with this rung's attention in every block.
+
+    All else begins with the same numbers on every rung.
+    """
+    network: Any = build("gpt", config, seed)
+    shared = {n: t.clone() for n, t in weights(network).items() if ".attention." not in n}
+    with torch.random.fork_rng(devices=[]):  # the constructors draw, and are overruled
+        for block in network.blocks:
+            block.attention = rung.attention(config)
+    network.initialise(torch.Generator().manual_seed(seed))
+    network.load_state_dict(shared, strict=False)
+    return network
+
+
+def honest_loss(network: Any, batches: Iterable[Batch]) -> float:
+    """Nats a token where each is foretold when nothing after it is there yet, as in generation.
+
+    T passes for T positions. Of a network that cannot look ahead it is the loss as it is; one that
+    can is shown what it learned to do without looking.
+    """
+    total, count = 0.0, 0
+    device = next(network.parameters()).device
+    with evaluating(network), torch.inference_mode():
+        for batch in (batch.to(device) for batch in batches):
+            count += batch.counted
+            for place in range(batch.tokens.shape[1]):
+                features = network.features(batch.tokens[:, : place + 1])[:, -1]
+                asked = batch.targets[:, place]
+                logits = network.logits(features)
+                loss = F.cross_entropy(logits, asked, ignore_index=IGNORED, reduction="sum")
+                total += loss.item()
+    if not count:
+        raise ValueError("counted targets=0: a loss over nothing says nothing, add data")
+    return total / count
+
+
+def attention_maps(network: Any, tokens: Tensor) -> list[Tensor]:
+    """tokens (1, T) -> for each block (H, T, T): how much each position reads of each."""
+    maps: list[Tensor] = []
+
+    def look(attention: Any, given: tuple[Any, ...], _: Tensor) -> None:
+        maps.append(attention.weights(*given[:3])[0])  # x, visible, rotary
+
+    hooks = [block.attention.register_forward_hook(look) for block in network.blocks]
+    try:
+        with evaluating(network), torch.inference_mode():
+            network.features(tokens)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return maps

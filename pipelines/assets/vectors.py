@@ -1,0 +1,86 @@
+"""``word_vectors/<corpus>`` and its evaluation."""
+
+from dataclasses import asdict
+
+import dagster as dg
+
+from pipelines.artifacts import FIGURES, Documents, Evaluation, WordVectors
+from pipelines.assets.declare import Making, asset
+from pipelines.recipe.corpora import Corpus
+
+
+def word_vectors(corpus: str, declared: Corpus) -> list[dg.AssetsDefinition]:
+    """The vectors of a corpus' words, and what they are worth; nothing if none are asked for."""
+    choice = declared.word_vectors
+    if choice is None:
+        return []
+    key, training = f"word_vectors/{corpus}", choice.training
+
+    @asset(
+        key,
+        makes=WordVectors,
+        inputs={"documents": f"documents/{corpus}"},
+        decides=choice.decides(),
+        libraries=("regex", "safetensors", "torch"),
+        group="corpora",
+    )
+    def word_vectors(making: Making, documents: Documents) -> None:
+        """A vector for every word of the training documents, learned by foretelling neighbours."""
+        from model.architectures import find
+        from pipelines.fitting import fit, new_network, write_checkpoint
+        from pipelines.vectors import count_words, held_out_batches, make_contexts, word_text
+
+        counts = count_words(documents.training_texts(), choice.min_count)
+        config, architecture = choice.model.config(len(counts)), find(choice.model.architecture)
+        given = {
+            "counts": list(counts.values()),
+            "config": config,
+            "subsample": choice.subsample,
+            "batch_size": training.batch_size,
+            "seed": choice.seed,
+        }
+        batches = make_contexts(word_text(documents.training_texts(), counts), **given)
+        texts = (document.text for document in documents.split("validation"))
+        held_out = make_contexts(word_text(texts, counts), **given)
+        network = new_network(architecture.name, config, choice.seed)
+        history = fit(
+            making,
+            network,
+            architecture.objective,
+            batches,
+            training.looks(lambda: held_out_batches(held_out)),
+            training,
+            steps=training.steps_for(1),  # a token of the budget is a word of the text
+            seed=choice.seed,
+        )
+        making.write("words.json", [[word, count] for word, count in counts.items()])
+        about = {"architecture": architecture.name, "network": asdict(config)}
+        write_checkpoint(making, network, history, about)
+
+    @asset(
+        f"evaluation/{key}",
+        makes=Evaluation,
+        inputs={"vectors": key, "documents": f"documents/{corpus}"},
+        decides=choice.evaluation_decides(),
+        libraries=("numpy", "regex", "scikit-learn", "scipy", "torch"),
+        group="corpora",
+    )
+    def evaluation(making: Making, vectors: WordVectors, documents: Documents) -> None:
+        """Nearest words, a map, and how far words of a kind lie together beside counted vectors."""
+        from pipelines.vectors import compare, map_of, neighbour_rows
+
+        words, found = vectors.words(), vectors.vectors()
+        figures, comparison = compare(
+            words,
+            found,
+            documents.training_texts(),
+            choice.groups,
+            window=vectors.config()["network"]["window"],
+        )
+        making.write(FIGURES, figures)
+        making.write("comparison.json", comparison)
+        rows = neighbour_rows(words, found, choice.shown(), choice.neighbours)
+        making.write("tables.json", {"nearest words": rows})
+        making.write("map.json", {"points": map_of(words, found, choice.groups)})
+
+    return [word_vectors, evaluation]

@@ -1,0 +1,86 @@
+"""What the commands that use a model ask: which one, and on what text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.artifacts import Checkpoint, TokenizerFiles
+from pipelines.project import Project
+from pipelines.recipe.base import RecipeError
+from pipelines.recipe.loading import load_recipes
+from pipelines.recipe.schema import Recipe
+from pipelines.store import Store, StoreError
+
+MAX_CHARACTERS = 20_000
+
+
+def texts_of(text: str) -> Iterator[str]:
+    """The text, or each line of standard input for ``-``."""
+    yield from lines_of_input("") if text == "-" else [bearable(text)]
+
+
+def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
+    """The text in the normal form that the corpus' own texts were given."""
+    from pipelines.text.cleaning import clean_text
+
+    steps = recipe.corpora[corpus].cleaning
+    form = next((step.form for step in steps if step.step == "normalise"), "none")
+    return clean_text(text, form)
+
+
+def load_model(project: Project, key: str) -> tuple[Any, Any, list[str]]:
+    """A model ready to use, the tokenizer it was trained with, a classifier's labels."""
+    store = Store(project.store)
+    try:
+        checkpoint = store.current(key, Checkpoint)
+    except StoreError:
+        raise StoreError(f"{key}: not made yet; dragon run {key.split('/')[1]}") from None
+    config = checkpoint.config()
+    from pipelines.fitting import load_network
+
+    tokenizer = store.open(
+        config["tokenizer"]["key"], config["tokenizer"]["version"], TokenizerFiles
+    ).load()
+    return load_network(checkpoint).eval(), tokenizer, config.get("labels", [])
+
+
+def key_of(recipe: Recipe, kind: str, task: str | None) -> str:
+    """The key of a task's model; the only task of that kind if none is named."""
+    names = [name for name, declared in recipe.tasks.items() if declared.kind == kind]
+    if task is None and len(names) == 1:
+        task = names[0]
+    if not names:
+        raise RecipeError(f"{recipe.name} has no {kind} task; add one to its recipe")
+    if task not in names:
+        known = ", ".join(names)
+        raise RecipeError(f"{recipe.name}: task={task!r} is not one of its {kind}s: {known}")
+    return f"{kind}/{recipe.name}/{task}"
+
+
+def recipe_with(project: Project, task: str) -> Recipe:
+    """The one recipe that has the task."""
+    having = [r for r in load_recipes(project.recipes).values() if task in r.tasks]
+    if len(having) != 1:
+        names = ", ".join(r.name for r in having) or "none"
+        raise RecipeError(f"task={task!r}: recipes that have it: {names}; name one with --recipe")
+    return having[0]
+
+
+def lines_of_input(prompt: str) -> Iterator[str]:
+    """Lines a person types or a file holds, until the end of input."""
+    while True:
+        try:
+            yield bearable(input(prompt if sys.stdin.isatty() else ""))
+        except EOFError:
+            return
+        except UnicodeDecodeError as error:
+            raise ValueError(f"standard input: not UTF-8 at byte {error.start}") from None
+
+
+def bearable(text: str) -> str:
+    """A text of bearable length and of characters that UTF-8 has."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"text of {len(text)} characters: at most {MAX_CHARACTERS}; shorten it")
+    return text.encode("utf-8", "replace").decode()

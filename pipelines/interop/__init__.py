@@ -1,0 +1,8 @@
+"""Weights in from other projects' files, and out into theirs.
+
+fetching   the files of a source, proved and copied
+reading    files of weights to named tensors and a configuration
+numbers    the formats themselves: safetensors, GGUF, npz
+words      the tokenizer that came along
+exporting  a folder that transformers loads
+"""

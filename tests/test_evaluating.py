@@ -1,0 +1,99 @@
+"""Samples in evaluations and replies in a chat are what each prompt gets by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from model.architectures import build, find
+from model.generation import generate
+from pipelines.evaluating import REPLY_TOKENS, SAMPLING, continuations, dialogues, reply
+from pipelines.text.examples import Pair, decode_reply, encode_prompt
+from pipelines.text.stopping import cut
+from pipelines.text.tokenizers.words import WordTokenizer, train_words
+
+WORDS = [f"{first}{second}" for first in "abcdefg" for second in "aeiou"]
+PROMPTS = ["aa be ci", "do", "eu fa ga ae bi co", "ba be"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> WordTokenizer:
+    return train_words([" ".join([*WORDS, ".", ","])])
+
+
+@pytest.fixture(scope="module")
+def network(tokenizer: WordTokenizer) -> Any:
+    sizes = {"vocab_size": tokenizer.vocab_size, "context_length": 96, "d_model": 32}
+    network = build("gpt", find("gpt").configure("modern", **sizes, n_layers=2, n_heads=4), 0)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return network
+
+
+def said(network: Any, tokenizer: WordTokenizer, turns: list[str], seed: int) -> str:
+    """A reply without streaming, by itself."""
+    asked = encode_prompt(tokenizer, turns, 96 - REPLY_TOKENS)
+    settings = {"max_new_tokens": REPLY_TOKENS, "stop": tokenizer.controls, **SAMPLING}
+    return decode_reply(tokenizer, generate(network, asked, seed=seed, **settings))
+
+
+def test_a_reply_comes_in_pieces_that_make_it_up(network: Any, tokenizer: WordTokenizer) -> None:
+    pieces = list(reply(network, tokenizer, ["aa be", "do", "ci"], seed=3))
+    whole = said(network, tokenizer, ["aa be", "do", "ci"], 3)
+    assert "".join(pieces) == whole
+    assert len(pieces) > 5
+    assert network.training
+
+
+def test_a_reply_ends_before_a_stop(network: Any, tokenizer: WordTokenizer) -> None:
+    whole = said(network, tokenizer, ["aa be"], 1)
+    stop = whole[len(whole) // 2 :][:5]
+    ended = "".join(reply(network, tokenizer, ["aa be"], 1, stops=[stop, "never"]))
+    assert ended == cut(whole, [stop]).strip()
+    assert len(ended) < len(whole)
+
+
+def test_a_reply_is_as_long_and_as_bold_as_asked(network: Any, tokenizer: WordTokenizer) -> None:
+    def greedy(seed: int) -> str:
+        return "".join(reply(network, tokenizer, ["do"], seed, 5, temperature=0))
+
+    assert greedy(0) == greedy(1)
+    assert 0 < len(greedy(0).split()) <= 5
+    for wrong, told in (({"top_k": 0}, "top_k=0"), ({"stops": [""]}, "stop=''")):
+        with pytest.raises(ValueError, match=told):
+            reply(network, tokenizer, ["do"], 0, **wrong)  # before a token is asked for
+
+
+def test_replies_made_together_are_those_made_alone(network: Any, tokenizer: WordTokenizer) -> None:
+    pairs = [Pair(str(n), str(n), [prompt], "do") for n, prompt in enumerate(PROMPTS)]
+    made = dialogues(network, tokenizer, iter(pairs), count=3)
+    alone = [said(network, tokenizer, [prompt], n) for n, prompt in enumerate(PROMPTS[:3])]
+    assert [one["reply"] for one in made] == alone
+    assert [one["prompt"] for one in made] == PROMPTS[:3]
+    assert made[0]["person"] == "do"
+    assert len(set(alone)) == 3
+
+
+def test_continuations_made_together_are_those_made_alone(
+    network: Any, tokenizer: WordTokenizer
+) -> None:
+    made = continuations(network, tokenizer, PROMPTS, length=30)
+    controls = {tokenizer.user, tokenizer.assistant}
+    alone = [
+        generate(
+            network,
+            [tokenizer.end_of_text, *tokenizer.encode(prompt)],
+            seed=number,
+            max_new_tokens=30,
+            stop={tokenizer.end_of_text},
+            forbid=controls,
+            **SAMPLING,
+        )
+        for number, prompt in enumerate(PROMPTS)
+    ]
+    assert [one["continuation"] for one in made] == [tokenizer.decode(ids) for ids in alone]
+    assert continuations(network, tokenizer, []) == []

@@ -1,0 +1,382 @@
+"""A model exported is the same model in transformers, which runs no code of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+
+from model.architectures.gpt import PRESETS, GPTConfig
+from model.decoder import Decoder
+from pipelines.artifacts import Checkpoint, TokenizerFiles
+from pipelines.identity import canonical
+from pipelines.interop.exporting import export_hf
+from pipelines.lineage import Node, trace
+from pipelines.store import Record, Store, seal
+from pipelines.text.errors import TextError
+from pipelines.text.examples import encode_prompt
+from pipelines.text.tokenizers import (
+    BytePairTokenizer,
+    HuggingFaceTokenizer,
+    Tokenizer,
+    published,
+    train_bpe,
+    train_words,
+)
+from pipelines.text.tokenizers.conversion import to_tokenizer_json
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+TEXTS = ["A: Hi, how are you?\nB: I'm fine, thank you; and you?\n"] * 3 + ["aaa abab ababa"] * 2
+AWKWARD = [
+    "It's 1234 o'clock;  two  spaces\n\n\tand\r\n lines ",
+    "na\u00efve e\u0301 \u65e5\u672c\u8a9e \U0001f642\u200d\U0001f525 \u00a0\u3000|",
+    "'LL 'll I'LL \u017f's \u00b2\u2460 \ufb01 aaaaaaa abababab",
+    "<|user|> and <|endoftext|> are words here",
+    "\x00\x7f\ufffe\U0010ffff",
+    "",
+]
+SIZES = {"context_length": 48, "d_model": 32, "n_layers": 2, "n_heads": 4}
+
+
+@pytest.fixture(scope="module")
+def words() -> BytePairTokenizer:
+    return train_bpe(TEXTS, 290)
+
+
+def network(config: GPTConfig) -> Decoder:
+    made = Decoder(config).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0.1, 0.3, generator=generator)
+    return made
+
+
+def published_model(
+    store: Store, key: str, model: Decoder, tokenizer: Tokenizer, draft: Path
+) -> tuple[Checkpoint, Node]:
+    """A model and its tokenizer in a store, as two assets would have published them."""
+    name = key.split("/")[1]
+
+    def publish(made: str, parents: tuple[dict[str, str], ...], about: dict[str, Any]) -> Record:
+        inputs = {parent["key"]: parent["version"] for parent in parents}
+        decides = {"key": made, "code": "", "recipe": about, "libraries": {}, "inputs": inputs}
+        record = Record(seal(draft), decides, parents, {})
+        store.publish(draft, record)
+        return record
+
+    draft.mkdir(parents=True)
+    tokenizer.save(draft)
+    told = publish(f"tokenizer/{name}", (), {"licence": "CC0-1.0"})
+    parent = {"key": told.key, "version": told.version, "derivation": told.derivation}
+    draft.mkdir(exist_ok=True)
+    about = {
+        "architecture": "gpt",
+        "network": asdict(model.config),
+        "tokenizer": {"key": told.key, "version": told.version},
+    }
+    (draft / "config.json").write_bytes(canonical(about))
+    (draft / "model.safetensors").write_bytes(save(dict(model.state_dict())))
+    count = sum(parameter.numel() for parameter in model.parameters())
+    (draft / "figures.json").write_bytes(canonical({"parameters": count}))
+    publish(key, (parent,), {})
+    checkpoint = store.current(key, Checkpoint)
+    return checkpoint, trace(store, checkpoint)
+
+
+def exported(
+    tmp_path: Path, model: Decoder, tokenizer: Tokenizer, key: str = "foundation/small"
+) -> Path:
+    checkpoint, lineage = published_model(
+        Store(tmp_path / "store"), key, model, tokenizer, tmp_path / "draft"
+    )
+    export_hf(checkpoint, tokenizer, lineage, tmp_path / "export")
+    return tmp_path / "export"
+
+
+def require_same_model(folder: Path, ours: Decoder, tokenizer: Tokenizer) -> None:
+    """Stock classes, from the folder alone: our ids and our logits."""
+    theirs, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not any(loading.values())
+    assert theirs.config.eos_token_id == tokenizer.end_of_text
+    spoken = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = [i for text in AWKWARD for i in tokenizer.encode(text)][: ours.context_length]
+    tokens = torch.tensor([ids])
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.eval()(tokens).logits, ours(tokens), atol=1e-4, rtol=0)
+    for text in AWKWARD:
+        told = spoken.encode(text, add_special_tokens=False, split_special_tokens=True)
+        assert told == tokenizer.encode(text)
+        assert spoken.decode(told) == tokenizer.decode(told)
+    control = [tokenizer.end_of_text, tokenizer.user, tokenizer.assistant]
+    assert spoken.encode("<|endoftext|><|user|><|assistant|>") == control
+    assert (spoken.eos_token_id, spoken.bos_token_id) == (tokenizer.end_of_text,) * 2
+    assert {path.name for path in folder.iterdir()} == {
+        *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json"),
+        *("tokenizer_config.json", "README.md", "lineage.json"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "class_name"),
+    [
+        (PRESETS["modern"] | {"n_kv_heads": 2}, "NanoChatForCausalLM"),
+        (PRESETS["gpt2"], "GPT2LMHeadModel"),
+        (PRESETS["llama"], "LlamaForCausalLM"),
+        (PRESETS["llama"] | {"qk_norm": True, "qk_gain": True}, "Qwen3ForCausalLM"),
+    ],
+    ids=["modern", "gpt2", "llama", "qwen3"],
+)
+def test_transformers_loads_what_is_exported(
+    options: dict[str, Any], class_name: str, words: BytePairTokenizer, tmp_path: Path
+) -> None:
+    ours = network(GPTConfig(**options | SIZES, vocab_size=words.vocab_size))
+    folder = exported(tmp_path, ours, words)
+    assert json.loads((folder / "config.json").read_text())["architectures"] == [class_name]
+    require_same_model(folder, ours, words)
+
+
+def test_a_tokenizer_that_came_along_goes_out_again(tmp_path: Path) -> None:
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=280,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    library.train_from_iterator(TEXTS, trainer)
+    spoken = HuggingFaceTokenizer(library.to_str().encode())
+    ours = network(GPTConfig(**SIZES, vocab_size=spoken.vocab_size))
+    require_same_model(exported(tmp_path, ours, spoken), ours, spoken)
+
+
+def test_an_assistants_chat_template_writes_what_it_learned(
+    words: BytePairTokenizer, tmp_path: Path
+) -> None:
+    ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
+    folder = exported(tmp_path, ours, words, key="assistant/small/reply")
+    spoken = transformers.AutoTokenizer.from_pretrained(folder)
+    turns = ["Hi, how are you?", "I'm  fine\nthanks", " and you?"]
+    for count in (1, 3):
+        roles = ["user", "assistant", "user"]
+        said = zip(roles[:count], turns[:count], strict=True)
+        messages = [{"role": role, "content": text} for role, text in said]
+        told = spoken.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+        assert told == encode_prompt(words, turns[:count], 500)
+    with pytest.raises(Exception, match="roles are user and assistant"):
+        spoken.apply_chat_template([{"role": "system", "content": "Be kind."}])
+    generation = transformers.GenerationConfig.from_pretrained(folder)
+    assert generation.eos_token_id == [words.end_of_text, words.user, words.assistant]
+
+
+def test_the_lineage_goes_along(words: BytePairTokenizer, tmp_path: Path) -> None:
+    ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
+    folder = exported(tmp_path, ours, words)
+    told = json.loads((folder / "lineage.json").read_text())
+    store = Store(tmp_path / "store")
+    checkpoint = store.current("foundation/small", Checkpoint)
+    assert (told["key"], told["version"]) == (checkpoint.key, checkpoint.version)
+    found = {entry["key"]: entry for entry in told["artefacts"]}
+    assert found.keys() == {"foundation/small", "tokenizer/small"}
+    tokenizer = store.current("tokenizer/small", TokenizerFiles)
+    assert found["foundation/small"]["parents"] == [
+        {
+            "key": tokenizer.key,
+            "version": tokenizer.version,
+            "derivation": tokenizer.derivation,
+        }
+    ]
+    assert found["tokenizer/small"]["files"]["ranks.tiktoken"] == (
+        tokenizer.files["ranks.tiktoken"].sha256
+    )
+    card = (folder / "README.md").read_text()
+    assert "NanoChatForCausalLM" in card
+    assert f"foundation/small  {checkpoint.version[:12]}" in card
+    assert "| tokenizer/small | CC0-1.0 |" in card
+
+
+# What is refused leaves nothing behind
+
+
+def test_an_option_without_a_stock_class_is_named(words: BytePairTokenizer, tmp_path: Path) -> None:
+    odd = network(GPTConfig(**SIZES, vocab_size=words.vocab_size, feed_forward="gelu"))
+    with pytest.raises(ValueError, match="feed_forward='gelu': NanoChatForCausalLM has") as told:
+        exported(tmp_path, odd, words)
+    assert "\n" not in str(told.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"store"}
+
+
+def test_a_folder_that_holds_something_is_left_alone(
+    words: BytePairTokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "precious").write_text("mine")
+    ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
+    with pytest.raises(ValueError, match="export: not an empty folder; remove it or choose anoth"):
+        exported(tmp_path, ours, words)
+    assert [path.name for path in (tmp_path / "export").iterdir()] == ["precious"]
+
+
+def test_a_tokenizer_without_a_counterpart_is_named(tmp_path: Path) -> None:
+    spoken = train_words(TEXTS)
+    ours = network(GPTConfig(**SIZES, vocab_size=spoken.vocab_size))
+    with pytest.raises(TextError, match="tokenizer kind=words: transformers has no counterpart"):
+        exported(tmp_path, ours, spoken)
+
+
+# A tokenizer.json of ranks
+
+
+@pytest.fixture(scope="module")
+def library(words: BytePairTokenizer) -> tokenizers.Tokenizer:
+    made = tokenizers.Tokenizer.from_str(to_tokenizer_json(words).decode())
+    made.encode_special_tokens = True
+    return made
+
+
+# Letters that were learned together, and what parts words.
+ALPHABET = st.sampled_from(
+    ["a", "b", "ab", " ", "\n", "'", "s", "H", "i", "1", "\u00e9", "\U0001f642"]
+)
+
+
+@given(text=st.lists(ALPHABET).map("".join) | st.text())
+@settings(max_examples=300)
+def test_ranks_as_merges_give_equal_ids(
+    words: BytePairTokenizer, library: tokenizers.Tokenizer, text: str
+) -> None:
+    assert library.encode(text, add_special_tokens=False).ids == words.encode(text)
+
+
+@given(
+    merged=st.lists(st.text("ab", min_size=2, max_size=5), max_size=12, unique=True),
+    text=st.text("ab", max_size=24),
+)
+@settings(max_examples=60)
+def test_ranks_of_any_order_give_equal_ids(merged: list[str], text: str) -> None:
+    """Also those that no training gives: a token whose parts are none, or come later."""
+    ranks = [bytes([byte]) for byte in range(256)] + [token.encode() for token in merged]
+    words = BytePairTokenizer(ranks)
+    library = tokenizers.Tokenizer.from_str(to_tokenizer_json(words).decode())
+    assert library.encode(text, add_special_tokens=False).ids == words.encode(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gpt2", "cl100k"])
+def test_published_vocabularies_on_every_character(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not SHARED.is_dir():
+        pytest.skip(f"absent: {SHARED}")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(SHARED / "tiktoken_cache"))
+    words = published(kind, SHARED / "none")
+    library = tokenizers.Tokenizer.from_str(to_tokenizer_json(words).decode())
+    library.encode_special_tokens = True
+    characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    texts = [f"a{c}1 {c}'{c}" for c in characters]
+    for text, found in zip(texts, library.encode_batch_fast(texts), strict=True):
+        assert found.ids == words.encode(text), ascii(text)
+
+
+# The command, and what others make of an export
+
+
+def test_the_chains_models_are_exported(chain: Any, tmp_path: Path) -> None:
+    for key, arguments in (
+        ("foundation/tiny", ()),
+        ("assistant/tiny/toy_reply", ("--task", "toy_reply")),
+    ):
+        folder = tmp_path / key.replace("/", "-")
+        said = chain.dragon("export", "tiny", *arguments, "--to", str(folder))
+        assert said.code == 0, said.err
+        assert said.out.startswith(key)
+        checkpoint = chain.store.current(key, Checkpoint)
+        tokenizer = chain.store.current("tokenizer/tiny", TokenizerFiles).load()
+        from pipelines.fitting import load_network
+
+        if key.startswith("foundation"):
+            require_same_model(folder, load_network(checkpoint).cpu().eval(), tokenizer)
+        told = json.loads((folder / "lineage.json").read_text())
+        assert "raw_text/toy_dialogues" in {entry["key"] for entry in told["artefacts"]}
+    again = chain.dragon("export", "tiny", "--to", str(folder))
+    assert "not an empty folder" in again.fault
+    assert (
+        "tasks that can be exported: toy_reply"
+        in chain.dragon("export", "tiny", "--task", "nothing").fault
+    )
+    assert (
+        "a classifier has no stock class here"
+        in chain.dragon(
+            "export", "tiny", "--task", "toy_spam", "--to", str(tmp_path / "spam")
+        ).fault
+    )
+    assert "--format onnx: only hf" in chain.dragon("export", "tiny", "--format", "onnx").fault
+
+
+TASK = """\
+task: next_word
+dataset_path: json
+dataset_kwargs: {data_files: {test: DATA}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{query}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: gold
+target_delimiter: ""
+metric_list: [{metric: acc}]
+"""
+
+
+@pytest.mark.slow
+def test_lm_eval_runs_on_an_export(words: BytePairTokenizer, tmp_path: Path) -> None:
+    """Its own hf model, a task from a file, no network."""
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed: pip install lm-eval")
+    ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
+    folder = exported(tmp_path, ours, words)
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    rows = [
+        {"query": f"A: Hi, how are {who}", "choices": ["?", " fine", "ab"], "gold": i % 3}
+        for i, who in enumerate(["you", "thank", "aaa", "I"])
+    ]
+    data = tasks / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tasks / "next_word.yaml").write_text(TASK.replace("DATA", str(data)))
+    command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--device", "cpu"]
+    command += ["--model_args", f"pretrained={folder},dtype=float32", "--tasks", "next_word"]
+    command += ["--include_path", str(tasks), "--output_path", str(tmp_path / "out")]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(
+        command, env={**os.environ, **offline}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (found,) = (tmp_path / "out").rglob("results*.json")
+    accuracy = json.loads(found.read_text())["results"]["next_word"]["acc,none"]
+
+    def score(row: dict[str, Any]) -> int:
+        sums = []
+        for choice in row["choices"]:
+            asked, said = words.encode(row["query"]), words.encode(row["query"] + choice)
+            with torch.no_grad():
+                likely = ours(torch.tensor([said]))[0].log_softmax(-1)
+            places = range(len(asked), len(said))
+            sums.append(sum(float(likely[i - 1, said[i]]) for i in places))
+        return max(range(len(sums)), key=sums.__getitem__)
+
+    assert accuracy == sum(score(row) == row["gold"] for row in rows) / len(rows)

