@@ -147,7 +147,12 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
     [
         ("seed: 3", "seed: 3\nseed: 4", "seed: 4", "'seed' stands twice; keep one"),
         ("d_model: 16", "d_model: 16, d_model: 32", "d_model", "'d_model' stands twice"),
-        ("generator: dialogues", "generator: poems", "poems", "'dialogues' or 'messages'"),
+        (
+            "generator: dialogues",
+            "generator: poems",
+            "poems",
+            "'dialogues', 'messages' or 'translations'",
+        ),
         ("kind: generated", "kind: genrated", "genrated", "'generated'"),
         ("kind: generated, ", "", "source", "'kind'"),
         ("steps: 12,", "steps: 12, tokens: 5,", "steps", "give either steps or tokens"),
@@ -164,7 +169,7 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
         ("validation: 0.1", "validation: 0.7", "validation", "less than 0.5"),
         ("n_heads: 1", "n_heads: 3", "d_model", "model: "),
         ("preset: modern", "preset: medieval", "preset", "model.preset"),
-        ("architecture: gpt", "architecture: gtp", "architecture", "model.architecture"),
+        ("architecture: gpt", "architecture: gtp", "architecture", "did you mean 'gpt'"),
         ("  talk:\n", "  talk:\n    weight: 0\n", "description", "nothing to pretrain on"),
         (
             "training:",
