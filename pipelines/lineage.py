@@ -158,6 +158,13 @@ def _note(node: Node) -> str:
             "generated": "generated: {generator}",
         }[decides["kind"]].format(**decides)
         facts += [f"{figures['documents']:,} documents", origin, decides["licence"]]
+    if artefact.key.startswith("weights/"):
+        origin = {
+            "package": "{package}=={version}",
+            "folder": "folder",
+            "hub": "{repository} at {revision:.12}",
+        }[decides["kind"]].format(**decides)
+        facts += [f"{figures['source_files']:,} files", origin, decides["licence"]]
     if "parameters" in figures:
         commit = node.record.made.get("git_commit")
         dirty = " with changes" if node.record.made.get("git_dirty") else ""
