@@ -438,7 +438,7 @@ class Evaluation(Artefact):
     def samples(self) -> list[dict[str, str]]:
         """What the model wrote, each behind its prompt."""
         found = self.json("samples.json") if "samples.json" in self.files else []
-        order = ("prompt", "continuation", "reply", "person")
+        order = ("prompt", "source", "continuation", "translation", "reply", "person", "reference")
         return [{name: sample[name] for name in order if name in sample} for sample in found]
 
     def tables(self) -> dict[str, Rows]:
