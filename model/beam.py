@@ -1,4 +1,9 @@
-"""The likeliest texts that a search finds. Letters: B texts, V vocabulary."""
+"""The likeliest texts that a search finds. Letters: B texts, V vocabulary.
+
+The search to check others by: one prompt, any network that generates, every hypothesis with its
+score. model/translation.py is the one for quantity: many sources of an encoder-decoder side by
+side, all their beams in one pass, and of each source the best target alone.
+"""
 
 from __future__ import annotations
 

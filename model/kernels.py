@@ -115,7 +115,7 @@ class _HeadLoss(torch.autograd.Function):
         scaled = weight if cap is None else weight * (2 / cap)
         into_features = torch.empty_like(features) if wanted else features
         into_weight = torch.zeros_like(weight) if wanted else weight
-        total = torch.zeros((), dtype=torch.float64)
+        total = features.new_zeros((), dtype=torch.float64)
         for start in range(0, len(features), ROWS):
             rows, asked = features[start : start + ROWS], targets[start : start + ROWS]
             logits = rows @ scaled.T  # (N, V)

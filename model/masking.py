@@ -11,10 +11,10 @@ from functools import partial
 
 import torch
 
-from model.architectures.bert import ASKED
 from model.batching import IGNORED, Batch, TokenStream, Windows, in_order, key_of
 from model.packing import Packed
 
+ASKED = 0.15  # the share of tokens that training asks for
 HIDDEN, RANDOM = 0.8, 0.1  # of those asked for; the others stay as they are
 
 

@@ -48,7 +48,8 @@ class Sampling:
         logits = filtered(logits / self.temperature, self.top_k, self.top_p, self.min_p)
         # One number drawn, not V of them as ``torch.multinomial`` does: a tenth of the time.
         ends = logits.double().softmax(0).cumsum(0)
-        drawn = 1 - torch.rand(1, generator=generator, dtype=torch.float64)  # never 0
+        chance = torch.rand(1, generator=generator, dtype=torch.float64, device=generator.device)
+        drawn = 1 - chance  # never 0
         return int(torch.searchsorted(ends, drawn * ends[-1]))
 
 
@@ -56,7 +57,7 @@ def penalised(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
     """logits (V,) with those of tokens already seen made less likely (Keskar et al. 2019)."""
     if penalty == 1 or not seen:
         return logits
-    index = torch.tensor(sorted(set(seen)))
+    index = torch.tensor(sorted(set(seen)), device=logits.device)
     old = logits[index]
     return logits.index_copy(0, index, torch.where(old > 0, old / penalty, old * penalty))
 
@@ -65,7 +66,7 @@ def barred(logits: Tensor, tokens: Collection[int]) -> Tensor:
     """logits (..., V) with those of ``tokens`` at -inf."""
     if not tokens:
         return logits
-    index = torch.tensor(sorted(tokens), dtype=torch.int64)
+    index = torch.tensor(sorted(tokens), dtype=torch.int64, device=logits.device)
     return logits.index_fill(-1, index, -math.inf)
 
 

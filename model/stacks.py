@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.architectures.encoder_decoder import EncoderDecoderConfig
-from model.attention import MultiHeadAttention, Remember, attend_fused
+from model.attention import MultiHeadAttention, Remember, attend_fused, shares
 from model.cache import Cache
 from model.kernels import squared_relu
 from model.layers import Rotary
@@ -71,8 +71,7 @@ class CrossAttention(nn.Module):
 
     def weights(self, x: Tensor, keys: Tensor, visible: Tensor) -> Tensor:
         """(B, H, T, S): the share of each source position in what a target position reads."""
-        scores = self._ask(x) @ keys.transpose(-2, -1) * self.d_head**-0.5
-        return scores.masked_fill(~visible, float("-inf")).softmax(dim=-1)
+        return shares(self._ask(x), keys, visible)
 
     def _ask(self, x: Tensor) -> Tensor:
         """x (B, T, D) -> queries (B, H, T, K)"""

@@ -59,14 +59,14 @@ def translate(
         for first in range(0, len(order), size):
             chosen = order[first : first + size]
             search = _Search(beams, begin, end, min(room, network.context_length), length_penalty)
-            padded = pad([sources[number] for number in chosen]).to(device)
+            padded = pad([sources[number] for number in chosen], device)
             found |= zip(chosen, search.run(network, padded), strict=True)
     return [found[number] for number in range(len(sources))]
 
 
-def pad(sources: Sequence[Sequence[int]]) -> Tensor:
+def pad(sources: Sequence[Sequence[int]], device: torch.device | str) -> Tensor:
     """(B, S) int64, IGNORED where a source has no more."""
-    rows = [torch.tensor(source) for source in sources]
+    rows = [torch.tensor(source, device=device) for source in sources]
     return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
 
@@ -89,7 +89,8 @@ class _Search:
         # But for the first a source's beams count for nothing yet: they all begin alike.
         likelihoods = sources.new_full((count, k), -math.inf, dtype=torch.float64)
         likelihoods[:, 0] = 0.0
-        memory = network.read(sources).select(torch.arange(count).repeat_interleave(k))
+        each = torch.arange(count, device=sources.device).repeat_interleave(k)
+        memory = network.read(sources).select(each)
         cache = network.cache(count * k, self.room)
         for n in range(1, self.room + 1):
             features = network.continued(memory, targets[:, -1:], cache)
@@ -110,7 +111,8 @@ class _Search:
             left = [row for row, number in enumerate(going) if best[number][0] < hopes[row]]
             if not left:
                 return [target for _, target in best]
-            rows = (torch.tensor(left)[:, None] * k + parents[left]).flatten()
+            first = torch.tensor(left, device=parents.device)[:, None] * k
+            rows = (first + parents[left]).flatten()
             targets = torch.cat([targets[rows], tokens[left].view(-1, 1)], dim=1)
             likelihoods, going = likelihoods[left], [going[row] for row in left]
             if k > 1 or len(left) < len(parents):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 FIGURES = "figures.json"
+TABLES = "tables.json"
 MANIFEST = "manifest.json"
 
 
@@ -443,7 +444,10 @@ class Evaluation(Artefact):
 
     def tables(self) -> dict[str, Rows]:
         """Tables to read, by title."""
-        return self._shown("tables.json")
+        return {
+            title: [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+            for title, found in self._shown(TABLES).items()
+        }
 
     def curves(self) -> dict[str, dict[str, Any]]:
         """By title: the axes' labels ``x`` and ``y``, and ``lines`` of [x, y] pairs by name."""

@@ -13,7 +13,7 @@ from model.architectures import find
 from model.batching import Batch, in_order
 from model.generation import generate
 from model.ladder import RUNGS, Rung, attention_maps, honest_loss, on_rung
-from pipelines.evaluating import SAMPLING
+from pipelines.evaluating import SAMPLING, unnamed
 from pipelines.fitting import HELD_OUT_BATCH, Batches, History, fit
 from pipelines.tracking import TrackedRun
 
@@ -83,7 +83,8 @@ def climb(
 ) -> list[Climbed]:
     """Every rung, trained on the same batches from the same numbers; rates into ``making.made``.
 
-    A rung takes seconds, so none keeps checkpoints.
+    A rung takes seconds, so none keeps checkpoints whatever ``checkpoint_every`` says: a ladder
+    that was interrupted begins anew.
     """
     training, made, climbed = ladder.training, {}, []
 
@@ -191,7 +192,7 @@ def samples(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> list
         prompt_tokens=[tokenizer.end_of_text, *tokenizer.encode(text)],
         max_new_tokens=60,
         stop={tokenizer.end_of_text},
-        forbid={tokenizer.user, tokenizer.assistant},
+        forbid={tokenizer.user, tokenizer.assistant, *unnamed(climbed[0].network, tokenizer)},
         cached=False,
         **SAMPLING,
     )

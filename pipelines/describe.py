@@ -129,7 +129,7 @@ def _(artefact: Evaluation) -> dict[str, Any]:
     return {
         **artefact.figures(),
         **evaluation_pictures(artefact),
-        **{title: Rows(readable(rows)) for title, rows in artefact.tables().items()},
+        **{title: Rows(readable(rows)) for title, rows in artefact.tables().items() if rows},
         **({"samples": samples} if samples else {}),
     }
 

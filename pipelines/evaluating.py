@@ -105,6 +105,14 @@ def language_baselines(
     }
 
 
+def unnamed(network: Any, tokenizer: Tokenizer) -> range:
+    """Tokens that the network has and the tokenizer does not, as in a vocabulary that was padded.
+
+    Nothing can be read from them, so they are not to be chosen.
+    """
+    return range(tokenizer.vocab_size, network.vocab_size)
+
+
 def continuations(
     network: nn.Module, tokenizer: Tokenizer, prompts: Sequence[str], length: int = 120
 ) -> list[dict[str, str]]:
@@ -114,7 +122,7 @@ def continuations(
         [[tokenizer.end_of_text, *tokenizer.encode(prompt)] for prompt in prompts],
         max_new_tokens=length,
         stop={tokenizer.end_of_text},
-        forbid={tokenizer.user, tokenizer.assistant},
+        forbid={tokenizer.user, tokenizer.assistant, *unnamed(network, tokenizer)},
         **SAMPLING,
     )
     return [
@@ -183,7 +191,7 @@ def reply(
     It ends before the first of ``stops``; ``sampling`` is as for ``Sampling``, by default the one
     that evaluations use. ValueError for settings out of range or an empty stop.
     """
-    settings = SAMPLING | sampling
+    settings = {**SAMPLING, "forbid": unnamed(network, tokenizer), **sampling}
     Sampling(**settings)  # here, so that what is wrong is told before anything is shown
     require(stops)
     tokens = stream(
@@ -208,6 +216,7 @@ def dialogues(
         [encode_prompt(tokenizer, pair.prompt, room) for pair in asked],
         max_new_tokens=REPLY_TOKENS,
         stop=tokenizer.controls,
+        forbid=unnamed(network, tokenizer),
         **SAMPLING,
     )
     return [

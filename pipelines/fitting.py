@@ -179,11 +179,6 @@ def write_checkpoint(
     making.write(FIGURES, figures)
 
 
-def new_network(architecture: str, network: Any, seed: int) -> nn.Module:
-    """A network drawn from a seed."""
-    return build(architecture, network, seed)
-
-
 def load_network(checkpoint: Checkpoint) -> nn.Module:
     """The trained network of a checkpoint, a classifier with its head; strict about tensors."""
     config = checkpoint.config()

@@ -55,13 +55,14 @@ def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, 
 
 
 @functools.cache
-def code_fingerprint(module: str) -> str:
+def code_fingerprint(module: str, architectures: tuple[str, ...] | None = None) -> str:
     """A digest of ``module`` and every project module it imports, directly or through others.
 
     Imports inside functions count. Comments, docstrings and formatting do not, nor do imports that
-    only serve to show results.
+    only serve to show results. Of the catalogue of architectures those count that are named; all of
+    it for None.
     """
-    names = reachable(module)
+    names = reachable(module, architectures)
     passed = {package for name in names for package in _packages_of(name)} - names
     return digest(
         {
@@ -77,7 +78,7 @@ def forget_code() -> None:
         cached.cache_clear()
 
 
-def reachable(module: str) -> set[str]:
+def reachable(module: str, architectures: tuple[str, ...] | None = None) -> set[str]:
     """The project modules that ``module`` imports by name, itself included."""
     found: set[str] = set()
     waiting = [module]
@@ -87,6 +88,7 @@ def reachable(module: str) -> set[str]:
             continue
         found.add(name)
         waiting += set(_imports(name)) - SHOWS_ONLY.get(name, set())
+        waiting += [f"{name}.{child}" for child in _walked(name, architectures)]
     return found
 
 
@@ -145,18 +147,21 @@ def _imports(module: str) -> Iterator[str]:
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
-    # The catalogue finds its architectures by walking its folder: no import statement names them.
-    if source and source.name == "__init__.py":
-        for child in sorted(source.parent.glob("*.py")):
-            if child.stem != "__init__" and _walks_its_folder(module):
-                yield f"{module}.{child.stem}"
 
 
-def _walks_its_folder(module: str) -> bool:
-    return any(
-        isinstance(node, ast.Attribute) and node.attr == "iter_modules"
-        for node in ast.walk(_tree(module))
-    )
+def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
+    """What a package finds by walking its folder, such as the catalogue its architectures.
+
+    No import statement names these files. ``chosen`` are those that matter; None for all.
+    """
+    source = _source(module)
+    if source is None or source.name != "__init__.py":
+        return
+    if any(
+        isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in ast.walk(_tree(module))
+    ):
+        found = {child.stem for child in source.parent.glob("*.py")} - {"__init__"}
+        yield from sorted(found if chosen is None else found & set(chosen))
 
 
 def _normal(node: Any) -> Any:

@@ -13,9 +13,10 @@ STYLE = """
 :root { --ink: #12355b; --pale: #edf2f4; --line: #c9d3dc; --accent: #d1495b; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; margin: 0 auto; max-width: 84rem;
        padding: 1.5rem; }
-h1, h2, h3 { color: var(--ink); line-height: 1.2; }
+h1, h2, h3, h4 { color: var(--ink); line-height: 1.2; }
 h2 { border-top: 1px solid var(--line); padding-top: 1.2rem; margin-top: 2.2rem; }
 h3 { margin-top: 2rem; }
+h4 { margin: 1rem 0 0; text-transform: capitalize; }
 table { border-collapse: collapse; margin: .6rem 0; }
 caption { text-align: left; color: var(--ink); font-weight: 600; text-transform: capitalize; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; }

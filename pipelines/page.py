@@ -6,7 +6,7 @@ records and are put in at the mark ``TIMES`` when the page is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -63,22 +63,34 @@ def page(
 
 
 def with_times(content: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The page with what the records say of times: (key, ``made``) a row."""
+    """The page with what the records say of times: (key, ``made``) a row.
+
+    An artefact for which several networks were trained has a row for each of them besides.
+    """
     times = table(
         ("artefact", "finished", "seconds", "device", "threads", "tokens a second"),
         [
             (
                 key,
                 made.get("finished", ""),
-                made.get("seconds", ""),
+                made.get("seconds", made.get("training_seconds", "")),
                 made.get("device", "cpu"),
                 made.get("threads", ""),
                 made.get("tokens_per_second", ""),
             )
-            for key, made in rows
+            for key, made in _trainings(rows)
         ],
     )
     return content.replace(TIMES, f"<h2>Times</h2>{times}")
+
+
+def _trainings(
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, made in rows:
+        yield key, made
+        for rung, training in made.get("rungs", {}).items():
+            yield f"{key}: {rung}", training
 
 
 def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequence[str]]) -> str:
@@ -197,7 +209,10 @@ def _section(artefact: Checkpoint | Evaluation) -> str:
     if isinstance(artefact, Checkpoint):
         picture = image(loss_picture(artefact), "loss over the steps") if artefact.trained() else ""
         return title + picture
-    parts = [image(picture, name) for name, picture in evaluation_pictures(artefact).items()]
+    parts = [
+        f"<h4>{escape(name)}</h4>{image(picture, name)}"
+        for name, picture in evaluation_pictures(artefact).items()
+    ]
     parts += [rows_table(readable(rows), name) for name, rows in artefact.tables().items() if rows]
     return "".join([title, *parts, *map(sample, artefact.samples())])
 

@@ -16,6 +16,7 @@ from model.batching import Examples
 from model.evaluation import evaluating
 from model.generation import generate_batch
 from model.translation import pad, translate
+from pipelines.evaluating import unnamed
 from pipelines.text.baselines import nearest_baseline
 from pipelines.text.examples import Pair, decode_reply, encode_prompt
 
@@ -103,6 +104,7 @@ def replies(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> list[st
             [prompts[number] for number in numbers],
             max_new_tokens=room,
             stop=tokenizer.controls,
+            forbid=unnamed(network, tokenizer),
             temperature=0.0,
         )
         found |= {n: decode_reply(tokenizer, t) for n, t in zip(numbers, made, strict=True)}
@@ -273,7 +275,7 @@ def attention_maps(
             # Without an end it fills the context, and nothing is read for what would come next.
             tokens = torch.tensor([[tokenizer.assistant, *target]], device=where)
             weights = network.cross_weights(
-                pad([source]).to(where), tokens[:, : network.context_length]
+                pad([source], where), tokens[:, : network.context_length]
             )
         written = [*target, tokenizer.end_of_text][: network.context_length]
         found[sentence.source] = {

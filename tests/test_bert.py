@@ -108,12 +108,17 @@ def test_fill_refuses_what_it_cannot(asked, text, message):
         asked(text)
 
 
-def test_fill_names_what_to_run(asked, chain, monkeypatch):
-    with pytest.raises(ValueError, match="foundation/tiny: not made yet; dragon run tiny"):
-        asked("A: ___", of="tiny")
-    monkeypatch.setenv("DRAGON_STORE", str(chain.root))
+def test_fill_reads_a_text_as_the_corpus_was_written(asked):
+    plain = asked("A: how are you? B: na\u00efve ___.")
+    assert asked("A: how are you? B: nai\u0308\x00ve ___.\r\n") == plain
+
+
+def test_fill_asks_for_another_recipe_before_it_asks_for_a_run(asked, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="tiny: its network fills no blanks"):
         asked("A: ___", of="tiny")
+    monkeypatch.setenv("DRAGON_STORE", str(tmp_path))
+    with pytest.raises(ValueError, match="foundation/smaller: not made yet; dragon run smaller"):
+        asked("A: ___")
 
 
 def test_the_guess_between_neighbours():

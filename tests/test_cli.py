@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts import Checkpoint, view_of
+from pipelines.assets import declare_assets
 from pipelines.cli.asking import MAX_CHARACTERS
+from pipelines.cli.suggesting import suggestions
+from pipelines.recipe.loading import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,9 +51,71 @@ def test_a_recipe_that_is_none_lists_those_there_are(place, name):
     assert not place.root.exists()
 
 
-def test_the_end_of_a_run_says_what_to_do_next(chain):
-    for command in ("dragon chat tiny", "dragon classify toy_spam", "dragon trace foundation/tiny"):
-        assert command in chain.said.out
+def suggested(said) -> list[list[str]]:
+    """The dragon's commands that a run ends with, as words."""
+    return [shlex.split(line)[1:] for line in re.findall(r"^.+?: +(dragon .+)$", said.out, re.M)]
+
+
+def test_what_a_run_says_to_do_next_can_be_done(chain, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # an export lands there
+    commands = suggested(chain.said)
+    assert [words[0] for words in commands] == ["documents", "chat", "classify", "export", "trace"]
+    for words in commands:
+        assert chain.dragon(*words, stdin="hello\n").code == 0, words
+
+
+@pytest.mark.parametrize(
+    ("recipe", "commands"),
+    [
+        (
+            "bert",
+            [
+                "dragon documents chitchat",
+                "dragon neighbours chitchat mother",
+                "dragon fill bert 'A: how ___ you?'",
+                "dragon trace foundation/bert",
+            ],
+        ),
+        (
+            "translate",
+            [
+                "dragon documents cldr",
+                "dragon translate translate '14 July 1789'",
+                "dragon export translate",
+                "dragon trace foundation/translate",
+            ],
+        ),
+        (
+            "domain",
+            [
+                "dragon documents chitchat",
+                "dragon show evaluation/domain/domain/security",
+                "dragon export domain",
+                "dragon trace foundation/domain",
+            ],
+        ),
+    ],
+)
+def test_each_kind_of_thing_has_its_command(recipe, commands):
+    found = load_recipe(ROOT / "recipes" / f"{recipe}.yaml")
+    keys = {d.key.to_user_string() for d in declare_assets([found])}
+    assert [command for _, command in suggestions(found, recipe, keys)] == commands
+    assert list(suggestions(found, recipe, {f"tokenizer/{recipe}"})) == []
+
+
+def test_a_recipe_that_lies_elsewhere_is_called_as_it_was(recipe_file):
+    tasks = "".join(
+        f"  {name}: {{kind: assistant, corpus: talk, training: {{steps: 1}}}}\n" for name in "ab"
+    )
+    labels = "  c: {kind: classifier, corpus: talk, labels: [x, y], training: {steps: 1}}\n"
+    path = recipe_file(("\ntraining:", f"\ntasks:\n{tasks}{labels}training:"))
+    keys = {"assistant/smaller/a", "assistant/smaller/b", "classifier/smaller/c"}
+    found = [shlex.split(c) for _, c in suggestions(load_recipe(path), str(path), keys)]
+    assert found[:2] == [["dragon", "chat", str(path), "--task", task] for task in "ab"]
+    assert found[2][-2:] == ["--recipe", str(path)]
+
+
+def test_the_end_of_a_run_names_the_report(chain):
     page = Path(re.search(r"The report: +file://(\S+)", chain.said.out)[1]).read_text()
     missing = [key for key in set(chain.store.keys()) - {"report/tiny"} if key not in page]
     assert missing == []

@@ -26,16 +26,19 @@ from pipelines.artifacts import (
     Artefact,
     Contamination,
     Documents,
+    Evaluation,
     TokenizerFiles,
     TokenShards,
     view_of,
 )
+from pipelines.assets.declare import Making
 from pipelines.card import Bytes, Share, legible, shown
 from pipelines.checks import _wrong
 from pipelines.cli.main import run
 from pipelines.describe import Picture, Rows, describe
 from pipelines.identity import canonical, digest
 from pipelines.page import page
+from pipelines.project import Project
 from pipelines.recipe.cleaning import CleaningStep
 from pipelines.recipe.corpora import Splitting
 from pipelines.store import Record, Store, seal
@@ -486,6 +489,36 @@ def test_contamination_warns_unless_it_is_left_out(store: Store, drop: bool) -> 
 
 
 # The report
+
+
+def test_an_evaluation_shows_all_that_it_holds(store: Store) -> None:
+    curve = {"x": "step", "y": "loss", "lines": {"one": [[0, 2.0], [1, 1.0]]}}
+    shades = {"rows": ["la", "mer"], "columns": ["the", "sea"], "values": [[1, 0], [0.2, 0.8]]}
+    points = [{"name": name, "x": x, "y": 1.0, "group": "all"} for x, name in enumerate("abc")]
+    rows = [{"word": "sea", "nearest": "shore"}, {"word": "day", "nearest": "night"}]
+
+    def fill(folder: Path) -> None:
+        making = Making("evaluation/foundation/x", folder, Project.here())
+        making.write(FIGURES, {"loss": 1.0})
+        compared = {"measure": "loss", "better": "lower", "ours": 1.0, "baselines": {"one": 2.0}}
+        making.write("comparison.json", compared)
+        making.write("curves.json", {"a curve": curve})
+        making.write("heatmaps.json", {"where it looks": shades})
+        making.write("map.json", {"points": points})
+        making.tables({"near words": rows, "nothing": []})
+
+    found = publish(store, "evaluation/foundation/x", fill)
+    assert isinstance(found, Evaluation)
+    told = describe(found)
+    pictures = {name for name, value in told.items() if isinstance(value, Picture)}
+    assert pictures == {"comparison", "a curve", "where it looks", "map"}
+    assert told["near words"] == rows
+    assert "nothing" not in told, "a table without a row has no columns to show"
+    assert list(told["near words"][0]) == ["word", "nearest"], "in the order that they were told in"
+    shown = page("x", "", {found.key: found}, {found.key: ()})
+    assert shown.count("<img") == 4
+    for title in (*pictures, "near words"):
+        assert title in shown
 
 
 def test_the_report_has_a_card_of_each_corpus(store: Store) -> None:

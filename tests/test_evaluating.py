@@ -13,6 +13,7 @@ from pipelines.evaluating import REPLY_TOKENS, SAMPLING, continuations, dialogue
 from pipelines.text.examples import Pair, decode_reply, encode_prompt
 from pipelines.text.stopping import cut
 from pipelines.text.tokenizers.words import WordTokenizer, train_words
+from pipelines.translating import replies
 
 WORDS = [f"{first}{second}" for first in "abcdefg" for second in "aeiou"]
 PROMPTS = ["aa be ci", "do", "eu fa ga ae bi co", "ba be"]
@@ -25,7 +26,12 @@ def tokenizer() -> WordTokenizer:
 
 @pytest.fixture(scope="module")
 def network(tokenizer: WordTokenizer) -> Any:
-    sizes = {"vocab_size": tokenizer.vocab_size, "context_length": 96, "d_model": 32}
+    return disturbed(tokenizer.vocab_size)
+
+
+def disturbed(vocab_size: int) -> Any:
+    """A network that is not as it begins, when every token is equally likely."""
+    sizes = {"vocab_size": vocab_size, "context_length": 96, "d_model": 32}
     network = build("gpt", find("gpt").configure("modern", **sizes, n_layers=2, n_heads=4), 0)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -97,3 +103,16 @@ def test_continuations_made_together_are_those_made_alone(
     ]
     assert [one["continuation"] for one in made] == [tokenizer.decode(ids) for ids in alone]
     assert continuations(network, tokenizer, []) == []
+
+
+@pytest.mark.parametrize("more", [1, 4000])
+def test_a_padded_vocabulary_is_never_spoken(tokenizer: WordTokenizer, more: int) -> None:
+    """Weights from elsewhere have rows that no token has, and these are as likely as any."""
+    padded = disturbed(tokenizer.vocab_size + more)
+    with torch.no_grad():
+        padded.head.weight[tokenizer.vocab_size :] *= 5
+    asked = Pair("1", "1", ["aa be"], "do")
+    assert continuations(padded, tokenizer, PROMPTS[:1], length=20)[0]["continuation"]
+    assert "".join(reply(padded, tokenizer, ["aa be"], 0, 20))
+    assert dialogues(padded, tokenizer, [asked])[0]["reply"]
+    assert replies(padded, tokenizer, ["aa be"])[0]

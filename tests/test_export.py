@@ -21,9 +21,11 @@ from safetensors.torch import save
 from model.architectures.gpt import PRESETS, GPTConfig
 from model.decoder import Decoder
 from pipelines.artifacts import Checkpoint, TokenizerFiles
+from pipelines.cli.exporting import export
 from pipelines.identity import canonical
 from pipelines.interop.exporting import export_hf
 from pipelines.lineage import Node, trace
+from pipelines.project import CHECKOUT
 from pipelines.store import Record, Store, seal
 from pipelines.text.errors import TextError
 from pipelines.text.examples import encode_prompt
@@ -316,17 +318,51 @@ def test_the_chains_models_are_exported(chain: Any, tmp_path: Path) -> None:
         assert "raw_text/toy_dialogues" in {entry["key"] for entry in told["artefacts"]}
     again = chain.dragon("export", "tiny", "--to", str(folder))
     assert "not an empty folder" in again.fault
-    assert (
-        "tasks that can be exported: toy_reply"
-        in chain.dragon("export", "tiny", "--task", "nothing").fault
-    )
-    assert (
-        "a classifier has no stock class here"
-        in chain.dragon(
-            "export", "tiny", "--task", "toy_spam", "--to", str(tmp_path / "spam")
-        ).fault
-    )
+    fault = chain.dragon("export", "tiny", "--task", "toy_spam").fault
+    assert "a classifier has no stock class here" in fault
     assert "--format onnx: only hf" in chain.dragon("export", "tiny", "--format", "onnx").fault
+
+
+def exports_nothing(folder: Path, recipe: str, told: str, task: str | None = None) -> None:
+    """The command says why, in one line, with ``folder`` as its store."""
+    with pytest.raises(ValueError, match=told) as caught:
+        export(recipe, "hf", folder / "export", task, folder)
+    assert "\n" not in str(caught.value)
+    assert not (folder / "export").exists()
+
+
+def test_before_anything_was_run(tmp_path: Path) -> None:
+    exports_nothing(tmp_path / "none", "chat", "none: no store; run a recipe, or choose one with")
+    exports_nothing(tmp_path, "chat", r"^foundation/chat: not made yet; dragon run chat$")
+    told = r"^assistant/tiny/toy_reply: not made yet; dragon run tiny$"
+    exports_nothing(tmp_path, "tiny", told, "toy_reply")
+
+
+def test_models_that_no_stock_class_holds(tmp_path: Path) -> None:
+    """They are told before any work is asked for."""
+    exports_nothing(tmp_path, "bert", "^bert: no stock class here holds architecture=bert; a found")
+    rest = r"; the foundation can be exported, without --task, and of the tasks: "
+    told = r"^tiny: task='toy_spam': a classifier has no stock class here"
+    exports_nothing(tmp_path, "tiny", f"{told}{rest}toy_reply$", "toy_spam")
+    exports_nothing(tmp_path, "domain", f"task='other': no such task{rest}security$", "other")
+    text = (CHECKOUT / "recipes" / "translate.yaml").read_text("utf-8")
+    alone = tmp_path / "alone.yaml"
+    alone.write_text(text[: text.index("    decoder_only:")], "utf-8")
+    told = r"^alone: task='en_fr': an encoder-decoder has no stock class here"
+    exports_nothing(tmp_path, str(alone), f"{told}{rest}none$", "en_fr")
+
+
+def test_the_gpt_of_a_translation_task_is_exported(
+    words: BytePairTokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
+    store = Store(tmp_path / "store")
+    published_model(store, "assistant/translate/en_fr", ours, words, tmp_path / "draft")
+    export("translate", "hf", tmp_path / "export", "en_fr", store.root)
+    assert capsys.readouterr().out.startswith("assistant/translate/en_fr ")
+    require_same_model(tmp_path / "export", ours, words)
+    template = transformers.AutoTokenizer.from_pretrained(tmp_path / "export").chat_template
+    assert "<|assistant|>" in template
 
 
 TASK = """\

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import identity
+from pipelines.assets import declare_assets
 from pipelines.identity import canonical, code_fingerprint, digest, library_versions, reachable
+from pipelines.recipe.loading import load_recipes
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -189,22 +191,66 @@ def test_each_asset_hangs_on_its_own_code() -> None:
     assert "pipelines.tracking" not in reached("foundation")
 
 
-def test_an_edit_of_the_optimizer_spares_the_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    assets = [f"pipelines.assets.{name}" for name in ("corpora", "tokens", "foundation", "tasks")]
-    before = [code_fingerprint(name) for name in assets]
-    forget()
-    optim = Path(__file__).parents[1] / "model" / "optim.py"
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """``edit(file, old, new)``: from now on one file of the project reads so."""
     read = Path.read_text
 
-    def edited(path: Path, *args: str, **kwargs: str) -> str:
-        text = read(path, *args, **kwargs)
-        return text.replace("4.7750", "4.7751") if path == optim else text
+    def edit(file: str, old: str, new: str) -> None:
+        place = Path(__file__).parents[1] / file
+        assert old in read(place)
 
-    assert "4.7750" in optim.read_text()
-    monkeypatch.setattr(Path, "read_text", edited)
+        def edited(path: Path, *args: str, **kwargs: str) -> str:
+            text = read(path, *args, **kwargs)
+            return text.replace(old, new) if path == place else text
+
+        monkeypatch.setattr(Path, "read_text", edited)
+        forget()
+
+    return edit
+
+
+def test_an_edit_of_the_optimizer_spares_the_documents(edit: Edit) -> None:
+    assets = [f"pipelines.assets.{name}" for name in ("corpora", "tokens", "foundation", "tasks")]
+    before = [code_fingerprint(name) for name in assets]
+    edit("model/optim.py", "4.7750", "4.7751")
     after = [code_fingerprint(name) for name in assets]
     changed = [new != old for new, old in zip(after, before, strict=True)]
     assert changed == [False, False, True, True]
+
+
+def test_an_edit_of_one_architecture_spares_the_others(edit: Edit) -> None:
+    def fingerprints() -> dict[str, str]:
+        foundation = "pipelines.assets.foundation"
+        return {
+            "bert": code_fingerprint(foundation, ("bert",)),
+            "gpt": code_fingerprint(foundation, ("gpt",)),
+            "any": code_fingerprint(foundation),
+            "documents": code_fingerprint("pipelines.assets.corpora"),
+            "shards": code_fingerprint("pipelines.assets.tokens", ()),
+        }
+
+    def changed() -> set[str]:
+        return {name for name, code in fingerprints().items() if code != before[name]}
+
+    before = fingerprints()
+    edit("model/encoder.py", "norm_first", "norm_after")
+    assert changed() == {"bert", "any"}
+    edit("model/vectors.py", "foretold", "told")
+    assert changed() == {"any"}
+
+
+def test_every_asset_names_the_architectures_that_it_builds() -> None:
+    recipes = load_recipes(Path(__file__).parents[1] / "recipes").values()
+    for declared in declare_assets(recipes):
+        key = declared.key.to_user_string()
+        found = next(iter(declared.metadata_by_key.values()))["declaration"].data
+        named = found["architectures"]
+        # The code of a corpus reaches no architecture, so there is none to name.
+        assert (named is None) == key.startswith(("raw_text/", "documents/")), key
 
 
 def test_finding_code_runs_none_of_it() -> None:

@@ -15,6 +15,8 @@ from pipelines import climbing
 from pipelines.assets.declare import Making
 from pipelines.assets.ladder import ladder_assets
 from pipelines.climbing import Climbed
+from pipelines.markup import shown
+from pipelines.page import TIMES, with_times
 from pipelines.project import CHECKOUT, Project
 from pipelines.recipe.loading import load_recipe
 from pipelines.recipe.vectors import AttentionLadder
@@ -89,6 +91,16 @@ def test_rates_are_told_beside_the_artefact(ladder: tuple[Making, list[Climbed]]
     making, _ = ladder
     assert list(making.made["rungs"]) == NAMES
     assert all(rung["tokens_per_second"] > 0 for rung in making.made["rungs"].values())
+
+
+def test_the_report_shows_how_fast_each_rung_is(ladder: tuple[Making, list[Climbed]]) -> None:
+    making, _ = ladder
+    page = with_times(TIMES, [("documents/x", {"seconds": 2}), (making.key, making.made)])
+    for name, training in making.made["rungs"].items():
+        (row,) = [row for row in page.split("<tr>") if f"{making.key}: {name}<" in row]
+        for figure in ("tokens_per_second", "training_seconds", "device"):
+            assert f">{shown(training[figure])}<" in row
+    assert page.count("<tr>") == len(["head", "documents", "ladder", *NAMES])
 
 
 def test_rungs_that_may_look_ahead_are_compared_without(climbed: list[Climbed]) -> None:

@@ -40,6 +40,18 @@ tasks:
     labels: [ham, spam]
     training: {steps: 1}
 """
+TOKENIZER = "tokenizer: {kind: bpe, vocab_size: 300}\n"
+MODEL = (
+    "model: {architecture: gpt, preset: modern, d_model: 16, n_layers: 1, n_heads: 1,"
+    " context_length: 16}\n"
+)
+TAKEN = "from: {kind: folder, path: x, licence: MIT}\n"
+UNHELD = f"""\
+  more:
+    weight: 0
+{GENERATED}\
+    split: {{validation: 0.1, test: 0}}
+{TASK.replace("talk", "more")}"""
 
 LAUGHS = "description: &a [lol]\n" + "".join(
     f"{c}: &{c} [{f'*{b}, ' * 9}]\n" for b, c in pairwise("abcdefghijk")
@@ -174,8 +186,8 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
         (
             "training:",
             TASK.replace("talk", "tlak") + "training:",
-            "description",
-            "tlak, not one of",
+            "corpus: tlak",
+            "tasks.spam.corpus: tlak is not a corpus; known here: talk",
         ),
         (
             "training:",
@@ -207,6 +219,34 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
         ("seed: 3", "seed: 2001-99-99", "description", "not YAML: month must be in 1..12"),
         ("seed: 3", "? [a, b]\n: 3", "? [a", "a list as a key"),
         ("seed: 3", "seed: 3\n7: x", "7: x", "7"),
+        (
+            "training:",
+            "attention_ladder: {n_heads: 3, training: {steps: 1}}\ntraining:",
+            "n_heads: 3",
+            ": attention_ladder.n_heads: d_model=64 is no multiple of 3; change one",
+        ),
+        (
+            "training:",
+            "attention_ladder:\n  training: {steps: 1}\n  n_kv_heads: 3\ntraining:",
+            "n_kv_heads",
+            ": attention_ladder.n_kv_heads: n_heads=4 is no multiple of 3; change one",
+        ),
+        (
+            MODEL,
+            MODEL.replace("gpt", "bert") + "samples: [a ___, no gap]\n",
+            "samples",
+            ": samples.1: has no ___; write one where a word is hidden",
+        ),
+        (TOKENIZER, UNHELD + TOKENIZER, "test: 0}", ": corpora.more.split.test: tasks.spam.corpus"),
+        (MODEL, TAKEN, "tokenizer", ": tokenizer: the one that comes along"),
+        (f"{TOKENIZER}{MODEL}", TAKEN, "training", ": training: what from brings is taken as"),
+        (TOKENIZER, "", "description", ":1: tokenizer: missing; a network that is drawn needs it"),
+        (
+            "training:",
+            "decontamination: {against: [talk]}\ntraining:",
+            "against",
+            ": decontamination.against: talk is not a corpus of weight 0",
+        ),
     ],
 )
 def test_a_slip_is_named_with_its_line(

@@ -22,6 +22,7 @@ from pipelines.assets.vectors import word_vectors
 from pipelines.cli.neighbours import neighbours
 from pipelines.project import CHECKOUT, Project
 from pipelines.recipe.corpora import Corpus
+from pipelines.recipe.vectors import VectorsChoice
 from pipelines.resources import StoreIOManager, StoreResource
 from pipelines.store import Store
 from pipelines.tracking import TrackedRun, Tracker
@@ -50,32 +51,32 @@ def write_talk(folder: Path) -> None:
         (folder / f"{number:03}.txt").write_text("\n".join(lines))
 
 
-def corpus_of(folder: Path, method: str) -> Corpus:
+def corpus_of(folder: Path) -> Corpus:
     return Corpus.model_validate(
         {
             "source": {"kind": "folder", "path": str(folder), "licence": "MIT"},
             "cleaning": [{"step": "normalise"}],
             "split": {"validation": 0.2, "test": 0.1},
-            "word_vectors": {
-                "model": {
-                    "architecture": "word2vec",
-                    "method": method,
-                    "d_model": 16,
-                    "window": 3,
-                },
-                "min_count": 2,
-                "subsample": 0.02,
-                "groups": GROUPS,
-                "probes": ["dog", "unheard"],
-                "neighbours": 3,
-                "training": {
-                    "steps": 120,
-                    "batch_size": 256,
-                    "optimizer": {"kind": "adamw", "embedding_learning_rate": 0.02},
-                    "precision": "fp32",
-                    "validate_every": 60,
-                    "checkpoint_every": 60,
-                },
+        }
+    )
+
+
+def choice_of(method: str) -> VectorsChoice:
+    return VectorsChoice.model_validate(
+        {
+            "model": {"architecture": "word2vec", "method": method, "d_model": 16, "window": 3},
+            "min_count": 2,
+            "subsample": 0.02,
+            "groups": GROUPS,
+            "probes": ["dog", "unheard"],
+            "neighbours": 3,
+            "training": {
+                "steps": 120,
+                "batch_size": 256,
+                "optimizer": {"kind": "adamw", "embedding_learning_rate": 0.02},
+                "precision": "fp32",
+                "validate_every": 60,
+                "checkpoint_every": 60,
             },
         }
     )
@@ -96,12 +97,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     talk = home / "talk"
     talk.mkdir()
     write_talk(talk)
-    project, declared = Project(CHECKOUT, home, home / "store"), corpus_of(talk, "skip_gram")
+    project, declared = Project(CHECKOUT, home, home / "store"), corpus_of(talk)
     chain = [raw_text("talk", declared), documents("talk", declared)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
         done = dg.materialize(
-            [*chain, *word_vectors("talk", declared)],
+            [*chain, *word_vectors("talk", choice_of("skip_gram"))],
             instance=dg.DagsterInstance.ephemeral(),
             resources={
                 "store": StoreResource.of(project),
@@ -224,11 +225,11 @@ def test_groups_without_vectors_are_refused() -> None:
         vectors.grouped("abc", groups)
 
 
-def test_a_word_in_two_groups_is_refused(tmp_path: Path) -> None:
-    plain = corpus_of(tmp_path, "cbow").word_vectors.model_dump(mode="json", exclude_unset=True)
+def test_a_word_in_two_groups_is_refused() -> None:
+    plain = choice_of("cbow").model_dump(mode="json", exclude_unset=True)
     plain["groups"]["food"] = ["fish", "rice"]
     with pytest.raises(ValueError, match="'fish' is in 'animals' and 'food': take one out"):
-        type(corpus_of(tmp_path, "cbow").word_vectors).model_validate(plain)
+        VectorsChoice.model_validate(plain)
 
 
 @pytest.fixture

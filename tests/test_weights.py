@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import io
 import json
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +25,17 @@ import transformers
 from pydantic import ValidationError
 
 from model.decoder import Decoder
+from pipelines import interop
 from pipelines.artifacts import Artefact, Checkpoint, TokenizerFiles, Weights
 from pipelines.assets.declare import Making, _make
-from pipelines.assets.weights import external_foundation, external_tokenizer, external_weights
+from pipelines.assets.external_foundation import external_foundation
+from pipelines.assets.external_tokenizer import external_tokenizer
+from pipelines.assets.weights import external_weights
 from pipelines.fitting import load_network
+from pipelines.identity import reachable
+from pipelines.interop import taking
 from pipelines.interop.fetching import fetch_weights, folder_files
+from pipelines.interop.numbers import read_safetensors
 from pipelines.interop.reading import External, read_weights
 from pipelines.interop.words import read_words
 from pipelines.lineage import trace, tree
@@ -291,6 +299,23 @@ def test_a_pickle_by_another_name(llama: Path, tmp_path: Path) -> None:
             fetch_weights(declared(folder), draft(tmp_path), root=tmp_path, cache=tmp_path)
 
 
+# Header lengths whose bytes are the first of a pickle (twice) and of an archive.
+@pytest.mark.parametrize(
+    ("length", "start"), [(640, b"\x80\x02"), (896, b"\x80\x03"), (19280, b"PK")]
+)
+def test_a_header_whose_length_looks_like_a_pickle(
+    length: int, start: bytes, tmp_path: Path
+) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).ljust(length)
+    data = length.to_bytes(8, "little") + header.encode() + np.array([1, 2], "<f4").tobytes()
+    assert data.startswith(start)
+    (tmp_path / "model.safetensors").write_bytes(data)
+    fetch_weights(declared(tmp_path), draft(tmp_path), root=tmp_path, cache=tmp_path)
+    assert read_safetensors("model.safetensors", data)["a"].tolist() == [1, 2]
+    with pytest.raises(TextError, match="a pickle, which can run code"):
+        read_safetensors("model.safetensors", data[:8] + b"[" + data[9:])
+
+
 def test_shards_that_do_not_belong_together(llama: Path, tmp_path: Path) -> None:
     folder = copied(llama, tmp_path)
     path, index = one_file(folder), folder / "model.safetensors.index.json"
@@ -329,6 +354,25 @@ def test_files_without_weights_or_words(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     refused(tmp_path, "^notes.txt: give config.json and safetensors, one .gguf or one .npz")
     with pytest.raises(TextError, match=r"no tokenizer among notes.txt: add tokenizer.json"):
+        read_words(*reading(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("special_tokens_map.json", b"{", "no JSON"),
+        ("special_tokens_map.json", b'["</s>"]', "not a mapping of options"),
+        ("special_tokens_map.json", b'{"bos_token": {"lstrip": false}}', "bos_token is no token"),
+        ("tokenizer_config.json", b"\xff\xfe{", "no JSON"),
+        ("vocab.json", b"[]", "no vocabulary"),
+        ("merges.txt", b"\xff", "no UTF-8"),
+    ],
+)
+def test_broken_words_are_named(name: str, content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text('{"a": 0, "<s>": 1}')
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TextError, match=rf"^{name}: {told}.*; (fetch the file again|use the publ)"):
         read_words(*reading(tmp_path))
 
 
@@ -470,6 +514,58 @@ def test_a_foundation_hangs_under_the_files_it_was_taken_from(llama: Path, tmp_p
     observed = node.parents[0].record.decides["observed"]["files"]
     assert observed["config.json"] == hashlib.sha256(weights.content("config.json")).hexdigest()
     assert str(llama) not in json.dumps(node.record.decides | node.parents[0].record.decides)
+
+
+def test_a_tokenizer_of_another_model_is_refused(llama: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    path = folder / "tokenizer.json"
+    words = json.loads(path.read_text())
+    rows = len(words["model"]["vocab"])
+    words["model"]["vocab"]["another"] = rows
+    path.write_text(json.dumps(words))
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    told = rf"^a tokenizer of {rows + 1} ids, a network of {rows}: they do not belong together; "
+    with pytest.raises(TextError, match=told):
+        assets(project, {"kind": "folder", "path": str(folder)})
+
+
+def test_rows_without_an_id_are_kept(llama: Path, tmp_path: Path) -> None:
+    """Many pad their vocabulary to a round number: nothing is added, and nothing is lost."""
+    folder = copied(llama, tmp_path)
+    network = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    network.resize_token_embeddings(512, mean_resizing=False)
+    for path in folder.glob("model*"):
+        path.unlink()
+    network.save_pretrained(folder)
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    made = assets(project, {"kind": "folder", "path": str(folder)})
+    foundation = made["foundation/taken"]
+    assert isinstance(foundation, Checkpoint)
+    rows = network.get_input_embeddings().weight
+    assert torch.equal(load_network(foundation).embedding.weight, rows)
+
+
+def test_files_that_are_copied_hang_on_no_network() -> None:
+    """Else any change in how a network is trained would fetch the weights again."""
+    loops = {"model.training", "model.optim", "pipelines.fitting"}
+    numbers = {"model.interop", "pipelines.interop.reading", "pipelines.interop.taking"}
+    assert loops | numbers <= reachable("pipelines.assets.external_foundation")
+    assert not (loops | numbers) & reachable("pipelines.assets.external_tokenizer")
+    words = {"pipelines.interop.numbers", "pipelines.text.tokenizers.conversion"}
+    assert words <= reachable("pipelines.assets.external_tokenizer")
+    assert not (loops | numbers | words) & reachable("pipelines.assets.weights")
+
+
+def test_what_computes_with_the_numbers_decides_them() -> None:
+    (folder,) = interop.__path__
+    found = set()
+    for name in ("numbers", "reading", "taking"):
+        for node in ast.walk(ast.parse(Path(folder, f"{name}.py").read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                found.add(str(node.module).split(".")[0])
+            elif isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+    assert found - sys.stdlib_module_names - {"model", "pipelines"} == set(taking.LIBRARIES)
 
 
 # Real weights

@@ -56,8 +56,8 @@ def catalogue() -> dict[str, Architecture]:
         architecture = getattr(module, "ARCHITECTURE", None)
         if not isinstance(architecture, Architecture):
             raise ValueError(f"module={module.__name__} declares no ARCHITECTURE: add one")
-        if architecture.name in found:
-            raise ValueError(f"architecture={architecture.name!r} is declared twice: rename one")
+        if architecture.name != info.name:
+            raise ValueError(f"{info.name}.py declares {architecture.name!r}: name it as its file")
         found[architecture.name] = architecture
     return found
 

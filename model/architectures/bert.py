@@ -17,8 +17,6 @@ from model.architectures import Architecture, gpt
 if TYPE_CHECKING:
     from model.encoder import Encoder
 
-ASKED = 0.15  # the share of tokens that training asks for; see model/masking.py
-
 
 @dataclass(frozen=True, kw_only=True)
 class BERTConfig(gpt.GPTConfig):
@@ -50,7 +48,7 @@ def parameter_count(config: BERTConfig) -> int:
     return gpt.parameter_count(config) + d - last + transform
 
 
-def flops_per_token(config: BERTConfig, asked: float = ASKED) -> int:
+def flops_per_token(config: BERTConfig, asked: float) -> int:
     """Floating-point operations to train on one token at full context, forward and backward.
 
     A decoder's (``gpt.flops_per_token``), but the head, D V, and its transform, D D, are only

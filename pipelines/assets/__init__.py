@@ -7,13 +7,15 @@ import dagster as dg
 from pipelines.assets.contamination import contamination
 from pipelines.assets.corpora import documents, raw_text
 from pipelines.assets.evaluation import evaluation
+from pipelines.assets.external_foundation import external_foundation
+from pipelines.assets.external_tokenizer import external_tokenizer
 from pipelines.assets.foundation import foundation
 from pipelines.assets.ladder import ladder_assets
 from pipelines.assets.report import report
 from pipelines.assets.tasks import task_assets
 from pipelines.assets.tokens import token_shards, tokenizer
 from pipelines.assets.vectors import word_vectors
-from pipelines.assets.weights import external_foundation, external_tokenizer, external_weights
+from pipelines.assets.weights import external_weights
 from pipelines.recipe.schema import Recipe
 
 
@@ -31,7 +33,8 @@ def _chain(recipe: Recipe) -> list[dg.AssetsDefinition]:
     chain = []
     for corpus, declared in recipe.corpora.items():
         chain += [raw_text(corpus, declared), documents(corpus, declared)]
-        chain += word_vectors(corpus, declared)
+    for corpus, vectors in recipe.word_vectors.items():
+        chain += word_vectors(corpus, vectors)
     chain += contamination(recipe)
     if recipe.weights is None:
         chain += [tokenizer(recipe), token_shards(recipe), foundation(recipe)]

@@ -15,6 +15,7 @@ from pipelines.assets.declare import Making, asset
 from pipelines.assets.examples import left_out_of, read_by_task
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.training import Training
+from pipelines.text.tokenizers import LIBRARIES
 
 
 def assistant_assets(
@@ -28,7 +29,8 @@ def assistant_assets(
         makes=Checkpoint,
         inputs={**read_by_task(recipe, task), "contamination": drops(recipe)},
         decides={"training": training.decides(), "seed": recipe.seed},
-        libraries=("safetensors", "tiktoken", "torch"),
+        libraries=("safetensors", "torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def assistant(
@@ -68,7 +70,8 @@ def assistant_assets(
         f"evaluation/{key}",
         makes=Evaluation,
         inputs={**read_by_task(recipe, task), "assistant": key},
-        libraries=("tiktoken", "torch"),
+        libraries=("torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def evaluation(

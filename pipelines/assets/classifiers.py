@@ -15,6 +15,7 @@ from pipelines.assets.declare import Making, asset
 from pipelines.assets.examples import left_out_of, read_by_task
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import ClassifierTask
+from pipelines.text.tokenizers import LIBRARIES
 
 
 def classifier_assets(
@@ -33,7 +34,8 @@ def classifier_assets(
             "labels": list(labels),
             "seed": recipe.seed,
         },
-        libraries=("safetensors", "tiktoken", "torch"),
+        libraries=("safetensors", "torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def classifier(
@@ -84,7 +86,8 @@ def classifier_assets(
             "tokenizer": f"tokenizer/{recipe.name}",
             "examples": f"examples/{task}",
         },
-        libraries=("numpy", "scikit-learn", "scipy", "tiktoken", "torch"),
+        libraries=("numpy", "scikit-learn", "scipy", "torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def evaluation(

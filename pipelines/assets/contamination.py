@@ -26,6 +26,7 @@ def contamination(recipe: Recipe) -> list[dg.AssetsDefinition]:
         libraries=("numpy", "pyarrow", "regex"),
         observe=lambda _: {"unicode": unicodedata.unidata_version},
         exact=True,
+        architectures=(),
         group=recipe.name,
     )
     def contamination(making: Making, documents: dict[str, Documents]) -> None:

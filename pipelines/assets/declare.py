@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from pipelines import processor
-from pipelines.artifacts import VIEWS, Artefact
+from pipelines.artifacts import TABLES, VIEWS, Artefact
 from pipelines.describe import Markdown, Picture, Rows, describe
 from pipelines.identity import (
     canonical,
@@ -96,6 +96,18 @@ class Making:
             progress.update(count, done / 1e6)
             yield item
 
+    def tables(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """An evaluation's tables by title, the columns in the order of the rows' names.
+
+        The rows of a table have the same names; canonical JSON sorts those of a mapping, so they
+        are written as lists.
+        """
+        told = {}
+        for title, rows in tables.items():
+            columns = list(rows[0]) if rows else []
+            told[title] = {"columns": columns, "rows": [[row[c] for c in columns] for row in rows]}
+        self.write(TABLES, told)
+
     def write(self, name: str, value: Any) -> None:
         """A file of canonical JSON in the folder."""
         (self.folder / name).write_bytes(canonical(value))
@@ -123,6 +135,7 @@ class Declaration:
     libraries: tuple[str, ...]
     observe: Callable[[Project], Mapping[str, Any]] | None
     exact: bool
+    architectures: tuple[str, ...] | None
 
     def flat_inputs(self) -> dict[str, str]:
         """Dagster's input name of every upstream key."""
@@ -155,9 +168,10 @@ class Declaration:
         """What decides the result before any input is known: code, recipe part, libraries."""
         return {
             "key": self.key,
-            "code": code_fingerprint(self.make.__module__),
+            "code": code_fingerprint(self.make.__module__, self.architectures),
             "recipe": dict(self.decides),
             "libraries": library_versions(self.libraries),
+            "architectures": None if self.architectures is None else list(self.architectures),
         }
 
     def decided_by(self, loaded: Mapping[str, Artefact], project: Project) -> dict[str, Any]:
@@ -177,6 +191,7 @@ def asset(
     libraries: tuple[str, ...] = (),
     observe: Callable[[Project], Mapping[str, Any]] | None = None,
     exact: bool = False,
+    architectures: tuple[str, ...] | None = None,
     group: str,
 ) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
     """Declare an asset whose making is the decorated function.
@@ -186,12 +201,13 @@ def asset(
     ``libraries`` those whose version does; ``observe`` reads what outside the recipe decides it
     (the content of a local folder) at the time of the work. Of an ``exact`` asset the same
     derivation gives the same bytes wherever it is made: should a source give others than before,
-    that is an error.
+    that is an error. ``architectures`` are those whose networks it builds, so that the code of the
+    others does not decide it; None for any.
     """
 
     def decorate(make: Callable[..., None]) -> dg.AssetsDefinition:
         declared = Declaration(
-            key, inputs or {}, makes, decides or {}, make, libraries, observe, exact
+            key, inputs or {}, makes, decides or {}, make, libraries, observe, exact, architectures
         )
         views = declared.views()
 

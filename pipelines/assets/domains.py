@@ -13,6 +13,7 @@ from pipelines.assets.declare import Making, asset
 from pipelines.assets.tokens import shards_of
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import DomainTask
+from pipelines.text.tokenizers import LIBRARIES
 
 OBJECTIVE = "next_token"  # the recipe's schema lets no other foundation have tasks
 
@@ -40,6 +41,7 @@ def _model(recipe: Recipe, task: str, declared: DomainTask, shards: str) -> dg.A
         },
         decides={"training": training.decides(), "seed": recipe.seed},
         libraries=("safetensors", "torch"),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def domain(
@@ -95,7 +97,8 @@ def _evaluation(recipe: Recipe, task: str, shards: str) -> dg.AssetsDefinition:
             "domain_shards": shards,
         },
         decides={"samples": list(recipe.samples)},
-        libraries=("tiktoken", "torch"),
+        libraries=("torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def evaluation(
@@ -141,9 +144,7 @@ def _evaluation(recipe: Recipe, task: str, shards: str) -> dg.AssetsDefinition:
             }
             for general, ours in zip(samples["general"], samples["domain"], strict=True)
         ]
-        making.write(
-            "tables.json", {"Bits per byte of held-out text": rows, "How each model goes on": both}
-        )
+        making.tables({"bits per byte of held-out text": rows, "how each model goes on": both})
         making.write(
             "comparison.json",
             {

@@ -19,6 +19,7 @@ from pipelines.assets.contamination import drops, left_out
 from pipelines.assets.declare import Making, asset
 from pipelines.assets.tokens import documents_of
 from pipelines.recipe.schema import Recipe
+from pipelines.text.tokenizers import LIBRARIES
 
 if TYPE_CHECKING:
     from pipelines.text.tokenizers import Tokenizer
@@ -38,8 +39,9 @@ def evaluation(recipe: Recipe) -> dg.AssetsDefinition:
             "contamination": drops(recipe),
         },
         decides={"samples": list(recipe.samples)},
-        libraries=("numpy", "tiktoken", "torch"),
+        libraries=("numpy", "torch", *LIBRARIES[recipe.tokenizer_kind]),
         observe=lambda _: {"zlib": zlib.ZLIB_RUNTIME_VERSION},
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def evaluation(

@@ -24,6 +24,7 @@ def examples(
         inputs={"documents": f"documents/{declared.corpus}"},
         decides=declared.examples_decide(),
         libraries=("pyarrow",),
+        architectures=(),
         group="tasks",
     )
     def examples(making: Making, documents: Documents) -> None:

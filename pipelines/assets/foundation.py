@@ -30,13 +30,14 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             "seed": recipe.seed,
         },
         libraries=("safetensors", "torch"),
+        architectures=(recipe.architecture,),
         group=recipe.name,
     )
     def foundation(making: Making, tokenizer: TokenizerFiles, token_shards: TokenShards) -> None:
         """A network trained from scratch to predict tokens of the recipe's documents."""
-        from model.architectures import find
+        from model.architectures import build, find
         from pipelines.batches import held_out_batches, training_batches
-        from pipelines.fitting import fit, new_network, write_checkpoint
+        from pipelines.fitting import fit, write_checkpoint
 
         encoder = tokenizer.load()
         config = model.config(encoder.vocab_size)
@@ -55,7 +56,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
         batches.mixture.require(steps)  # told now, should the limits not allow so many
         held_out = token_shards.stream("validation", encoder.end_of_text)
         token_shards.stream("test", encoder.end_of_text)  # found wanting now, not afterwards
-        network = new_network(architecture.name, config, recipe.seed)
+        network = build(architecture.name, config, recipe.seed)
         history = fit(
             making,
             network,

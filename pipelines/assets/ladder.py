@@ -5,6 +5,7 @@ import dagster as dg
 from pipelines.artifacts import FIGURES, Evaluation, TokenizerFiles, TokenShards
 from pipelines.assets.declare import Making, asset
 from pipelines.recipe.schema import Recipe
+from pipelines.text.tokenizers import LIBRARIES
 
 
 def ladder_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -26,13 +27,17 @@ def ladder_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             "epochs": recipe.epochs(),
             "seed": recipe.seed,
         },
-        libraries=("tiktoken", "torch"),
+        libraries=("torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=("gpt",),
         group=recipe.name,
     )
     def attention_ladder(
         making: Making, tokenizer: TokenizerFiles, token_shards: TokenShards
     ) -> None:
-        """The same small GPT trained on each rung of attention: losses, maps, samples."""
+        """The same small GPT trained on each rung of attention: losses, maps, samples.
+
+        The record has the rate of each. None keeps checkpoints, whatever ``checkpoint_every`` says.
+        """
         from model.batching import Windows
         from pipelines import climbing
 
@@ -52,7 +57,7 @@ def ladder_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         text = climbing.prompt(ladder, held_out, encoder)
         making.write(FIGURES, climbing.figures(climbed))
         making.write("comparison.json", climbing.comparison(climbed))
-        making.write("tables.json", {"the rungs": climbing.table(climbed)})
+        making.tables({"the rungs": climbing.table(climbed)})
         making.write("curves.json", climbing.curves(climbed))
         making.write("heatmaps.json", climbing.heatmaps(climbed, encoder, text))
         making.write("samples.json", climbing.samples(climbed, encoder, text))

@@ -21,6 +21,7 @@ def report(recipe: Recipe, parents: Mapping[str, Sequence[str]]) -> dg.AssetsDef
             "parents": [[key, *upstream] for key, upstream in parents.items()],
         },
         libraries=("matplotlib", "pillow"),
+        architectures=(),
         group=recipe.name,
     )
     def report(making: Making, artefacts: dict[str, Artefact]) -> None:

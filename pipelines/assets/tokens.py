@@ -36,6 +36,7 @@ def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
         decides=choice.decides(),
         libraries=LIBRARIES[choice.kind],
         exact=True,
+        architectures=(),
         group=recipe.name,
     )
     def tokenizer(
@@ -86,6 +87,7 @@ def shards_of(key: str, recipe: Recipe, texts: Mapping[str, str]) -> dg.AssetsDe
         },
         libraries=("pyarrow", *LIBRARIES[recipe.tokenizer_kind]),
         exact=True,
+        architectures=(),
         group=recipe.name,
     )
     def token_shards(

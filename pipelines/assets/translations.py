@@ -20,6 +20,7 @@ from pipelines.assets.declare import Inputs, Making, asset
 from pipelines.assets.examples import left_out_of, tokenizer_of
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import TranslationTask
+from pipelines.text.tokenizers import LIBRARIES
 
 
 def translation_assets(
@@ -43,7 +44,8 @@ def translation_assets(
             "training": training.decides(),
             "seed": recipe.seed,
         },
-        libraries=("safetensors", "tiktoken", "torch"),
+        libraries=("safetensors", "torch", *LIBRARIES[recipe.tokenizer_kind]),
+        architectures=(declared.model.architecture,),
         group=recipe.name,
     )
     def translator(
@@ -53,8 +55,8 @@ def translation_assets(
         contamination: dict[str, Contamination],
     ) -> None:
         """An encoder-decoder trained from scratch on pairs of a source and its translation."""
-        from model.architectures import find
-        from pipelines.fitting import HELD_OUT_BATCH, fit, new_network, write_checkpoint
+        from model.architectures import build, find
+        from pipelines.fitting import HELD_OUT_BATCH, fit, write_checkpoint
         from pipelines.translating import translation_examples
 
         encoder = tokenizer.load()
@@ -68,7 +70,7 @@ def translation_assets(
         held_out = translation_examples(
             encoder, examples.pairs("validation"), **length, batch_size=HELD_OUT_BATCH
         )
-        network = new_network(architecture.name, config, recipe.seed)
+        network = build(architecture.name, config, recipe.seed)
         history = fit(
             making,
             network,
@@ -96,7 +98,11 @@ def translation_assets(
             "decoder_only": {"decoder-only GPT, greedy": rival} if declared.decoder_only else {},
         },
         decides={"beams": declared.beams},
-        libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "tiktoken", "torch"),
+        libraries=(
+            *("numpy", "sacrebleu", "scikit-learn", "scipy", "torch"),
+            *LIBRARIES[recipe.tokenizer_kind],
+        ),
+        architectures=(declared.model.architecture, recipe.architecture),
         group=recipe.name,
     )
     def evaluation(
@@ -142,7 +148,7 @@ def translation_assets(
         told |= simple
         judged = scores_by_kind(told, sentences)
         making.write(FIGURES, figures(judged, ours, len(sentences)))
-        making.write("tables.json", tables(judged, sentences))
+        making.tables(tables(judged, sentences))
         making.write(
             "comparison.json",
             {

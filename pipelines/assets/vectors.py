@@ -1,19 +1,23 @@
 """``word_vectors/<corpus>`` and its evaluation."""
 
+import unicodedata
 from dataclasses import asdict
 
 import dagster as dg
 
 from pipelines.artifacts import FIGURES, Documents, Evaluation, WordVectors
 from pipelines.assets.declare import Making, asset
-from pipelines.recipe.corpora import Corpus
+from pipelines.project import Project
+from pipelines.recipe.vectors import VectorsChoice
 
 
-def word_vectors(corpus: str, declared: Corpus) -> list[dg.AssetsDefinition]:
-    """The vectors of a corpus' words, and what they are worth; nothing if none are asked for."""
-    choice = declared.word_vectors
-    if choice is None:
-        return []
+def _letters(_: Project) -> dict[str, str]:
+    """What tells the lower case of a letter."""
+    return {"unicode": unicodedata.unidata_version}
+
+
+def word_vectors(corpus: str, choice: VectorsChoice) -> list[dg.AssetsDefinition]:
+    """The vectors of a corpus' words, and what they are worth."""
     key, training = f"word_vectors/{corpus}", choice.training
 
     @asset(
@@ -22,12 +26,14 @@ def word_vectors(corpus: str, declared: Corpus) -> list[dg.AssetsDefinition]:
         inputs={"documents": f"documents/{corpus}"},
         decides=choice.decides(),
         libraries=("regex", "safetensors", "torch"),
+        observe=_letters,
+        architectures=(choice.model.architecture,),
         group="corpora",
     )
     def word_vectors(making: Making, documents: Documents) -> None:
         """A vector for every word of the training documents, learned by foretelling neighbours."""
-        from model.architectures import find
-        from pipelines.fitting import fit, new_network, write_checkpoint
+        from model.architectures import build, find
+        from pipelines.fitting import fit, write_checkpoint
         from pipelines.vectors import count_words, held_out_batches, make_contexts, word_text
 
         counts = count_words(documents.training_texts(), choice.min_count)
@@ -42,7 +48,7 @@ def word_vectors(corpus: str, declared: Corpus) -> list[dg.AssetsDefinition]:
         batches = make_contexts(word_text(documents.training_texts(), counts), **given)
         texts = (document.text for document in documents.split("validation"))
         held_out = make_contexts(word_text(texts, counts), **given)
-        network = new_network(architecture.name, config, choice.seed)
+        network = build(architecture.name, config, choice.seed)
         history = fit(
             making,
             network,
@@ -63,6 +69,8 @@ def word_vectors(corpus: str, declared: Corpus) -> list[dg.AssetsDefinition]:
         inputs={"vectors": key, "documents": f"documents/{corpus}"},
         decides=choice.evaluation_decides(),
         libraries=("numpy", "regex", "scikit-learn", "scipy", "torch"),
+        observe=_letters,
+        architectures=(choice.model.architecture,),
         group="corpora",
     )
     def evaluation(making: Making, vectors: WordVectors, documents: Documents) -> None:
@@ -80,7 +88,7 @@ def word_vectors(corpus: str, declared: Corpus) -> list[dg.AssetsDefinition]:
         making.write(FIGURES, figures)
         making.write("comparison.json", comparison)
         rows = neighbour_rows(words, found, choice.shown(), choice.neighbours)
-        making.write("tables.json", {"nearest words": rows})
+        making.tables({"nearest words": rows})
         making.write("map.json", {"points": map_of(words, found, choice.groups)})
 
     return [word_vectors, evaluation]

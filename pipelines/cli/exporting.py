@@ -13,9 +13,10 @@ from pipelines.lineage import trace
 from pipelines.project import Project
 from pipelines.recipe.base import RecipeError
 from pipelines.recipe.schema import Recipe
+from pipelines.recipe.tasks import AssistantTask, DomainTask, Task, TranslationTask
 from pipelines.store import StoreError
 
-KINDS = ("assistant", "domain", "classifier")  # of tasks; the key of a model begins so
+HELD_BY_NONE = {"classifier": "a classifier", "translation": "an encoder-decoder"}
 
 
 def export(recipe: str, layout: str, to: Path | None, task: str | None, store: Path | None) -> None:
@@ -41,10 +42,33 @@ def export(recipe: str, layout: str, to: Path | None, task: str | None, store: P
 
 
 def _key(recipe: Recipe, task: str | None) -> str:
+    """The key of the foundation, or of a task's model; RecipeError where no stock class has it."""
+    if recipe.architecture != "gpt":
+        raise RecipeError(
+            f"{recipe.name}: no stock class here holds architecture={recipe.architecture}; a "
+            "foundation of architecture gpt can be exported"
+        )
     if task is None:
         return f"foundation/{recipe.name}"
-    declared = recipe.tasks.get(task)
-    if declared is None or declared.kind not in KINDS:
-        known = ", ".join(n for n, t in recipe.tasks.items() if t.kind in KINDS) or "none"
-        raise RecipeError(f"{recipe.name}: task={task!r}: tasks that can be exported: {known}")
-    return f"{declared.kind}/{recipe.name}/{task}"
+    kinds = {name: kind for name, t in recipe.tasks.items() if (kind := _kind(t))}
+    if task not in kinds:
+        why, known = "no such task", ", ".join(kinds) or "none"
+        if task in recipe.tasks:
+            why = f"{HELD_BY_NONE[recipe.tasks[task].kind]} has no stock class here"
+        raise RecipeError(
+            f"{recipe.name}: task={task!r}: {why}; the foundation can be exported, without --task,"
+            f" and of the tasks: {known}"
+        )
+    return f"{kinds[task]}/{recipe.name}/{task}"
+
+
+def _kind(task: Task) -> str | None:
+    """What the key of a task's model begins with; None if it is none that a stock class holds."""
+    match task:
+        case AssistantTask():
+            return "assistant"
+        case TranslationTask():
+            return "assistant" if task.decoder_only else None
+        case DomainTask():
+            return "domain"
+    return None

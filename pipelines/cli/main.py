@@ -136,7 +136,7 @@ def export(
         Path | None, typer.Option(help="The folder to make [default: exports/RECIPE].")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="Its assistant for this task, not the foundation.")
+        str | None, typer.Option(help="The model of this task, not the foundation.")
     ] = None,
     store: StoreOption = None,
 ) -> None:

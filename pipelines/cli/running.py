@@ -65,7 +65,7 @@ def run_recipe(name: str, select: list[str]) -> None:
     made = sum(not _reused(event) for event in result.get_asset_materialization_events())
     seconds = time.monotonic() - began
     print(f"\n{len(keys)} assets, {made} made, {len(keys) - made} reused, in {seconds:.1f} s")
-    _what_next(project, recipe, {key.to_user_string() for key in keys})
+    _what_next(project, recipe, name, {key.to_user_string() for key in keys})
 
 
 @contextlib.contextmanager
@@ -144,37 +144,38 @@ def _warn_of_checks(result: Any) -> None:
             print(f"check {check.check_name} of {check.asset_key.to_user_string()} did not pass")
 
 
-def _what_next(project: Project, recipe: Recipe, keys: set[str]) -> None:
+def _what_next(project: Project, recipe: Recipe, named: str, keys: set[str]) -> None:
+    from pipelines.cli.suggesting import suggestions
+
+    told = [("The report", page)] if (page := _report(project, recipe, keys)) else []
+    told += [*suggestions(recipe, named, keys), ("See the graph", "make ui")]
+    width = max(len(what) for what, _ in told) + 2
+    print()
+    for what, how in told:
+        print(f"{what + ':':{width}}{how}")
+
+
+def _report(project: Project, recipe: Recipe, keys: set[str]) -> str | None:
+    """The address of the page with all that was made and its times, if the report was made."""
     from pipelines.artifacts import Report
     from pipelines.lineage import trace
     from pipelines.page import with_times
     from pipelines.store import Store
 
     key = f"report/{recipe.name}"
-    if key in keys:
-        store = Store(project.store)
-        report = store.current(key, Report)
-        rows = [
-            (node.artefact.key, node.record.made)
-            for node in trace(store, report).walk()
-            if node.artefact.key != key
-        ]
-        place = project.home / "reports" / f"{recipe.name}.html"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(with_times(report.page(), rows), encoding="utf-8")
-        print(f"\nThe report:       {place.as_uri()}")
-        print(f"Look at the data: dragon documents {next(iter(recipe.mixture()))}")
-    for task, declared in recipe.tasks.items():
-        if f"{declared.kind}/{recipe.name}/{task}" not in keys:
-            continue
-        if declared.kind == "assistant":
-            print(f"Talk to it:       dragon chat {recipe.name}")
-        else:
-            example = "URGENT! You have won a prize, call 09061701461"
-            print(f"Label a text:     dragon classify {task} '{example}'")
-    if f"foundation/{recipe.name}" in keys:
-        print(f"Where from:       dragon trace foundation/{recipe.name}")
-    print("See the graph:    make ui")
+    if key not in keys:
+        return None
+    store = Store(project.store)
+    report = store.current(key, Report)
+    rows = [
+        (node.artefact.key, node.record.made)
+        for node in trace(store, report).walk()
+        if node.artefact.key != key
+    ]
+    place = project.home / "reports" / f"{recipe.name}.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(with_times(report.page(), rows), encoding="utf-8")
+    return place.as_uri()
 
 
 class _Lines(logging.Handler):

@@ -39,7 +39,7 @@ def chat(
     found = find_recipe(recipe, project)
     key = key_of(found, "assistant", task)
     declared = found.tasks[key.rsplit("/", 1)[1]]
-    assert isinstance(declared, AssistantTask)  # as _key found it
+    assert isinstance(declared, AssistantTask)  # as key_of found it
     network, tokenizer, _ = load_model(project, key)
     from model.quantisation import quantise
     from pipelines.evaluating import reply

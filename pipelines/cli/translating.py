@@ -24,7 +24,7 @@ def translate(
     key = key_of(found, "translation", task)
     name = key.rsplit("/", 1)[1]
     declared = found.tasks[name]
-    assert isinstance(declared, TranslationTask)  # as _key found it
+    assert isinstance(declared, TranslationTask)  # as key_of found it
     if decoder_only and declared.decoder_only is None:
         raise RecipeError(f"{found.name}: task {name} has no decoder_only; add it, or leave it out")
     if decoder_only and beams is not None:

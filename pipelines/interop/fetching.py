@@ -17,6 +17,7 @@ from pipelines.recipe.weights import (
 from pipelines.text.errors import SourceUnavailable, TextError
 
 WEIGHTS = (".safetensors", ".gguf", ".npz")
+TELLING = 9  # how many bytes tell what a file is
 BLOCK = 1 << 20
 
 
@@ -36,7 +37,7 @@ def fetch_weights(source: WeightsSource, folder: Path, *, root: Path, cache: Pat
             names = _from_hub(source, folder, cache)
     for name in names:
         with (folder / name).open("rb") as file:
-            refuse_pickle(name, file.read(4))
+            refuse_pickle(name, file.read(TELLING))
     if not any(name.endswith(WEIGHTS) for name in names):
         raise TextError(f"no weights among {', '.join(names)}; add {' or '.join(WEIGHTS)}")
     return names
@@ -51,7 +52,13 @@ def folder_files(source: FolderWeights, root: Path) -> dict[str, str]:
 
 
 def refuse_pickle(name: str, start: bytes) -> None:
-    """TextError if a file's first bytes are those of a pickle, or of torch's archive of one."""
+    """TextError if a file's first bytes are those of a pickle, or of torch's archive of one.
+
+    A safetensors file opens with the length of its header, which may spell either: it is known by
+    the brace that opens the header itself, at byte 8.
+    """
+    if name.endswith(".safetensors") and start[8:TELLING] == b"{":
+        return
     archive = start.startswith(b"PK") and not name.endswith(".npz")
     if archive or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
         raise TextError(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipelines.interop.fetching import refuse_pickle
+from pipelines.interop.fetching import TELLING, refuse_pickle
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    refuse_pickle(name, data[:4])
+    refuse_pickle(name, data[:TELLING])
     _require_whole(name, data)
     try:
         tensors: dict[str, Tensor] = load(data)
@@ -83,7 +83,7 @@ def read_gguf_metadata(name: str, data: bytes) -> dict[str, Any]:
 def _gguf(name: str, data: bytes) -> Iterator[GGUFReader]:
     from gguf import GGUFReader
 
-    refuse_pickle(name, data[:4])
+    refuse_pickle(name, data[:TELLING])
     if data[:4] != b"GGUF":
         raise TextError(f"{name}: no GGUF at byte 0; fetch the file again")
     with tempfile.TemporaryFile() as copy:  # the reader maps a file

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.interop.numbers import read_gguf, read_npz, read_safetensors
+from pipelines.interop.options import Read, read_options
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from model.architectures.gpt import GPTConfig
     from model.interop import Layout
-
-Read = Callable[[str], bytes]
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
@@ -52,7 +50,7 @@ def read_weights(names: Iterable[str], read: Read) -> External:
 def _read_folder(known: list[str], read: Read) -> External:
     from model.interop import find
 
-    options = _mapping(CONFIG, read(CONFIG))
+    options = read_options(CONFIG, read)
     if options.get("quantization_config"):
         raise TextError(f"{CONFIG}: quantised weights; give the unquantised ones, or a GGUF file")
     layout = find(str(options.get("model_type")))
@@ -68,7 +66,7 @@ def _tensors(known: list[str], read: Read) -> dict[str, Tensor]:
                 f"{len(single)} safetensors files: give {SINGLE}, or shards and {INDEX}"
             )
         return read_safetensors(single[0], read(single[0]))
-    places = _mapping(INDEX, read(INDEX)).get("weight_map")
+    places = read_options(INDEX, read).get("weight_map")
     if not isinstance(places, dict):
         raise TextError(f"{INDEX}: no weight_map in it; fetch the file again")
     tensors: dict[str, Tensor] = {}
@@ -107,13 +105,3 @@ def _external(
         return External(layout.model_type, config, layout.tensors_from(tensors, config))
     except ValueError as error:
         raise TextError(f"{name}: {error}") from None
-
-
-def _mapping(name: str, data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise TextError(f"{name}: no JSON ({error}); fetch the file again") from None
-    if not isinstance(found, dict):
-        raise TextError(f"{name}: not a mapping of options; fetch the file again")
-    return found

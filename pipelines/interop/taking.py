@@ -1,38 +1,41 @@
-"""What an asset makes of external weights: a network and the tokenizer that came along."""
+"""A network of ours out of external weights, under the tokenizer that came along."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pipelines.interop.reading import read_weights
-from pipelines.interop.words import read_words
+from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
     from model.decoder import Decoder
     from pipelines.artifacts import Weights
     from pipelines.text.tokenizers import HuggingFaceTokenizer
 
-LIBRARIES = ("gguf", "safetensors", "torch")
+LIBRARIES = ("gguf", "numpy", "safetensors", "torch")
 """Whose versions decide the numbers that come out of the files."""
-WORDS_LIBRARIES = ("gguf", "tokenizers")
 
 
-def take_tokenizer(weights: Weights) -> HuggingFaceTokenizer:
-    """The tokenizer among the files; user and assistant lie above its own ids."""
-    return read_words(weights.names(), weights.content)
+def take_network(
+    weights: Weights, words: HuggingFaceTokenizer, context_length: int | None
+) -> Decoder:
+    """The network, with a row for each of the tokenizer's ids, for texts of ``context_length``.
 
-
-def take_network(weights: Weights, vocab_size: int, context_length: int | None) -> Decoder:
-    """The network, with a row for each of ``vocab_size`` ids, for texts of ``context_length``.
-
-    ``context_length`` None: the longest that it was made for.
+    ``context_length`` None: the longest that it was made for. Rows are added for the control tokens
+    alone that the tokenizer came without: TextError if the network lacks others. What has more rows
+    than the tokenizer has ids keeps them, since many pad theirs to a round number.
     """
     from model.decoder import Decoder
     from model.interop.vocabulary import shortened, widened
     from model.state import load_weights
 
     external = read_weights(weights.names(), weights.content)
-    config, tensors = widened(external.config, external.tensors, vocab_size)
+    if external.config.vocab_size < words.own_size:
+        raise TextError(
+            f"a tokenizer of {words.own_size} ids, a network of {external.config.vocab_size}: they "
+            "do not belong together; give the tokenizer that the weights were trained with"
+        )
+    config, tensors = widened(external.config, external.tensors, words.vocab_size)
     if context_length is not None:
         config, tensors = shortened(config, tensors, context_length)
     network = Decoder(config)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from pipelines.interop.reading import Read
+from pipelines.interop.options import Read, read_options
 from pipelines.text.errors import TextError
 from pipelines.text.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer
 from pipelines.text.tokenizers.conversion import from_gguf, from_glassllm, from_gpt2_files
 
+LIBRARIES = ("gguf", "tokenizers")
+"""Whose versions decide the ids that come out of the files."""
 VOCAB, MERGES = "vocab.json", "merges.txt"
 TOLD = ("special_tokens_map.json", "tokenizer_config.json")
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -27,7 +28,7 @@ def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
     if TOKENIZER_JSON in known:
         return HuggingFaceTokenizer(read(TOKENIZER_JSON))
     if {VOCAB, MERGES} <= known:
-        special = _special([read(name) for name in TOLD if name in known])
+        special = _special([name for name in TOLD if name in known], read)
         return HuggingFaceTokenizer(from_gpt2_files(read(VOCAB), read(MERGES), special))
     if own := [name for name in known if name.endswith(GLASSLLM)]:
         return HuggingFaceTokenizer(from_glassllm(read(own[0])))
@@ -41,14 +42,17 @@ def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
     )
 
 
-def _special(told: list[bytes]) -> list[str]:
+def _special(names: Iterable[str], read: Read) -> list[str]:
     """The control tokens that the files beside a vocabulary name; GPT-2's own where none does."""
     found: dict[str, None] = {}
-    for content in told:
-        about = json.loads(content)
-        found |= dict.fromkeys(_spelling(about[role]) for role in ROLES if about.get(role))
+    for name in names:
+        about = read_options(name, read)
+        found |= dict.fromkeys(_spelling(name, r, about[r]) for r in ROLES if about.get(r))
     return list(found) or ["<|endoftext|>"]
 
 
-def _spelling(token: Any) -> str:
-    return str(token["content"] if isinstance(token, dict) else token)
+def _spelling(name: str, role: str, token: Any) -> str:
+    told = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(told, str):
+        raise TextError(f"{name}: {role} is no token; fetch the file again")
+    return told

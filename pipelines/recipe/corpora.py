@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from pipelines.recipe.base import Fraction, Name, Positive, Strict
 from pipelines.recipe.cleaning import DEFAULT, CleaningStep
 from pipelines.recipe.sources import Source
-from pipelines.recipe.vectors import WordVectors
 
 
 class Splitting(Strict):
@@ -30,7 +29,6 @@ class Corpus(Strict):
     cleaning: Annotated[tuple[CleaningStep, ...], Field(min_length=1)] = DEFAULT
     """Steps in the order in which they are taken."""
     split: Splitting = Splitting()
-    word_vectors: WordVectors | None = None
 
     @model_validator(mode="after")
     def _epochs_of_what_is_drawn(self) -> Corpus:

@@ -85,9 +85,9 @@ def json_schema() -> dict[str, Any]:
 
 def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
     for name, corpus in recipe.corpora.items():
-        yield "corpus", name, corpus.model_dump(exclude={"weight", "epochs", "word_vectors"})
-        if corpus.word_vectors is not None:
-            yield "word_vectors of corpus", name, corpus.word_vectors.model_dump()
+        yield "corpus", name, corpus.model_dump(exclude={"weight", "epochs"})
+    for name, vectors in recipe.word_vectors.items():
+        yield "word_vectors of corpus", name, vectors.model_dump()
     for name, task in recipe.tasks.items():
         if not isinstance(task, DomainTask):
             yield "task", name, (task.corpus, task.examples_decide())
@@ -119,9 +119,9 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
     # An unknown key comes first: a missing one is often the same slip seen from the other side.
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
-    line, keys = _locate(root, fault["loc"])
+    loc, message = _aimed(fault)
+    line, keys = _locate(root, loc)
     field = ".".join(keys) or "recipe"
-    message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1], fault["loc"])
         near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
@@ -134,6 +134,19 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
     elif fault["type"] not in {"value_error", "missing"}:
         message = f"{message} (found {reprlib.repr(fault['input'])})"
     return f"{path}:{line}: {field}: {message}"
+
+
+_FIELD = re.compile(r"([a-z_]+(?:\.\w+)*): ")
+
+
+def _aimed(fault: Any) -> tuple[tuple[int | str, ...], str]:
+    """Where a fault lies and what it is: what a section says of a field of its begins with that."""
+    loc, message = fault["loc"], fault["msg"].removeprefix("Value error, ")
+    named = _FIELD.match(message) if fault["type"] == "value_error" else None
+    if named is None:
+        return loc, message
+    inside = (int(key) if key.isdigit() else key for key in named[1].split("."))
+    return (*loc, *inside), message[named.end() :]
 
 
 _SHAPES = {

@@ -16,7 +16,7 @@ from pipelines.recipe.models import architectures_for
 from pipelines.recipe.tasks import Task
 from pipelines.recipe.tokens import TokenizerChoice
 from pipelines.recipe.training import Pretraining
-from pipelines.recipe.vectors import AttentionLadder
+from pipelines.recipe.vectors import AttentionLadder, VectorsChoice
 from pipelines.recipe.weights import WeightsSource
 
 _TAKEN = {
@@ -43,6 +43,8 @@ class Recipe(Strict):
     """Left out where ``from`` brings weights that are trained."""
     samples: tuple[str, ...] = ()
     """Prompts that the evaluation continues."""
+    word_vectors: dict[Name, VectorsChoice] = Field(default={})
+    """By corpus: vectors of its words."""
     attention_ladder: AttentionLadder | None = None
     tasks: dict[Name, Task] = Field(default={})
 
@@ -53,7 +55,7 @@ class Recipe(Strict):
         for section in ("tokenizer", "training"):
             given = getattr(self, section) is not None
             if self.model is not None and not given:
-                raise ValueError(f"{section} is missing: a network that is drawn needs it")
+                raise ValueError(f"{section}: missing; a network that is drawn needs it")
             if self.weights is not None and given:
                 raise ValueError(f"{section}: {_TAKEN[section]}")
         return self
@@ -77,16 +79,37 @@ class Recipe(Strict):
                 raise ValueError(
                     f"no corpus that is pretrained on holds out a {split} split; raise its share"
                 )
-        for name, task in self.tasks.items():
-            if task.corpus not in self.corpora:
-                known = ", ".join(self.corpora)
-                raise ValueError(f"task {name} reads corpus={task.corpus}, not one of {known}")
         for name in self.decontamination.against if self.decontamination else ():
             if name not in self.corpora or self.corpora[name].weight:
                 raise ValueError(
                     f"decontamination.against: {name} is not a corpus of weight 0; an evaluation"
                     " set must not be trained on"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _reads_what_there_is(self) -> Recipe:
+        readers = {f"tasks.{name}.corpus": task.corpus for name, task in self.tasks.items()}
+        readers |= {f"word_vectors.{name}": name for name in self.word_vectors}
+        for reader, corpus in readers.items():
+            if corpus not in self.corpora:
+                known = ", ".join(self.corpora)
+                raise ValueError(f"{reader}: {corpus} is not a corpus; known here: {known}")
+            needed = ("validation", "test") if reader.startswith("tasks.") else ("validation",)
+            for split in needed:
+                if not getattr(self.corpora[corpus].split, split):
+                    raise ValueError(
+                        f"corpora.{corpus}.split.{split}: {reader} needs such documents, and none"
+                        " are held out; raise the share"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_have_a_blank(self) -> Recipe:
+        fills = catalogue()[self.architecture].objective == "masked_token"
+        for number, text in enumerate(self.samples if fills else ()):
+            if "___" not in text:
+                raise ValueError(f"samples.{number}: has no ___; write one where a word is hidden")
         return self
 
     def mixture(self) -> dict[str, float]:
@@ -97,6 +120,11 @@ class Recipe(Strict):
         """How often each corpus may be gone through at most, where that is limited."""
         limits = {name: self.corpora[name].epochs for name in self.mixture()}
         return {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def architecture(self) -> str:
+        """What the foundation is; what comes from elsewhere is a gpt."""
+        return str(self.model.architecture) if self.model else "gpt"
 
     @property
     def tokenizer_kind(self) -> str:

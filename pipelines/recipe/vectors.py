@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.recipe.base import Positive, Share, Strict, Whole
 from pipelines.recipe.models import architectures_for
@@ -13,7 +13,7 @@ from pipelines.recipe.training import Training
 Words = Annotated[tuple[str, ...], Field(min_length=2)]
 
 
-class WordVectors(Strict):
+class VectorsChoice(Strict):
     """How the words of a corpus' training documents become vectors."""
 
     model: architectures_for("negative_sampling")  # type: ignore[valid-type]
@@ -75,3 +75,11 @@ class AttentionLadder(Strict):
     prompt: str = ""
     """A text whose attention is drawn, and which each rung continues."""
     training: Training
+
+    @model_validator(mode="after")
+    def _heads_share_evenly(self) -> AttentionLadder:
+        for whole, part in (("d_model", "n_heads"), ("n_heads", "n_kv_heads")):
+            shared, among = getattr(self, whole), getattr(self, part)
+            if shared % among:
+                raise ValueError(f"{part}: {whole}={shared} is no multiple of {among}; change one")
+        return self

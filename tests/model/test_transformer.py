@@ -535,7 +535,7 @@ def test_a_batch_keeps_source_and_target_together():
         assert torch.equal(batch.sources, again.sources)
         assert torch.equal(batch.tokens, again.tokens)
     assert sorted(seen) == list(range(2, 24))
-    torch.testing.assert_close(pad([[5, 5], [6]]), torch.tensor([[5, 5], [6, IGNORED]]))
+    torch.testing.assert_close(pad([[5, 5], [6]], "cpu"), torch.tensor([[5, 5], [6, IGNORED]]))
 
 
 def test_wrong_sources_are_named():

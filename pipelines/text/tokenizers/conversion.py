@@ -67,7 +67,11 @@ def from_gpt2_files(vocab: bytes, merges: bytes, special: Iterable[str]) -> byte
     except (ValueError, AttributeError, TypeError) as error:
         raise TextError(f"vocab.json: no vocabulary ({error}); use the published file") from None
     pairs = []
-    for number, line in enumerate(merges.decode().splitlines(), 1):
+    try:
+        lines = merges.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise TextError(f"merges.txt: no UTF-8 ({error}); use the published file") from None
+    for number, line in enumerate(lines, 1):
         if line.startswith("#version") or not line:
             continue
         pair = line.split(" ")

@@ -42,7 +42,8 @@ ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|im_end|>"
 class HuggingFaceTokenizer(Tokenizer):
     """The library's tokenizer; user, assistant and an end of text that it lacks lie above its ids.
 
-    Its own special tokens are ``controls`` too, the unknown token excepted.
+    Its own special tokens are ``controls`` too, the unknown token excepted. ``own_size``: the ids
+    of the file itself, below the ones added.
     """
 
     def __init__(self, data: bytes, name: str = TOKENIZER_JSON) -> None:
@@ -51,7 +52,7 @@ class HuggingFaceTokenizer(Tokenizer):
         added = self._library.get_added_tokens_decoder()
         ids = {token.content: i for i, token in added.items()}
         own_end = next((ids[word] for word in ENDS if word in ids), None)
-        top = max(self._library.get_vocab().values(), default=-1) + 1
+        top = self.own_size = max(self._library.get_vocab().values(), default=-1) + 1
         self._names = dict(enumerate((USER, ASSISTANT), top))
         if own_end is None:
             self._names[top + 2] = END_OF_TEXT
