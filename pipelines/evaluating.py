@@ -121,7 +121,7 @@ def continuations(
         network,
         [[tokenizer.end_of_text, *tokenizer.encode(prompt)] for prompt in prompts],
         max_new_tokens=length,
-        stop={tokenizer.end_of_text},
+        stop=tokenizer.controls - {tokenizer.user, tokenizer.assistant},
         forbid={tokenizer.user, tokenizer.assistant, *unnamed(network, tokenizer)},
         **SAMPLING,
     )

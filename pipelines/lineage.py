@@ -164,7 +164,8 @@ def _note(node: Node) -> str:
             "folder": "folder",
             "hub": "{repository} at {revision:.12}",
         }[decides["kind"]].format(**decides)
-        facts += [f"{figures['source_files']:,} files", origin, decides["licence"]]
+        count = int(figures["source_files"])
+        facts += [f"{count:,} file{'s' * (count > 1)}", origin, decides["licence"]]
     if "parameters" in figures:
         commit = node.record.made.get("git_commit")
         dirty = " with changes" if node.record.made.get("git_dirty") else ""

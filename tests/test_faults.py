@@ -56,7 +56,8 @@ def test_a_typo_in_a_recipe(place, recipe_file):
 
 def test_a_recipe_that_is_none(place):
     assert place.dragon("run", "chaat").fault == (
-        "dragon: recipe='chaat': not one of chat, own_text, tiny; or name a .yaml file"
+        "dragon: recipe='chaat': not one of bert, chat, domain, ladder, own_text, smollm2, tiny,"
+        " translate; or name a .yaml file"
     )
 
 
@@ -318,7 +319,7 @@ def test_a_changed_recipe_never_meets_the_old_checkpoint(made, cut_short, recipe
 
 def test_code_that_changes_while_a_step_runs(place, recipe_file, monkeypatch):
     def edit(folder, path, documents):
-        monkeypatch.setattr("pipelines.assets.declare.code_fingerprint", lambda _: "edited")
+        monkeypatch.setattr("pipelines.assets.declare.code_fingerprint", lambda *_: "edited")
         return write_documents(folder, path, documents)
 
     monkeypatch.setattr("pipelines.assets.corpora.write_documents", edit)

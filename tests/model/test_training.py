@@ -9,9 +9,9 @@ from torch import nn
 
 from model import training
 from model.adapters import Classifier, freeze_all_but_last
-from model.architectures import build, catalogue, find
+from model.architectures import build, find
 from model.batching import Batch, Examples, TokenStream, Windows, in_order
-from model.objectives import OBJECTIVES, classify, next_token
+from model.objectives import classify, next_token
 from model.optim import Optimizer, learning_rate_factor
 from model.training import (
     NonFinite,
@@ -145,15 +145,12 @@ def test_the_processes_own_generator_is_left_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", sorted(catalogue()))
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_every_architecture_overfits_a_batch(name, kind):
-    architecture = catalogue()[name]
-    network = build(architecture, architecture.tiny, seed=0)
+def test_each_optimizer_overfits_a_batch(kind):
+    network = build("gpt", find("gpt").tiny, seed=0)
     batch = windows().batch(0)
     optimizer = Optimizer(network, kind, learning_rate=0.01, matrix_learning_rate=0.02)
-    objective = OBJECTIVES[architecture.objective]
-    events = list(train(network, objective, lambda _: batch, optimizer, steps=60))
+    events = list(train(network, next_token, lambda _: batch, optimizer, steps=60))
     assert events[0].loss > 3.5
     assert events[-1].loss < 0.1
 
