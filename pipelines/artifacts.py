@@ -275,6 +275,18 @@ class TokenShards(Artefact):
             pieces += _pieces(shards)
         return TokenStream(pieces)
 
+    def tokens(self, split: str) -> npt.NDArray[Any]:
+        """A split's tokens over all corpora in one row, copied."""
+        import numpy as np
+
+        pieces = [
+            shard.tokens(number)
+            for shards in self.corpora(split).values()
+            for shard in shards
+            for number in range(len(shard))
+        ]
+        return np.concatenate(pieces)
+
     def summaries(self) -> Rows:
         """Per split and corpus: documents, tokens and UTF-8 bytes of text."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}

@@ -41,7 +41,6 @@ from pipelines.text.examples import (
 from pipelines.text.stopping import require, spoken
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
     from pipelines.artifacts import Documents, TokenShards
@@ -83,7 +82,7 @@ def language_baselines(
 
     ``left_out`` are the ids of training documents that the shards were made without, by corpus.
     """
-    train, test = _all_tokens(shards, "train"), _all_tokens(shards, "test")
+    train, test = shards.tokens("train"), shards.tokens("test")
     n_bytes = shards.text_bytes("test")
     ngram = {"vocab_size": vocab_size, "end_of_text": end_of_text, "test_bytes": n_bytes}
 
@@ -275,15 +274,3 @@ def label_baselines(
 def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Any:
     """The confusion matrix with its labels: rows true, columns predicted."""
     return {"matrix": confusion_matrix(truth, predicted, len(labels)), "labels": list(labels)}
-
-
-def _all_tokens(shards: TokenShards, split: str) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    pieces = [
-        s.tokens(i)
-        for group in shards.corpora(split).values()
-        for s in group
-        for i in range(len(s))
-    ]
-    return np.concatenate(pieces)

@@ -69,7 +69,7 @@ def masked_baselines(network: Any, shards: TokenShards, end_of_text: int) -> dic
 
     The guesses see what the network sees: a neighbour that is hidden too tells nothing.
     """
-    guess = Neighbours(_training_tokens(shards), network.vocab_size, end_of_text)
+    guess = Neighbours(shards.tokens("train").astype(np.int64), network.vocab_size, end_of_text)
     hits, frequent, count = 0, 0, 0
     for batch in held_out(network, shards, "test", end_of_text):
         tokens, targets = batch.tokens.numpy(), batch.targets.numpy()
@@ -209,14 +209,3 @@ def _with_a_word_hidden(
             hidden = words[key_of("sample", number) % len(words)]
             yield f"{line[: hidden.start()]}___{line[hidden.end() :]}", hidden[0]
             break
-
-
-def _training_tokens(shards: TokenShards) -> Ints:
-    """All tokens of the training split in a row."""
-    pieces = [
-        shard.tokens(number)
-        for group in shards.corpora("train").values()
-        for shard in group
-        for number in range(len(shard))
-    ]
-    return np.concatenate(pieces).astype(np.int64)

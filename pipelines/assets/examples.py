@@ -46,14 +46,9 @@ def read_by_task(recipe: Recipe, task: str) -> Inputs:
     """What every model of a task reads."""
     return {
         "foundation": f"foundation/{recipe.name}",
-        "tokenizer": tokenizer_of(recipe),
+        "tokenizer": f"tokenizer/{recipe.name}",
         "examples": f"examples/{task}",
     }
-
-
-def tokenizer_of(recipe: Recipe) -> str:
-    """The key of the tokenizer that a recipe's networks read through."""
-    return f"tokenizer/{recipe.name}"
 
 
 def left_out_of(corpus: str, contamination: dict[str, Contamination]) -> frozenset[str]:

@@ -17,7 +17,7 @@ from pipelines.artifacts import (
 from pipelines.assets.assistants import assistant_assets
 from pipelines.assets.contamination import drops
 from pipelines.assets.declare import Inputs, Making, asset
-from pipelines.assets.examples import left_out_of, tokenizer_of
+from pipelines.assets.examples import left_out_of
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import TranslationTask
 from pipelines.text.tokenizers import LIBRARIES
@@ -30,7 +30,7 @@ def translation_assets(
     key, training, corpus = f"translator/{recipe.name}/{task}", declared.training, declared.corpus
     rival = f"assistant/{recipe.name}/{task}"
     read: Inputs = {
-        "tokenizer": tokenizer_of(recipe),
+        "tokenizer": f"tokenizer/{recipe.name}",
         "examples": f"examples/{task}",
         "contamination": drops(recipe),
     }
