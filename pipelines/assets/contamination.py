@@ -21,7 +21,7 @@ def contamination(recipe: Recipe) -> list[dg.AssetsDefinition]:
     @asset(
         f"contamination/{recipe.name}",
         makes=Contamination,
-        inputs={"documents": {corpus: f"documents/{corpus}" for corpus in recipe.corpora}},
+        inputs={"documents": {corpus: f"documents/{corpus}" for corpus in sorted(recipe.corpora)}},
         decides={"ngram": choice.ngram, "against": sorted(choice.against)},
         libraries=("numpy", "pyarrow", "regex"),
         observe=lambda _: {"unicode": unicodedata.unidata_version},

@@ -168,6 +168,11 @@ class Declaration:
         """What decides the result before any input is known: code, recipe part, libraries."""
         return {
             "key": self.key,
+            # As lists: which parameter reads what, and in which order, decides as well.
+            "reads": [
+                [name, value if isinstance(value, str) else [list(pair) for pair in value.items()]]
+                for name, value in self.inputs.items()
+            ],
             "code": code_fingerprint(self.make.__module__, self.architectures),
             "recipe": dict(self.decides),
             "libraries": library_versions(self.libraries),

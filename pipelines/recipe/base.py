@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 RESERVED = ("records", "current")  # what the store keeps beside the versions of a key
@@ -41,3 +50,17 @@ class Strict(BaseModel):
     def decides(self) -> dict[str, Any]:
         """The section as canonical JSON material for a derivation."""
         return self.model_dump(mode="json")
+
+    @model_serializer(mode="wrap")
+    def _keep_order(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Mappings as lists of pairs in JSON: canonical JSON sorts keys, and their order may decide
+        (the first glob that fits). A reordered mapping is another derivation, never a wrong reuse.
+        """
+        content: dict[str, Any] = serialize(self)
+        if info.mode == "json":
+            for name, value in self:
+                if isinstance(value, Mapping) and name in content:
+                    content[name] = [list(pair) for pair in content[name].items()]
+        return content

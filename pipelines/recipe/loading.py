@@ -85,9 +85,9 @@ def json_schema() -> dict[str, Any]:
 
 def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
     for name, corpus in recipe.corpora.items():
-        yield "corpus", name, corpus.model_dump(exclude={"weight", "epochs"})
+        yield "corpus", name, corpus.model_dump(mode="json", exclude={"weight", "epochs"})
     for name, vectors in recipe.word_vectors.items():
-        yield "word_vectors of corpus", name, vectors.model_dump()
+        yield "word_vectors of corpus", name, vectors.model_dump(mode="json")
     for name, task in recipe.tasks.items():
         if not isinstance(task, DomainTask):
             yield "task", name, (task.corpus, task.examples_decide())
