@@ -36,7 +36,7 @@ class DocumentPiece(Piece):
 
 
 class TokenStream:
-    """One long row of tokens over many memory-mapped pieces, copied only where it is read."""
+    """One long row of tokens over many pieces, copied only where it is read."""
 
     def __init__(self, pieces: Sequence[Tensor | Piece], keep: int | None = None) -> None:
         """``pieces``: 1-D integer tensors of any width, or what loads them; joined in order.

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from pipelines.identity import canonical, file_digest
+from pipelines.identity import HEX, canonical
 from pipelines.text.ledger import LEDGER, Ledger
+from pipelines.text.regular import open_regular, read_regular
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,29 +52,74 @@ class Entry(NamedTuple):
 
 
 def build_manifest(folder: Path) -> bytes:
-    """The canonical manifest of everything in ``folder``; its sha256 is the version."""
-    files = [
-        {"path": path.relative_to(folder).as_posix(), "size": size, "sha256": file_digest(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-        for size in [path.stat().st_size]
-    ]
+    """The canonical manifest of everything in ``folder``; its sha256 is the version.
+
+    Raises CorruptArtefact for what is neither a file nor a folder.
+    """
+    files = []
+    for path in _files_in(folder):
+        size, sha256 = _measure(path)
+        files.append({"path": path.relative_to(folder).as_posix(), "size": size, "sha256": sha256})
     return canonical({"files": sorted(files, key=lambda entry: str(entry["path"]))})
 
 
 def read_manifest(folder: Path, version: str) -> dict[str, Entry]:
     """The files that the manifest lists, once its own bytes are shown to be ``version``."""
+    path = folder / MANIFEST
     try:
-        content = (folder / MANIFEST).read_bytes()
+        content = read_regular(path)
     except OSError as error:
-        raise CorruptArtefact(f"{folder / MANIFEST}: cannot be read ({error.strerror})") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != version:
+        raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != version:
         raise CorruptArtefact(
-            f"{folder / MANIFEST}: sha256 is {found[:12]}, the version says {version[:12]};"
+            f"{path}: sha256 is {sha256[:12]}, the version says {version[:12]};"
             f" remove {folder} and run again"
         )
-    return {f["path"]: Entry(f["size"], f["sha256"]) for f in json.loads(content)["files"]}
+    try:
+        listed = json.loads(content)["files"]
+        if not isinstance(listed, list):
+            raise ValueError("files is no list")
+        return dict(map(_entry, listed))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptArtefact(f"{path}: not a manifest ({error}); remove {folder}") from None
+
+
+def _entry(listed: Any) -> tuple[str, Entry]:
+    """A manifest's line as (path, entry). Raises ValueError for a path that leaves the folder."""
+    path, entry = listed["path"], Entry(listed["size"], listed["sha256"])
+    parts = path.split("/")
+    if not set(parts).isdisjoint({"", ".", ".."}) or "\0" in path or "\\" in path:
+        raise ValueError(f"path {path!r} leaves the folder")
+    if type(entry.size) is not int or entry.size < 0 or not HEX.fullmatch(entry.sha256):
+        raise ValueError(f"size or sha256 of {path!r} is none")
+    return path, entry
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """The files below an artefact's folder but its manifest.
+
+    Raises CorruptArtefact for a link, a pipe or a device, and for a folder without a file: no
+    manifest lists these, and a link leads out of what was hashed.
+    """
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        for name in (*folders, *names):
+            mode = (here / name).lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise CorruptArtefact(f"{here / name}: neither a file nor a folder; remove it")
+        if not folders and not names and here != folder:
+            raise CorruptArtefact(f"{here}: a folder that the manifest does not know; remove it")
+        yield from (here / name for name in names if here / name != folder / MANIFEST)
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    """A file's size and sha256, of the same open file. Raises CorruptArtefact naming it."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
 
 
 @dataclass(frozen=True)
@@ -90,7 +138,7 @@ class Artefact:
         """The bytes of one file, hashed first. Raises CorruptArtefact naming the file."""
         path = self._listed(name)
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
         except OSError as error:
             raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
         self._compare(name, len(content), hashlib.sha256(content).hexdigest())
@@ -110,18 +158,16 @@ class Artefact:
         return ArrowFile(self.folder, read_index(self.read(TABLES))[name])
 
     def verify(self) -> None:
-        """Hash every file; a missing, extra or changed one raises CorruptArtefact."""
-        present = {
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if path.is_file()
-        } - {MANIFEST}
+        """Hash every file; a missing, extra or changed one raises CorruptArtefact.
+
+        So does a link, a pipe or an empty folder.
+        """
+        present = {path.relative_to(self.folder).as_posix() for path in _files_in(self.folder)}
         for name in sorted(present ^ set(self.files)):
             wrong = "not in the manifest" if name in present else "missing"
             raise CorruptArtefact(f"{self.folder / name}: {wrong}; remove {self._mend}")
         for name in self.files:
-            path = self.folder / name
-            self._compare(name, path.stat().st_size, file_digest(path))
+            self._compare(name, *_measure(self.folder / name))
 
     def figures(self) -> dict[str, float]:
         """The numbers that were measured on it, for the tracker and the report."""
@@ -140,7 +186,13 @@ class Artefact:
     def _listed(self, name: str) -> Path:
         if name not in self.files:
             raise CorruptArtefact(f"{self.folder}: the manifest lists no {name}")
-        return self.folder / name
+        path = self.folder / name
+        for above in path.parents:
+            if above == self.folder:
+                return path
+            if above.is_symlink():
+                raise CorruptArtefact(f"{above}: a link, where a folder has to be; remove it")
+        raise AssertionError(f"{name} lies outside its artefact")  # the manifest was checked
 
     def _compare(self, name: str, size: int, sha256: str) -> None:
         entry = self.files[name]
@@ -237,27 +289,30 @@ class TokenizerFiles(Artefact):
 
 
 class TokenShards(Artefact):
-    """Token ids by split and corpus, memory-mapped, with document boundaries and ids."""
+    """Token ids by split and corpus, with document boundaries and ids."""
 
     kind = "arrow"
+    KEPT_BYTES: ClassVar[int] = 1 << 30
+    """Tokens that a stream keeps in memory; what is beyond is read and checked again each time."""
 
     def corpora(self, split: str) -> dict[str, list[Shard]]:
-        """A split's shards by corpus; each checks a record batch when it is first touched."""
+        """A split's shards by corpus; each checks a record batch as it is read."""
         from pipelines.text.shards import Shard
 
         found: dict[str, list[Shard]] = {}
         for entry in self._index():
             if entry.split == split:
+                self._listed(entry.file.path)
                 found.setdefault(entry.corpus, []).append(Shard(self.folder, entry))
         return found
 
     def streams(self, split: str) -> dict[str, TokenStream]:
-        """A split's tokens by corpus, documents end to end, each piece checked when first read."""
+        """A split's tokens by corpus, documents end to end, each piece checked as it is read."""
         from model.streams import TokenStream
 
-        return {
-            corpus: TokenStream(_pieces(shards)) for corpus, shards in self.corpora(split).items()
-        }
+        corpora = self.corpora(split)
+        keep = self._pieces_kept(split)
+        return {corpus: TokenStream(_pieces(shards), keep) for corpus, shards in corpora.items()}
 
     def stream(self, split: str, end_of_text: int) -> TokenStream:
         """A split's tokens over all corpora behind one end of text, so that the first is asked too.
@@ -273,7 +328,7 @@ class TokenShards(Artefact):
         pieces: list[Tensor | Piece] = [torch.tensor([end_of_text], dtype=torch.int64)]
         for shards in self.corpora(split).values():
             pieces += _pieces(shards)
-        return TokenStream(pieces)
+        return TokenStream(pieces, self._pieces_kept(split))
 
     def tokens(self, split: str) -> npt.NDArray[Any]:
         """A split's tokens over all corpora in one row, copied."""
@@ -310,6 +365,12 @@ class TokenShards(Artefact):
         """UTF-8 bytes of a split's text: the denominator of bits per byte."""
         return sum(row["text_bytes"] for row in self.summaries() if row["split"] == split)
 
+    def _pieces_kept(self, split: str) -> int:
+        """How many record batches a stream may keep: together they fit in ``KEPT_BYTES``."""
+        batches = [b.length for e in self._index() if e.split == split for b in e.file.batches]
+        corpora = len({entry.corpus for entry in self._index() if entry.split == split})
+        return max(1, self.KEPT_BYTES // (max(batches, default=1) * max(corpora, 1)))
+
     def _index(self) -> list[ShardEntry]:
         from pipelines.text.shards import INDEX, read_index
 
@@ -317,7 +378,7 @@ class TokenShards(Artefact):
 
 
 def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
-    """A piece a record batch, viewed in the mapped file."""
+    """A piece a record batch, read and checked when it is asked for."""
     import torch
 
     from model.streams import DocumentPiece

@@ -11,12 +11,15 @@ import functools
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PROJECT = ("model", "pipelines")
+HEX = re.compile(r"[0-9a-f]{64}")
+"""A sha256 as text: a version or a derivation."""
 
 # What these modules import to show, time or note results decides none, so a change in it retrains
 # nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.

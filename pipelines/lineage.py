@@ -6,6 +6,7 @@ file, manifest and record on the way again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,20 @@ from pipelines.artifacts import (
 )
 from pipelines.identity import file_digest
 from pipelines.store import Record, Store, StoreError
+
+DEEPEST = 500  # artefacts one above the other: far more than any recipe has
+SOURCES = {
+    "package": "{package}=={version} {file}",
+    "folder": "folder, {glob}",
+    "url": "{url}",
+    "hub": "{dataset} at {revision:.12}",
+    "generated": "generated: {generator}",
+}
+WEIGHTS = {
+    "package": "{package}=={version}",
+    "folder": "folder",
+    "hub": "{repository} at {revision:.12}",
+}
 
 
 @dataclass(frozen=True)
@@ -87,20 +102,35 @@ def trace(store: Store, artefact: Artefact) -> Node:
     return _trace(store, artefact, {})
 
 
-def _trace(store: Store, artefact: Artefact, seen: dict[tuple[str, str, str], Node]) -> Node:
+def _trace(
+    store: Store,
+    artefact: Artefact,
+    seen: dict[tuple[str, str, str], Node],
+    below: frozenset[tuple[str, str, str]] = frozenset(),
+) -> Node:
+    """``below``: the artefacts on the way here, which none of its own parents can be."""
     mark = (artefact.key, artefact.version, artefact.derivation)
     if mark in seen:
         return seen[mark]
-    record = store.record(artefact.key, artefact.derivation) if artefact.derivation else None
+    if mark in below or len(below) == DEEPEST:
+        what = "itself" if mark in below else f"{DEEPEST} others, one after the other"
+        raise CorruptArtefact(
+            f"{artefact.key}: the records say that version {artefact.version[:12]} was made from"
+            f" {what}; remove the record that is false and run again"
+        )
+    key, version, derivation = mark
+    record = None
+    if derivation:
+        record = store.record(key, derivation, version) or store.record(key, derivation)
     if record is None:
         raise CorruptArtefact(
             f"{artefact.key}: no record tells how version {artefact.version[:12]} came about;"
             " materialize it again"
         )
-    if record.version != artefact.version:
+    if record.version != version:
         raise CorruptArtefact(
-            f"{artefact.key}: the record {record.derivation[:12]} tells of version"
-            f" {record.version[:12]}, not {artefact.version[:12]}"
+            f"{key}: the record {derivation[:12]} tells of version {record.version[:12]}, not"
+            f" {version[:12]}"
         )
     artefact.verify()
     stated = {parent["key"]: parent["version"] for parent in record.parents}
@@ -111,6 +141,7 @@ def _trace(store: Store, artefact: Artefact, seen: dict[tuple[str, str, str], No
             store,
             store.open(p["key"], p["version"], view_of(p["key"]), p["derivation"]),
             seen,
+            below | {mark},
         )
         for p in record.parents
     )
@@ -140,8 +171,23 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
 
 
 def _note(node: Node) -> str:
-    """What is worth knowing of one artefact: documents, source, commit."""
-    artefact, decides = node.artefact, node.record.decides["recipe"]
+    """What is worth knowing of one artefact: documents, source, commit.
+
+    Raises CorruptArtefact where its files or its record have not the shape of their kind.
+    """
+    try:
+        return ", ".join(_facts(node))
+    except (KeyError, TypeError, AttributeError) as error:
+        artefact = node.artefact
+        raise CorruptArtefact(
+            f"{artefact.key}: version {artefact.version[:12]} or its record"
+            f" {node.record.derivation[:12]} is no {artefact.key.split('/')[0]} ({error!r});"
+            " remove both and run again"
+        ) from None
+
+
+def _facts(node: Node) -> list[str]:
+    artefact = node.artefact
     facts: list[str] = []
     if isinstance(artefact, Documents):
         ledger = artefact.ledger()
@@ -150,22 +196,10 @@ def _note(node: Node) -> str:
         facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {what}")
     figures: dict[str, Any] = artefact.figures()
     if artefact.key.startswith("raw_text/"):
-        origin = {
-            "package": "{package}=={version} {file}",
-            "folder": "folder, {glob}",
-            "url": "{url}",
-            "hub": "{dataset} at {revision:.12}",
-            "generated": "generated: {generator}",
-        }[decides["kind"]].format(**decides)
-        facts += [f"{figures['documents']:,} documents", origin, decides["licence"]]
+        facts += [f"{figures['documents']:,} documents", *_origin(node, SOURCES)]
     if artefact.key.startswith("weights/"):
-        origin = {
-            "package": "{package}=={version}",
-            "folder": "folder",
-            "hub": "{repository} at {revision:.12}",
-        }[decides["kind"]].format(**decides)
         count = int(figures["source_files"])
-        facts += [f"{count:,} file{'s' * (count > 1)}", origin, decides["licence"]]
+        facts += [f"{count:,} file{'s' * (count > 1)}", *_origin(node, WEIGHTS)]
     if "parameters" in figures:
         commit = node.record.made.get("git_commit")
         dirty = " with changes" if node.record.made.get("git_dirty") else ""
@@ -173,4 +207,10 @@ def _note(node: Node) -> str:
             f"{figures['parameters']:,} parameters",
             f"commit {commit[:10]}{dirty}" if commit else "no commit",
         ]
-    return ", ".join(facts)
+    return facts
+
+
+def _origin(node: Node, forms: Mapping[str, str]) -> tuple[str, str]:
+    """Where a source's bytes come from, and their licence."""
+    decides = node.record.decides["recipe"]
+    return forms[decides["kind"]].format(**decides), decides["licence"]

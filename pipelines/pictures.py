@@ -5,8 +5,11 @@ Pure: numbers in, bytes out. Only the report stores them, and it declares the pl
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -213,6 +216,22 @@ def _short(number: int) -> str:
         if number >= 1 << power:
             return f"{number >> power}{letter}"
     return str(number)
+
+
+def fonts() -> dict[str, str]:
+    """The sha256 of every font that letters are drawn with, by family.
+
+    A letter that the first family lacks comes from the next that this machine has.
+    """
+    from matplotlib import rcParamsDefault
+    from matplotlib.font_manager import FontProperties, findfont
+
+    found = {}
+    for family in rcParamsDefault["font.sans-serif"]:
+        with contextlib.suppress(ValueError):  # this machine does not have it
+            path = findfont(FontProperties(family=[family]), fallback_to_default=False)
+            found[family] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return found
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -2,6 +2,7 @@
 
     <key>/<version>/manifest.json and files     an artefact, immutable
     <key>/records/<derivation>.json             how a version came about
+    <key>/records/<derivation>.<version>.json   how an earlier one did, under the same derivation
     <key>/current                               the newest, for doors that ask no database
     .work/<derivation>/                         a draft, finished parts and checkpoints, gone once
                                                 published
@@ -21,6 +22,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -35,14 +37,15 @@ from pipelines.artifacts import (
     build_manifest,
     read_manifest,
 )
-from pipelines.identity import canonical, digest
+from pipelines.identity import HEX, canonical, digest
+from pipelines.text.regular import open_regular, read_regular
 
 View = TypeVar("View", bound=Artefact)
 log = logging.getLogger("dragon.store")
 
-HEX = re.compile(r"[0-9a-f]{64}")
 PART = re.compile(r"[a-z][a-z0-9_]{0,62}")
 RESERVED = ("records", "current")
+KEY = "key"  # in a work area: the asset that it is for
 
 
 class StoreError(ValueError):
@@ -85,25 +88,45 @@ class Record:
 
     @classmethod
     def from_file(cls, path: Path) -> Record:
-        """Read and check a record: its own digest, and its name against what it says.
+        """Read and check a record: its own digest, its shape, and its name against what it says.
 
         Raises CorruptArtefact naming the file.
         """
         try:
-            raw = path.read_bytes()
+            raw = read_regular(path)
             content = json.loads(raw)
             stated = content.pop("digest")
-            record = cls(**{**content, "parents": tuple(content["parents"])})
             faithful = raw == canonical({**content, "digest": stated})
+            record = cls(**{**content, "parents": tuple(content["parents"])})
+            shaped = record.has_shape()
         except OSError as error:
             raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise CorruptArtefact(f"{path}: not a record; remove it and run again") from None
         if not faithful or stated != digest(content):
             raise CorruptArtefact(f"{path}: its digest does not fit; remove it and run again")
-        if record.derivation != path.stem:
+        if not shaped:
+            raise CorruptArtefact(f"{path}: not shaped as a record; remove it and run again")
+        if path.name not in (f"{record.derivation}.json", record.earlier_name):
             raise CorruptArtefact(f"{path}: tells of derivation {record.derivation[:12]}")
         return record
+
+    @property
+    def earlier_name(self) -> str:
+        """Its file's name once the derivation has come out as another version."""
+        return f"{self.derivation}.{self.version}.json"
+
+    def has_shape(self) -> bool:
+        """Whether every part is of the kind that readers rely on; a digest proves no shape."""
+        decides, inputs = self.decides, self.decides["inputs"]
+        links = [part for p in self.parents for part in (p["version"], p["derivation"])]
+        return (
+            all(isinstance(part, Mapping) for part in (decides, inputs, decides["recipe"]))
+            and all(isinstance(key, str) for key in (decides["key"], *inputs.values()))
+            and all(isinstance(parent["key"], str) for parent in self.parents)
+            and isinstance(self.made, Mapping)
+            and all(HEX.fullmatch(link) for link in (self.version, *links))
+        )
 
 
 class Work:
@@ -149,11 +172,11 @@ class Work:
             return None
         mend = f"remove {self.folder} to train from the start"
         try:
-            state = json.loads(pointer.read_bytes())
+            state = json.loads(read_regular(pointer))
             stated = state.pop("digest")
             if stated != digest(state):
                 raise ValueError
-            tensors = (self.folder / state["file"]).read_bytes()
+            tensors = read_regular(self.folder / state["file"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise CorruptArtefact(f"{pointer}: not a checkpoint; {mend}") from None
         if hashlib.sha256(tensors).hexdigest() != state["sha256"]:
@@ -178,7 +201,7 @@ class Store:
         """Raise StoreError at once, not after hours of work, if nothing can be published."""
         probe = self.root / ".work" / f"{uuid.uuid4().hex}.probe"
         try:
-            probe.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(probe.parent)
             probe.write_bytes(b"")
             probe.unlink(missing_ok=True)  # a sweep may have been quicker
         except OSError as error:
@@ -206,10 +229,12 @@ class Store:
         """The version made or reused last. Raises StoreError when there is none."""
         pointer = self.folder(key) / "current"
         try:
-            content = json.loads(pointer.read_bytes())
+            content = json.loads(read_regular(pointer))
             version, derivation = content["version"], content["derivation"]
-        except OSError:
+        except FileNotFoundError:
             raise StoreError(f"{key}: not made yet; materialize it first") from None
+        except OSError as error:
+            raise CorruptArtefact(f"{pointer}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError):
             raise CorruptArtefact(f"{pointer}: unreadable; remove it and run again") from None
         record = self.record(key, str(derivation))
@@ -217,19 +242,41 @@ class Store:
             raise CorruptArtefact(f"{pointer}: no record bears it out; remove it and run again")
         return self.open(key, version, view, derivation)
 
-    def record(self, key: str, derivation: str) -> Record | None:
-        """The record of a derivation, checked; None when there is none."""
-        path = self.folder(key) / "records" / f"{derivation}.json"
-        return _record_of(key, path) if HEX.fullmatch(derivation) and path.exists() else None
+    def record(self, key: str, derivation: str, version: str | None = None) -> Record | None:
+        """The record of a derivation, checked; None when there is none.
+
+        ``version``: of what it once made, should it have come out otherwise since.
+        """
+        folder = self.folder(key) / "records"
+        names = [f"{derivation}.json", *([f"{derivation}.{version}.json"] if version else [])]
+        for path in (folder / name for name in names if HEX.fullmatch(derivation)):
+            if os.path.lexists(path):
+                record = _record_of(key, path)
+                if version in (None, record.version):
+                    return record
+        return None
 
     def records(self, key: str, version: str | None = None) -> list[Record]:
-        """The records of a key (of one version), the current one first."""
-        folder = self.folder(key)
-        found = [_record_of(key, path) for path in sorted((folder / "records").glob("*.json"))]
+        """The records of a key (of one version), the current one first.
+
+        A bad record does not stand in the way of the good ones. Raises CorruptArtefact naming it
+        when none of the good ones is asked for, for then it may have been the one.
+        """
+        folder, records, fault = self.folder(key), [], None
+        for path in sorted((folder / "records").glob("*.json")):
+            try:
+                records.append(_record_of(key, path))
+            except CorruptArtefact as error:
+                fault = fault or error
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            now = json.loads((folder / "current").read_bytes())["derivation"]
-            found.sort(key=lambda record: record.derivation != now)
-        return [r for r in found if version in (None, r.version)]
+            now = json.loads(read_regular(folder / "current"))["derivation"]
+            records.sort(key=lambda record: record.derivation != now)
+        wanted = [record for record in records if version in (None, record.version)]
+        if fault and not wanted:
+            raise fault
+        if fault:
+            log.warning("%s", fault)
+        return wanted
 
     def reusable(self, key: str, derivation: str, view: type[View]) -> View | None:
         """What a derivation made, every file verified; None when it has to be made.
@@ -242,7 +289,12 @@ class Store:
             return None
         artefact = self.open(key, record.version, view, derivation)
         artefact.verify()
-        self._point(key, artefact.version, derivation)
+        try:
+            self._point(key, artefact.version, derivation)
+        except OSError as error:  # what a read-only store has can be used all the same
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            log.warning("%s: its current version stays as it was (%s)", key, error.strerror)
         return artefact
 
     def keys(self) -> list[str]:
@@ -297,11 +349,12 @@ class Store:
         """
         folder = self.root / ".work" / derivation
         lock = folder.with_suffix(".lock")
-        self._sweep()
+        self.sweep()
         with self._writing():
             handle = _locked(lock, key)
             try:
-                folder.mkdir(exist_ok=True)
+                _make_folder(folder)
+                (folder / KEY).write_text(key)
                 yield Work(folder)
                 shutil.rmtree(folder)
             finally:
@@ -325,8 +378,25 @@ class Store:
                 raise
             self._keep_or_replace(final, draft, record)
         _sync(final.parent)
+        self._keep_record(record)
         self._replace(final.parent / "records" / f"{record.derivation}.json", record.to_bytes())
         self._point(record.key, record.version, record.derivation)
+
+    def _keep_record(self, record: Record) -> None:
+        """Let the record of another version that this derivation once made stay beside ours."""
+        folder = self.folder(record.key) / "records"
+        try:
+            before = self.record(record.key, record.derivation)
+        except CorruptArtefact:
+            return  # ours takes its place
+        if before is not None and before.version != record.version:
+            log.warning(
+                "%s: %s before, %s now under the same derivation; dragon show tells both",
+                record.key,
+                before.version[:12],
+                record.version[:12],
+            )
+            self._replace(folder / before.earlier_name, before.to_bytes())
 
     def _keep_or_replace(self, final: Path, draft: Path, record: Record) -> None:
         """Another derivation made these bytes before; if they rotted since, ours take their place.
@@ -344,7 +414,7 @@ class Store:
     def _point(self, key: str, version: str, derivation: str) -> None:
         pointer = self.folder(key) / "current"
         content = canonical({"version": version, "derivation": derivation})
-        if not pointer.exists() or pointer.read_bytes() != content:
+        if not pointer.exists() or read_regular(pointer) != content:
             self._replace(pointer, content)
 
     def _replace(self, path: Path, content: bytes) -> None:
@@ -358,33 +428,43 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Keep the sweep away: what lies in ``.work`` is wanted."""
-        lock = self.root / ".work" / "lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("wb") as handle:
+        with _lock_file(self.root / ".work" / "lock") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
-    def _sweep(self) -> None:
-        """Remove what killed processes left, if nobody is writing now; checkpoints stay."""
+    def sweep(self) -> None:
+        """Remove what killed processes left, if nobody is writing now and the store can be written.
+
+        Checkpoints and finished parts stay until their derivation has a record.
+        """
         lock = self.root / ".work" / "lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("wb") as handle:
+        with contextlib.suppress(PermissionError, OSError), _lock_file(lock) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
             for path in lock.parent.iterdir():
-                if HEX.fullmatch(path.name):
+                if HEX.fullmatch(path.name) and not self._is_made(path):
                     _tidy(path)
-                elif path.is_dir():
+                elif path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 elif path != lock:
                     path.unlink(missing_ok=True)
+
+    def _is_made(self, work: Path) -> bool:
+        """Whether the derivation of a work area has its record: a kill left the area behind."""
+        try:
+            records = self.folder(read_regular(work / KEY).decode()) / "records"
+        except (OSError, ValueError):
+            return False
+        return (records / f"{work.name}.json").exists()
 
 
 def _tidy(work: Path) -> None:
     """Remove what no later try can use; checkpoints and finished parts stay."""
     shutil.rmtree(work / "draft", ignore_errors=True)
+    if {path.name for path in work.glob("*")} <= {KEY}:
+        (work / KEY).unlink(missing_ok=True)
     for partial in work.rglob("*.partial"):
         partial.unlink(missing_ok=True)
     for folder in sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True):
@@ -411,7 +491,7 @@ def seal(draft: Path) -> str:
 def _locked(lock: Path, key: str) -> int:
     told = False
     while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _open_lock(lock)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -427,8 +507,9 @@ def _locked(lock: Path, key: str) -> int:
         # The owner before us may have removed the file that we locked: then lock the new one.
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(handle).st_ino == lock.stat().st_ino:
-                os.truncate(handle, 0)
-                os.write(handle, str(os.getpid()).encode())
+                with contextlib.suppress(OSError):  # a file of another user's, open for reading
+                    os.truncate(handle, 0)
+                    os.write(handle, str(os.getpid()).encode())
                 return handle
         os.close(handle)
 
@@ -447,11 +528,44 @@ def _write(path: Path, content: bytes, partial: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it; after return their names survive a power cut."""
+    """Make a folder and those above it; after return their names survive a power cut.
+
+    Each is as open to its group as the folder that it lies in, so that users can share a store.
+    """
     if not folder.is_dir():
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
+        _open_to_group(folder)
         _sync(folder.parent)
+
+
+def _open_to_group(path: Path) -> None:
+    if path.parent.stat().st_mode & stat.S_IWGRP:
+        path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IWGRP)
+
+
+@contextlib.contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    """A descriptor to lock; the file is made if need be, and never written."""
+    _make_folder(path.parent)
+    handle = _open_lock(path)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _open_lock(path: Path) -> int:
+    """A lock file, which another user may have made: to lock it, reading is enough."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:
+        return open_regular(path)
+    with contextlib.suppress(OSError):
+        _open_to_group(path)
+    return handle
 
 
 def _persist(folder: Path) -> None:

@@ -10,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import MANIFEST, Checkpoint, Documents, view_of
+from pipelines.artifacts import (
+    MANIFEST,
+    Artefact,
+    Checkpoint,
+    CorruptArtefact,
+    Documents,
+    view_of,
+)
 from pipelines.identity import canonical, digest
 from pipelines.lineage import locate, trace, tree
-from pipelines.store import Record, StoreError, seal
+from pipelines.store import Record, Store, StoreError, seal
 
 FOUNDATION = "foundation/tiny"
 PARENTS = {
@@ -210,3 +217,67 @@ def test_a_target_that_is_nothing_is_one_line(chain, target, told):
 def test_locate_raises_what_a_caller_can_catch(chain):
     with pytest.raises(StoreError):
         locate(chain.store, "foundation/none")
+
+
+# Records that somebody wrote by hand
+
+
+def publish(store, key, inputs=(), recipe=None, parents=None):
+    """An artefact of ``key`` made from ``inputs``, artefacts that were published before."""
+    decides = {"key": key, "code": "", "recipe": recipe or {}, "libraries": {}, "seed": 0}
+    decides["inputs"] = {a.key: a.version for a in inputs}
+    made_from = [{"key": a.key, "version": a.version, "derivation": a.derivation} for a in inputs]
+    with store.work(key, digest(decides)) as work:
+        draft = work.draft()
+        (draft / "a.txt").write_text(key)
+        record = Record(seal(draft), decides, tuple(parents or made_from), {})
+        store.publish(draft, record)
+    return store.open(key, record.version, Artefact, record.derivation)
+
+
+def test_an_artefact_cannot_come_from_itself(tmp_path):
+    store = Store(tmp_path)
+    first = publish(store, "documents/a")
+    decides = store.record(first.key, first.derivation).decides
+    decides = {**decides, "inputs": {first.key: first.version}}
+    itself = {"key": first.key, "version": first.version, "derivation": digest(decides)}
+    forged = Record(first.version, decides, (itself,), {})
+    (tmp_path / "documents/a/records" / f"{forged.derivation}.json").write_bytes(forged.to_bytes())
+    with pytest.raises(CorruptArtefact, match=r"documents/a: the records say .* from itself"):
+        trace(store, store.open(first.key, first.version, Artefact, forged.derivation))
+
+
+def test_a_chain_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.lineage.DEEPEST", 20)
+    store = Store(tmp_path)
+    last = publish(store, "documents/a0")
+    for number in range(1, 20):
+        last = publish(store, f"documents/a{number}", [last])
+    assert len(trace(store, last).walk()) == 20
+    last = publish(store, "documents/a20", [last])
+    with pytest.raises(CorruptArtefact, match="made from 20 others"):
+        trace(store, last)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"kind": "tape"}, {"kind": "url"}, {"kind": ["url"]}])
+def test_a_record_of_no_known_source_is_named(tmp_path, recipe):
+    store = Store(tmp_path)
+    node = trace(store, publish(store, "raw_text/a", recipe=recipe))
+    with pytest.raises(CorruptArtefact, match=rf"raw_text/a: .*{node.record.derivation[:12]}"):
+        tree(node)
+
+
+def test_a_record_beside_a_bad_one_serves_ls_and_a_run(copy):
+    bad = copy.root / "documents/toy_dialogues/records" / f"{'1' * 64}.json"
+    bad.write_text("{}")
+    listed = copy.dragon("ls")
+    assert listed.code == 0
+    assert re.search(r"documents/toy_dialogues +[0-9a-f]{12} ", listed.out)
+    assert copy.dragon("trace", FOUNDATION).code == 0
+    for record in bad.parent.glob("*.json"):
+        record.chmod(0o644)
+        record.write_text("[]")
+    listed = copy.dragon("ls")
+    assert listed.code == 0
+    assert re.search(r"documents/toy_dialogues +/.*json: not a record", listed.out)
+    assert re.search(r"foundation/tiny +[0-9a-f]{12} ", listed.out)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -400,7 +401,7 @@ print(json.dumps([point, sorted(seen), files]))
     points, seen, files = script(tmp_path, body)
     assert points > 10
     assert seen[-1] == points + 1
-    assert files == ["checkpoint.json", f"step-{points + 1:08d}.safetensors"]
+    assert files == ["checkpoint.json", "key", f"step-{points + 1:08d}.safetensors"]
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
@@ -588,7 +589,7 @@ def test_a_checkpoint_is_read_back_until_the_work_is_done(store: Store) -> None:
         interrupted()
     with store.work(KEY, "d" * 64) as work:
         assert work.load_checkpoint() == (b"two", {"step": 2, "curve": [1.5]})
-        assert len(list(work.folder.iterdir())) == 2
+        assert len(list(work.folder.iterdir())) == 3  # with the asset's key
         assert list(work.draft().iterdir()) == []
     with store.work(KEY, "d" * 64) as work:
         assert work.load_checkpoint() is None
@@ -612,3 +613,261 @@ def test_every_changed_byte_of_a_checkpoint_is_seen(
         if name != "checkpoint.json":
             with pytest.raises(CorruptArtefact, match="not a checkpoint"):
                 work.load_checkpoint()
+
+
+# What a folder can hold beside files
+
+
+def plant(path: Path, kind: str) -> None:
+    """Something that is no file, in the place of ``path``."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "dangling link":
+        path.symlink_to("nowhere")
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
+    else:
+        outside = path.parents[6 if "deep" in path.parts else 5] / f"outside {uuid.uuid4().hex}"
+        outside.write_bytes(b"some text\n")
+        path.symlink_to(outside)
+
+
+KINDS_OF_NO_FILE = ["pipe", "folder", "link", "dangling link", "link to a device"]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_NO_FILE)
+@pytest.mark.parametrize("place", ["more", "deep/more"])
+def test_what_lies_in_an_artefact_and_is_no_file_is_named(
+    artefact: Artefact, kind: str, place: str
+) -> None:
+    plant(artefact.folder / place, kind)
+    with pytest.raises(CorruptArtefact, match=re.escape(str(artefact.folder / place))):
+        artefact.verify()
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_NO_FILE)
+@pytest.mark.parametrize("name", ["a.txt", "deep/b.bin", MANIFEST])
+def test_what_stands_for_a_file_and_is_none_is_never_read(
+    store: Store, artefact: Artefact, kind: str, name: str
+) -> None:
+    (artefact.folder / name).unlink()
+    plant(artefact.folder / name, kind)
+
+    def read() -> None:
+        found = store.open(KEY, artefact.version, Artefact, artefact.derivation)
+        found.read(name)
+
+    with pytest.raises(CorruptArtefact, match=re.escape(str(artefact.folder / name))):
+        read()
+    with pytest.raises(CorruptArtefact, match=re.escape(str(artefact.folder / name))):
+        store.reusable(KEY, artefact.derivation, Artefact)
+
+
+def test_a_folder_that_leads_out_is_no_part_of_an_artefact(artefact: Artefact) -> None:
+    deep = artefact.folder / "deep"
+    shutil.move(deep, artefact.folder.parents[3] / "elsewhere")
+    deep.symlink_to(artefact.folder.parents[3] / "elsewhere")
+    for read in (artefact.verify, lambda: artefact.read("deep/b.bin")):
+        with pytest.raises(CorruptArtefact, match=re.escape(str(deep))):
+            read()
+
+
+def test_nothing_but_files_is_sealed(tmp_path: Path) -> None:
+    (tmp_path / "draft").mkdir()
+    (tmp_path / "draft" / "link").symlink_to("/etc/hostname")
+    with pytest.raises(CorruptArtefact, match="link: neither a file nor a folder"):
+        seal(tmp_path / "draft")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to a device"])
+@pytest.mark.parametrize("which", ["record", "current"])
+def test_a_record_and_a_pointer_are_files(
+    store: Store, artefact: Artefact, kind: str, which: str
+) -> None:
+    folder = artefact.folder.parent
+    path = folder / "current"
+    if which == "record":
+        path = folder / "records" / f"{artefact.derivation}.json"
+    path.unlink()
+    plant(path, kind)
+    with pytest.raises(CorruptArtefact, match=re.escape(str(path))):
+        store.current(KEY, Artefact)
+
+
+PATHS = [
+    *("../../../../outside.txt", "/etc/passwd", "a/../../b", "", ".", "a//b", "a/", "a\0b"),
+    *("..\\b", 7, None, ["a"]),
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_manifest_lists_no_path_that_leaves(store: Store, artefact: Artefact, path: Any) -> None:
+    entry = {"path": path, "size": 3, "sha256": "0" * 64}
+    forged = manifest_of(store, artefact, {"files": [entry]})
+    with pytest.raises(CorruptArtefact, match="not a manifest"):
+        store.open(KEY, forged, Artefact)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *([], {}, {"files": {}}, {"files": [[]]}, {"files": ["a"]}, "text", 3),
+        {"files": [{"path": "a", "size": -1, "sha256": "0" * 64}]},
+        {"files": [{"path": "a", "size": True, "sha256": "0" * 64}]},
+        {"files": [{"path": "a", "size": 1, "sha256": "../x"}]},
+        {"files": [{"path": "a", "size": 1}]},
+    ],
+)
+def test_a_manifest_of_another_shape_is_named(
+    store: Store, artefact: Artefact, content: Any
+) -> None:
+    forged = manifest_of(store, artefact, content)
+    with pytest.raises(CorruptArtefact, match=r"manifest\.json: not a manifest"):
+        store.open(KEY, forged, Artefact)
+
+
+def manifest_of(store: Store, artefact: Artefact, content: Any) -> str:
+    """A version whose manifest says ``content``, as somebody could write it by hand."""
+    manifest = canonical(content)
+    version = hashlib.sha256(manifest).hexdigest()
+    folder = store.root / KEY / version
+    shutil.copytree(artefact.folder, folder)
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).write_bytes(manifest)
+    return version
+
+
+# Records
+
+
+def forge(store: Store, artefact: Artefact, **changes: Any) -> Path:
+    """Rewrite a record by hand, its own digest made to fit."""
+    path = store.root / KEY / "records" / f"{artefact.derivation}.json"
+    content = json.loads(path.read_bytes()) | changes
+    del content["digest"]
+    path = path.with_name(f"{digest(content['decides'])}.json")
+    path.write_bytes(canonical({**content, "digest": digest(content)}))
+    return path
+
+
+SHAPES: list[dict[str, Any]] = [
+    {"decides": []},
+    {"decides": "text"},
+    {"decides": {"key": KEY}},
+    {"decides": decides() | {"recipe": []}},
+    {"decides": decides() | {"inputs": {"a": 3}}},
+    {"parents": [{"key": KEY}]},
+    {"parents": [{"key": 3, "version": "0" * 64, "derivation": "0" * 64}]},
+    {"parents": [{"key": KEY, "version": "../..", "derivation": "0" * 64}]},
+    {"parents": {"key": KEY}},
+    {"version": "../../x"},
+    {"version": None},
+    {"made": []},
+    {"more": 1},
+]
+
+
+@pytest.mark.parametrize("changes", SHAPES, ids=map(str, range(len(SHAPES))))
+def test_a_record_of_another_shape_is_named(
+    store: Store, artefact: Artefact, changes: dict[str, Any]
+) -> None:
+    path = forge(store, artefact, **changes)
+    with pytest.raises(CorruptArtefact, match=re.escape(str(path))):
+        store.record(KEY, path.stem)
+
+
+def test_a_bad_record_does_not_stand_in_the_way_of_a_good_one(
+    store: Store, artefact: Artefact, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = artefact.folder.parent / "records" / f"{'1' * 64}.json"
+    bad.write_text("{}")
+    assert [record.derivation for record in store.records(KEY)] == [artefact.derivation]
+    assert str(bad) in caplog.text
+    assert store.open(KEY, artefact.version, Artefact) == artefact
+    (artefact.folder.parent / "records" / f"{artefact.derivation}.json").unlink()
+    with pytest.raises(CorruptArtefact, match=re.escape(str(bad))):  # it may have been the one
+        store.open(KEY, artefact.version, Artefact)
+
+
+def test_both_versions_of_a_derivation_that_came_out_twice_keep_a_record(
+    store: Store, artefact: Artefact, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.work(KEY, artefact.derivation) as work:
+        draft = work.draft()
+        (draft / "a.txt").write_bytes(b"other bytes")
+        now = Record(seal(draft), decides(), (), {"processor": "another"})
+        store.publish(draft, now)
+    assert "under the same derivation" in caplog.text
+    for version in (artefact.version, now.version):
+        record = store.record(KEY, artefact.derivation, version)
+        assert record is not None
+        assert record.version == version
+        assert [r.version for r in store.records(KEY, version)] == [version]
+    assert store.current(KEY, Artefact).version == now.version
+
+
+# A store of several users, and one that can only be read
+
+
+def test_a_work_area_whose_derivation_has_its_record_is_swept(store: Store) -> None:
+    derivation = digest(decides())
+    with contextlib.suppress(KeyboardInterrupt), store.work(KEY, derivation) as work:
+        work.save_checkpoint(3, b"state", {"step": 3})
+        draft = work.draft()
+        (draft / "a.txt").write_bytes(b"text")
+        store.publish(draft, Record(seal(draft), decides(), (), {}))
+        raise KeyboardInterrupt  # as a kill between publishing and the end
+    assert (store.root / ".work" / derivation / "checkpoint.json").exists()
+    store.sweep()
+    assert [path.name for path in (store.root / ".work").iterdir()] == ["lock"]
+
+
+def test_a_work_area_that_is_still_wanted_stays(store: Store, artefact: Artefact) -> None:
+    with contextlib.suppress(KeyboardInterrupt), store.work(KEY, "d" * 64) as work:
+        work.save_checkpoint(3, b"state", {"step": 3})
+        raise KeyboardInterrupt
+    store.sweep()
+    make(store, 5, {"b": b"other"}).verify()
+    artefact.verify()
+    assert (store.root / ".work" / ("d" * 64) / "checkpoint.json").exists()
+
+
+def test_a_read_only_store_serves_what_is_not_current(mounted: Callable[[str], Path]) -> None:
+    folder = mounted("size=1m")
+    store = Store(folder / "store")
+    first, second = make(store, 1), make(store, 2, {"a": b"2"})
+    mounted("remount,ro,size=1m")
+    assert store.reusable(KEY, first.derivation, Artefact) == first
+    store.sweep()
+    assert store.current(KEY, Artefact) == second
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become two other users")
+def test_two_users_of_a_group_share_a_store(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.mkdir()
+    for above in [root, *root.parents][:4]:
+        above.chmod(above.stat().st_mode | 0o055)
+    os.chown(root, 0, 4242)
+    root.chmod(0o2775)
+
+    def as_user(user: int, number: int) -> None:
+        child = os.fork()
+        if not child:
+            code = 1
+            with contextlib.suppress(BaseException):
+                os.setgroups([4242])
+                os.setgid(4242)
+                os.setuid(user)
+                os.umask(0o022)
+                make(Store(root), number, {"a": b"%d" % number}).verify()
+                code = 0
+            os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0, (user, number)
+
+    for number, user in enumerate([1001, 1002, 1001, 1002]):
+        as_user(user, number)
+    as_user(1002, 0)  # made by the other one
+    assert len(Store(root).versions(KEY)) == 4

@@ -259,6 +259,7 @@ def _materialize(
     _require_one_lineage(store, loaded)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
+        store.sweep()  # a kill after publishing leaves a work area that nobody asks for again
         return _result(declared, artefact, began, reused=True)
     store.require_writable()
     with store.work(declared.key, derivation) as work:

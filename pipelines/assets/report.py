@@ -6,7 +6,15 @@ import dagster as dg
 
 from pipelines.artifacts import Artefact, Report
 from pipelines.assets.declare import Making, asset
+from pipelines.project import Project
 from pipelines.recipe.schema import Recipe
+
+
+def _fonts(_: Project) -> dict[str, dict[str, str]]:
+    """A picture's letters are drawn with the fonts of this machine."""
+    from pipelines.pictures import fonts
+
+    return {"fonts": fonts()}
 
 
 def report(recipe: Recipe, parents: Mapping[str, Sequence[str]]) -> dg.AssetsDefinition:
@@ -21,6 +29,7 @@ def report(recipe: Recipe, parents: Mapping[str, Sequence[str]]) -> dg.AssetsDef
             "parents": [[key, *upstream] for key, upstream in parents.items()],
         },
         libraries=("matplotlib", "pillow"),
+        observe=_fonts,
         architectures=(),
         group=recipe.name,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from pipelines.artifacts import CorruptArtefact
 from pipelines.lineage import locate, tree
 from pipelines.lineage import trace as trace_lineage
 from pipelines.project import Project
@@ -62,11 +63,17 @@ def list_store(path: Path | None) -> None:
     if not keys:
         typer.echo("The store is empty. dragon run chat fills it.")
     for key in keys:
-        records = store.records(key)
-        versions = store.versions(key)
-        if not records or records[0].version not in versions:
-            typer.echo(f"{key:40}  {'removed':12}")
-            continue
-        artefact = locate(store, key)
-        more = f"  and {len(versions) - 1} older" if len(versions) > 1 else ""
-        typer.echo(f"{key:40}  {artefact.version[:12]}  {artefact.size:>13,} bytes{more}")
+        try:
+            typer.echo(f"{key:40}  {_state(store, key)}")
+        except CorruptArtefact as error:  # the other keys are listed all the same
+            typer.echo(f"{key:40}  {error}")
+
+
+def _state(store: Store, key: str) -> str:
+    """A key's current version, its size and how many older ones there are."""
+    records, versions = store.records(key), store.versions(key)
+    if not records or records[0].version not in versions:
+        return "removed"
+    artefact = locate(store, key)
+    more = f"  and {len(versions) - 1} older" if len(versions) > 1 else ""
+    return f"{artefact.version[:12]}  {artefact.size:>13,} bytes{more}"

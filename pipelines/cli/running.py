@@ -21,6 +21,7 @@ from pipelines.recipe.schema import Recipe
 if TYPE_CHECKING:
     import dagster as dg
 
+OURS = ("CorruptArtefact", "RecipeError", "SourceUnavailable", "StoreError", "TextError")
 LOCK = "dragon/lock"  # the tag that names the file which a living run holds locked
 
 
@@ -133,9 +134,21 @@ def _fail(result: Any) -> None:
     if "DagsterAssetCheckFailedError" in error:
         lines = error.splitlines()[0].split(": ", 1)
         raise ValueError(f"{lines[-1]}; nothing downstream was made")
-    if data.user_failure_data and not os.environ.get("DRAGON_DEBUG"):
-        raise ValueError(data.user_failure_data.description)
+    if not os.environ.get("DRAGON_DEBUG"):
+        if data.user_failure_data:
+            raise ValueError(data.user_failure_data.description)
+        if said := _said_by_us(data.error):
+            raise ValueError(said)
     raise SystemExit(error)
+
+
+def _said_by_us(error: Any) -> str | None:
+    """The one line of an error of ours that Dagster wrapped, as it does where inputs are loaded."""
+    while error is not None:
+        if error.cls_name in OURS:
+            return str(error.message).partition(": ")[2].strip()
+        error = error.cause
+    return None
 
 
 def _warn_of_checks(result: Any) -> None:

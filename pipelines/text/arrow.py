@@ -1,17 +1,17 @@
-"""Arrow IPC files in which every record batch is checked by itself, when it is first read.
+"""Arrow IPC files in which every record batch is checked by itself, whenever it is read.
 
 Arrow has no checksums: most flipped bytes load silently, some crash its reader. So an index kept
 beside a file says where each record batch lies and what its sha256 is; the bytes before and behind
 the batches (magic, schema, footer) are the file's frame. A reader checks the frame when it opens a
-file and a batch when it first touches it: no byte is used unchecked, a random read costs one batch,
-and no memory grows with the file.
+file and a batch whenever it reads it: no byte is used unchecked, a random read costs one batch, and
+no memory grows with the file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pipelines.text.errors import TextError
+from pipelines.text.regular import open_regular
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -127,61 +128,43 @@ class _Sink:
 
 
 class ArrowFile:
-    """An Arrow file whose record batches are checked against its index.
+    """An Arrow file whose record batches are checked against its index at every read.
 
-    Read by ``pread`` into memory that goes when its reader lets go of it; or ``mapped``, for random
-    reads of columns that stay in the file. TextError names what is missing, cut or changed.
+    Nothing is mapped: the bytes that were hashed are the bytes that are used, whatever happens to
+    the file afterwards, and a file that is cut is an error where a mapping would end the process.
+    TextError names what is missing, cut or changed.
     """
 
-    def __init__(self, folder: Path, index: FileIndex, *, mapped: bool = False) -> None:
+    def __init__(self, folder: Path, index: FileIndex) -> None:
         import pyarrow as pa
 
         self.index, self.name = index, str(folder / index.path)
-        self._map: pa.Buffer | None = None
-        try:
-            self._file = os.open(folder / index.path, os.O_RDONLY)
-            close = weakref.finalize(self, os.close, self._file)
-            size = os.fstat(self._file).st_size
-            if mapped and size:
-                self._map = pa.memory_map(self.name).read_buffer()
-                close()  # the mapping lives on; a corpus may have more shards than descriptors
-        except FileNotFoundError:
-            raise TextError(f"{self.name}: missing; {MEND}") from None
-        except OSError as error:
-            raise TextError(
-                f"{self.name}: cannot be read ({error}); mend that and run again"
-            ) from None
+        size = self._size()
         if size != index.size:
             raise TextError(
                 f"{self.name}: {size} bytes, its index says {index.size} (record batch"
                 f" {self._batch_at(size)} on); {MEND}"
             )
         self.schema: pa.Schema = pa.ipc.read_schema(pa.BufferReader(self._frame()[_MAGIC:]))
-        self._checked: dict[int, pa.RecordBatch] = {}
 
     def __len__(self) -> int:
         """Record batches."""
         return len(self.index.batches)
 
     def batch(self, number: int) -> pa.RecordBatch:
-        """One record batch, its bytes hashed first; of a mapped file only the first time."""
+        """One record batch in memory of its own, its bytes hashed first."""
         import pyarrow as pa
 
-        if number in self._checked:
-            return self._checked[number]
-        told = self.index.batches[number]
-        data = self._bytes(told.offset, told.length)
-        if hashlib.sha256(memoryview(data)).hexdigest() != told.sha256:
+        listed = self.index.batches[number]
+        data = self._bytes(listed.offset, listed.length)
+        if hashlib.sha256(data).hexdigest() != listed.sha256:
             raise TextError(
-                f"{self.name}: record batch {number} (bytes {told.offset} to"
-                f" {told.offset + told.length}) is not the one that its index vouches for; {MEND}"
+                f"{self.name}: record batch {number} (bytes {listed.offset} to"
+                f" {listed.offset + listed.length}) is not the one that its index vouches for;"
+                f" {MEND}"
             )
         message = pa.ipc.read_message(pa.BufferReader(data))
-        batch = pa.ipc.read_record_batch(message, self.schema)
-        if self._map is not None:
-            # Keeping it costs no memory: its columns lie in the mapped file.
-            self._checked[number] = batch
-        return batch
+        return pa.ipc.read_record_batch(message, self.schema)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All record batches in order, one at a time."""
@@ -194,25 +177,43 @@ class ArrowFile:
         for batch in self.batches():
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
-    def _frame(self) -> Any:
+    def _frame(self) -> bytes:
         """The bytes before the first record batch; with those behind the last, checked."""
         batches = self.index.batches
         first = batches[0].offset if batches else self.index.size
         last = batches[-1].offset + batches[-1].length if batches else self.index.size
         head, tail = self._bytes(0, first), self._bytes(last, self.index.size - last)
-        digest = hashlib.sha256(memoryview(head))
-        digest.update(memoryview(tail))
-        if digest.hexdigest() != self.index.frame_sha256:
+        if hashlib.sha256(head + tail).hexdigest() != self.index.frame_sha256:
             raise TextError(
                 f"{self.name}: its schema or footer (outside every record batch) is not the one"
                 f" that its index vouches for; {MEND}"
             )
         return head
 
-    def _bytes(self, offset: int, length: int) -> Any:
-        if self._map is not None:
-            return self._map.slice(offset, length)
-        return os.pread(self._file, length, offset)  # a short read fails its checksum
+    def _size(self) -> int:
+        """The file's bytes; TextError for a link, a pipe or anything else that is no file."""
+        with self._opened() as file:
+            return os.fstat(file).st_size
+
+    def _bytes(self, offset: int, length: int) -> bytes:
+        # Opened for each read: a corpus may have more shards than a process may have descriptors.
+        with self._opened() as file:
+            return os.pread(file, length, offset)  # a short read fails its checksum
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        try:
+            file = open_regular(self.name)
+        except FileNotFoundError:
+            raise TextError(f"{self.name}: missing; {MEND}") from None
+        except OSError as error:
+            raise TextError(
+                f"{self.name}: cannot be read ({error.strerror or error}); mend that and run again"
+            ) from None
+        try:
+            yield file
+        finally:
+            os.close(file)
 
     def _batch_at(self, offset: int) -> int:
         return sum(batch.offset + batch.length <= offset for batch in self.index.batches)

@@ -291,36 +291,38 @@ def read_index(data: bytes) -> tuple[int, list[ShardEntry]]:
 
 
 class Shard:
-    """A memory-mapped shard whose record batches are checked when they are first touched."""
+    """A shard whose record batches are read one at a time, each checked as it is read."""
 
     def __init__(self, folder: Path, entry: ShardEntry) -> None:
         self.entry = entry
-        self._file = ArrowFile(folder, entry.file, mapped=True)
+        self._file = ArrowFile(folder, entry.file)
 
     def __len__(self) -> int:
         """Record batches."""
         return len(self._file)
 
     def tokens(self, batch: int) -> npt.NDArray[Any]:
-        """The batch's tokens, documents end to end: a read-only view of the mapped file."""
-        values: npt.NDArray[Any] = self._column(batch, "tokens").values.to_numpy()
-        return values
+        """The batch's tokens, documents end to end: a read-only row."""
+        return _tokens(self._file.batch(batch))
 
     def offsets(self, batch: int) -> npt.NDArray[np.int32]:
         """Where each document of the batch starts in ``tokens(batch)``, and the end of the last."""
-        bounds: npt.NDArray[np.int32] = self._column(batch, "tokens").offsets.to_numpy()
-        return bounds
-
-    def document_ids(self, batch: int) -> list[str]:
-        ids: list[str] = self._column(batch, "document_id").to_pylist()
-        return ids
+        return _offsets(self._file.batch(batch))
 
     def documents(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """(document id, its tokens with the closing end of text), in order."""
-        for batch in range(len(self)):
-            tokens, bounds = self.tokens(batch), pairwise(self.offsets(batch).tolist())
-            for name, (start, end) in zip(self.document_ids(batch), bounds, strict=True):
+        for batch in self._file.batches():
+            tokens, bounds = _tokens(batch), pairwise(_offsets(batch).tolist())
+            names = batch.column("document_id").to_pylist()
+            for name, (start, end) in zip(names, bounds, strict=True):
                 yield name, tokens[start:end]
 
-    def _column(self, batch: int, name: str) -> Any:
-        return self._file.batch(batch).column(name)
+
+def _tokens(batch: pa.RecordBatch) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = batch.column("tokens").values.to_numpy()
+    return values
+
+
+def _offsets(batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
+    bounds: npt.NDArray[np.int32] = batch.column("tokens").offsets.to_numpy()
+    return bounds

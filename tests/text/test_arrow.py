@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,10 +37,9 @@ def test_batches_come_back(
     index = write(folder, *batches)
     assert index.size == (folder / "t.arrow").stat().st_size
     assert index.rows == sum(map(len, batches))
-    for mapped in (False, True):
-        file = ArrowFile(folder, index, mapped=mapped)
-        assert [b.to_pylist() for b in file.batches()] == [batch(b).to_pylist() for b in batches]
-        assert list(file.rows(["n", "id"])) == [(n, i) for b in batches for i, n in b]
+    file = ArrowFile(folder, index)
+    assert [b.to_pylist() for b in file.batches()] == [batch(b).to_pylist() for b in batches]
+    assert list(file.rows(["n", "id"])) == [(n, i) for b in batches for i, n in b]
 
 
 def test_arrow_itself_reads_them(tmp_path: Path) -> None:
@@ -50,34 +50,32 @@ def test_arrow_itself_reads_them(tmp_path: Path) -> None:
     assert table["n"].to_pylist() == [1, 2, 3]
 
 
-def read_all(folder: Path, index: FileIndex, mapped: bool) -> None:
-    for _ in ArrowFile(folder, index, mapped=mapped).batches():
+def read_all(folder: Path, index: FileIndex) -> None:
+    for _ in ArrowFile(folder, index).batches():
         pass
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_every_flipped_byte_is_found(tmp_path: Path, mapped: bool) -> None:
+def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
     index = write(tmp_path, [("hello", 1)], [("there", 2)])
     path = tmp_path / "t.arrow"
     whole = path.read_bytes()
-    read_all(tmp_path, index, mapped)
+    read_all(tmp_path, index)
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
         with pytest.raises(TextError, match=r"t\.arrow.*record batch"):
-            read_all(tmp_path, index, mapped)
+            read_all(tmp_path, index)
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_every_truncation_is_found(tmp_path: Path, mapped: bool) -> None:
+def test_every_truncation_is_found(tmp_path: Path) -> None:
     index = write(tmp_path, [("hello", 1)], [("there", 2)])
     path = tmp_path / "t.arrow"
     whole = path.read_bytes()
     for length in [*range(len(whole)), len(whole) + 1]:
         path.write_bytes((whole + b"\0")[:length])
         with pytest.raises(TextError, match=r"t\.arrow: \d+ bytes.*record batch"):
-            read_all(tmp_path, index, mapped)
+            read_all(tmp_path, index)
 
 
 def test_a_good_batch_is_read_beside_a_bad_one(tmp_path: Path) -> None:
@@ -96,9 +94,38 @@ def test_a_good_batch_is_read_beside_a_bad_one(tmp_path: Path) -> None:
 def test_what_is_cut_after_it_was_opened_is_no_crash(tmp_path: Path) -> None:
     index = write(tmp_path, [("hello", 1)], [("there", 2)])
     file = ArrowFile(tmp_path, index)
+    file.batch(0)
     (tmp_path / "t.arrow").write_bytes(b"")
     with pytest.raises(TextError, match="record batch 0 "):
         file.batch(0)
+
+
+def test_what_is_overwritten_after_it_was_read_is_found_at_the_next_read(tmp_path: Path) -> None:
+    index = write(tmp_path, [("hello", 1)], [("there", 2)])
+    file = ArrowFile(tmp_path, index)
+    before = file.batch(0)
+    with (tmp_path / "t.arrow").open("r+b") as changed:
+        changed.seek(index.batches[0].offset)
+        changed.write(bytes(index.batches[0].length))
+    with pytest.raises(TextError, match="record batch 0 "):
+        file.batch(0)
+    assert before.to_pylist() == [{"id": "hello", "n": 1}]  # the bytes that were hashed
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    index = write(tmp_path, [("hello", 1)])
+    file, path = ArrowFile(tmp_path, index), tmp_path / "t.arrow"
+    path.rename(tmp_path / "moved")
+    if kind == "link":
+        path.symlink_to("moved")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    for read in (lambda: ArrowFile(tmp_path, index), lambda: file.batch(0)):
+        with pytest.raises(TextError, match=r"t\.arrow: cannot be read \((a link|no regular)"):
+            read()
 
 
 def test_a_missing_file_and_a_missing_column_are_named(tmp_path: Path) -> None:
