@@ -65,7 +65,7 @@ tasks:
 JOB = "make_kills"
 TARGETS = ("worker", "step", "code server", "daemon", "dragon ui", "all")
 ALONE = ("worker", "step")  # after these the UI must go on by itself
-OVER_SECONDS, GONE_SECONDS, START_SECONDS, RUN_SECONDS = 60.0, 10.0, 300.0, 900.0
+OVER_SECONDS, GONE_SECONDS, START_SECONDS, RUN_SECONDS = 60.0, 10.0, 400.0, 1800.0
 LAUNCH = """
 mutation($parameters: ExecutionParams!) {
   launchPipelineExecution(executionParams: $parameters) {
@@ -141,8 +141,9 @@ class Places:
                     found[int(folder.name)] = int(parent), line
         return found
 
-    def unfinished(self) -> list[str]:
-        going = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+    def unfinished(self, *others: str) -> list[str]:
+        """The runs that claim to be on their way, or to be ``others`` (queued)."""
+        going = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING", *others)
         statuses = [dg.DagsterRunStatus(name) for name in going]
         with dg.DagsterInstance.from_config(str(self.home / "dagster")) as instance:
             return [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=statuses))]
@@ -150,15 +151,14 @@ class Places:
     # The UI
 
     def start_ui(self) -> None:
+        """Start the UI and wait until its code location is loaded."""
         self.port, mlflow = _free_port(), _free_port()
-        self.ui = self.start("ui", "--port", str(self.port), "--mlflow-port", str(mlflow))
-        self.await_ui()
-
-    def await_ui(self) -> None:
-        """Until the code location is loaded."""
+        ui = self.ui = self.start("ui", "--port", str(self.port), "--mlflow-port", str(mlflow))
         query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
 
         def loaded() -> bool:
+            if ui.poll() is not None:
+                raise RuntimeError(f"dragon ui ended with {ui.returncode}; see {self.log}")
             with contextlib.suppress(OSError, ValueError):
                 return bool(self.ask(query)["repositoriesOrError"].get("nodes"))
             return False
@@ -220,8 +220,7 @@ def under_the_ui(places: Places, target: str, rows: dict[str, Row], delay: float
     row = rows[target]
     if places.ui is None:
         places.start_ui()
-    for before in places.unfinished():  # missed by the kill before
-        _finished(places, before)
+    _drain(places)
     run_id = places.launch()
     time.sleep(delay)
     victims = _victims(places, target)
@@ -268,6 +267,12 @@ def _finished(places: Places, run_id: str) -> str:
     over = ("SUCCESS", "FAILURE", "CANCELED")
     _within(RUN_SECONDS, lambda: places.status(run_id) in over, "a run does not end")
     return places.status(run_id)
+
+
+def _drain(places: Places) -> None:
+    """Let the runs that no kill hit come to their end."""
+    for run_id in places.unfinished("QUEUED"):
+        _finished(places, run_id)
 
 
 def on_the_command_line(places: Places, row: Row, delay: float) -> None:
@@ -342,10 +347,12 @@ def trial(places: Places, kills: int, share: float, seed: int) -> dict[str, Row]
             places.run()
         elif (status := _finished(places, places.launch())) != "SUCCESS":
             last.faults.append(f"the last run ended with {status}")
-        if places.versions() != straight:
-            last.faults.append(f"round {number}: other versions")
         if left := places.unfinished():
             last.faults.append(f"round {number}: {len(left)} runs are not over")
+        if places.ui is not None:
+            _drain(places)
+        if places.versions() != straight:
+            last.faults.append(f"round {number}: other versions")
         done = sum(row.kills for row in rows.values())
         faults = sum(len(row.faults) for row in rows.values())
         print(f"round {number}: {done} of {kills} kills, {faults} faults", flush=True)

@@ -402,13 +402,6 @@ def test_new_settings_reach_an_old_home(settings, tmp_path, caplog):
     assert [path.name for path in copy.parent.iterdir()] == ["dagster.yaml"]
 
 
-def test_the_copies_without_a_digest_are_known():
-    """All that was ever copied without one is this project's settings of then."""
-    now = hashlib.sha256((CHECKOUT / "dagster.yaml").read_bytes()).hexdigest()
-    assert len(projects.FORMER) == 2
-    assert all(len(digest) == len(now) for digest in projects.FORMER)
-
-
 def test_settings_that_a_person_changed_are_kept(settings, tmp_path, caplog):
     mine = settings("a: 1\n") + "b: 2\n"
     copy = tmp_path / "home" / "dagster" / "dagster.yaml"

@@ -76,7 +76,7 @@ class Pages:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def wait_until_ready(self, seconds: float = 180) -> None:
+    def wait_until_ready(self, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             if "Ctrl-C ends both" in Path(self.log.name).read_text():

@@ -22,7 +22,7 @@ from pipelines.tracking import Tracker
 log = logging.getLogger("dragon.ui")
 
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 120
+START_SECONDS = 300
 GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training's last words
 LOOK_SECONDS = 5.0  # between two looks for runs whose process died
 
