@@ -1,6 +1,8 @@
 """The definitions of some recipes: assets, checks, jobs, schedules, sensors, resources, merged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -10,15 +12,67 @@ from pipelines.checks import declare_checks
 from pipelines.project import Project
 from pipelines.recipe.schema import Recipe
 from pipelines.resources import StoreIOManager, StoreResource
+from pipelines.runs import living
+from pipelines.store import Store
+from pipelines.text.parallel import end_with_parent
 from pipelines.tracking import Tracker
 
 # A step starts from a warm process: imports are shared, nothing is computed before the fork.
-EXECUTOR = dg.multiprocess_executor.configured(
-    {
-        "max_concurrent": 2,
-        "start_method": {"forkserver": {"preload_modules": ["pipelines.preload"]}},
-    }
-)
+STEPS = {
+    "max_concurrent": 2,
+    "start_method": {"forkserver": {"preload_modules": ["pipelines.preload"]}},
+}
+
+
+class LivingExecutor(dg.Executor):
+    """An executor whose process holds its run's lock and ends with the server that started it."""
+
+    def __init__(self, steps: dg.Executor, home: Path) -> None:
+        self.steps = steps
+        self.home = home
+
+    @property
+    def retries(self) -> Any:
+        """As the executor below has them."""
+        return self.steps.retries
+
+    @property
+    def step_dependency_config(self) -> Any:
+        """As the executor below has it."""
+        return self.steps.step_dependency_config
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
+        """Run the plan's steps; Dagster calls this in the run's worker."""
+        end_with_parent()
+        with living(self.home, plan_context.instance, plan_context.run_id):
+            yield from self.steps.execute(plan_context, execution_plan)
+
+
+def _executor(home: Path) -> dg.ExecutorDefinition:
+    """A process a step, forked from a warm one, all of them gone when the run's worker is."""
+    forked = dg.multiprocess_executor
+
+    def make(context: dg.InitExecutorContext) -> LivingExecutor:
+        assert forked.executor_creation_fn is not None
+        return LivingExecutor(forked.executor_creation_fn(context), home)
+
+    return dg.ExecutorDefinition(
+        name=forked.name,
+        config_schema=forked.config_schema,  # type: ignore[arg-type]  # narrower than it takes
+        requirements=dg.multiple_process_executor_requirements(),
+        executor_creation_fn=make,
+    ).configured(STEPS)
+
+
+def _io_manager(store: Store) -> dg.IOManagerDefinition:
+    """Made anew in every step's process, which from then on ends with its run's worker."""
+
+    @dg.io_manager
+    def versions(_: dg.InitResourceContext) -> StoreIOManager:
+        end_with_parent()
+        return StoreIOManager(store)
+
+    return versions
 
 
 def build(project: Project, recipes: Iterable[Recipe]) -> dg.Definitions:
@@ -31,7 +85,7 @@ def build(project: Project, recipes: Iterable[Recipe]) -> dg.Definitions:
         resources={
             "store": StoreResource.of(project),
             "tracker": Tracker(project.mlflow),
-            "io_manager": StoreIOManager(StoreResource.of(project).open()),
+            "io_manager": _io_manager(StoreResource.of(project).open()),
         },
-        executor=EXECUTOR,
+        executor=_executor(project.home),
     )

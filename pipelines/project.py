@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import platform
-import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("dragon")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -63,14 +66,46 @@ class Project:
         return self.home / "mlflow"
 
     def prepare_dagster(self) -> Path:
-        """The folder for DAGSTER_HOME, given the project's ``dagster.yaml`` the first time."""
+        """The folder for DAGSTER_HOME, with the project's ``dagster.yaml`` unless a person's."""
         folder = self.home / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
-        settings = folder / "dagster.yaml"
-        if not settings.exists():
-            shutil.copyfile(CHECKOUT / "dagster.yaml", settings)
+        _renew(folder / "dagster.yaml", (CHECKOUT / "dagster.yaml").read_text(encoding="utf-8"))
         os.environ["DAGSTER_HOME"] = str(folder)
         return folder
+
+
+FROM = "# Copied from the dagster.yaml of the project, sha256 "
+# Of the copies that were made before they said so themselves.
+FORMER = {
+    "addbac7c4cf80c2c557e13a8c4cc4a468986819699f36b7828a9d33f6db5f05c",
+    "fb98a43d48a171bb5b1a068a662bae812fec68cafb30b83c6a6a35210d71dafb",
+}
+
+
+def _renew(copy: Path, settings: str) -> None:
+    """Bring a copy of settings up to date, unless a person changed it: then say so.
+
+    Its first line holds the digest of what it was copied from.
+    """
+    now = hashlib.sha256(settings.encode()).hexdigest()
+    first, body = "", ""
+    if copy.exists():
+        body = copy.read_text(encoding="utf-8")
+        if body.startswith(FROM):
+            first, _, body = body.partition("\n")
+    source, state = first.removeprefix(FROM), hashlib.sha256(body.encode()).hexdigest()
+    if source == now and body:
+        return  # as it is, or changed by a person since
+    if not body or state in {source, now, *FORMER}:
+        partial = copy.with_name(f"{copy.name}.{os.getpid()}.partial")
+        partial.write_text(f"{FROM}{now}\n{settings}", encoding="utf-8")
+        partial.replace(copy)
+        return
+    log.warning(
+        "%s: changed by hand, and the project's settings are others by now; remove it to take"
+        " those, or begin it with the line '%s%s' to keep it",
+        copy, FROM, now,
+    )  # fmt: skip
 
 
 @cache

@@ -25,7 +25,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ from pipelines.identity import HEX, canonical, digest
 from pipelines.text.regular import open_regular, read_regular
 
 View = TypeVar("View", bound=Artefact)
+Fence = Callable[[], contextlib.AbstractContextManager[None]]
 log = logging.getLogger("dragon.store")
 
 PART = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -362,15 +363,20 @@ class Store:
                 lock.unlink(missing_ok=True)
                 os.close(handle)
 
-    def publish(self, draft: Path, record: Record) -> None:
+    def publish(self, draft: Path, record: Record, fence: Fence = contextlib.nullcontext) -> None:
         """Make a sealed draft an artefact: all of it, or nothing under a final name.
 
         Files and folders reach the disk before the rename, the rename before the record. Bytes
-        that an earlier derivation already published are not stored twice.
+        that an earlier derivation already published are not stored twice. ``fence`` is held from
+        before the rename until all is published; what it raises leaves the store as it was.
         """
         final = self.folder(record.key) / record.version
-        _make_folder(final.parent / "records")
         _persist(draft)
+        with fence():
+            self._publish(draft, final, record)
+
+    def _publish(self, draft: Path, final: Path, record: Record) -> None:
+        _make_folder(final.parent / "records")
         try:
             draft.rename(final)
         except OSError as error:

@@ -27,7 +27,7 @@ from pipelines.store import Store
 settings.register_profile("dragon", deadline=None)
 settings.load_profile("dragon")
 
-COMMAND = [sys.executable, "-c", "from pipelines.cli.main import run; run()"]
+COMMAND = "from pipelines.cli.main import run; run()"
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Place:
                 print(end.code if isinstance(end.code, str) else "", end="", file=err)
         return Said(code, out.getvalue(), err.getvalue())
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """The command line in a process of its own, its output in pipes."""
+    def start(self, *arguments: str, first: str = "") -> subprocess.Popen[str]:
+        """The command line in a process of its own, its output in pipes; ``first`` runs before."""
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            [sys.executable, "-c", f"{first}\n{COMMAND}", *arguments],
             cwd=CHECKOUT,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,

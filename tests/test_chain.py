@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -295,6 +299,128 @@ def nothing_runs_for_ever(place, derivation: str) -> None:
     )
     # The last is the uninterrupted one.
     assert [run.info.status for run in runs] == ["FAILED", "KILLED", "FINISHED", "FINISHED"]
+
+
+SIGNALS = ("SIGTERM SIGTERM", "SIGINT", "SIGINT SIGINT SIGTERM")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_signals_of_every_kind_and_number_end_it_in_grace(place, recipe_file, tmp_path):
+    """Sent as a terminal sends them: to the whole group."""
+    recipe = recipe_file(
+        ("steps: 12", "steps: 400"), ("checkpoint_every: 4", "checkpoint_every: 10")
+    )
+    command, step = ("run", str(recipe), "--select", "foundation/smaller"), 0
+    for names in SIGNALS:
+        run = place.start(*command, first="import os; os.setsid()")
+        step = wait_for_checkpoint(place.root, run, after=step + 10)
+        for name in names.split():
+            os.killpg(run.pid, signal.Signals[name])
+            time.sleep(0.05)
+        out, err = run.communicate(timeout=120)
+        assert (run.returncode, err) == (130, ""), out
+        assert out.splitlines()[-1].startswith("dragon: interrupted; the same command goes on")
+        assert place.store.versions("foundation/smaller") == []
+    said = place.dragon(*command)
+    assert said.code == 0, said.err
+    straight = type(place)(place.home, tmp_path / "straight")
+    assert straight.dragon(*command).code == 0
+    artefact = place.store.current("foundation/smaller", Checkpoint)
+    assert straight.store.versions("foundation/smaller") == [artefact.version]
+    record = place.store.record(artefact.key, artefact.derivation)
+    assert len(record.made["legs"]) == 1 + len(SIGNALS)
+
+
+# Sends the command the signal itself, at one moment of its work, once.
+AT_A_MOMENT = """
+import os, signal
+from pipelines import store
+from pipelines.assets.declare import Making
+
+def interrupt(owner, name, when):
+    real, sent = getattr(owner, name), []
+    def watched(*arguments, **named):
+        if not sent and when(*arguments):
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return real(*arguments, **named)
+    setattr(owner, name, watched)
+"""
+MOMENTS = {
+    "warm-up": "interrupt(Making, 'curve', lambda making, step, values: step == 1)",
+    "validation": "interrupt(Making, 'curve', lambda m, s, values: 'validation_loss' in values)",
+    "save": "interrupt(store, '_write', lambda path, *_: path.name == 'checkpoint.json')",
+    "second save": "interrupt(store, '_write', lambda path, *_: path.stem == 'step-00000008')",
+    "publication": "interrupt(store, '_sync', lambda path: path.name == 'smaller')",
+    "evaluation": "interrupt(Making, 'write', lambda making, *_: making.key.startswith('eval'))",
+}  # fmt: skip
+EVALUATED = ("foundation/smaller", "evaluation/foundation/smaller")
+
+
+@pytest.fixture(scope="module")
+def straight(chain, smaller, home, tmp_path_factory) -> dict[str, list[str]]:
+    """The versions that uninterrupted work gives."""
+    root = Path(shutil.copytree(smaller, tmp_path_factory.mktemp("on") / "store"))
+    place = replace(chain, home=home, root=root)
+    said = place.dragon("run", str(smaller.parent / "smaller.yaml"), "--select", EVALUATED[1])
+    assert said.code == 0, said.err
+    return {key: place.store.versions(key) for key in EVALUATED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_stopped_at_any_moment_it_ends_with_the_uninterrupted_result(
+    made, recipe_file, straight, moment
+):
+    command = ("run", str(recipe_file()), "--select", EVALUATED[1])
+    run = made.start(*command, first=AT_A_MOMENT + MOMENTS[moment])
+    out, err = run.communicate(timeout=180)
+    assert (run.returncode, err) == (130, ""), out
+    assert made.store.versions(EVALUATED[1]) == []
+    said = made.dragon(*command)
+    assert said.code == 0, said.err
+    assert {key: made.store.versions(key) for key in EVALUATED} == straight
+
+
+# Killed between what the store and what Dagster is told
+
+
+def events(home: Path, known: set[str]) -> list[dg.EventLogEntry]:
+    """The materializations of the runs that are not known yet."""
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        ids = {run.run_id for run in instance.get_runs()} - known
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        return [entry for run_id in ids for entry in instance.all_logs(run_id, of_type=kind)]
+
+
+def test_killed_between_publication_and_event_it_is_found_by_the_next_run(place, recipe_file):
+    command = ("run", str(recipe_file()), "--select", "raw_text/talk")
+    with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
+        known = {run.run_id for run in instance.get_runs()}
+    kill = "import os; from pipelines.assets import declare;"
+    run = place.start(
+        *command, first=f"{kill} declare._result = lambda *_, **__: os.kill(os.getpid(), 9)"
+    )
+    run.communicate(timeout=120)
+    assert run.returncode == -signal.SIGKILL
+    (version,) = place.store.versions("raw_text/talk")
+    assert events(place.home, known) == []
+    assert counts(place.dragon(*command)) == (0, 1)
+    (event,) = events(place.home, known)
+    assert event.asset_materialization.tags["dagster/data_version"] == version
+    assert event.asset_materialization.metadata["reused"].value is True
+    assert place.store.versions("raw_text/talk") == [version]
+
+
+def test_asked_for_twice_at_once_each_asset_is_made_once(place, recipe_file):
+    command = ("run", str(recipe_file()), "--select", "documents/talk")
+    asked = [place.start(*command) for _ in range(2)]
+    said = [run.communicate(timeout=120) for run in asked]
+    assert [(run.returncode, err) for run, (_, err) in zip(asked, said, strict=True)] == [
+        (0, "")
+    ] * 2
+    assert sum(counts(SimpleNamespace(out=out, err=err))[0] for out, err in said) == 2
+    assert [len(place.store.versions(key)) for key in ("raw_text/talk", "documents/talk")] == [1, 1]
 
 
 # On a schedule

@@ -52,6 +52,7 @@ BESIDE_STORE = (
     "progress",
     "project",
     "resources",
+    "runs",
     "translating",
     "vectors",
 )
@@ -138,7 +139,8 @@ def test_text_and_recipes_know_nothing_of_the_house(path: Path) -> None:
 def test_each_heavy_library_has_its_place() -> None:
     places = {
         "mlflow": r"pipelines\.tracking",
-        "dagster": r"pipelines\.(assets|checks|automation|graph|definitions|resources|cli)\b.*",
+        "dagster": r"pipelines\."
+        r"(assets|checks|automation|graph|definitions|resources|runs|cli)\b.*",
         "safetensors": r"pipelines\.(artifacts|fitting|interop\..*)",
         "gguf": r"pipelines\.interop\..*",
         "transformers": "nowhere",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,10 +12,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +53,7 @@ class Pages:
     """Both servers of ``dragon ui`` in places of their own."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.dagster, self.mlflow = free_port(), free_port()
         self.store = folder / "store"
         self.environment = {
@@ -61,15 +64,19 @@ class Pages:
         }
         command = ["ui", "--port", str(self.dagster), "--mlflow-port", str(self.mlflow)]
         self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from pipelines.cli.main import run; run()", *command],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-        )
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:  # as a shell starts it in the background
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from pipelines.cli.main import run; run()", *command],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=self.log,
+                stderr=subprocess.STDOUT,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
-    def wait_until_ready(self, seconds: float = 180) -> None:
+    def wait_until_ready(self, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             if "Ctrl-C ends both" in Path(self.log.name).read_text():
@@ -86,6 +93,10 @@ class Pages:
             return json.load(answer)["data"]
 
     def materialize(self, *keys: str, seconds: float = 300) -> str:
+        return self.await_run(self.launch(*keys), seconds)
+
+    def launch(self, *keys: str) -> str:
+        """A run's id; Dagster starts it when it is its turn."""
         selector = {
             "repositoryLocationName": "dragon",
             "repositoryName": "__repository__",
@@ -96,7 +107,7 @@ class Pages:
             LAUNCH, parameters={"selector": selector, "runConfigData": {}, "mode": "default"}
         )["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
-        return self.await_run(launched["run"]["runId"], seconds)
+        return str(launched["run"]["runId"])
 
     def await_run(self, run_id: str, seconds: float = 300) -> str:
         deadline = time.monotonic() + seconds
@@ -112,11 +123,51 @@ class Pages:
         found = self.ask(LATEST, key={"path": key.split("/")})
         return found["assetOrError"]["assetMaterializations"][0]
 
+    def processes(self) -> dict[int, tuple[int, str]]:
+        """(parent, command line) of all that lives in these places, by its environment."""
+        self.process.poll()
+        wanted, found = f"DRAGON_STORE={self.store}".encode(), {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = int(parent), line
+        return found
+
+    def steps(self) -> list[int]:
+        """The processes of steps: forked by a fork server."""
+        found = self.processes()
+        forks = {pid for pid, (_, line) in found.items() if "multiprocessing.forkserver" in line}
+        return [pid for pid in forks if found[pid][0] in forks]
+
+    def worker(self) -> int:
+        """The process of a run: the code server's child."""
+        found = self.processes()
+        servers = {pid for pid, (_, line) in found.items() if "api grpc" in line}
+        (worker,) = [p for p, (up, line) in found.items() if up in servers and "spawn_main" in line]
+        return worker
+
+    def published(self) -> set[Path]:
+        return {path for path in self.store.glob("[!.]*/**/*") if ".work" not in path.parts}
+
     def end(self) -> None:
+        """By two signals: the second must not break off what the first began."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            for _ in range(2):
+                self.process.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
             self.process.wait(timeout=60)
         self.log.close()
+
+
+def within(seconds: float, holds: Callable[[], Any]) -> Any:
+    """The first truth that comes in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +222,71 @@ def test_a_person_materializes_and_sees_curve_and_lineage(pages: Pages) -> None:
         browser.close()
 
 
-def test_the_ui_ends_with_its_servers(pages: Pages) -> None:
+def test_the_ui_ends_with_all_that_it_started(pages: Pages) -> None:
+    assert len(pages.processes()) > 5
+    began = time.monotonic()
     pages.end()
+    assert pages.processes() == {}
+    assert time.monotonic() - began < 20, "ten seconds, and as many for a busy machine"
     for port in (pages.dagster, pages.mlflow):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0, "a server outlived the command"
+
+
+# Long before the store has it: data, tokens, and a training.
+CHAIN = ("raw_text/toy_dialogues", "documents/toy_dialogues", "tokenizer/tiny")
+CHAIN += ("token_shards/tiny", "foundation/tiny")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_killed_runs_end_publish_nothing_and_go_on(tmp_path: Path) -> None:
+    first = Pages(tmp_path)
+    try:
+        first.wait_until_ready()
+
+        # Clicked twice: each asset is made once.
+        asked = [first.launch(*CHAIN[:2]) for _ in range(2)]
+        assert [first.await_run(run_id) for run_id in asked] == ["SUCCESS", "SUCCESS"]
+        assert [len(list((first.store / key).glob("?" * 64))) for key in CHAIN[:2]] == [1, 1]
+        assert sum(made(first, run_id) for run_id in asked) == 2
+
+        # A worker is killed in a training: its step ends with it and publishes nothing.
+        run_id = first.launch(*CHAIN)
+        within(300, lambda: list((first.store / ".work").glob("*/checkpoint.json")))
+        steps = first.steps()
+        os.kill(first.worker(), signal.SIGKILL)
+        within(10, lambda: not set(steps) & set(first.processes()))
+        assert first.await_run(run_id, 60) == "FAILURE"
+        before = first.published()
+        time.sleep(3)
+        assert first.published() == before
+        assert not (first.store / CHAIN[-1] / "records").exists()
+
+        # All is killed, as by a restart of the machine.
+        run_id = first.launch(*CHAIN)
+        within(300, first.steps)
+        while left := first.processes():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    finally:
+        first.end()
+    again = Pages(tmp_path)
+    try:
+        again.wait_until_ready()
+        assert again.await_run(run_id, 60) == "FAILURE"
+        assert again.materialize(*CHAIN) == "SUCCESS"
+        # dragon ui itself is killed: what it started ends all the same.
+        again.process.kill()
+        within(10, lambda: not again.processes())
+    finally:
+        again.end()
+
+
+def made(pages: Pages, run_id: str) -> int:
+    """How many assets a run did not reuse."""
+    with dg.DagsterInstance.from_config(str(pages.folder / "home" / "dagster")) as instance:
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        events = [entry.asset_materialization for entry in instance.all_logs(run_id, of_type=kind)]
+    return sum(not event.metadata["reused"].value for event in events)

@@ -6,6 +6,7 @@ call it without Dagster. (This module and the asset modules do without ``from __
 annotations``: Dagster and ``inspect`` read their annotations.)
 """
 
+import functools
 import inspect
 import logging
 import shutil
@@ -31,7 +32,8 @@ from pipelines.identity import (
 from pipelines.progress import Progress
 from pipelines.project import Project, environment
 from pipelines.resources import StoreResource
-from pipelines.store import Record, Store, Work, seal
+from pipelines.runs import publishing
+from pipelines.store import Fence, Record, Store, Work, seal
 from pipelines.tracking import TrackedRun, Tracker
 
 processor.prepare()  # whichever asset is made first imports torch
@@ -272,7 +274,8 @@ def _materialize(
         with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked)
             making.made.update(environment(), dagster_run=run_id)
-            artefact = _make(declared, making, decides, loaded, store)
+            fence = functools.partial(publishing, project.home, context.instance, run_id)
+            artefact = _make(declared, making, decides, loaded, store, fence)
             is_model = artefact.kind == "safetensors"
             tracked.finish(declared.key, artefact.version, artefact.figures(), model=is_model)
     return _result(declared, artefact, began, reused=False)
@@ -300,8 +303,12 @@ def _make(
     decides: Mapping[str, Any],
     loaded: Mapping[str, Artefact],
     store: Store,
+    fence: Fence,
 ) -> Artefact:
-    """Fill the draft, publish it with its record and open what was published."""
+    """Fill the draft, publish it with its record and open what was published.
+
+    ``fence`` is held while it is published; it raises ValueError when the run is over by then.
+    """
     began = time.monotonic()
     log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
     declared.make(making, **declared.arguments(loaded))
@@ -319,7 +326,7 @@ def _make(
     )
     record = Record(seal(making.folder), decides, parents, made)
     _require_same(declared, store.record(declared.key, record.derivation), record)
-    store.publish(making.folder, record)
+    store.publish(making.folder, record, fence)
     return store.open(declared.key, record.version, declared.makes, record.derivation)
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
 import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     import dagster as dg
 
 OURS = ("CorruptArtefact", "RecipeError", "SourceUnavailable", "StoreError", "TextError")
-LOCK = "dragon/lock"  # the tag that names the file which a living run holds locked
 
 
 def find_recipe(name: str, project: Project) -> Recipe:
@@ -45,20 +41,22 @@ def run_recipe(name: str, select: list[str]) -> None:
     recipe = find_recipe(name, project)
     _speak()
     print(f"{recipe.name}: {recipe.description}")
-    project.prepare_dagster()
-    import dagster as dg
-
+    folder = project.prepare_dagster()
     from pipelines.graph import build
+    from pipelines.runs import end_dead, living
 
     definitions = build(project, [recipe])
     keys = _selection(definitions, recipe, select)
-    with dg.DagsterInstance.get() as instance, _alive(project, instance) as lock:
+    run_id = str(uuid.uuid4())
+    with _instance(folder) as instance, living(project.home, instance, run_id):
+        end_dead(project.home, instance)
         result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             asset_selection=sorted(keys),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"dragon/recipe": recipe.name, LOCK: lock},
+            tags={"dragon/recipe": recipe.name},
+            run_id=run_id,
         )
     if not result.success:
         _fail(result)
@@ -69,38 +67,18 @@ def run_recipe(name: str, select: list[str]) -> None:
     _what_next(project, recipe, name, {key.to_user_string() for key in keys})
 
 
-@contextlib.contextmanager
-def _alive(project: Project, instance: dg.DagsterInstance) -> Iterator[str]:
-    """Hold a lock that says this run lives, and end the runs whose process died without a word.
+def _instance(folder: Path) -> dg.DagsterInstance:
+    """Dagster with its databases in a folder, leaving this terminal's streams as they are.
 
-    A run killed with -9 stays "started" in Dagster's database. A lock dies with its process.
+    Else Dagster would send them through a file and two processes a step: progress on one line
+    would not show, and Ctrl-C would print the end of those processes.
     """
     import dagster as dg
+    from dagster._core.instance.ref import InstanceRef
 
-    folder = project.home / "running"
-    folder.mkdir(parents=True, exist_ok=True)
-    going = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=going)):
-        path = folder / run.tags.get(LOCK, "")
-        if LOCK in run.tags and (not path.exists() or _lockable(path)):
-            instance.report_run_failed(run, "its process died")
-            path.unlink(missing_ok=True)
-    path = folder / uuid.uuid4().hex
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield path.name
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _lockable(path: Path) -> bool:
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    module, name = "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager"
+    streams = {"compute_logs": {"module": module, "class": name}}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=streams))
 
 
 def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:

@@ -64,17 +64,26 @@ def _start(workers: int, prepare: Callable[..., Any], arguments: tuple[Any, ...]
     """In a new process: it leaves with its parent, shares the cores, and prepares when it must."""
     global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends its workers
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    end_with_parent()
     os.environ["RAYON_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     # With the first item: what this raises must reach the parent, and from here it could not.
     _function = functools.cache(functools.partial(prepare, *arguments))
 
 
+def end_with_parent() -> None:
+    """End this process when the one that had it started dies: killed, it cannot end its own.
+
+    The parent is who asked ``multiprocessing`` for the process, also where a server forked it.
+    For a process that was started in another way this does nothing.
+    """
+    parent, name = multiprocessing.parent_process(), "end with parent"
+    if parent is not None and all(thread.name != name for thread in threading.enumerate()):
+        threading.Thread(target=_leave_with, args=(parent,), name=name, daemon=True).start()
+
+
 def _leave_with(parent: Any) -> None:
     parent.join()
-    os._exit(1)  # a killed parent cannot end its workers
+    os._exit(1)  # at once: nobody is left who wants the rest
 
 
 def _work(item: Any) -> Any:
