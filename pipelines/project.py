@@ -63,7 +63,11 @@ class Project:
         return self.home / "mlflow"
 
     def prepare_dagster(self) -> Path:
-        """The folder for DAGSTER_HOME, given the project's ``dagster.yaml`` the first time."""
+        """The folder for DAGSTER_HOME, given the project's ``dagster.yaml`` the first time.
+
+        Raises ValueError for a home where Dagster's and MLflow's databases cannot be.
+        """
+        _require_an_address(self.home)
         folder = self.home / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
         settings = folder / "dagster.yaml"
@@ -71,6 +75,20 @@ class Project:
             shutil.copyfile(CHECKOUT / "dagster.yaml", settings)
         os.environ["DAGSTER_HOME"] = str(folder)
         return folder
+
+
+def _require_an_address(home: Path) -> None:
+    """Raise ValueError for a folder that no database address can name.
+
+    Dagster and MLflow write a database's path into an address as it is, and read it as one.
+    """
+    found = sorted({mark for mark in str(home) if mark in "%?" or not mark.isprintable()})
+    if found:
+        raise ValueError(
+            f"{str(home)!r}: Dagster and MLflow keep no database in a folder with"
+            f" {' or '.join(map(repr, found))} in its path; move the project, or set DRAGON_HOME"
+            " to another folder"
+        )
 
 
 @cache

@@ -1,9 +1,9 @@
 """The weekly schedule and the watch over folders: when they ask for a run, and why not."""
 
-from __future__ import annotations
-
+import contextlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +13,16 @@ import dagster as dg
 import pytest
 
 from pipelines import automation
+from pipelines.artifacts import RawText
+from pipelines.assets import declare
 from pipelines.automation import PAUSE, REST, UNFINISHED
 from pipelines.graph import build
 from pipelines.project import CHECKOUT, Project
 from pipelines.recipe.base import RecipeError
 from pipelines.recipe.loading import load_recipe
+from pipelines.resources import StoreResource
+from pipelines.text.errors import SourceUnavailable, TextError
+from pipelines.tracking import TrackedRun
 
 JOB = "make_own_text"
 Status = dg.DagsterRunStatus
@@ -254,3 +259,50 @@ def test_an_unknown_time_zone_is_told_with_the_nearest(recipe_file: Any) -> None
     told = rf"{path.name}:3: timezone: 'Europe/Berlln' is no time zone; did you mean 'Europe/Berl"
     with pytest.raises(RecipeError, match=told):
         load_recipe(path)
+
+
+# Later tries
+
+
+class NoTracker:
+    @contextlib.contextmanager
+    def run(self, *_: object) -> Iterator[TrackedRun]:
+        yield TrackedRun(None)
+
+
+AWAY, LOCKED = SourceUnavailable("away"), sqlite3.OperationalError("database is locked")
+
+
+@pytest.mark.parametrize(
+    ("error", "tags", "tries"),
+    [
+        (AWAY, {}, 1 + declare.RETRIES),
+        (LOCKED, {}, 1 + declare.RETRIES),
+        (AWAY, {declare.ATTENDED: "yes"}, 1),  # a person at the command line decides
+        (TextError("bad"), {}, 1),
+        (OSError("bad"), {}, 1),
+        (sqlite3.OperationalError("bad"), {}, 1),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_what_is_wrong_is_not(
+    error: Exception,
+    tags: dict[str, str],
+    tries: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(declare, "RETRY_SECONDS", 0)
+    made: list[str] = []
+
+    @declare.asset("raw_text/talk", makes=RawText, group="corpora")
+    def talk(making: declare.Making) -> None:
+        made.append(making.key)
+        raise error
+
+    store = StoreResource.of(Project(tmp_path, tmp_path / "home", tmp_path / "store"))
+    result = dg.materialize(
+        [talk], resources={"store": store, "tracker": NoTracker()}, tags=tags, raise_on_error=False
+    )
+    failures = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    assert len(made) == tries
+    assert failures[0].user_failure_data.description == f"raw_text/talk: {error}"

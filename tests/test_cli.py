@@ -60,14 +60,12 @@ def test_a_near_name_is_told(place):
 def project(place, recipe_file, tmp_path, monkeypatch):
     """A project with sound recipes, one with a slip, and two that describe a corpus differently."""
     (tmp_path / "recipes").mkdir()
-    task = (
-        "tasks: {{{}: {{kind: classifier, corpus: talk, labels: [x, y], training: {{steps: 1}}}}}}"
-    )
+    task = "{kind: classifier, corpus: talk, labels: [x, y], training: {steps: 1}}"
 
     def write(name, *changes):
         recipe_file(*changes, name=name).rename(tmp_path / "recipes" / f"{name}.yaml")
 
-    write("sound", ("\ntraining:", f"\ntasks: {{mood: {task}}}\ntraining:"), ("  talk:", "  talk: "))
+    write("sound", ("\ntraining:", f"\ntasks: {{mood: {task}}}\ntraining:"))
     write("slip", ("seed: 3", "sede: 3"))
     for name, seed in (("one", 6), ("two", 7)):
         write(name, ("  talk:", "  shared:"), ("seed: 5", f"seed: {seed}"))

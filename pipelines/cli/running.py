@@ -64,6 +64,7 @@ def run_recipe(name: str, select: list[str]) -> None:
     project.prepare_dagster()
     import dagster as dg
 
+    from pipelines.assets.declare import ATTENDED
     from pipelines.graph import build
 
     definitions = build(project, [recipe])
@@ -74,7 +75,7 @@ def run_recipe(name: str, select: list[str]) -> None:
             asset_selection=sorted(keys),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"dragon/recipe": recipe.name, LOCK: lock},
+            tags={"dragon/recipe": recipe.name, ATTENDED: "yes", LOCK: lock},
         )
     if not result.success:
         _fail(result)
