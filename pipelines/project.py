@@ -82,7 +82,7 @@ def _require_an_address(home: Path) -> None:
 
     Dagster and MLflow write a database's path into an address as it is, and read it as one.
     """
-    found = sorted({mark for mark in str(home) if mark in "%?" or not mark.isprintable()})
+    found = sorted({mark for mark in str(home) if mark in "%?" or "\ud800" <= mark <= "\udfff"})
     if found:
         raise ValueError(
             f"{str(home)!r}: Dagster and MLflow keep no database in a folder with"

@@ -10,12 +10,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from pipelines.artifacts import Checkpoint, view_of
 from pipelines.assets import declare_assets
 from pipelines.cli.asking import MAX_CHARACTERS
 from pipelines.cli.suggesting import suggestions
+from pipelines.project import Project
 from pipelines.recipe.loading import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -423,3 +425,24 @@ def test_the_commands_work_without_a_home(chain, tmp_path):
     assert lost.dragon("show", "report/tiny").code == 0
     assert replies(lost.dragon("chat", "tiny", stdin="hello\n"))
     assert not lost.home.exists()
+
+
+@pytest.mark.parametrize("name", ["100%25", "what?", "a\udcff"])
+def test_a_home_that_no_database_address_can_name_is_refused_at_once(tmp_path, name):
+    project = Project(tmp_path / name, tmp_path / name / ".dragon", tmp_path / "store")
+    with pytest.raises(ValueError, match="keep no database in a folder with .* set DRAGON_HOME"):
+        project.prepare_dagster()
+    assert not project.home.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "#1", "é", "日本 語", "می\u200cخواهم", "😀", "$X{y}", "it's;&"]
+)
+def test_homes_of_any_other_name_work(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    project = Project(tmp_path, tmp_path / name, tmp_path / "store")
+    monkeypatch.setenv("DAGSTER_HOME", str(project.prepare_dagster()))
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+    assert (project.home / "dagster" / "history" / "runs.db").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
