@@ -1,7 +1,20 @@
-"""What Dagster loads: the definitions of every recipe of the project."""
+"""What Dagster loads: the definitions of every recipe of the project.
+
+A recipe with a fault, or two that contradict each other, are left out; the fault is an entry of the
+graph and a line in the log, and the others are there as ever.
+"""
+
+import logging
 
 from pipelines.graph import build
 from pipelines.project import Project
-from pipelines.recipe.loading import load_recipes
+from pipelines.recipe.loading import disagreements, read_recipes
 
-defs = build(Project.here(), load_recipes(Project.here().recipes).values())
+project = Project.here()
+recipes, faults = read_recipes(project.recipes)
+faults |= disagreements(recipes, project.recipes)
+for fault in faults.values():
+    logging.getLogger("dragon").warning("left out: %s", fault)
+sound = [recipe for name, recipe in recipes.items() if name not in faults]
+
+defs = build(project, sound, faults)

@@ -1,6 +1,6 @@
 """The definitions of some recipes: assets, checks, jobs, schedules, sensors, resources, merged."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipelines.automation import declare_automation
 from pipelines.checks import declare_checks
 from pipelines.project import Project
 from pipelines.recipe.schema import Recipe
-from pipelines.resources import StoreIOManager, StoreResource
+from pipelines.resources import StoreIOManager, StoreResource, fixed
 from pipelines.runs import living
 from pipelines.store import Store
 from pipelines.text.parallel import end_with_parent
@@ -75,17 +75,36 @@ def _io_manager(store: Store) -> dg.IOManagerDefinition:
     return versions
 
 
-def build(project: Project, recipes: Iterable[Recipe]) -> dg.Definitions:
-    """The definitions of some recipes in a project's places."""
+def build(
+    project: Project, recipes: Iterable[Recipe], faults: Mapping[str, Exception] | None = None
+) -> dg.Definitions:
+    """The definitions of some recipes in a project's places.
+
+    ``faults`` are those of recipes that were left out, by name: people who miss their assets in the
+    graph find what is wrong in the same place.
+    """
     recipes = list(recipes)
     return dg.Definitions(
-        assets=declare_assets(recipes),
+        assets=[*declare_assets(recipes), *_notices(faults or {})],
         asset_checks=declare_checks(recipes),
         **declare_automation(project, recipes),
         resources={
-            "store": StoreResource.of(project),
-            "tracker": Tracker(project.mlflow),
+            "store": fixed(StoreResource.of(project)),
+            "tracker": fixed(Tracker(project.mlflow)),
             "io_manager": _io_manager(StoreResource.of(project).open()),
         },
         executor=_executor(project.home),
     )
+
+
+def _notices(faults: Mapping[str, Exception]) -> list[dg.AssetSpec]:
+    """What the graph shows in place of recipes that were left out; nothing can be made of it."""
+    return [
+        dg.AssetSpec(
+            ["left_out", name],
+            group_name="left_out",
+            kinds={"fault"},
+            description=f"This recipe was left out. {fault} When it is mended, reload definitions.",
+        )
+        for name, fault in faults.items()
+    ]

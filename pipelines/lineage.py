@@ -6,6 +6,8 @@ file, manifest and record on the way again.
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ WEIGHTS = {
     "folder": "folder",
     "hub": "{repository} at {revision:.12}",
 }
+LINEAGE = "lineage.json"  # of an export: what it was made of, and its files' digests
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,102 @@ class Node:
 def locate(store: Store, target: str) -> Artefact:
     """The artefact that an asset key, a version folder or a file's bytes stand for.
 
-    Raises StoreError when the store does not know it.
+    An exported folder, or a file of it, stands for what was exported. Raises StoreError when the
+    store does not know it.
     """
     path = Path(target)
     if path.is_file():
-        found = store.find(file_digest(path))
-        if found is None:
-            raise StoreError(
-                f"{target}: no manifest in {store.root} lists these bytes; the file was changed,"
-                " or made elsewhere (choose another store with --store)"
-            )
-        key, version, _ = found
-        return store.open(key, version, view_of(key))
+        return _locate_file(store, path)
     if (path / MANIFEST).is_file():
         return _locate_folder(store, path.resolve())
+    if (path / LINEAGE).is_file():
+        return _locate_export(store, path, None)
+    if path.exists():
+        raise StoreError(
+            f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one, an"
+            " asset or a file"
+        )
     key, _, prefix = target.partition("@")
     if key.split("/")[0] not in VIEWS:
-        raise StoreError(f"{target}: no such file, version folder or asset; dragon ls lists them")
+        raise StoreError(
+            f"{target}: no such file, version folder or asset; {_nearest(store, target)}"
+        )
     if not prefix:
-        return store.current(key, view_of(key))
+        return _current(store, key)
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
     if len(versions) != 1:
         mend = "give more digits" if versions else "dragon show names them"
         raise StoreError(f"{target}: {len(versions)} versions begin so; {mend}")
     return store.open(key, versions[0], view_of(key))
+
+
+def _current(store: Store, key: str) -> Artefact:
+    """The current version of a key; StoreError names the nearest key where it was never made."""
+    try:
+        return store.current(key, view_of(key))
+    except StoreError:
+        if key in store.keys():  # noqa: SIM118 -- of a store, not of a mapping
+            raise
+        raise StoreError(f"{key}: not made yet; {_nearest(store, key)}") from None
+
+
+def _nearest(store: Store, target: str) -> str:
+    near = difflib.get_close_matches(target[:300], store.keys(), n=1)
+    return f"did you mean {near[0]!r}?" if near else "dragon ls lists them"
+
+
+def _locate_file(store: Store, path: Path) -> Artefact:
+    """The artefact, or the export, that a file belongs to by its bytes."""
+    sha256 = file_digest(path)
+    found = store.find(sha256)
+    if found is not None:
+        key, version, _ = found
+        return store.open(key, version, view_of(key))
+    if (path.parent / LINEAGE).is_file():
+        return _locate_export(store, path.parent, None if path.name == LINEAGE else path.name)
+    raise StoreError(
+        f"{path}: no manifest in {store.root} lists these bytes; the file was changed, or made"
+        f" elsewhere (choose another store with --store), or exported (put it beside its {LINEAGE})"
+        " or saved again (trace the file that it was saved from)"
+    )
+
+
+def _locate_export(store: Store, folder: Path, name: str | None) -> Artefact:
+    """What a folder was exported from, if ``name`` (or every file) is as it was exported.
+
+    Raises StoreError where it is not, or where the store does not hold what was exported, and
+    CorruptArtefact for a list of its files that cannot be one.
+    """
+    listing = folder / LINEAGE
+    try:
+        told = json.loads(listing.read_bytes())
+        key, version = str(told["key"]), str(told["version"])
+        exported = {str(file): str(sha256) for file, sha256 in told["exported"].items()}
+    except OSError as error:
+        raise StoreError(f"{listing}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CorruptArtefact(
+            f"{listing}: lists no exported files; it was changed, or an earlier program wrote it;"
+            " export again"
+        ) from None
+    for file in exported if name is None else [name]:
+        path = folder / file
+        if file not in exported or Path(file).name != file or not path.is_file():
+            wrong = "not of that export" if file not in exported else "missing"
+        elif file_digest(path) != exported[file]:
+            wrong = "its bytes are not the exported ones"
+        else:
+            continue
+        raise StoreError(
+            f"{path}: {wrong} ({LINEAGE} beside it is of {key} {version[:12]}); what was saved"
+            " again has no lineage: trace the file that it was saved from, or export again"
+        )
+    if key.split("/")[0] not in VIEWS or version not in store.versions(key):
+        raise StoreError(
+            f"{folder}: exported from {key} {version[:12]}, which {store.root} does not hold;"
+            " choose its store with --store"
+        )
+    return store.open(key, version, view_of(key))
 
 
 def _locate_folder(store: Store, folder: Path) -> Artefact:

@@ -66,7 +66,11 @@ class Project:
         return self.home / "mlflow"
 
     def prepare_dagster(self) -> Path:
-        """The folder for DAGSTER_HOME, with the project's ``dagster.yaml`` unless a person's."""
+        """The folder for DAGSTER_HOME, with the project's ``dagster.yaml`` unless a person's.
+
+        Raises ValueError for a home where Dagster's and MLflow's databases cannot be.
+        """
+        _require_an_address(self.home)
         folder = self.home / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
         _renew(folder / "dagster.yaml", (CHECKOUT / "dagster.yaml").read_text(encoding="utf-8"))
@@ -106,6 +110,20 @@ def _renew(copy: Path, settings: str) -> None:
         " those, or begin it with the line '%s%s' to keep it",
         copy, FROM, now,
     )  # fmt: skip
+
+
+def _require_an_address(home: Path) -> None:
+    """Raise ValueError for a folder that no database address can name.
+
+    Dagster and MLflow write a database's path into an address as it is, and read it as one.
+    """
+    found = sorted({mark for mark in str(home) if mark in "%?" or "\ud800" <= mark <= "\udfff"})
+    if found:
+        raise ValueError(
+            f"{str(home)!r}: Dagster and MLflow keep no database in a folder with"
+            f" {' or '.join(map(repr, found))} in its path; move the project, or set DRAGON_HOME"
+            " to another folder"
+        )
 
 
 @cache

@@ -1,6 +1,7 @@
 """Dagster's doors to the store and the tracker: resources and the IO manager."""
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -9,25 +10,32 @@ from pipelines.project import Project
 from pipelines.store import Store, StoreError
 
 
-class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+@dataclass(frozen=True)
+class StoreResource:
     """The store and the places beside it, as Dagster hands them to a step."""
 
-    root: str
-    home: str
-    store: str
+    places: Project
 
     @classmethod
     def of(cls, project: Project) -> "StoreResource":
         """For the project of this process."""
-        return cls(root=str(project.root), home=str(project.home), store=str(project.store))
+        return cls(project)
 
     def project(self) -> Project:
         """The places."""
-        return Project(Path(self.root), Path(self.home), Path(self.store))
+        return self.places
 
     def open(self) -> Store:
         """The store."""
-        return Store(Path(self.store))
+        return Store(self.places.store)
+
+
+def fixed(value: Any) -> dg.ResourceDefinition:
+    """A resource that a launch cannot configure: places are decided by who starts the servers.
+
+    A value handed to Dagster as it is takes any configuration, and only ignores it.
+    """
+    return dg.ResourceDefinition(lambda _: value, config_schema={})
 
 
 class StoreIOManager(dg.IOManager):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from pipelines.artifacts import Checkpoint, view_of
 from pipelines.assets import declare_assets
 from pipelines.cli.asking import MAX_CHARACTERS
 from pipelines.cli.suggesting import suggestions
+from pipelines.project import Project
 from pipelines.recipe.loading import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +52,70 @@ def test_a_recipe_that_is_none_lists_those_there_are(place, name):
     mends = (NAMES, "name a recipe file", "File name too long")
     assert any(mend in fault for mend in mends)
     assert not place.root.exists()
+
+
+def test_a_near_name_is_told(place):
+    assert "; did you mean 'chat'?" in place.dragon("run", "chta").fault
+
+
+@pytest.fixture
+def project(place, recipe_file, tmp_path, monkeypatch):
+    """A project with sound recipes, one with a slip, and two that describe a corpus differently."""
+    (tmp_path / "recipes").mkdir()
+    task = "{kind: classifier, corpus: talk, labels: [x, y], training: {steps: 1}}"
+
+    def write(name, *changes):
+        recipe_file(*changes, name=name).rename(tmp_path / "recipes" / f"{name}.yaml")
+
+    write("sound", ("\ntraining:", f"\ntasks: {{mood: {task}}}\ntraining:"))
+    write("slip", ("seed: 3", "sede: 3"))
+    for name, seed in (("one", 6), ("two", 7)):
+        write(name, ("  talk:", "  shared:"), ("seed: 5", f"seed: {seed}"))
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+def test_recipes_that_disagree_are_refused_before_anything_moves(project):
+    told = "corpus shared differs from the one in two.yaml; make them equal or rename one"
+    for named in ("one", "recipes/one.yaml"):
+        assert told in project.dragon("run", named).fault
+    assert "the one in one.yaml" in project.dragon("run", "two").fault
+    assert not project.root.exists()
+
+
+def test_a_recipe_of_another_place_agrees_with_the_projects_too(project, recipe_file):
+    written = recipe_file(("  talk:", "  shared:"), name="elsewhere")
+    assert "shared differs from the one in" in project.dragon("run", str(written)).fault
+    namesake = recipe_file(("documents: 300", "documents: 299"), name="sound")
+    said = project.dragon("run", str(namesake), "-s", "raw_text/talk")
+    assert said.code == 0, said.err
+
+
+def test_one_bad_recipe_takes_no_others_commands(project):
+    assert "slip.yaml:2: sede: unknown key; did you mean" in project.dragon("run", "slip").fault
+    assert project.dragon("run", "sound", "-s", "raw_text/talk").code == 0
+    assert project.dragon("ls").out.startswith("raw_text/talk ")
+    assert project.dragon("trace", "raw_text/talk").code == 0
+    assert "classifier/sound/mood: not made yet" in project.dragon("classify", "mood", "x").fault
+    fault = project.dragon("classify", "mod", "x").fault
+    assert "recipes that have it: none; did you mean 'mood'? (not read: " in fault
+    assert "slip.yaml:2: sede" in fault
+
+
+@pytest.mark.usefixtures("project")
+def test_the_graph_shows_the_others_and_the_faults(caplog):
+    defs = runpy.run_module("pipelines.definitions")["defs"]
+    jobs = {job.name for job in defs.resolve_all_job_defs()}
+    assert {"make_sound"} == {name for name in jobs if name.startswith("make_")}
+    told = {
+        key.path[1]: spec.description
+        for spec in defs.resolve_all_asset_specs()
+        if (key := spec.key).path[0] == "left_out"
+    }
+    assert set(told) == {"slip", "one", "two"}
+    assert "slip.yaml:2: sede: unknown key" in told["slip"]
+    assert "corpus shared differs from the one in two.yaml" in told["one"]
+    assert len([r for r in caplog.records if "left out: " in r.getMessage()]) == 3
 
 
 def suggested(said) -> list[list[str]]:
@@ -358,3 +425,24 @@ def test_the_commands_work_without_a_home(chain, tmp_path):
     assert lost.dragon("show", "report/tiny").code == 0
     assert replies(lost.dragon("chat", "tiny", stdin="hello\n"))
     assert not lost.home.exists()
+
+
+@pytest.mark.parametrize("name", ["100%25", "what?", "a\udcff"])
+def test_a_home_that_no_database_address_can_name_is_refused_at_once(tmp_path, name):
+    project = Project(tmp_path / name, tmp_path / name / ".dragon", tmp_path / "store")
+    with pytest.raises(ValueError, match=r"keep no database in a folder with .* set DRAGON_HOME"):
+        project.prepare_dagster()
+    assert not project.home.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "#1", "é", "日本 語", "می\u200cخواهم", "😀", "$X{y}", "it's;&"]
+)
+def test_homes_of_any_other_name_work(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    project = Project(tmp_path, tmp_path / name, tmp_path / "store")
+    monkeypatch.setenv("DAGSTER_HOME", str(project.prepare_dagster()))
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+    assert (project.home / "dagster" / "history" / "runs.db").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]

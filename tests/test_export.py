@@ -16,17 +16,17 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from model.architectures.gpt import PRESETS, GPTConfig
 from model.decoder import Decoder
-from pipelines.artifacts import Checkpoint, TokenizerFiles
+from pipelines.artifacts import Checkpoint, CorruptArtefact, TokenizerFiles
 from pipelines.cli.exporting import export
 from pipelines.identity import canonical
 from pipelines.interop.exporting import export_hf
-from pipelines.lineage import Node, trace
+from pipelines.lineage import Node, locate, trace
 from pipelines.project import CHECKOUT
-from pipelines.store import Record, Store, seal
+from pipelines.store import Record, Store, StoreError, seal
 from pipelines.text.errors import TextError
 from pipelines.text.examples import encode_prompt
 from pipelines.text.tokenizers import (
@@ -211,6 +211,64 @@ def test_the_lineage_goes_along(words: BytePairTokenizer, tmp_path: Path) -> Non
     assert "NanoChatForCausalLM" in card
     assert f"foundation/small  {checkpoint.version[:12]}" in card
     assert "| tokenizer/small | CC0-1.0 |" in card
+
+
+def test_an_export_is_traced_to_what_it_was_made_from(
+    words: BytePairTokenizer, tmp_path: Path
+) -> None:
+    folder = exported(tmp_path, network(GPTConfig(**SIZES, vocab_size=words.vocab_size)), words)
+    store = Store(tmp_path / "store")
+    made = store.current("foundation/small", Checkpoint)
+    listing, weights = folder / "lineage.json", folder / "model.safetensors"
+    for target in (folder, listing, weights, folder / "README.md"):
+        found = locate(store, str(target))
+        assert (found.key, found.version) == (made.key, made.version)
+    with pytest.raises(
+        StoreError, match=rf"exported from foundation/small {made.version[:12]}, wh"
+    ):
+        locate(Store(tmp_path / "another"), str(folder))
+    whole = json.loads(listing.read_text())
+    assert set(whole["exported"]) == {path.name for path in folder.iterdir()} - {listing.name}
+    # Alone it has no lineage, only advice; the same numbers under another header have neither.
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes(weights.read_bytes())
+    with pytest.raises(StoreError, match=r"no manifest in .* exported \(put it beside its lineage"):
+        locate(store, str(alone))
+    resaved = save(load(weights.read_bytes()), metadata={"format": "pt", "note": "mine"})
+    weights.write_bytes(resaved)
+    told = "its bytes are not the exported ones .* saved again has no lineage: trace the file that"
+    for target in (folder, weights):
+        with pytest.raises(StoreError, match=told):
+            locate(store, str(target))
+    (folder / "added.bin").write_bytes(b"x")
+    with pytest.raises(StoreError, match=r"added\.bin: not of that export"):
+        locate(store, str(folder / "added.bin"))
+    weights.unlink()
+    with pytest.raises(StoreError, match=r"model\.safetensors: missing"):
+        locate(store, str(folder))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exported": None},
+        {"exported": [1]},
+        {"key": None, "exported": {}},
+        {"key": "../../etc", "exported": {}},
+        {"key": "foundation/small", "version": "..", "exported": {}},
+        {"exported": {"../outside": "0" * 64}},
+        {"exported": {"none": "0" * 64}},
+    ],
+)
+def test_a_forged_list_of_an_export_is_one_line(change: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"")
+    folder = tmp_path / "export"
+    folder.mkdir()
+    told = {"key": "foundation/small", "version": "0" * 64, "exported": {}}
+    for content in (json.dumps({**told, **change}), "[" * 100_000, "[]", "\xff"):
+        (folder / "lineage.json").write_bytes(content.encode("latin-1"))
+        with pytest.raises((StoreError, CorruptArtefact)):
+            locate(Store(tmp_path / "store"), str(folder))
 
 
 # What is refused leaves nothing behind

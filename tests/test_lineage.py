@@ -202,6 +202,10 @@ def test_a_folder_is_its_own_key_not_a_twins(copy):
     ("target", "told"),
     [
         ("foundation/none", "foundation/none: not made yet"),
+        ("foundation/tinny", "not made yet; did you mean 'foundation/tiny'?"),
+        ("foundatoin/tiny", "or asset; did you mean 'foundation/tiny'?"),
+        (".", "no version folder (manifest.json) and no export (lineage.json)"),
+        ("/dev/null", "no version folder (manifest.json) and no export (lineage.json)"),
         ("foundation/tiny@zz", "0 versions begin so"),
         ("no such thing", "no such file, version folder or asset"),
         ("../escape", "no such file, version folder or asset"),

@@ -10,6 +10,7 @@ import functools
 import inspect
 import logging
 import shutil
+import sqlite3
 import time
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from pipelines.project import Project, environment
 from pipelines.resources import StoreResource
 from pipelines.runs import publishing
 from pipelines.store import Fence, Record, Store, Work, seal
+from pipelines.text.errors import SourceUnavailable
 from pipelines.tracking import TrackedRun, Tracker
 
 processor.prepare()  # whichever asset is made first imports torch
@@ -42,6 +44,8 @@ T = TypeVar("T")
 log = logging.getLogger("dragon")
 
 OWNERS = ["team:dragon"]
+ATTENDED = "dragon/attended"  # the tag of a run that a person waits for
+RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the one before
 
 
 @dataclass
@@ -240,7 +244,8 @@ def asset(
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             try:
                 return _materialize(context, declared, {a.key: a for a in loaded.values()})
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, sqlite3.OperationalError) as error:
+                _retry_later(context, declared.key, error)
                 # Ours name the mend in one line; the traceback stays in Dagster's log.
                 raise dg.Failure(_one_line(declared.key, error), allow_retries=False) from error
 
@@ -364,6 +369,18 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Rows):
         return dg.MetadataValue.table([dg.TableRecord(row) for row in value])
     return value
+
+
+def _retry_later(context: dg.AssetExecutionContext, key: str, error: Exception) -> None:
+    """Ask Dagster for another try of what may pass by itself: a source or a database is away.
+
+    Bad input is as bad at the next try. A person at the command line is told at once and decides.
+    """
+    passes = isinstance(error, SourceUnavailable) or "database is locked" in str(error)
+    if passes and ATTENDED not in context.run.tags and context.retry_number < RETRIES:
+        wait = RETRY_SECONDS * 4**context.retry_number
+        log.warning("%s; tried again in %d s", _one_line(key, error), wait)
+        raise dg.RetryRequested(RETRIES, wait) from error
 
 
 def _one_line(key: str, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pipelines.artifacts import Checkpoint, TokenizerFiles
 from pipelines.project import Project
 from pipelines.recipe.base import RecipeError
-from pipelines.recipe.loading import load_recipes
+from pipelines.recipe.loading import read_recipes
 from pipelines.recipe.schema import Recipe
 from pipelines.store import Store, StoreError
 
@@ -60,11 +61,16 @@ def key_of(recipe: Recipe, kind: str, task: str | None) -> str:
 
 
 def recipe_with(project: Project, task: str) -> Recipe:
-    """The one recipe that has the task."""
-    having = [r for r in load_recipes(project.recipes).values() if task in r.tasks]
+    """The one recipe that has the task, of those that can be read."""
+    recipes, faults = read_recipes(project.recipes)
+    having = [r for r in recipes.values() if task in r.tasks]
     if len(having) != 1:
         names = ", ".join(r.name for r in having) or "none"
-        raise RecipeError(f"task={task!r}: recipes that have it: {names}; name one with --recipe")
+        known = sorted({name for recipe in recipes.values() for name in recipe.tasks})
+        near = [] if having else difflib.get_close_matches(task, known, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else "name one with --recipe"
+        unread = f" (not read: {next(iter(faults.values()))})" if faults and not having else ""
+        raise RecipeError(f"task={task!r}: recipes that have it: {names}; {mend}{unread}")
     return having[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.project import Project
 from pipelines.recipe.base import RecipeError
-from pipelines.recipe.loading import load_recipe
+from pipelines.recipe.loading import disagreements, load_recipe, read_recipes
 from pipelines.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -29,9 +30,24 @@ def find_recipe(name: str, project: Project) -> Recipe:
         if path.is_relative_to(Path.cwd()):
             path = path.relative_to(Path.cwd())
         if not path.exists():
-            known = ", ".join(sorted(p.stem for p in project.recipes.glob("*.yaml")))
-            raise RecipeError(f"recipe={name!r}: not one of {known}; or name a .yaml file")
+            known = sorted(p.stem for p in project.recipes.glob("*.yaml"))
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"did you mean {near[0]!r}?" if near else "or name a .yaml file"
+            raise RecipeError(f"recipe={name!r}: not one of {', '.join(known)}; {mend}")
     return load_recipe(path)
+
+
+def _require_agreement(recipe: Recipe, project: Project) -> None:
+    """RecipeError where a recipe contradicts another one of the project, of another name.
+
+    They would take turns to make the same assets anew. One that cannot be read has no say.
+    """
+    if not any(project.recipes.glob("*.yaml")):
+        return
+    others, _ = read_recipes(project.recipes)
+    fault = disagreements({**others, recipe.name: recipe}, project.recipes).get(recipe.name)
+    if fault:
+        raise fault
 
 
 def run_recipe(name: str, select: list[str]) -> None:
@@ -39,9 +55,11 @@ def run_recipe(name: str, select: list[str]) -> None:
     began = time.monotonic()
     project = Project.here()
     recipe = find_recipe(name, project)
+    _require_agreement(recipe, project)
     _speak()
     print(f"{recipe.name}: {recipe.description}")
     folder = project.prepare_dagster()
+    from pipelines.assets.declare import ATTENDED
     from pipelines.graph import build
     from pipelines.runs import end_dead, living
 
@@ -55,7 +73,7 @@ def run_recipe(name: str, select: list[str]) -> None:
             asset_selection=sorted(keys),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"dragon/recipe": recipe.name},
+            tags={"dragon/recipe": recipe.name, ATTENDED: "yes"},
             run_id=run_id,
         )
     if not result.success:

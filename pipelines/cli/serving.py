@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pipelines.cli.ending import MARK, end, guard
+from pipelines.cli.front import LOOPBACK
 from pipelines.project import CHECKOUT, Project
 from pipelines.tracking import Tracker
 
 log = logging.getLogger("dragon.ui")
 
-LOOPBACK = "127.0.0.1"
 START_SECONDS = 300
 GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training's last words
 LOOK_SECONDS = 5.0  # between two looks for runs whose process died
-
-Servers = Mapping[str, subprocess.Popen[bytes]]
+QUIET = ["--log-level", "warning"]
 
 
 def serve(port: int, mlflow_port: int) -> None:
@@ -38,22 +40,20 @@ def serve(port: int, mlflow_port: int) -> None:
     tracker = Tracker(project.mlflow)
     print("Starting; the first start takes half a minute ...", flush=True)
     tracker.initialise()
-    binaries = Path(sys.executable).parent
-    workspace = CHECKOUT / "workspace.yaml"
-    commands: dict[str, Sequence[object]] = {
-        "Dagster": [binaries / "dagster", "dev", "-w", workspace, "-h", LOOPBACK, "-p", port],
-        "MLflow": [binaries / "mlflow", "server", "--backend-store-uri", tracker.uri,
-                   "--artifacts-destination", tracker.artifacts, "--host", LOOPBACK,
-                   "--port", mlflow_port, "--workers", 1],
-    }  # fmt: skip
-    with _watched_runs(project) as ending, _started(commands, project, ending) as servers:
+    with (
+        tempfile.TemporaryDirectory(prefix="dragon-") as folder,
+        _watched_runs(project) as ending,
+        _servers(project, ending) as servers,
+    ):
+        _start_mlflow(servers, mlflow_port, tracker)
+        _start_dagster(servers, port, Path(folder))
         for number in (port, mlflow_port):
-            _wait(number, servers, ending)
+            servers.wait(partial(_answers, number), f"port {number}")
         if not ending.is_set():
             print(f"\nDagster:  http://{LOOPBACK}:{port}/asset-groups")
             print(f"MLflow:   http://{LOOPBACK}:{mlflow_port}\n\nCtrl-C ends both.", flush=True)
         while not ending.wait(0.5):
-            _require_running(servers)
+            servers.require_running()
         print("\nEnding.", flush=True)
 
 
@@ -91,21 +91,61 @@ def _watched_runs(project: Project) -> Iterator[threading.Event]:
             look()
 
 
+class _Servers:
+    """The servers that were started, by name; all bear one mark, and so does what they start."""
+
+    def __init__(self, project: Project, ending: threading.Event) -> None:
+        self.project, self.ending = project, ending
+        self.mark = uuid.uuid4().hex
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[object]) -> None:
+        """Start a server, unless the end was asked for."""
+        if self.ending.is_set():
+            return
+        self.processes[name] = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=self.project.root,
+            # MLflow's job runners (for its GenAI features) are eight idle processes that nobody
+            # uses.
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "ignore",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                MARK: self.mark,
+            },
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us, who ask them to end in our own way
+        )
+
+    def require_running(self) -> None:
+        """Raise ValueError naming a server that ended by itself."""
+        for name, server in self.processes.items():
+            if server.poll() is not None:
+                raise ValueError(f"{name} ended with code {server.returncode}; see above")
+
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Until something is ready, or the end is asked for. Raises ValueError after a while."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and not self.ending.is_set():
+            self.require_running()
+            if ready():
+                return
+            self.ending.wait(0.3)
+        if not self.ending.is_set():
+            raise ValueError(f"{what} does not answer after {START_SECONDS} s")
+
+
 @contextlib.contextmanager
-def _started(
-    commands: Mapping[str, Sequence[object]], project: Project, ending: threading.Event
-) -> Iterator[Servers]:
-    """Some servers by name, which end with all that they started when the block does."""
-    mark = uuid.uuid4().hex
+def _servers(project: Project, ending: threading.Event) -> Iterator[_Servers]:
+    """Servers to be started, which end with all that they started when the block does."""
+    servers = _Servers(project, ending)
     _end_by_signals(ending)
-    last = guard(mark)
-    servers: dict[str, subprocess.Popen[bytes]] = {}
+    last = guard(servers.mark)
     try:
-        for name, command in commands.items():
-            servers[name] = _start(command, project, mark)
         yield servers
     finally:
-        end(mark, servers.values(), GRACE_SECONDS)
+        end(servers.mark, servers.processes.values(), GRACE_SECONDS)
         last.communicate()
 
 
@@ -120,22 +160,6 @@ def _end_by_signals(ending: threading.Event) -> None:
             signal.signal(number, lambda *_: ending.set())
 
 
-def _start(command: Sequence[object], project: Project, mark: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [str(part) for part in command],
-        cwd=project.root,
-        # MLflow's job runners (for its GenAI features) are eight idle processes that nobody uses.
-        env={
-            **os.environ,
-            "PYTHONWARNINGS": "ignore",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            MARK: mark,
-        },
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us, who ask them to end in our own way
-    )
-
-
 def _require_free(port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -145,22 +169,34 @@ def _require_free(port: int, option: str) -> None:
             raise ValueError(f"port {port} is taken; choose another with {option}") from None
 
 
-def _require_running(servers: Servers) -> None:
-    """Raise ValueError naming a server that ended by itself."""
-    for name, server in servers.items():
-        if server.poll() is not None:
-            raise ValueError(f"{name}'s server ended with code {server.returncode}; see above")
+def _start_mlflow(servers: _Servers, port: int, tracker: Tracker) -> None:
+    servers.start(
+        "MLflow's server",
+        [Path(sys.executable).with_name("mlflow"), "server", "--backend-store-uri", tracker.uri,
+         "--artifacts-destination", tracker.artifacts, "--host", LOOPBACK,
+         "--port", port, "--workers", 1],
+    )  # fmt: skip
 
 
-def _wait(port: int, servers: Servers, ending: threading.Event) -> None:
-    """Until somebody answers on a port, or the end is asked for."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and not ending.is_set():
-        _require_running(servers)
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex((LOOPBACK, port)) == 0:
-                return
-        ending.wait(0.3)
-    if not ending.is_set():
-        raise ValueError(f"nothing answers on port {port} after {START_SECONDS} s")
+def _start_dagster(servers: _Servers, port: int, folder: Path) -> None:
+    """The code server, and once it answers the daemon and the guarded pages, which share it.
+
+    ``dagster dev`` starts the same three, but its pages answer whoever asks. The code server
+    listens on a socket in ``folder``, which is ours alone: it runs whatever it is asked to run.
+    """
+    workspace, code = folder / "workspace.yaml", folder / "code"
+    location = {"location_name": "dragon", "socket": str(code)}
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
+    module = ["-m", "pipelines.definitions", "-d", CHECKOUT, "--location-name", "dragon"]
+    python = [sys.executable, "-P", "-m"]  # -P: no file of the project's folder is imported
+    command = [*python, "dagster", "code-server", "start", *module, "-s", code, *QUIET]
+    servers.start("Dagster's code server", command)
+    servers.wait(code.exists, "Dagster's code server")
+    servers.start("Dagster's daemon", [*python, "dagster._daemon", "run", "-w", workspace, *QUIET])
+    servers.start("Dagster's page server", [*python, "pipelines.cli.front", workspace, port])
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -3,7 +3,7 @@
 config.json, model.safetensors               the network, under a stock class's names
 tokenizer.json, tokenizer_config.json        the tokenizer; for an assistant with a chat template
 generation_config.json                       where a text ends
-README.md, lineage.json                      what it was made of
+README.md, lineage.json                      what it was made of, and every file's sha256
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.identity import canonical
+from pipelines.identity import canonical, file_digest
 from pipelines.interop.modelcard import model_card
+from pipelines.lineage import LINEAGE
 from pipelines.text.errors import TextError
 from pipelines.text.tokenizers import TOKENIZER_JSON
 from pipelines.text.tokenizers.conversion import to_tokenizer_json
@@ -73,7 +74,8 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
     _write_json(folder / "tokenizer_config.json", told)
     _write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
     (folder / "README.md").write_text(model_card(lineage, class_name, chats=chats), "utf-8")
-    _write_json(folder / "lineage.json", _traced(lineage))
+    exported = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    _write_json(folder / LINEAGE, {**_traced(lineage), "exported": exported})
     return class_name
 
 

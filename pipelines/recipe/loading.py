@@ -22,6 +22,8 @@ def load_recipe(path: Path) -> Recipe:
 
     Raises RecipeError with ``file:line`` and the mend for anything wrong with it.
     """
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise RecipeError(f"{path}: not a file; name a recipe file")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -54,25 +56,57 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def load_recipes(folder: Path) -> dict[str, Recipe]:
-    """All recipes of a folder by name; what they share must agree.
+    """All recipes of a folder by name. Raises RecipeError with the first fault of any."""
+    recipes, faults = read_recipes(folder)
+    for fault in (*faults.values(), *disagreements(recipes, folder).values()):
+        raise fault
+    return recipes
 
-    A corpus or a task's examples are one asset however many recipes name them, so two recipes
-    that describe it differently contradict each other.
+
+def read_recipes(folder: Path) -> tuple[dict[str, Recipe], dict[str, RecipeError]]:
+    """The recipes of a folder that can be read, and the faults of the others, both by name.
+
+    Raises RecipeError where there is no recipe at all.
     """
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
         raise RecipeError(f"{folder}: holds no recipe (*.yaml); run in the project's folder")
-    recipes = {path.stem: load_recipe(path) for path in paths}
-    shared: dict[tuple[str, str], tuple[Any, str]] = {}
-    for recipe in recipes.values():
-        for kind, name, content in _shared_parts(recipe):
-            first, owner = shared.setdefault((kind, name), (content, recipe.name))
-            if first != content:
-                raise RecipeError(
-                    f"{folder / recipe.name}.yaml: {kind} {name} differs from the one in"
-                    f" {owner}.yaml; make them equal or rename one"
+    recipes: dict[str, Recipe] = {}
+    faults: dict[str, RecipeError] = {}
+    for path in paths:
+        try:
+            recipes[path.stem] = load_recipe(path)
+        except RecipeError as fault:
+            faults[path.stem] = fault
+    return recipes, faults
+
+
+def disagreements(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, RecipeError]:
+    """The faults, by name, of recipes that describe what they share differently.
+
+    A corpus or a task's examples are one asset however many recipes name them. Nobody knows which
+    of two descriptions is meant, so both recipes have the fault.
+    """
+    faults = {}
+    for name, recipe in recipes.items():
+        for other in recipes.values():
+            differing = None if other is recipe else _difference(recipe, other)
+            if differing:
+                faults[name] = RecipeError(
+                    f"{folder / name}.yaml: {differing} differs from the one in"
+                    f" {other.name}.yaml; make them equal or rename one"
                 )
-    return recipes
+                break
+    return faults
+
+
+def _difference(recipe: Recipe, other: Recipe) -> str | None:
+    """The kind and name of the first part that two recipes share and describe differently."""
+    theirs = {(kind, name): content for kind, name, content in _shared_parts(other)}
+    for kind, name, content in _shared_parts(recipe):
+        if theirs.get((kind, name), content) != content:
+            return f"{kind} {name}"
+    return None
 
 
 def json_schema() -> dict[str, Any]:

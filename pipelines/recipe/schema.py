@@ -5,9 +5,11 @@ Values here are literals that decide a result; paths of the store, devices and p
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated
+from zoneinfo import available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from model.architectures import catalogue
 from pipelines.recipe.base import Name, Strict
@@ -18,6 +20,18 @@ from pipelines.recipe.tokens import TokenizerChoice
 from pipelines.recipe.training import Pretraining
 from pipelines.recipe.vectors import AttentionLadder, VectorsChoice
 from pipelines.recipe.weights import WeightsSource
+
+
+def _known_timezone(name: str) -> str:
+    known = available_timezones()
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    mend = f"did you mean {near[0]!r}?" if near else "give one such as 'Europe/Berlin'"
+    raise ValueError(f"{name!r} is no time zone; {mend}")
+
+
+Timezone = Annotated[str, AfterValidator(_known_timezone)]
 
 _TAKEN = {
     "tokenizer": "the one that comes along with from is used; leave it out",
@@ -41,6 +55,8 @@ class Recipe(Strict):
     """A network that was trained elsewhere, with its tokenizer."""
     training: Pretraining | None = None
     """Left out where ``from`` brings weights that are trained."""
+    timezone: Timezone = "UTC"
+    """Of its weekly retraining, such as Europe/Berlin; it decides no result."""
     samples: tuple[str, ...] = ()
     """Prompts that the evaluation continues."""
     word_vectors: dict[Name, VectorsChoice] = Field(default={})
