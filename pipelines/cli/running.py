@@ -48,9 +48,12 @@ def run_recipe(name: str, select: list[str]) -> None:
     import dagster as dg
 
     from pipelines.graph import build
+    from pipelines.tracking import Tracker
 
     definitions = build(project, [recipe])
     keys = _selection(definitions, recipe, select)
+    tracker: Tracker = (definitions.resources or {})["tracker"]
+    tracker.replay()
     with dg.DagsterInstance.get() as instance, _alive(project, instance) as lock:
         result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
@@ -59,6 +62,7 @@ def run_recipe(name: str, select: list[str]) -> None:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={"dragon/recipe": recipe.name, LOCK: lock},
         )
+    tracker.settle()
     if not result.success:
         _fail(result)
     _warn_of_checks(result)
