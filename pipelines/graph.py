@@ -76,7 +76,10 @@ def _io_manager(store: Store) -> dg.IOManagerDefinition:
 
 
 def build(
-    project: Project, recipes: Iterable[Recipe], faults: Mapping[str, Exception] | None = None
+    project: Project,
+    recipes: Iterable[Recipe],
+    faults: Mapping[str, Exception] | None = None,
+    tracker: Tracker | None = None,
 ) -> dg.Definitions:
     """The definitions of some recipes in a project's places.
 
@@ -90,7 +93,7 @@ def build(
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),
-            "tracker": fixed(Tracker(project.mlflow)),
+            "tracker": fixed(tracker or Tracker(project.mlflow)),
             "io_manager": _io_manager(StoreResource.of(project).open()),
         },
         executor=_executor(project.home),

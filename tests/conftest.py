@@ -16,12 +16,14 @@ from pathlib import Path
 # Before torch is imported, and for every child: on networks this small a second thread only waits,
 # and where other work shares the cores it waits for minutes.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests track into their own folders
 
 import pytest
 from hypothesis import settings
 
 from pipelines.project import CHECKOUT, Project
 from pipelines.store import Store
+from pipelines.tracking import Tracker
 
 # A busy machine is no fault of the code.
 settings.register_profile("dragon", deadline=None)
@@ -125,6 +127,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     place = Place(folder / "home", folder / "store")
     said = place.dragon("run", "tiny")
     assert said.code == 0, said.out + said.err
+    assert Tracker(place.project.mlflow).settle(120)
     return Chain(place.home, place.root, said)
 
 

@@ -290,7 +290,7 @@ def nothing_runs_for_ever(place, derivation: str) -> None:
     with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
         going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
         assert instance.get_runs(going) == []
-    client = Tracker(place.project.mlflow)._client()
+    client = Tracker(place.project.mlflow).connect().client
     experiment = client.get_experiment_by_name("dragon")
     runs = client.search_runs(
         [experiment.experiment_id],

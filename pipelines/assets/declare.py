@@ -260,6 +260,8 @@ def _materialize(
     """Reuse what the derivation made before, else make it, publish it and record how."""
     resource: StoreResource = context.resources.store
     store, project = resource.open(), resource.project()
+    tracker: Tracker = context.resources.tracker
+    tracker.replay()  # what an earlier run could not tell it
     began = time.monotonic()
     decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
@@ -274,7 +276,6 @@ def _materialize(
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:
             return _result(declared, artefact, began, reused=True)
-        tracker: Tracker = context.resources.tracker
         run_id, inputs = context.run.run_id, decides["inputs"]
         with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked)
@@ -282,7 +283,7 @@ def _materialize(
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             artefact = _make(declared, making, decides, loaded, store, fence)
             is_model = artefact.kind == "safetensors"
-            tracked.finish(declared.key, artefact.version, artefact.figures(), model=is_model)
+            tracked.finish(artefact.version, artefact.figures(), model=is_model)
     return _result(declared, artefact, began, reused=False)
 
 

@@ -233,3 +233,20 @@ def run() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("DRAGON_DEBUG") or not _is_of_a_database(error):
+            raise
+        from pipelines.project import Project
+
+        first = str(error).splitlines()[0]
+        typer.echo(
+            f"dragon: the databases in {Project.here().home} cannot be used ({first}); make room"
+            " there or choose another with DRAGON_HOME; what was published is in the store",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _is_of_a_database(error: BaseException) -> bool:
+    """Whether SQLAlchemy raised it: by name, since its import takes longer than ``--help``."""
+    return any(kind.__module__ == "sqlalchemy.exc" for kind in type(error).__mro__)

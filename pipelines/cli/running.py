@@ -62,9 +62,12 @@ def run_recipe(name: str, select: list[str]) -> None:
     from pipelines.assets.declare import ATTENDED
     from pipelines.graph import build
     from pipelines.runs import end_dead, living
+    from pipelines.tracking import Tracker
 
-    definitions = build(project, [recipe])
+    tracker = Tracker(project.mlflow)
+    definitions = build(project, [recipe], tracker=tracker)
     keys = _selection(definitions, recipe, select)
+    tracker.replay()
     run_id = str(uuid.uuid4())
     with _instance(folder) as instance, living(project.home, instance, run_id):
         end_dead(project.home, instance)
@@ -76,6 +79,7 @@ def run_recipe(name: str, select: list[str]) -> None:
             tags={"dragon/recipe": recipe.name, ATTENDED: "yes"},
             run_id=run_id,
         )
+    tracker.settle()
     if not result.success:
         _fail(result)
     _warn_of_checks(result)

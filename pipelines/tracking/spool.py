@@ -1,0 +1,177 @@
+"""What is to reach MLflow, kept as JSON lines until it did.
+
+A spool is one file per attempt to make something: ``<home>/tracking/<attempt>.jsonl``. It lies
+beside MLflow's own folder, so that a broken MLflow is moved away without it, and not in the store:
+it holds times and rates, is no lineage, and is gone once MLflow has it all. Its writer holds it
+locked; a spool that nobody holds is a dead process's, for anybody to send. Pure Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LONGEST_LINE = 1 << 24  # bytes; a longer one is not ours
+STATUSES = ("FINISHED", "FAILED", "KILLED")
+_ATTEMPT = re.compile(r"[0-9a-f]{32}")
+_RUN = re.compile(r"[\w.\- :/]{1,250}")  # goes into MLflow's queries
+# The kinds of lines, their fields and what each must be.
+_SHAPES: dict[str, dict[str, type]] = {
+    "start": {"attempt": str, "key": str, "derivation": str, "dagster_run": str,
+              "parameters": dict, "inputs": dict},
+    "points": {"step": int, "values": dict},
+    "made": {"version": str, "figures": dict, "model": bool},
+    "end": {"status": str},
+}  # fmt: skip
+
+Line = dict[str, Any]
+
+
+class NoSpoolError(Exception):
+    """A file among the spools that is none."""
+
+
+class Spool:
+    """One attempt's spool, held locked by this process."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path = path
+        self._handle: int | None = handle
+        self._torn = False
+
+    def __del__(self) -> None:
+        self.close()
+
+    @classmethod
+    def begin(cls, folder: Path, **fields: Any) -> Spool:
+        """A new spool with its first line. Raises OSError where nothing can be written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        attempt = uuid.uuid4().hex
+        path = folder / f"{attempt}.jsonl"
+        with _door(folder):  # nobody takes the file before it is locked
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        spool = cls(path, handle)
+        spool.add("start", attempt=attempt, **fields)
+        return spool
+
+    def add(self, kind: str, **fields: Any) -> None:
+        """Append a line. Raises OSError; the next line is whole again."""
+        line = json.dumps({"kind": kind, "time": now(), **fields}).encode() + b"\n"
+        if self._torn:
+            line = b"\n" + line
+        self._torn = True
+        if self._handle is None or os.write(self._handle, line) != len(line):
+            raise OSError(f"{self.path}: not written whole")
+        self._torn = False
+
+    def close(self) -> None:
+        """Let it go; who finds it may send it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _is_free(self) -> bool:
+        """Lock it. Raises OSError where another process holds it."""
+        assert self._handle is not None
+        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        state = os.fstat(self._handle)
+        return stat.S_ISREG(state.st_mode) and state.st_nlink > 0
+
+    @property
+    def aside(self) -> Path:
+        """Where a file goes that is no spool."""
+        return self.path.with_suffix(".unreadable")
+
+    def put_aside(self) -> None:
+        """It is no spool: nobody tries it again."""
+        self.path.replace(self.aside)
+        self.close()
+
+    def remove(self) -> None:
+        """It was sent whole."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+
+def now() -> int:
+    """Milliseconds since 1970, as MLflow counts; never negative, whatever the clock says."""
+    return max(0, int(time.time() * 1000))
+
+
+def left(folder: Path) -> list[Path]:
+    """The spools in a folder, the oldest first."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):  # another process sent it meanwhile
+                    found.append((entry.stat().st_mtime_ns, folder / entry.name))
+    return [path for _, path in sorted(found)]
+
+
+def claim(path: Path) -> Spool | None:
+    """A spool that nobody holds, now held by us; None when another has it or it is gone."""
+    try:
+        with _door(path.parent):
+            # A link may lead anywhere, and opening a pipe waits for who writes into it.
+            spool = Spool(path, os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+            return spool if spool._is_free() else None
+    except OSError:
+        return None
+
+
+def read(path: Path, offset: int) -> Iterator[tuple[int, Line | None]]:
+    """The whole lines from ``offset`` on, each with the offset behind it; None for no line of ours.
+
+    What a killed process left half-written at the end is no line yet. At a line longer than any of
+    ours it ends.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        while (raw := file.readline(LONGEST_LINE)).endswith(b"\n"):
+            yield file.tell(), _line(raw)
+
+
+def _line(raw: bytes) -> Line | None:
+    """A line as it was written, or None: its shape is checked, a stranger may have written it."""
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    kind = line.get("kind") if isinstance(line, dict) else None
+    if not isinstance(kind, str) or kind not in _SHAPES:
+        return None
+    shape = {"time": int, **_SHAPES[kind]}
+    fits = all(type(line.get(name)) is wanted for name, wanted in shape.items())
+    return line if fits and _sound(line) else None
+
+
+def _sound(line: Line) -> bool:
+    texts = [line.get("parameters"), line.get("inputs")]
+    numbers = [line.get("values"), line.get("figures")]
+    return (
+        0 <= line["time"] < 1 << 62
+        and abs(line.get("step", 0)) < 1 << 62
+        and line.get("status", STATUSES[0]) in STATUSES
+        and bool(_ATTEMPT.fullmatch(line.get("attempt", "0" * 32)))
+        and bool(_RUN.fullmatch(line.get("dagster_run", "-")))
+        and all(isinstance(v, str) for of in texts for v in (of or {}).values())
+        and all(type(v) is float for of in numbers for v in (of or {}).values())
+    )
+
+
+@contextlib.contextmanager
+def _door(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
