@@ -27,6 +27,7 @@ __all__ = [
     "Windows",
     "in_order",
     "key_of",
+    "spread",
 ]
 
 IGNORED = -100  # a target that is not counted; the number is cross_entropy's own default
@@ -179,18 +180,32 @@ class Windows:
         return zip(starts.tolist(), *self.streams[corpus].find(starts), strict=True)
 
 
-def in_order(stream: TokenStream, context_length: int, batch_size: int) -> Iterator[Batch]:
+def spread(size: int, count: int | None) -> Sequence[int]:
+    """``count`` of range(size), evenly spaced from the first on; all where count is None or more.
+
+    Of parts that lie end to end each gets its share.
+    """
+    if count is None or count >= size:
+        return range(size)
+    return [place * size // count for place in range(count)]
+
+
+def in_order(
+    stream: TokenStream, context_length: int, batch_size: int, windows: int | None = None
+) -> Iterator[Batch]:
     """Batches in which each token but the first is a target exactly once; for evaluation.
 
-    The last window is filled up with token 0 and IGNORED targets.
+    With ``windows`` only so many windows of T targets, spread evenly over the stream. The last
+    window of the stream is filled up with token 0 and IGNORED targets.
     """
     check_sizes(context_length, batch_size)
     stream = TokenStream(stream.pieces, keep=1)  # it is passed through once
     targets = len(stream) - 1
     if targets < 1:
         raise ValueError(f"tokens={len(stream)}: a loss needs a stream of two tokens or more")
-    for first in range(0, targets, context_length * batch_size):
-        starts = range(first, min(first + context_length * batch_size, targets), context_length)
+    chosen = spread(-(-targets // context_length), windows)
+    for first in range(0, len(chosen), batch_size):
+        starts = [window * context_length for window in chosen[first : first + batch_size]]
         rows = [stream.read(s, min(s + context_length + 1, len(stream))) for s in starts]
         tokens = _pad([row[:-1] for row in rows], 0, context_length)
         asked = _pad([row[1:] for row in rows], IGNORED, context_length)
@@ -204,8 +219,9 @@ class Examples:
     With ``counted`` (per token: is it to be learned?) each example asks for its counted tokens,
     each from the tokens before it; with ``labels`` each example asks for its label, read at its
     last token. ``sources`` are what an encoder reads beside each. An epoch takes every example once
-    in a seeded order; its last batch may be short. Batches are cut from pools sorted by length, so
-    that little is padding.
+    in a seeded order, and the next epoch fills its last batch up: every batch is full, so that no
+    example weighs more than another. Batches are cut from pools of draws sorted by length, so that
+    little is padding.
     """
 
     def __init__(
@@ -252,6 +268,8 @@ class Examples:
                 )
             if not self._counted[index][1:].any():
                 raise ValueError(f"example {index} is fully masked, nothing to learn: drop it")
+        # No longer than an epoch: a batch would be one example many times over.
+        self._batches_a_pool = max(1, min(_POOL, len(self._tokens) // batch_size))
         self._pools = functools.lru_cache(maxsize=2)(self._sort_pool)
 
     def _check_sources(self, sources: Sequence[Tensor], context_length: int) -> None:
@@ -265,29 +283,42 @@ class Examples:
                 )
 
     @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self._tokens) // self.batch_size)
+    def mean_tokens(self) -> float:
+        """Tokens that a network reads of an example on average, its source's included, unpadded."""
+        read = sum(len(row) for row in (*self._tokens, *(self._sources or ())))
+        if self._labels is None:  # the last token of all is only ever a target
+            read -= len(self._tokens)
+        return read / len(self._tokens)
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        pool, row = divmod(place, _POOL)
-        return self._collate(self._pools(epoch, pool)[row])
+        """The batch of that step, counted from 0: always ``batch_size`` examples."""
+        pool, row = divmod(step, self._batches_a_pool)
+        return self._collate(self._pools(pool)[row])
 
-    def in_order(self) -> Iterator[Batch]:
-        """Every example once, in the order given; for evaluation."""
-        for first in range(0, len(self._tokens), self.batch_size):
-            yield self._collate(range(len(self._tokens))[first : first + self.batch_size])
+    def in_order(self, count: int | None = None) -> Iterator[Batch]:
+        """Every example once, in the order given; for evaluation.
 
-    def _sort_pool(self, epoch: int, pool: int) -> list[list[int]]:
+        With ``count`` only so many, spread evenly, those of like length together.
+        """
+        chosen = spread(len(self._tokens), count)
+        if len(chosen) < len(self._tokens):
+            chosen = sorted(chosen, key=self._length)
+        for first in range(0, len(chosen), self.batch_size):
+            yield self._collate(chosen[first : first + self.batch_size])
+
+    def _sort_pool(self, pool: int) -> list[list[int]]:
         """The batches of a pool: its draws sorted by length and cut, the cuts in a seeded order."""
-        size = len(self._tokens)
-        order = key_of("examples", self.seed, epoch)
-        draws = range(size)[pool * _POOL * self.batch_size : (pool + 1) * _POOL * self.batch_size]
-        chosen = sorted((permuted(draw, size, order) for draw in draws), key=self._length)
+        first, size = pool * self._batches_a_pool * self.batch_size, len(self._tokens)
+        draws = range(first, first + self._batches_a_pool * self.batch_size)
+        chosen = sorted(map(self._drawn, draws), key=self._length)
         cuts = [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
-        shuffle = key_of("pool", self.seed, epoch, pool)
+        shuffle = key_of("pool", self.seed, first // size, pool)
         return [cuts[permuted(i, len(cuts), shuffle)] for i in range(len(cuts))]
+
+    def _drawn(self, draw: int) -> int:
+        """The example of that draw, epochs end to end."""
+        epoch, place = divmod(draw, len(self._tokens))
+        return permuted(place, len(self._tokens), key_of("examples", self.seed, epoch))
 
     def _length(self, index: int) -> tuple[int, int]:
         return len(self._tokens[index]), len(self._sources[index]) if self._sources else 0

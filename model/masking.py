@@ -76,17 +76,23 @@ def masked_in_order(
     *,
     vocab_size: int,
     end_of_text: int,
+    windows: int | None = None,
 ) -> Iterator[Batch]:
     """Batches that show each token but the last once, always with the same words hidden.
 
-    For evaluation: what is asked for is always hidden, as it is from who fills in a word.
+    Which words of a window are hidden hangs on its place in the stream alone, neither on the batch
+    size nor on ``windows`` (as in ``in_order``). For evaluation: what is asked for is always
+    hidden, as it is from who fills in a word.
     """
-    for number, batch in enumerate(in_order(stream, context_length, batch_size)):
+    hidden = partial(hide, vocab_size=vocab_size, end_of_text=end_of_text, hidden=1.0, random=0.0)
+    for batch in in_order(stream, context_length, batch_size, windows):
         for part in _unfilled(batch):
-            key = key_of("mask held out", number, *part.tokens.shape)
-            yield hide(
-                part, key, vocab_size=vocab_size, end_of_text=end_of_text, hidden=1.0, random=0.0
-            )
+            rows = [
+                hidden(_rows(part, slice(row, row + 1)), key_of("mask held out", window))
+                for row, window in enumerate(part.ids)
+            ]
+            tokens, targets = torch.cat([r.tokens for r in rows]), [r.targets for r in rows]
+            yield Batch(tokens, torch.cat(targets), part.ids)
 
 
 def _unfilled(batch: Batch) -> Iterator[Batch]:
@@ -95,5 +101,8 @@ def _unfilled(batch: Batch) -> Iterator[Batch]:
     cut = len(batch.tokens) if length == batch.tokens.shape[1] else len(batch.tokens) - 1
     for rows, width in ((slice(cut), None), (slice(cut, None), length)):
         if batch.ids[rows]:
-            tokens, targets = batch.tokens[rows, :width], batch.targets[rows, :width]
-            yield Batch(tokens, targets, batch.ids[rows])
+            yield _rows(batch, rows, width)
+
+
+def _rows(batch: Batch, rows: slice, width: int | None = None) -> Batch:
+    return Batch(batch.tokens[rows, :width], batch.targets[rows, :width], batch.ids[rows])

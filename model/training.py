@@ -109,6 +109,7 @@ def train(
     if state is not None:
         restore(network, optimizer, state)
         start = state.step
+        del state  # what was copied need not be kept
     if start > steps:
         raise ValueError(f"step={start} of the state is past steps={steps}: raise steps")
     network.train()

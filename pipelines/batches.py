@@ -35,9 +35,17 @@ def training_batches(
 
 
 def held_out_batches(
-    objective: str, stream: TokenStream, *, config: Any, end_of_text: int
+    objective: str,
+    stream: TokenStream,
+    *,
+    config: Any,
+    end_of_text: int,
+    windows: int | None = None,
 ) -> Iterator[Batch]:
-    """A held-out stream in windows, the same ones whenever it is asked."""
+    """A held-out stream in windows, the same ones whenever it is asked.
+
+    ``windows`` is how many, spread evenly over the stream; None for all.
+    """
     if objective == "masked_token":
         return masked_in_order(
             stream,
@@ -45,5 +53,6 @@ def held_out_batches(
             HELD_OUT_BATCH,
             vocab_size=config.vocab_size,
             end_of_text=end_of_text,
+            windows=windows,
         )
-    return in_order(stream, config.context_length, HELD_OUT_BATCH)
+    return in_order(stream, config.context_length, HELD_OUT_BATCH, windows)

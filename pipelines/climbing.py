@@ -88,10 +88,11 @@ def climb(
     """
     training, made, climbed = ladder.training, {}, []
 
-    def looks() -> Iterable[Batch]:
-        return in_order(held_out, config.context_length, HELD_OUT_BATCH)
+    windows = training.look(HELD_OUT_BATCH, config.context_length)
 
-    validation = training.looks(looks)
+    def validation() -> Iterable[Batch]:
+        return in_order(held_out, config.context_length, HELD_OUT_BATCH, windows)
+
     for rung in RUNGS:
         network = on_rung(rung, config, seed)
         # The curves of several networks under one name would be one curve that jumps.

@@ -245,28 +245,52 @@ def predict(network: Any, batches: Iterable[Batch]) -> list[int]:
     return found
 
 
-def scores(truth: Sequence[int], predicted: Sequence[int], positive: int) -> dict[str, float]:
-    """Accuracy, precision, recall and F1; the last three are of label ``positive``."""
-    return {
-        "accuracy": accuracy(truth, predicted),
-        "precision": precision(truth, predicted, positive),
-        "recall": recall(truth, predicted, positive),
-        "f1": f1(truth, predicted, positive),
+def scores(truth: Sequence[int], predicted: Sequence[int], n_labels: int) -> dict[str, float]:
+    """Accuracy, and precision, recall and F1: of the last of two labels, of more the macro means.
+
+    A mean is over the labels that ``truth`` has: what is not there cannot be found.
+    """
+    measures = {"precision": precision, "recall": recall, "f1": f1}
+    found = {"accuracy": accuracy(truth, predicted)}
+    if n_labels == 2:
+        return found | {name: of(truth, predicted, 1) for name, of in measures.items()}
+    there = sorted(set(truth))
+    return found | {
+        f"macro_{name}": sum(of(truth, predicted, label) for label in there) / len(there)
+        for name, of in measures.items()
     }
+
+
+def headline(labels: Sequence[str]) -> tuple[str, str]:
+    """Which of the ``scores`` a classifier is compared by, and how a person calls it."""
+    if len(labels) == 2:
+        return "f1", f"F1 of {labels[-1]}"
+    return "macro_f1", f"macro F1 of {len(labels)} labels"
+
+
+def require_labels(rows: Sequence[Labelled], split: str) -> None:
+    """ValueError where all of a split's examples bear one label, or there are none."""
+    found = {row.label for row in rows}
+    if len(found) < 2:
+        told = f"only label={min(found)}" if found else "no example"
+        raise ValueError(
+            f"the {split} split has {told}: nothing can be told apart; add documents of other"
+            " labels, or raise the split's share"
+        )
 
 
 def label_baselines(
     train: Sequence[Labelled], test: Sequence[Labelled], labels: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Scores of the majority label and of TF-IDF with logistic regression on the test split."""
-    truth, positive = [labels.index(row.label) for row in test], len(labels) - 1
+    truth = [labels.index(row.label) for row in test]
     texts, given = [row.text for row in train], [row.label for row in train]
     guesses = {
         "TF-IDF + logistic regression": tfidf_baseline(texts, given, [row.text for row in test]),
         "majority": majority_baseline(given, len(test)),
     }
     return {
-        name: scores(truth, [labels.index(label) for label in guess], positive)
+        name: scores(truth, [labels.index(label) for label in guess], len(labels))
         for name, guess in guesses.items()
     }
 

@@ -27,6 +27,7 @@ from model.objectives import OBJECTIVES  # noqa: E402
 from model.optim import Optimizer, learning_rate_factor  # noqa: E402
 from model.state import load_weights, weights  # noqa: E402
 from model.training import (  # noqa: E402
+    Precision,
     Saved,
     State,
     Step,
@@ -73,6 +74,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def precision_of(training: Training) -> Precision:
+    """As the recipe says, or what is fastest on this machine."""
+    return fastest_precision(device()) if training.precision == "auto" else training.precision
+
+
 def fit(
     making: Making,
     network: nn.Module,
@@ -90,13 +96,12 @@ def fit(
     """
     with _turn(making):
         network.to(device())
-        precision = (
-            fastest_precision(device()) if training.precision == "auto" else training.precision
-        )
+        precision = precision_of(training)
         around = {
             "device": str(device()),
             "threads": torch.get_num_threads(),
             "precision": precision,
+            **processor.abilities(),
             **library_versions(LIBRARIES, exact=True),
         }
         optimizer = _optimizer(network, training)
@@ -104,7 +109,7 @@ def fit(
         making.made.update(around, legs=history.legs)
         progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
         tokens = 0
-        for event in train(
+        events = train(
             network,
             OBJECTIVES[objective],
             batches.batch,
@@ -118,7 +123,9 @@ def fit(
             validation=validation,
             checkpoint_every=training.checkpoint_every,
             state=state,
-        ):
+        )
+        del state  # once it is in the network, its memory is for the steps
+        for event in events:
             if isinstance(event, Step):
                 tokens += event.tokens
                 history.train.append((event.step, event.loss))
@@ -133,6 +140,7 @@ def fit(
                 making.curve(event.step, {"validation_loss": event.loss})
             elif isinstance(event, Saved) and event.step < steps:
                 _checkpoint(making, event.state, history)
+            del event  # nor is a checkpoint's for the next step to go without
         making.made["tokens_per_second"] = round(tokens / progress.seconds)
         making.made["training_seconds"] = round(progress.seconds, 1)
         return history
@@ -202,6 +210,8 @@ def require_tokenizer(checkpoint: Checkpoint, tokenizer: TokenizerFiles) -> None
 
 def _optimizer(network: nn.Module, training: Training) -> Optimizer:
     choice = training.optimizer
+    if choice.head_learning_rate is None:
+        raise ValueError("the rates are not resolved: read the training out of a recipe")
     return Optimizer(
         network,
         choice.kind,
@@ -263,7 +273,8 @@ def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, Histo
         [*notes["legs"], {"step": notes["step"], **around}],
     )
     log.info("%s: goes on from the checkpoint at step %d", making.key, notes["step"])
-    for name, value in around.items():
+    for name in sorted({name for leg in history.legs for name in leg} - {"step"}):
+        value = around.get(name)
         before = {leg.get(name) for leg in history.legs[:-1]} - {value}
         if before:
             log.warning(

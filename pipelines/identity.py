@@ -26,7 +26,15 @@ HEX = re.compile(r"[0-9a-f]{64}")
 SHOWS_ONLY = {
     "pipelines.assets.declare": {
         f"pipelines.{name}"
-        for name in ("describe", "processor", "progress", "project", "resources", "tracking")
+        for name in (
+            "describe",
+            "processor",
+            "progress",
+            "project",
+            "resources",
+            "runs",
+            "tracking",
+        )
     },
     "pipelines.fitting": {"pipelines.progress"},
 }

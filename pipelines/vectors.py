@@ -91,9 +91,15 @@ def make_contexts(
     )
 
 
-def held_out_batches(contexts: Contexts) -> Iterator[Batch]:
-    """One epoch of a held-out text: the same words are drawn at every look."""
-    return map(contexts.batch, range(contexts.steps_per_epoch))
+def held_out_batches(contexts: Contexts, words: int | None) -> Iterator[Batch]:
+    """One epoch of a held-out text: the same words are drawn at every look.
+
+    With ``words`` only about so many, in batches that are spread evenly over the epoch.
+    """
+    from model.batching import spread
+
+    batches = None if words is None else -(-words // contexts.batch_size)
+    return map(contexts.batch, spread(contexts.steps_per_epoch, batches))
 
 
 # --- what lies near what ------------------------------------------------------------------------

@@ -9,8 +9,18 @@ import torch
 
 from model.architectures import build, find
 from model.generation import generate
-from pipelines.evaluating import REPLY_TOKENS, SAMPLING, continuations, dialogues, reply
-from pipelines.text.examples import Pair, decode_reply, encode_prompt
+from pipelines.evaluating import (
+    REPLY_TOKENS,
+    SAMPLING,
+    continuations,
+    dialogues,
+    headline,
+    label_baselines,
+    reply,
+    require_labels,
+    scores,
+)
+from pipelines.text.examples import Labelled, Pair, decode_reply, encode_prompt
 from pipelines.text.stopping import cut
 from pipelines.text.tokenizers.words import WordTokenizer, train_words
 from pipelines.translating import replies
@@ -116,3 +126,57 @@ def test_a_padded_vocabulary_is_never_spoken(tokenizer: WordTokenizer, more: int
     assert "".join(reply(padded, tokenizer, ["aa be"], 0, 20))
     assert dialogues(padded, tokenizer, [asked])[0]["reply"]
     assert replies(padded, tokenizer, ["aa be"])[0]
+
+
+# Labels
+
+THREE = ("down", "flat", "up")
+
+
+def labelled(*labels: str) -> list[Labelled]:
+    """A text of its label's own for each."""
+    return [
+        Labelled(f"{i}", f"{i}", f"the price goes {label}", label) for i, label in enumerate(labels)
+    ]
+
+
+def test_of_more_than_two_labels_every_label_counts() -> None:
+    truth, predicted = [0, 0, 1, 1, 2, 2], [1, 1, 1, 1, 2, 2]
+    found = scores(truth, predicted, 3)
+    assert found == pytest.approx(
+        {
+            "accuracy": 4 / 6,
+            "macro_precision": (0 + 2 / 4 + 1) / 3,
+            "macro_recall": (0 + 1 + 1) / 3,
+            "macro_f1": (0 + 4 / 6 + 1) / 3,
+        }
+    )
+    perfect_for_the_last = scores(truth, [1, 1, 0, 0, 2, 2], 3)
+    assert perfect_for_the_last["macro_f1"] == pytest.approx(1 / 3)
+    assert headline(THREE) == ("macro_f1", "macro F1 of 3 labels")
+
+
+def test_a_label_that_the_test_split_lacks_ends_nothing() -> None:
+    found = scores([0, 0, 1, 1], [0, 2, 1, 1], 3)
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_of_two_labels_the_last_is_scored() -> None:
+    found = scores([0, 0, 1, 1], [0, 1, 1, 1], 2)
+    assert found == pytest.approx({"accuracy": 0.75, "precision": 2 / 3, "recall": 1, "f1": 0.8})
+    assert headline(("ham", "spam")) == ("f1", "F1 of spam")
+
+
+def test_baselines_are_scored_as_the_model_is() -> None:
+    rows = labelled(*THREE * 6)
+    found = label_baselines(rows, rows, THREE)
+    assert found["TF-IDF + logistic regression"]["macro_f1"] == 1
+    assert found["majority"]["macro_f1"] == pytest.approx((2 * 6 / 24) / 3)
+
+
+def test_one_label_alone_is_refused_with_its_split() -> None:
+    require_labels(labelled("up", "down"), "train")
+    with pytest.raises(ValueError, match=r"the test split has only label=up: nothing can be told"):
+        require_labels(labelled("up", "up"), "test")
+    with pytest.raises(ValueError, match="the train split has no example"):
+        require_labels([], "train")

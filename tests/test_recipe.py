@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from model.batching import Examples
 from pipelines.recipe.base import RecipeError
 from pipelines.recipe.loading import (
     disagreements,
@@ -21,6 +24,7 @@ from pipelines.recipe.loading import (
     load_recipes,
     read_recipes,
 )
+from pipelines.recipe.training import LOOK_TOKENS, Training
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SHIPPED = sorted(RECIPES.glob("*.yaml"))
@@ -366,8 +370,98 @@ def test_places_never_decide(recipe_file: Write) -> None:
 
 def test_a_budget_of_tokens_is_whole_batches(recipe_file: Write) -> None:
     training = load_recipe(recipe_file(("steps: 12", "tokens: 1000"))).training
-    assert training.steps_for(context_length=16) == 1000 // (4 * 16)
+    assert training.steps_for(16) == 1000 // (4 * 16)
     assert load_recipe(recipe_file(("steps: 12", "tokens: 1"))).training.steps_for(16) == 1
+
+
+@given(
+    st.lists(st.integers(2, 40), min_size=1, max_size=60),
+    st.integers(1, 16),
+    st.integers(1, 3000),
+    st.booleans(),
+)
+@settings(max_examples=50)
+def test_a_budget_of_tokens_is_what_is_read_without_padding(
+    lengths: list[int], batch_size: int, budget: int, labelled: bool
+) -> None:
+    rows = [[1] * length for length in lengths]
+    asked = {"labels": [0] * len(rows)} if labelled else {"counted": [[True] * n for n in lengths]}
+    source = Examples(rows, **asked, pad=0, context_length=40, batch_size=batch_size)
+    steps = Training(tokens=budget, batch_size=batch_size).steps_for(source.mean_tokens)
+    drawn = [int(name.split()[1]) for step in range(steps) for name in source.batch(step).ids]
+    read = sum(lengths[i] - (not labelled) for i in drawn)
+    epoch = sum(lengths) - (not labelled) * len(rows)
+    assert steps == 1 or budget - 2 * max(lengths) * batch_size - epoch < read <= budget + epoch
+
+
+def test_a_look_is_as_long_as_said_or_else_a_fixed_number_of_tokens() -> None:
+    def look(**said: Any) -> int | None:
+        return Training(steps=1, **said).look(32, 256)
+
+    assert look() == look(validation_batches=None) == LOOK_TOKENS // 256
+    assert look(validation_batches=3) == 3 * 32
+    assert look(validation_batches="all") is None
+    assert Training(steps=1).look(32, 10 * LOOK_TOKENS) == 1
+
+
+MUON, ADAMW = (0.02, 0.3, 0.004), (0.003, 0.003, 0.003)
+TIED = ("preset: modern", "preset: gpt2")
+
+
+def rates(training: Any) -> tuple[float, float, float]:
+    chosen = training.optimizer
+    found = (chosen.matrix_learning_rate, chosen.embedding_learning_rate, chosen.head_learning_rate)
+    assert found == tuple(training.decides()["optimizer"][f"{n}_learning_rate"] for n in NAMES)
+    return found
+
+
+NAMES = ("matrix", "embedding", "head")
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "drawn", "tuned"),
+    [
+        (None, "{}", MUON, (0.005, 0.05, 0.002)),
+        (TIED, "{}", (0.02, 0.004, 0.004), (0.005, 0.002, 0.002)),
+        (None, "{kind: adamw}", ADAMW, (0.0001,) * 3),
+        (TIED, "{kind: adamw}", ADAMW, (0.0001,) * 3),
+        (None, "{head_learning_rate: 0.1}", (0.02, 0.3, 0.1), (0.005, 0.05, 0.1)),
+        (TIED, "{embedding_learning_rate: 0.01}", (0.02, 0.01, 0.004), (0.005, 0.01, 0.002)),
+    ],
+)
+def test_rates_that_are_left_out_suit_the_network_and_decide(
+    recipe_file: Write, model: Any, optimizer: str, drawn: Any, tuned: Any
+) -> None:
+    path = recipe_file(
+        *([model] if model else []), ("steps: 12", f"steps: 12, optimizer: {optimizer}")
+    )
+    path.write_text(
+        path.read_text() + TASK.replace("steps: 1", f"steps: 1, optimizer: {optimizer}")
+    )
+    recipe = load_recipe(path)
+    assert rates(recipe.training) == drawn
+    assert rates(recipe.tasks["spam"].training) == tuned
+
+
+def test_weights_from_elsewhere_are_tuned_as_if_the_head_were_tied(recipe_file: Write) -> None:
+    training = ("training: {steps: 12, batch_size: 4, precision: fp32, validate_every: 6,"
+                " checkpoint_every: 4}\n")  # fmt: skip
+    path = recipe_file((MODEL, TAKEN), (TOKENIZER, ""), (training, TASK))
+    assert rates(load_recipe(path).tasks["spam"].training) == (0.005, 0.002, 0.002)
+
+
+def test_the_rate_of_an_embedding_alone_is_refused_where_it_is_the_head(recipe_file: Write) -> None:
+    wild = "optimizer: {embedding_learning_rate: 0.3}"
+    path = recipe_file(TIED, ("steps: 12", f"steps: 12, {wild}"))
+    line = line_of(path, "training:")
+    assert fault(path).startswith(
+        f"{path}:{line}: training.optimizer.embedding_learning_rate: 0.3 is for an embedding alone"
+    )
+    path = recipe_file(TIED)
+    path.write_text(path.read_text() + TASK.replace("steps: 1", f"steps: 1, {wild}"))
+    field = "tasks.spam.training.optimizer.embedding_learning_rate"
+    assert fault(path).startswith(f"{path}:{line_of(path, 'steps: 1,')}: {field}: 0.3 is for an")
+    assert load_recipe(recipe_file(("steps: 12", f"steps: 12, {wild}"))).training is not None
 
 
 def test_a_written_option_overrides_its_preset(recipe_file: Write) -> None:

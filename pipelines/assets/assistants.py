@@ -13,6 +13,7 @@ from pipelines.artifacts import (
 from pipelines.assets.contamination import drops
 from pipelines.assets.declare import Making, asset
 from pipelines.assets.examples import left_out_of, read_by_task
+from pipelines.assets.precision import precision
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.training import Training
 from pipelines.text.tokenizers import LIBRARIES
@@ -30,6 +31,7 @@ def assistant_assets(
         inputs={**read_by_task(recipe, task), "contamination": drops(recipe)},
         decides={"training": training.decides(), "seed": recipe.seed},
         libraries=("safetensors", "torch", *LIBRARIES[recipe.tokenizer_kind]),
+        observe=precision(training),
         architectures=(recipe.architecture,),
         group=recipe.name,
     )
@@ -54,14 +56,15 @@ def assistant_assets(
         pairs = examples.pairs("train", left_out_of(corpus, contamination))
         train = pair_examples(encoder, pairs, **sizes, seed=recipe.seed)
         held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
+        looked_at = training.look(training.batch_size, held_out.mean_tokens)
         history = fit(
             making,
             network,
             "next_token",
             train,
-            training.looks(held_out.in_order),
+            lambda: held_out.in_order(looked_at),
             training,
-            steps=training.steps_for(sizes["context_length"]),
+            steps=training.steps_for(train.mean_tokens),
             seed=recipe.seed,
         )
         write_checkpoint(making, network, history, config)

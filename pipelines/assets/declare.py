@@ -46,6 +46,10 @@ log = logging.getLogger("dragon")
 OWNERS = ["team:dragon"]
 ATTENDED = "dragon/attended"  # the tag of a run that a person waits for
 RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the one before
+NO_MEMORY = (
+    "out of memory; end other programs, or give the recipe a smaller batch_size, context_length or"
+    " network; the same command goes on from the last checkpoint"
+)
 
 
 @dataclass
@@ -248,6 +252,10 @@ def asset(
                 _retry_later(context, declared.key, error)
                 # Ours name the mend in one line; the traceback stays in Dagster's log.
                 raise dg.Failure(_one_line(declared.key, error), allow_retries=False) from error
+            except (MemoryError, RuntimeError) as error:
+                if not processor.lacked_memory(error):
+                    raise
+                raise dg.Failure(f"{declared.key}: {NO_MEMORY}", allow_retries=False) from error
 
         return materialize
 
@@ -321,6 +329,8 @@ def _make(
     forget_code()  # the files are read again: code is imported as late as it is needed
     if declared.decided_by(loaded, making.project) != decides:
         raise ValueError("its source or code changed while it was made; run again when at rest")
+    if "torch" in declared.libraries:
+        making.made.update(processor.abilities())
     made = {
         **making.made,
         "libraries": library_versions(declared.libraries, exact=True),

@@ -10,6 +10,7 @@ import dagster as dg
 
 from pipelines.artifacts import FIGURES, Checkpoint, Evaluation, TokenizerFiles, TokenShards
 from pipelines.assets.declare import Making, asset
+from pipelines.assets.precision import precision
 from pipelines.assets.tokens import shards_of
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import DomainTask
@@ -41,6 +42,7 @@ def _model(recipe: Recipe, task: str, declared: DomainTask, shards: str) -> dg.A
         },
         decides={"training": training.decides(), "seed": recipe.seed},
         libraries=("safetensors", "torch"),
+        observe=precision(training),
         architectures=(recipe.architecture,),
         group=recipe.name,
     )
@@ -52,7 +54,13 @@ def _model(recipe: Recipe, task: str, declared: DomainTask, shards: str) -> dg.A
     ) -> None:
         """The foundation trained on to predict the next token of the domain's documents."""
         from pipelines.batches import held_out_batches, training_batches
-        from pipelines.fitting import fit, load_network, require_tokenizer, write_checkpoint
+        from pipelines.fitting import (
+            HELD_OUT_BATCH,
+            fit,
+            load_network,
+            require_tokenizer,
+            write_checkpoint,
+        )
 
         require_tokenizer(foundation, tokenizer)
         network: Any = load_network(foundation)
@@ -68,13 +76,14 @@ def _model(recipe: Recipe, task: str, declared: DomainTask, shards: str) -> dg.A
         )
         steps = training.steps_for(network.context_length)
         held_out = domain_shards.stream("validation", end)
+        looked_at = training.look(HELD_OUT_BATCH, network.context_length)
         domain_shards.stream("test", end)  # found wanting now, not afterwards
         history = fit(
             making,
             network,
             OBJECTIVE,
             batches,
-            training.looks(lambda: held_out_batches(OBJECTIVE, held_out, **asked)),
+            lambda: held_out_batches(OBJECTIVE, held_out, **asked, windows=looked_at),
             training,
             steps=steps,
             seed=recipe.seed,

@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipelines.artifacts import Checkpoint, TokenizerFiles, TokenShards
 from pipelines.assets.declare import Making, asset
+from pipelines.assets.precision import precision
 from pipelines.recipe.schema import Recipe
 
 
@@ -30,6 +31,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             "seed": recipe.seed,
         },
         libraries=("safetensors", "torch"),
+        observe=precision(training),
         architectures=(recipe.architecture,),
         group=recipe.name,
     )
@@ -37,7 +39,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
         """A network trained from scratch to predict tokens of the recipe's documents."""
         from model.architectures import build, find
         from pipelines.batches import held_out_batches, training_batches
-        from pipelines.fitting import fit, write_checkpoint
+        from pipelines.fitting import HELD_OUT_BATCH, fit, write_checkpoint
 
         encoder = tokenizer.load()
         config = model.config(encoder.vocab_size)
@@ -55,6 +57,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
         steps = training.steps_for(config.context_length)
         batches.mixture.require(steps)  # told now, should the limits not allow so many
         held_out = token_shards.stream("validation", encoder.end_of_text)
+        looked_at = training.look(HELD_OUT_BATCH, config.context_length)
         token_shards.stream("test", encoder.end_of_text)  # found wanting now, not afterwards
         network = build(architecture.name, config, recipe.seed)
         history = fit(
@@ -62,7 +65,7 @@ def foundation(recipe: Recipe) -> dg.AssetsDefinition:
             network,
             architecture.objective,
             batches,
-            training.looks(lambda: held_out_batches(architecture.objective, held_out, **asked)),
+            lambda: held_out_batches(architecture.objective, held_out, **asked, windows=looked_at),
             training,
             steps=steps,
             seed=recipe.seed,

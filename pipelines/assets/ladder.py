@@ -4,6 +4,7 @@ import dagster as dg
 
 from pipelines.artifacts import FIGURES, Evaluation, TokenizerFiles, TokenShards
 from pipelines.assets.declare import Making, asset
+from pipelines.assets.precision import precision
 from pipelines.recipe.schema import Recipe
 from pipelines.text.tokenizers import LIBRARIES
 
@@ -28,6 +29,7 @@ def ladder_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             "seed": recipe.seed,
         },
         libraries=("torch", *LIBRARIES[recipe.tokenizer_kind]),
+        observe=precision(ladder.training),
         architectures=("gpt",),
         group=recipe.name,
     )

@@ -18,6 +18,7 @@ from pipelines.assets.assistants import assistant_assets
 from pipelines.assets.contamination import drops
 from pipelines.assets.declare import Inputs, Making, asset
 from pipelines.assets.examples import left_out_of
+from pipelines.assets.precision import precision
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import TranslationTask
 from pipelines.text.tokenizers import LIBRARIES
@@ -45,6 +46,7 @@ def translation_assets(
             "seed": recipe.seed,
         },
         libraries=("safetensors", "torch", *LIBRARIES[recipe.tokenizer_kind]),
+        observe=precision(training),
         architectures=(declared.model.architecture,),
         group=recipe.name,
     )
@@ -70,15 +72,16 @@ def translation_assets(
         held_out = translation_examples(
             encoder, examples.pairs("validation"), **length, batch_size=HELD_OUT_BATCH
         )
+        looked_at = training.look(HELD_OUT_BATCH, held_out.mean_tokens)
         network = build(architecture.name, config, recipe.seed)
         history = fit(
             making,
             network,
             architecture.objective,
             train,
-            training.looks(held_out.in_order),
+            lambda: held_out.in_order(looked_at),
             training,
-            steps=training.steps_for(config.context_length),
+            steps=training.steps_for(train.mean_tokens),
             seed=recipe.seed,
         )
         about = {

@@ -7,6 +7,7 @@ import dagster as dg
 
 from pipelines.artifacts import FIGURES, Documents, Evaluation, WordVectors
 from pipelines.assets.declare import Making, asset
+from pipelines.assets.precision import precision
 from pipelines.project import Project
 from pipelines.recipe.vectors import VectorsChoice
 
@@ -19,6 +20,10 @@ def _letters(_: Project) -> dict[str, str]:
 def word_vectors(corpus: str, choice: VectorsChoice) -> list[dg.AssetsDefinition]:
     """The vectors of a corpus' words, and what they are worth."""
     key, training = f"word_vectors/{corpus}", choice.training
+    resolved = precision(training)
+
+    def observed(project: Project) -> dict[str, str]:
+        return {**_letters(project), **(resolved(project) if resolved else {})}
 
     @asset(
         key,
@@ -26,7 +31,7 @@ def word_vectors(corpus: str, choice: VectorsChoice) -> list[dg.AssetsDefinition
         inputs={"documents": f"documents/{corpus}"},
         decides=choice.decides(),
         libraries=("regex", "safetensors", "torch"),
-        observe=_letters,
+        observe=observed,
         architectures=(choice.model.architecture,),
         group="corpora",
     )
@@ -48,13 +53,14 @@ def word_vectors(corpus: str, choice: VectorsChoice) -> list[dg.AssetsDefinition
         batches = make_contexts(word_text(documents.training_texts(), counts), **given)
         texts = (document.text for document in documents.split("validation"))
         held_out = make_contexts(word_text(texts, counts), **given)
+        looked_at = training.look(training.batch_size, 1)
         network = build(architecture.name, config, choice.seed)
         history = fit(
             making,
             network,
             architecture.objective,
             batches,
-            training.looks(lambda: held_out_batches(held_out)),
+            lambda: held_out_batches(held_out, looked_at),
             training,
             steps=training.steps_for(1),  # a token of the budget is a word of the text
             seed=choice.seed,

@@ -32,6 +32,11 @@ class ModelChoice(Strict):
         preset = written.pop("preset", None) or next(iter(architecture.presets), None)
         return architecture.configure(preset, **written, vocab_size=vocab_size)
 
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding."""
+        return bool(getattr(self.config(vocab_size=50_304), "tied_head", False))
+
     def decides(self) -> dict[str, Any]:
         """The section as written: presets are code, which has its own fingerprint."""
         return self.model_dump(mode="json", include=self.model_fields_set)

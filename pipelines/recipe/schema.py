@@ -9,15 +9,15 @@ import difflib
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from model.architectures import catalogue
 from pipelines.recipe.base import Name, Strict
 from pipelines.recipe.corpora import Corpus, Decontamination
 from pipelines.recipe.models import architectures_for
-from pipelines.recipe.tasks import Task
+from pipelines.recipe.tasks import Task, TranslationTask
 from pipelines.recipe.tokens import TokenizerChoice
-from pipelines.recipe.training import Pretraining
+from pipelines.recipe.training import Pretraining, Training
 from pipelines.recipe.vectors import AttentionLadder, VectorsChoice
 from pipelines.recipe.weights import WeightsSource
 
@@ -37,6 +37,19 @@ _TAKEN = {
     "tokenizer": "the one that comes along with from is used; leave it out",
     "training": "what from brings is taken as it is; go on training it in a task of kind domain",
 }
+
+
+def _tuned(name: str, task: Task, tied: bool) -> Task:
+    """A task whose fine-tuning of the foundation has all its rates."""
+    field = "decoder_only" if isinstance(task, TranslationTask) else "training"
+    training: Training | None = getattr(task, field)
+    if training is None:
+        return task
+    try:
+        resolved = training.resolved(tied=tied, trained=True)
+    except ValueError as error:
+        raise ValueError(f"{name}.{field}.{error}") from None
+    return task.model_copy(update={field: resolved})
 
 
 class Recipe(Strict):
@@ -63,6 +76,26 @@ class Recipe(Strict):
     """By corpus: vectors of its words."""
     attention_ladder: AttentionLadder | None = None
     tasks: dict[Name, Task] = Field(default={})
+
+    @field_validator("training")
+    @classmethod
+    def _with_rates(
+        cls, training: Pretraining | None, others: ValidationInfo
+    ) -> Pretraining | None:
+        model = others.data.get("model")
+        return training.resolved(tied=model.tied, trained=False) if model and training else training
+
+    @field_validator("tasks")
+    @classmethod
+    def _with_rates_of_fine_tuning(
+        cls, tasks: dict[str, Task], others: ValidationInfo
+    ) -> dict[str, Task]:
+        if "model" not in others.data:  # it is at fault itself
+            return tasks
+        model = others.data["model"]
+        # What comes from elsewhere is as narrow as a tied embedding, tied or not.
+        tied = model is None or model.tied
+        return {name: _tuned(name, task, tied) for name, task in tasks.items()}
 
     @model_validator(mode="after")
     def _is_drawn_or_taken(self) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipelines.recipe.base import Name, Positive, Strict
 from pipelines.recipe.models import architectures_for
@@ -40,7 +40,7 @@ class ClassifierTask(Strict):
     kind: Literal["classifier"]
     corpus: Name
     labels: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
-    """The labels in the order of the head's outputs; the last is the one F1 speaks of."""
+    """The labels in the order of the head's outputs; F1 is of the last of two, of more of all."""
     trained_blocks: Annotated[int, Field(ge=0, strict=True)] | None = None
     """How many of the last blocks are trained beside the head; null for the whole network."""
     training: Training
@@ -64,6 +64,12 @@ class TranslationTask(Strict):
     """How many translations are followed at once."""
     decoder_only: Training | None = None
     """How the foundation is fine-tuned to do the same; null leaves it out."""
+
+    @field_validator("training")
+    @classmethod
+    def _with_rates(cls, training: Training, others: ValidationInfo) -> Training:
+        model = others.data.get("model")  # None: it is at fault itself
+        return training.resolved(tied=model.tied, trained=False) if model else training
 
     def examples_decide(self) -> dict[str, Any]:
         """What ``examples/<task>`` hangs on, beside its corpus."""

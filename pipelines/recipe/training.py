@@ -2,31 +2,70 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.recipe.base import Positive, Strict
 
-T = TypeVar("T")
+LOOK_TOKENS = 65_536
+"""Of the validation split, in a look whose size no recipe gives."""
+HIGHEST_TIED = 0.05
+"""Of the rates of an embedding that is the head: with more the loss soon leaves ln V upwards."""
+
+# By (optimizer, what is trained): the rates of the matrices, the embeddings and the head. A network
+# is drawn anew, or was trained before. The shipped recipes' and, where they have none, what trained
+# text of bytes best without ever passing ln V.
+RATES = {
+    ("muon", "drawn"): (0.02, 0.3, 0.004),
+    ("muon", "trained"): (0.005, 0.05, 0.002),
+    ("adamw", "drawn"): (0.003, 0.003, 0.003),
+    ("adamw", "trained"): (0.0001, 0.0001, 0.0001),
+}
+
+Rate = Annotated[float, Field(gt=0)]
 
 
 class OptimizerChoice(Strict):
-    """Learning rates by role, as in ``model/optim.py``."""
+    """Learning rates by role, as in ``model/optim.py``.
+
+    A rate that is left out hangs on the optimizer, on whether the head is the embedding and on
+    whether the network was trained before.
+    """
 
     kind: Literal["muon", "adamw"] = "muon"
-    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    matrix_learning_rate: Rate | None = None
     """For the matrices inside the blocks."""
-    embedding_learning_rate: Annotated[float, Field(gt=0)] = 0.3
-    head_learning_rate: Annotated[float, Field(gt=0)] = 0.004
+    embedding_learning_rate: Rate | None = None
+    """For the embeddings; at most 0.05 where the head is the embedding."""
+    head_learning_rate: Rate | None = None
     """For the output head, and for gains and biases."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """Muon's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+    def resolved(self, *, tied: bool, trained: bool) -> OptimizerChoice:
+        """With every rate; ``tied``: the head is the embedding; ``trained``: it was before.
+
+        ValueError for a written rate that wrecks an embedding that is the head.
+        """
+        matrix, embedding, head = RATES[self.kind, "trained" if trained else "drawn"]
+        if tied:
+            embedding = head
+        rates = {
+            "matrix_learning_rate": self.matrix_learning_rate or matrix,
+            "embedding_learning_rate": self.embedding_learning_rate or embedding,
+            "head_learning_rate": self.head_learning_rate or head,
+        }
+        if tied and rates["embedding_learning_rate"] > HIGHEST_TIED:
+            raise ValueError(
+                f"optimizer.embedding_learning_rate: {rates['embedding_learning_rate']} is for an"
+                f" embedding alone, and here the head is the embedding; give {HIGHEST_TIED} or"
+                " less, or leave it out"
+            )
+        return self.model_copy(update=rates)
 
 
 class ScheduleChoice(Strict):
@@ -53,8 +92,10 @@ class Training(Strict):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor multiplies it natively."""
     validate_every: Positive = 100
-    validation_batches: Positive | None = None
-    """How much of the validation split each look uses; null for all of it."""
+    validation_batches: Positive | Literal["all"] | None = None
+    """How much of the validation split each look reads, spread evenly over it: so many batches (of
+    32 windows; of a task's examples or of words, ``batch_size``), or all. Left out: about 65,536
+    tokens."""
     checkpoint_every: Positive = 100
 
     @model_validator(mode="after")
@@ -63,16 +104,32 @@ class Training(Strict):
             raise ValueError("give either steps or tokens")
         return self
 
-    def looks(self, batches: Callable[[], Iterable[T]]) -> Callable[[], Iterable[T]]:
-        """``batches`` cut to what each look at the validation split uses."""
-        return lambda: itertools.islice(batches(), self.validation_batches)
+    def look(self, batch_size: int, mean_tokens: float) -> int | None:
+        """How many windows or examples of the validation split each look reads; None for all.
 
-    def steps_for(self, context_length: int) -> int:
-        """The number of optimizer steps; a token budget counts whole batches."""
+        ``batch_size`` of them are a batch, ``mean_tokens`` is what one holds.
+        """
+        if self.validation_batches == "all":
+            return None
+        if self.validation_batches is not None:
+            return self.validation_batches * batch_size
+        return max(1, round(LOOK_TOKENS / mean_tokens))
+
+    def steps_for(self, mean_tokens: float) -> int:
+        """The number of optimizer steps; a token budget counts whole batches.
+
+        ``mean_tokens`` is what a row of a batch holds: a window its length, an example its own
+        tokens, prompt or source included, and not the padding behind them.
+        """
         if self.steps is not None:
             return self.steps
         assert self.tokens is not None
-        return max(1, self.tokens // (self.batch_size * context_length))
+        return max(1, int(self.tokens / (self.batch_size * mean_tokens)))
+
+    def resolved(self, *, tied: bool, trained: bool) -> Self:
+        """With every rate of its optimizer, for a network as ``OptimizerChoice.resolved`` says."""
+        optimizer = self.optimizer.resolved(tied=tied, trained=trained)
+        return self.model_copy(update={"optimizer": optimizer})
 
 
 class Pretraining(Training):

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipelines.recipe.base import Positive, Share, Strict, Whole
 from pipelines.recipe.models import architectures_for
 from pipelines.recipe.training import Training
 
 Words = Annotated[tuple[str, ...], Field(min_length=2)]
+
+
+def _with_rates(training: Training) -> Training:
+    return training.resolved(tied=False, trained=False)
+
+
+Drawn = Annotated[Training, AfterValidator(_with_rates)]
+"""The training of a network that is drawn anew and whose head is its own."""
 
 
 class VectorsChoice(Strict):
@@ -28,7 +36,7 @@ class VectorsChoice(Strict):
     neighbours: Positive = 8
     """How many of them."""
     seed: Annotated[Whole, Field(lt=2**31)] = 0
-    training: Training
+    training: Drawn
     """``batch_size``: words of the text a step, of which frequent ones are left out."""
 
     @field_validator("groups")
@@ -74,7 +82,7 @@ class AttentionLadder(Strict):
     context_length: Positive = 64
     prompt: str = ""
     """A text whose attention is drawn, and which each rung continues."""
-    training: Training
+    training: Drawn
 
     @model_validator(mode="after")
     def _heads_share_evenly(self) -> AttentionLadder:

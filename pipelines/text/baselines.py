@@ -176,6 +176,10 @@ def _positive(test_bytes: int) -> int:
 # --- classification -----------------------------------------------------------------------------
 
 
+# A word of any length, or a run of signs: a text of one letter or of emoji has terms too.
+TERMS = r"\w+|[^\w\s]+"
+
+
 def majority_baseline(train_labels: Sequence[str], tests: int) -> list[str]:
     """The most frequent training label for every test text; of equals the first by name."""
     counts = Counter(sorted(train_labels))
@@ -185,15 +189,18 @@ def majority_baseline(train_labels: Sequence[str], tests: int) -> list[str]:
 def tfidf_baseline(
     train_texts: Sequence[str], train_labels: Sequence[str], test_texts: Sequence[str]
 ) -> list[str]:
-    """Labels by logistic regression over TF-IDF of words and word pairs; no randomness in it."""
+    """Labels by logistic regression over TF-IDF of words and word pairs; no randomness in it.
+
+    The majority's for all where there is but one label, or no text but blanks.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    if len(set(train_labels)) < 2:
+    if len(set(train_labels)) < 2 or not any(map(str.strip, train_texts)):
         return majority_baseline(train_labels, len(test_texts))
     classifier = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(token_pattern=TERMS, ngram_range=(1, 2), sublinear_tf=True),
         LogisticRegression(C=10.0, max_iter=1000, random_state=0),
     )
     classifier.fit(train_texts, train_labels)

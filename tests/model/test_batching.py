@@ -1,5 +1,6 @@
 """Order, mixture and padding: nothing lost, nothing doubled, everything a function of the step."""
 
+import itertools
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.batching import IGNORED, Examples, Piece, TokenStream, Windows, in_order
+from model.batching import IGNORED, Examples, Piece, TokenStream, Windows, in_order, spread
 from model.shuffling import key_of, permuted
 
 
@@ -295,18 +298,64 @@ def test_examples_ask_for_counted_tokens_from_those_before():
     )
 
 
-def test_an_epoch_takes_every_example_once_in_another_order():
-    source = paired(seed=3)
-    assert source.steps_per_epoch == 3
-    epochs = []
-    for epoch in range(3):
-        ids = [i for step in range(3) for i in source.batch(3 * epoch + step).ids]
-        assert sorted(ids) == sorted(f"example {i}" for i in range(11))
-        epochs.append(tuple(ids))
-    assert len(set(epochs)) == 3
+def drawn(source: Examples, steps: int) -> list[list[int]]:
+    """The examples of each batch."""
+    return [[int(i.split()[1]) for i in source.batch(step).ids] for step in range(steps)]
+
+
+def test_every_example_is_drawn_as_often_as_every_other_in_another_order():
+    source = paired(seed=3)  # 11 examples in pools of two batches of 4
+    assert all(len(batch) == 4 for batch in drawn(source, 22))
+    assert set(Counter(itertools.chain(*drawn(source, 22))).values()) == {8}
+    for pools in range(1, 11):
+        counts = Counter(itertools.chain(*drawn(source, 2 * pools)))
+        assert max(counts.values()) - min(counts[i] for i in range(11)) <= 1
+    epochs = {tuple(map(tuple, drawn(source, 22)[first : first + 2])) for first in range(0, 22, 2)}
+    assert len(epochs) == 11
     again = paired(seed=3)
     for step in (8, 0, 5):
         assert torch.equal(again.batch(step).tokens, source.batch(step).tokens)
+
+
+def test_the_longest_example_never_has_a_step_of_its_own():
+    """What is left over of an epoch is no short batch of the longest."""
+    rows = [[1] * length for length in range(2, 35)]
+    source = Examples(rows, labels=[0] * 33, pad=0, context_length=64, batch_size=32)
+    batches = drawn(source, 33)
+    assert {len(batch) for batch in batches} == {32}
+    assert set(Counter(itertools.chain(*batches)).values()) == {32}
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_places_are_spread_evenly(size, count):
+    places = list(spread(size, count))
+    assert len(places) == len(set(places)) == min(size, count)
+    assert places == sorted(places)
+    gaps = {b - a for a, b in itertools.pairwise([*places, size])}
+    assert max(gaps) - min(gaps) <= 1
+    assert spread(size, None) == range(size)
+
+
+def test_a_cut_look_reads_every_corpus_in_proportion():
+    """Corpora lie end to end; of a hundred windows each gives as many as it is long."""
+    sizes = {1: 6000, 2: 3000, 3: 1000}
+    joined = TokenStream([torch.full((size,), name) for name, size in sizes.items()])
+    batches = list(in_order(joined, 10, 32, windows=100))
+    asked = torch.cat([batch.targets for batch in batches])
+    assert asked.shape == (100, 10)
+    counts = {name: int((asked == name).sum()) // 10 for name in sizes}
+    assert counts == {1: 60, 2: 30, 3: 10}
+    assert [batch.ids for batch in in_order(joined, 10, 32, windows=10**6)] == [
+        batch.ids for batch in in_order(joined, 10, 32)
+    ]
+
+
+def test_a_cut_look_at_examples_is_spread_over_them():
+    batches = list(paired().in_order(5))
+    assert [len(batch.tokens) for batch in batches] == [4, 1]
+    shown = [int(i.split()[1]) for batch in batches for i in batch.ids]
+    assert sorted(shown) == [0, 2, 4, 6, 8]
+    assert [LENGTHS[i] for i in shown] == sorted(LENGTHS[i] for i in shown)
 
 
 def test_batches_of_like_lengths_hold_little_padding():

@@ -110,6 +110,22 @@ def test_held_out_text_is_shown_once_and_always_hidden_alike():
         assert one.counted
 
 
+@pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 2}, {"batch_size": 9}])
+def test_the_batch_size_hides_no_other_words(how):
+    stream = TokenStream([torch.arange(8, 8 + 150)])
+
+    def asked(**chosen: int) -> dict[str, list[int]]:
+        batches = masked_in_order(stream, 16, **HOW, **{"batch_size": 3, **chosen})
+        pairs = (pair for batch in batches for pair in zip(batch.ids, batch.targets, strict=True))
+        return {name: targets.tolist() for name, targets in pairs}
+
+    everything = asked()
+    assert asked(**how) == everything
+    some = asked(**how, windows=4)
+    assert len(some) == 4
+    assert some.items() <= everything.items()
+
+
 def test_held_out_text_that_fills_its_rows_is_not_cut():
     stream = TokenStream([torch.arange(8, 8 + 49)])
     (plain,) = in_order(stream, 16, 3)

@@ -155,3 +155,16 @@ def test_tfidf_learns_the_messages_and_repeats_itself() -> None:
     assert majority + 0.15 < right < 1
     assert tfidf_baseline(texts[:400], labels[:400], texts[400:]) == found
     assert tfidf_baseline(["a", "b"], ["ham", "ham"], ["c"]) == ["ham"]
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [("😀", "😢"), ("7", "3"), ("x", "y"), ("!?", "..."), ("👍🏽 1", "👎 0"), ("是", "否")],
+)
+def test_texts_without_a_word_are_told_apart_too(up: str, down: str) -> None:
+    found = tfidf_baseline([up, down] * 8, ["up", "down"] * 8, [down, up, f"{up} {up}"])
+    assert found == ["down", "up", "up"]
+
+
+def test_texts_of_blanks_get_the_majority() -> None:
+    assert tfidf_baseline([" ", "\n", ""], ["b", "a", "a"], [" ", "word"]) == ["a", "a"]
