@@ -76,10 +76,12 @@ def project(place, recipe_file, tmp_path, monkeypatch):
 
 
 def test_recipes_that_disagree_are_refused_before_anything_moves(project):
-    told = "corpus shared differs from the one in two.yaml; make them equal or rename one"
+    told = "one.yaml: corpus shared differs from the one in "
     for named in ("one", "recipes/one.yaml"):
-        assert told in project.dragon("run", named).fault
-    assert "the one in one.yaml" in project.dragon("run", "two").fault
+        fault = project.dragon("run", named).fault
+        assert fault.startswith(f"dragon: {told}")
+        assert fault.endswith("/two.yaml; make them equal or rename one")
+    assert "/one.yaml; make them equal" in project.dragon("run", "two").fault
     assert not project.root.exists()
 
 
@@ -114,7 +116,7 @@ def test_the_graph_shows_the_others_and_the_faults(caplog):
     }
     assert set(told) == {"slip", "one", "two"}
     assert "slip.yaml:2: sede: unknown key" in told["slip"]
-    assert "corpus shared differs from the one in two.yaml" in told["one"]
+    assert "one.yaml: corpus shared differs from the one in " in told["one"]
     assert len([r for r in caplog.records if "left out: " in r.getMessage()]) == 3
 
 
@@ -430,16 +432,13 @@ def test_the_commands_work_without_a_home(chain, tmp_path):
 @pytest.mark.parametrize("name", ["100%25", "what?", "a\udcff"])
 def test_a_home_that_no_database_address_can_name_is_refused_at_once(tmp_path, name):
     project = Project(tmp_path / name, tmp_path / name / ".dragon", tmp_path / "store")
-    with pytest.raises(ValueError, match=r"keep no database in a folder with .* set DRAGON_HOME"):
+    with pytest.raises(ValueError, match=r"no database in a folder with .* DRAGON_HOME"):
         project.prepare_dagster()
     assert not project.home.exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["a b", "#1", "é", "日本 語", "می\u200cخواهم", "😀", "$X{y}", "it's;&"]
-)
-def test_homes_of_any_other_name_work(tmp_path, monkeypatch, name):
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+def test_a_home_of_any_other_name_works(tmp_path, monkeypatch):
+    name = "a b #1 é 日本 می\u200cخواهم 😀 $X{y} it's;&"
     project = Project(tmp_path, tmp_path / name, tmp_path / "store")
     monkeypatch.setenv("DAGSTER_HOME", str(project.prepare_dagster()))
     with dg.DagsterInstance.get() as instance:

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +43,13 @@ query($key: AssetKeyInput!) {
   }
 }
 """
+
+MUTATION = (
+    'launchPipelineExecution(executionParams:{selector:{repositoryLocationName:"dragon",'
+    'repositoryName:"__repository__",jobName:"__ASSET_JOB"},runConfigData:{},mode:"default"})'
+    "{__typename}"
+)
+JSON = ("Content-Type", "application/json")
 
 
 def free_port() -> int:
@@ -190,6 +199,32 @@ def test_the_ui_materializes_what_the_store_then_holds(pages: Pages) -> None:
         assert tags["dagster/data_version"] == current["version"]
     pictures = [e["mdStr"] for e in event["metadataEntries"] if e["label"] == "lengths"]
     assert pictures[0].startswith("![picture](data:image/png;base64,")
+
+
+def test_no_other_sites_page_reaches_it(pages: Pages) -> None:
+    launch = "/graphql?query=" + urllib.parse.quote("mutation{" + MUTATION + "}")
+
+    def status(path: str, *headers: tuple[str, str], body: bytes | None = None) -> int:
+        address = f"http://127.0.0.1:{pages.dagster}{path}"
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(address, body, dict(headers)), timeout=60
+            ) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    before = pages.ask("{runsOrError{... on Runs{results{runId}}}}")
+    evil = ("Host", "evil.example"), ("Origin", "https://evil.example")
+    for header in (*evil, ("Sec-Fetch-Site", "cross-site")):
+        assert status("/", header) == 403
+        assert status(launch, header) == 403
+        assert status("/graphql", header, JSON, body=b'{"query": "{version}"}') == 403
+    assert status(launch) == 405
+    assert status(launch, body=b"") == 415  # a form
+    assert status("/graphql", ("Content-Type", "text/plain"), body=b"{}") == 415
+    assert status("/") == 200
+    assert pages.ask("{runsOrError{... on Runs{results{runId}}}}") == before
 
 
 @pytest.mark.slow

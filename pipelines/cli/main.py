@@ -149,7 +149,10 @@ def export(
 @app.command()
 def trace(
     target: Annotated[
-        str, typer.Argument(help="An asset (foundation/chat), a version folder or a weights file.")
+        str,
+        typer.Argument(
+            help="An asset (foundation/chat), a version folder, a weights file or an export."
+        ),
     ],
     store: StoreOption = None,
 ) -> None:

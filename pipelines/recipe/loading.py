@@ -58,7 +58,8 @@ def load_recipe(path: Path) -> Recipe:
 def load_recipes(folder: Path) -> dict[str, Recipe]:
     """All recipes of a folder by name. Raises RecipeError with the first fault of any."""
     recipes, faults = read_recipes(folder)
-    for fault in (*faults.values(), *disagreements(recipes, folder).values()):
+    # Of two that disagree the later is named first: it is more often the one just written.
+    for fault in (*faults.values(), *reversed(disagreements(recipes, folder).values())):
         raise fault
     return recipes
 
@@ -93,8 +94,8 @@ def disagreements(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Reci
             differing = None if other is recipe else _difference(recipe, other)
             if differing:
                 faults[name] = RecipeError(
-                    f"{folder / name}.yaml: {differing} differs from the one in"
-                    f" {other.name}.yaml; make them equal or rename one"
+                    f"{name}.yaml: {differing} differs from the one in"
+                    f" {folder / other.name}.yaml; make them equal or rename one"
                 )
                 break
     return faults
