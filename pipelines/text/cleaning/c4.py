@@ -12,7 +12,7 @@ import re
 from pipelines.text.cleaning.outcome import Cleaned, Dropped, Step, changed
 
 _TERMINAL = (".", "!", "?", '"', "”", "’", "»")
-_SENTENCE_END = re.compile(r"[.!?]+[\"'”’»)\]]*(?!\S)")
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?!\S)")
 _MARKER = r"\[(?:\d{0,4}|edit|citation needed)\]"
 _ANY_MARKER = re.compile(_MARKER, re.I)
 _LAST_MARKER = re.compile(rf"{_MARKER}\Z", re.I)

@@ -44,7 +44,9 @@ _TAR = slice(257, 262)
 # A third of NULs is no text of one byte a letter; UTF-16 of Latin letters is half NULs.
 _MOST_NULS = 0.3
 _HTML = re.compile(
-    r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S
+    r"\s*+(?:<\?xml[^>]*+>\s*+)?(?:<!--(?:(?!-->).)*+-->\s*+)*+"
+    r"<(?:!doctype\s+html|html|head|body)\b",
+    re.I | re.S,
 )
 _JSON_LINE = re.compile(r'\s*\{\s*["}]')
 

@@ -177,5 +177,5 @@ def _is_of_the_network(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """The library's words in one line, without the signatures that addresses of files carry."""
     words = " ".join(str(error).split()).partition(" For more information")[0]
-    words = re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", words)
+    words = re.sub(r"(https?://[^\s?'\"]++)(?:\?[^\s'\"]*+)?", r"\1", words)
     return f"{type(error).__name__}: {words}"[:MAX_REASON]

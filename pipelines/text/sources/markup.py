@@ -11,7 +11,8 @@ _SKIPPED = ("nav", "footer", "aside", "[role=navigation]", "[role=banner]", "[hi
 _FRONT_MATTER_CHARACTERS = 64 << 10
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\r?\n"
-    r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[\w\"'][^\n]*:.*?\n"  # else it is a rule, not a block of YAML
+    # A key must come first, else it is a rule, not a block of YAML.
+    r"(?:[ \t]*+(?:#[^\n]*+|\r)?\n)*+[\w\"'][^\n:]*+:.*?\n"
     r"(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)",
     re.DOTALL,
 )

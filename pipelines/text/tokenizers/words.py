@@ -28,7 +28,7 @@ UNKNOWN = "<|unk|>"
 
 # The pieces of the book's re.split(r'([,.:;?_!"()\']|--|\s)', text), blank ones left out.
 _WORD = re.compile(r"""--|[,.:;?_!"()']|(?:[^-\s,.:;?_!"()']++|-(?!-))++""")
-_SPACE_BEFORE_MARK = re.compile(r"""\s+([,.?!"()'])""")
+_SPACE_BEFORE_MARK = re.compile(r"""(?<!\s)\s++([,.?!"()'])""")
 
 
 class WordTokenizer(Tokenizer):
