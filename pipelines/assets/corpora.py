@@ -10,7 +10,8 @@ from pipelines.artifacts import FIGURES, Documents, RawText
 from pipelines.assets.declare import Making, asset
 from pipelines.project import Project
 from pipelines.recipe.corpora import Corpus
-from pipelines.recipe.sources import FolderSource, Source
+from pipelines.recipe.sources import FolderSource, HubSource, Source
+from pipelines.text.addresses import HUB_ADDRESS, hub_endpoint
 from pipelines.text.cleaning import LIBRARIES
 from pipelines.text.documents import make_documents
 from pipelines.text.generators import LIBRARIES as WRITERS
@@ -40,6 +41,9 @@ def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         # A folder's name says nothing of what is in it: its content decides.
         if isinstance(source, FolderSource):
             return {"files": folder_state(source, project.root)}
+        # A revision names one content; another hub than the usual one may answer otherwise.
+        if isinstance(source, HubSource) and hub_endpoint() != HUB_ADDRESS:
+            return {"hub": hub_endpoint()}
         return {}
 
     @asset(

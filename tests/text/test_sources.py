@@ -182,6 +182,33 @@ def test_a_link_out_of_the_folder_is_refused(root: Path) -> None:
     assert [d.text for d in read(root, glob="link.*")] == ["one"]
 
 
+def test_a_link_to_what_is_hidden_is_refused(root: Path) -> None:
+    (root / "texts" / ".env").write_text("secret")
+    (root / "texts" / "link.txt").symlink_to(".env")
+    with pytest.raises(TextError, match=r"link\.txt: a link to what is hidden"):
+        read(root)
+
+
+def test_a_link_on_the_way_out_of_the_project_is_refused(root: Path) -> None:
+    project = root / "project"
+    (project / ".hidden").mkdir(parents=True)
+    (project / ".hidden" / "a.txt").write_text("hidden")
+    (project / "out").symlink_to(root / "texts")
+    (project / "in").symlink_to(".hidden")
+    (project / "one.txt").symlink_to(root / "texts" / "a.txt")
+    for path, told in (
+        ("out", "out of the project"),
+        ("out/b", "out of the project"),
+        ("one.txt", "out of the project"),
+        ("in", "into what is hidden"),
+    ):
+        with pytest.raises(TextError, match=rf"{path}: a link leads {told}; .*outside: true"):
+            read(project, path=path)
+        with pytest.raises(TextError, match=rf"{path}: a link leads {told}"):
+            folder_state(folder_source(path=path), project)
+        assert read(project, path=path, outside=True)
+
+
 def test_a_linked_folder_is_refused_rather_than_passed_over(root: Path) -> None:
     (root / "elsewhere").mkdir()
     (root / "texts" / "more").symlink_to(root / "elsewhere")
@@ -371,7 +398,7 @@ def test_a_file_on_the_web_is_read_by_its_last_name(
         return kept
 
     monkeypatch.setattr(web, "fetch", fetch)
-    url = "https://user:word@example.org/a/two%20words.jsonl?token=1"
+    url = "https://example.org/a/two%20words.jsonl?token=1"
     source = UrlSource(kind="url", url=url, sha256="0" * 64, licence="MIT", on_bad_row="drop")
     name = "two words.jsonl"
     assert rows(source) == [Document(f"{name}:1", "hello", name, "MIT")]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -360,6 +361,46 @@ def test_a_stall_is_ended(sent: bytes | None, server: Server, cache: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"],
+    ids=["in the headers", "in the body"],
+)
+def test_a_drip_is_ended(sent: bytes, server: Server, cache: Path) -> None:
+    """Each byte comes in time, and the whole never would."""
+
+    def drip(on: Answering) -> None:
+        on.wfile.write(sent)
+        while not server.over.wait(0.02):
+            on.wfile.write(b"x")
+
+    server.answer = drip
+    began = time.monotonic()
+    impatient = replace(NETWORK, rate_seconds=0.2, tries=2)
+    with pytest.raises(
+        SourceUnavailable, match=r"dragon\.test: \d+ bytes in .* s, least_rate=10000"
+    ):
+        fetch(server.address(), SHA, cache, network=impatient)
+    assert time.monotonic() - began < 4
+    assert len(server.asked) == 2
+    assert left_in(cache) == []
+
+
+def test_no_server_is_waited_for_longer_than_the_largest_file_takes(
+    server: Server, cache: Path
+) -> None:
+    """It sends fast enough for ever, and none of it is the answer."""
+
+    def go_on(on: Answering) -> None:
+        while not server.over.wait(0.01):
+            on.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 40)
+
+    server.answer = go_on
+    patience = replace(NETWORK, rate_seconds=0.1, least_rate=10_000, tries=1)
+    with pytest.raises(SourceUnavailable, match=r"dragon\.test: no end after 0 s"):
+        fetch(server.address(), SHA, cache, max_bytes=2_000, network=patience)
+
+
+@pytest.mark.parametrize(
     ("headers", "waits"),
     [({}, [1, 2]), ({"retry_after": 7}, [7, 7]), ({"retry_after": 999}, [60, 60])],
 )
@@ -464,7 +505,9 @@ def test_several_at_once_get_the_same_whole_file(server: Server, cache: Path) ->
     assert left_in(cache) == [SHA]
 
 
-def test_killed_in_the_middle_there_is_no_file(server: Server, cache: Path) -> None:
+def test_killed_in_the_middle_there_is_no_file(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     half = threading.Event()
 
     def stop_half_way(on: Answering) -> None:
@@ -492,6 +535,12 @@ def test_killed_in_the_middle_there_is_no_file(server: Server, cache: Path) -> N
     server.answer = lambda on: on.say(200, DATA)
     assert fetch(address, SHA, cache, network=NETWORK).read_bytes() == DATA
     assert sorted(left_in(cache)) == sorted([part, SHA]), "a living part is not swept"
+    (cache / SHA).unlink()
+    with monkeypatch.context() as skewed:  # our clock is a day ahead of the file server's
+        late = {**vars(time), "time": lambda: time.time() + 86_400}
+        skewed.setattr(web, "time", SimpleNamespace(**late))
+        fetch(address, SHA, cache, network=NETWORK)
+    assert sorted(left_in(cache)) == sorted([part, SHA]), "whatever our clock says"
     (cache / SHA).unlink()
     os.utime(cache / part, (0, 0))
     fetch(address, SHA, cache, network=NETWORK)

@@ -16,9 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from pipelines.text.addresses import shown
 from pipelines.text.errors import TextError
 from pipelines.text.generators import GENERATORS
 from pipelines.text.packages import open_package_file
+from pipelines.text.places import placed
 from pipelines.text.sources.files import at_rest, matching, sha256_of
 from pipelines.text.sources.reading import documents_of_file
 from pipelines.text.sources.records import Origin, documents_of_rows
@@ -70,14 +72,18 @@ def _documents(
 
 def folder_state(source: FolderSource, folder_root: Path) -> list[list[str]]:
     """[relative path, sha256] of every file a folder source reads: what its content is now."""
-    found = matching(folder_root / source.path, source.glob)
+    found = matching(_folder(source, folder_root), source.glob)
     return [[name, sha256_of(path)] for name, path in found]
+
+
+def _folder(source: FolderSource, folder_root: Path) -> Path:
+    return placed(folder_root, source.path, outside=source.outside)
 
 
 def _read_folder(
     source: FolderSource, folder_root: Path, notes: Counter[str]
 ) -> Iterator[Document]:
-    for name, path in matching(folder_root / source.path, source.glob):
+    for name, path in matching(_folder(source, folder_root), source.glob):
         with at_rest(path) as file:
             # The folder's own place is no part of a document: moved, it is the same text.
             yield from documents_of_file(file, Origin(path, name, name), source, notes)
@@ -92,7 +98,6 @@ def _read_package(source: PackageSource, cache: Path, notes: Counter[str]) -> It
 
 
 def _read_url(source: UrlSource, cache: Path, notes: Counter[str]) -> Iterator[Document]:
-    from pipelines.text.sources.https import shown
     from pipelines.text.sources.web import fetch
 
     address = urlsplit(source.url)
