@@ -16,7 +16,13 @@ from pipelines.text.cleaning import LIBRARIES
 from pipelines.text.documents import make_documents
 from pipelines.text.generators import LIBRARIES as WRITERS
 from pipelines.text.sources import folder_state, read_source
-from pipelines.text.tables import write_documents, write_index
+from pipelines.text.tables import (
+    TableWriter,
+    Unread,
+    unread_schema,
+    write_documents,
+    write_index,
+)
 
 # What decides the rows of the hub, and the text of a file's HTML.
 HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
@@ -56,15 +62,24 @@ def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         group="corpora",
     )
     def raw_text(making: Making) -> None:
-        """Documents as their source gave them: id, text, source, licence and sha256."""
+        """Documents as their source gave them: id, text, source, licence and sha256.
+
+        Rows that are no documents are listed beside them, with the reason.
+        """
         notes: Counter[str] = Counter()
-        documents = read_source(
-            source, folder_root=making.project.root, cache=making.project.downloads, notes=notes
-        )
-        told = making.telling(documents, lambda document: len(document.text))
-        index = write_documents(making.folder, RawText.TABLE, told)
-        write_index(making.folder, [index])
-        making.write(FIGURES, {"documents": index.rows, **notes})
+        reasons: Counter[str] = Counter()
+
+        def leave(row: Unread) -> None:
+            reasons[f"dropped_{row.reason}"] += 1
+            unread.add(row, len(row.detail))
+
+        root, cache = making.project.root, making.project.downloads
+        with TableWriter(making.folder, RawText.UNREAD, unread_schema()) as unread:
+            documents = read_source(source, folder_root=root, cache=cache, notes=notes, leave=leave)
+            told = making.telling(documents, lambda document: len(document.text))
+            index = write_documents(making.folder, RawText.TABLE, told)
+        write_index(making.folder, [index, unread.index])
+        making.write(FIGURES, {"documents": index.rows, **notes, **reasons})
 
     return raw_text
 
@@ -97,6 +112,7 @@ def documents(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
             declared.cleaning,
             declared.split,
             making.folder,
+            unread=raw_text.unread(),
             workers=making.project.workers,
             advance=making.advance(table.index.size),
         )
