@@ -190,7 +190,8 @@ class RawText(Artefact):
             if name.startswith("dropped_")
         }
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-        return f"{sum(reasons.values()):,} bad rows left out: {told}" if reasons else ""
+        count = sum(reasons.values())
+        return f"{count:,} bad row{'s' * (count > 1)} left out: {told}" if count else ""
 
 
 class Documents(Artefact):

@@ -39,25 +39,29 @@ def readers(source: Source) -> tuple[str, ...]:
     return FILES
 
 
+def observed(source: Source, project: Project) -> dict[str, Any]:
+    """What outside the recipe decides what a source gives.
+
+    A folder's name says nothing of what is in it: its content does. Rows of a hub are proved by
+    nothing but their revision, so it counts who answers where that is not the usual hub.
+    """
+    if isinstance(source, FolderSource):
+        return {"files": folder_state(source, project.root)}
+    if isinstance(source, HubSource) and hub_endpoint() != HUB_ADDRESS:
+        return {"hub": hub_endpoint()}
+    return {}
+
+
 def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
     """The asset that reads a corpus' source."""
     source = declared.source
-
-    def observe(project: Project) -> dict[str, Any]:
-        # A folder's name says nothing of what is in it: its content decides.
-        if isinstance(source, FolderSource):
-            return {"files": folder_state(source, project.root)}
-        # A revision names one content; another hub than the usual one may answer otherwise.
-        if isinstance(source, HubSource) and hub_endpoint() != HUB_ADDRESS:
-            return {"hub": hub_endpoint()}
-        return {}
 
     @asset(
         f"raw_text/{corpus}",
         makes=RawText,
         decides=source.decides(),
         libraries=("pyarrow", *readers(source)),
-        observe=observe,
+        observe=lambda project: observed(source, project),
         exact=True,
         group="corpora",
     )

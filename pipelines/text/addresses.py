@@ -14,7 +14,7 @@ from pipelines.text.errors import TextError
 HUB_ADDRESS = "https://huggingface.co"
 
 # A password may hold a slash that ought to be escaped: what follows a colon and is no port.
-_USER = r"(?:[^\s/?#]*|[^\s/?#:\[]*:(?!\d*(?:[/?#]|$))\S{0,999})@"
+_USER = r"(?:[^\s/?#]*|[^\s/?#:\[]*:(?!\d*(?:[/?#]|$))\S{0,499})@"
 _SECRET_USER = re.compile(rf"https?://{_USER}|://[^\s/?#@:]*:[^\s/?#]*@", re.I)
 _BARE = re.compile(rf"(?<=://){_USER}")
 _ADDRESS = re.compile(r"(?<=://)[^\s'\"<>]+")
