@@ -99,7 +99,7 @@ def chain(files: Path, work: Path, cache: Path) -> None:
 
     raw.mkdir()
     documents.mkdir()
-    source = FolderSource(kind="folder", path=str(files), licence="various")
+    source = FolderSource(kind="folder", path=str(files), outside=True, licence="various")
     index = write_documents(
         raw, "documents.arrow", read_source(source, folder_root=Path("/"), cache=cache)
     )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipelines.text.documents import DroppedRow
     from pipelines.text.examples import Labelled, Pair
     from pipelines.text.shards import Shard, ShardEntry
-    from pipelines.text.tables import Document
+    from pipelines.text.tables import Document, Unread
     from pipelines.text.tokenizers import Tokenizer
 
 Rows = list[dict[str, Any]]
@@ -169,6 +169,10 @@ class Artefact:
         for name in self.files:
             self._compare(name, *_measure(self.folder / name))
 
+    def remark(self) -> str:
+        """What a run's line should say of it besides; empty for nothing."""
+        return ""
+
     def figures(self) -> dict[str, float]:
         """The numbers that were measured on it, for the tracker and the report."""
         found: dict[str, float] = self.json(FIGURES) if FIGURES in self.files else {}
@@ -209,16 +213,37 @@ class Artefact:
 
 
 class RawText(Artefact):
-    """Documents as their source gave them: ``documents.arrow``."""
+    """Documents as their source gave them: ``documents.arrow``; rows that are none, and why."""
 
     kind = "arrow"
     TABLE: ClassVar[str] = "documents.arrow"
+    UNREAD: ClassVar[str] = "unread.arrow"
 
     def documents(self) -> Iterator[Document]:
         """All documents in the source's order."""
         from pipelines.text.tables import read_documents
 
         return read_documents(self.table(self.TABLE))
+
+    def unread(self) -> Iterator[Unread]:
+        """The rows that were left out since they are no documents, in the source's order."""
+        from pipelines.text.tables import read_unread
+
+        if self.UNREAD not in self.files:  # of a version made before they were kept
+            return iter(())
+        return read_unread(self.table(self.UNREAD))
+
+    def remark(self) -> str:
+        """How many rows were left out, and for what reasons."""
+        figures = self.figures()
+        reasons = {
+            name.removeprefix("dropped_"): int(count)
+            for name, count in figures.items()
+            if name.startswith("dropped_")
+        }
+        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        count = sum(reasons.values())
+        return f"{count:,} bad row{'s' * (count > 1)} left out: {told}" if count else ""
 
 
 class Documents(Artefact):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pipelines.artifacts import Contamination, Documents, Rows, TokenShards
-from pipelines.text.ledger import Ledger
+from pipelines.text.ledger import Ledger, StepCount
 from pipelines.text.splitting import SPLITS
 
 MOST = 12  # rows of a table that could have thousands
@@ -58,6 +58,18 @@ def legible(text: str) -> str:
 def shorten(text: str, length: int = 300) -> str:
     """The start of a text, for a look, in legible characters."""
     return legible(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def masked(text: str, length: int = 300) -> str:
+    """The start of a text that no cleaning went over: what leads to a person is masked in it.
+
+    Such looks end up in databases and pages, where nobody would seek them to forget them.
+    """
+    from pipelines.text.cleaning import STEPS, Cleaned
+
+    start = text[: 10 * length]  # a mask may be shorter than what it stands for
+    outcome = STEPS["personal_data"]()(start)
+    return shorten(outcome.text if isinstance(outcome, Cleaned) else "", length)
 
 
 def headline(ledger: Ledger) -> str:
@@ -115,6 +127,8 @@ def _splits(ledger: Ledger) -> Rows:
 
 
 def _cleaning(ledger: Ledger) -> Rows:
+    came, size = ledger.documents_in, ledger.bytes_in
+    reading = StepCount("reading", came, dropped=ledger.unread, bytes_in=size, bytes_out=size)
     return [
         {
             "step": step.step,
@@ -126,7 +140,7 @@ def _cleaning(ledger: Ledger) -> Rows:
             "bytes in": Bytes(step.bytes_in),
             "bytes out": Bytes(step.bytes_out),
         }
-        for step in ledger.steps
+        for step in (*([reading] if ledger.unread else []), *ledger.steps)
     ]
 
 
@@ -150,7 +164,9 @@ def most(counts: Counter[str]) -> dict[str, int]:
 def steps(ledger: Ledger) -> list[tuple[str, int, int]]:
     """What is left after each cleaning step and what it dropped, from what came on."""
     done = [(s.step, s.documents_in + s.added - s.dropped, s.dropped) for s in ledger.steps]
-    return [("came", ledger.documents_in, 0), *done]
+    came = ledger.documents_in
+    read = [("reading", came - ledger.unread, ledger.unread)] if ledger.unread else []
+    return [("came", came, 0), *read, *done]
 
 
 def samples(documents: Documents, count: int = 3) -> Rows:
@@ -180,7 +196,7 @@ def examples(documents: Documents) -> Rows:
                 "id": legible(row.id),
                 "detail": legible(row.detail),
                 "characters": row.characters,
-                "text": shorten(row.text, 200),
+                "text": masked(row.text, 200),
             }
             if len(found) == len(reasons):
                 break

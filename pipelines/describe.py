@@ -21,7 +21,7 @@ from pipelines.artifacts import (
     TokenizerFiles,
     TokenShards,
 )
-from pipelines.card import legible, readable, shorten
+from pipelines.card import legible, masked, readable, shorten
 from pipelines.text.ledger import Ledger
 
 
@@ -52,10 +52,18 @@ def describe(artefact: Artefact) -> dict[str, Any]:
 @describe.register
 def _(artefact: RawText) -> dict[str, Any]:
     samples = Rows(
-        {"id": legible(d.id), "licence": legible(d.licence), "text": shorten(d.text)}
+        {"id": legible(d.id), "licence": legible(d.licence), "text": masked(d.text)}
         for d in itertools.islice(artefact.documents(), 3)
     )
-    return {**artefact.figures(), "samples": samples}
+    unread = Rows(
+        {"row": legible(row.id), "reason": row.reason, "detail": legible(row.detail)}
+        for row in itertools.islice(artefact.unread(), 5)
+    )
+    return {
+        **artefact.figures(),
+        "samples": samples,
+        **({"rows_left_out": unread} if unread else {}),
+    }
 
 
 @describe.register

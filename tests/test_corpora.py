@@ -26,7 +26,7 @@ GENERATED = "{kind: generated, generator: dialogues, documents: 300, seed: 5}"
 
 
 def folder_source(folder: Path) -> tuple[str, str]:
-    return GENERATED, f"{{kind: folder, path: {folder}, licence: CC0-1.0}}"
+    return GENERATED, f"{{kind: folder, path: {folder}, outside: true, licence: CC0-1.0}}"
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_recipe_of_words_goes_all_the_way(place, recipe_file: Write) -> None:
 
 def test_a_tokenizer_file_is_proved(place, recipe_file: Write, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
-    told = f"{{kind: file, path: {tmp_path}/tokenizer.json, sha256: {'a' * 64}}}"
+    told = f"{{kind: file, path: {tmp_path}/tokenizer.json, outside: true, sha256: {'a' * 64}}}"
     path = recipe_file(("{kind: bpe, vocab_size: 300}", told))
     fault = place.dragon("run", str(path)).fault
     assert "tokenizer/smaller" in fault

@@ -34,7 +34,7 @@ FOUNDATION = "foundation/smaller"
 
 
 def folder_source(folder: Path) -> tuple[str, str]:
-    return GENERATED, f"{{kind: folder, path: {folder}, licence: CC0-1.0}}"
+    return GENERATED, f"{{kind: folder, path: {folder}, outside: true, licence: CC0-1.0}}"
 
 
 def nothing_published(store: Store, *but: str) -> bool:

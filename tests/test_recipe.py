@@ -204,8 +204,22 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
             "training:",
             TASK.replace("[ham, spam]", "[no, yes]") + "training:",
             "labels",
-            "tasks.spam.labels.0: Input should be a valid string (found False)",
+            'tasks.spam.labels.0: YAML reads no as false; write "no" in quotation marks',
         ),
+        (
+            "training:",
+            TASK.replace("[ham, spam]", '["1", 0]') + "training:",
+            "labels",
+            'tasks.spam.labels.1: YAML reads 0 as a number; write "0" in quotation marks',
+        ),
+        (
+            "training:",
+            TASK.replace("[ham, spam]", "[2020-01-01, ~]") + "training:",
+            "labels",
+            'YAML reads 2020-01-01 as a date; write "2020-01-01" in quotation marks',
+        ),
+        ("description: ", "description: 4 # ", "description", 'write "4" in quotation marks'),
+        ("  talk:", "  no:", "  no:", 'corpora.no: YAML reads no as false; write "no" in quot'),
         ("training:", TASK.replace("[ham,", "[spam,") + "training:", "labels", "stands twice"),
         (SPLIT, CLEANING + "[{step: divide, max_chars: 9}]", "max_chars", "'max_characters'?"),
         (SPLIT, CLEANING + "[{step: normalize}]", "normalize", "did you mean 'normalise'?"),
@@ -367,6 +381,111 @@ def test_places_never_decide(recipe_file: Write) -> None:
         return load_recipe(written).corpora["talk"].source.decides()
 
     assert decides("my_text") == decides("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/etc", "'/etc' leads out of the project; move it into the project, or say outside: true"),
+        ("../texts", "'../texts' leads out of the project"),
+        ("a/../../texts", "leads out of the project"),
+        (".ssh", "'.ssh' leads into what is hidden"),
+        ("a/.cache/b", "leads into what is hidden"),
+    ],
+)
+def test_a_path_stays_in_the_project_unless_it_is_said_to_be_outside(
+    recipe_file: Write, path: str, told: str
+) -> None:
+    sections = {
+        "corpora.talk.source": (
+            GENERATED,
+            "    source: {kind: folder, licence: MIT, path: PATH}\n",
+        ),
+        "tokenizer": (TOKENIZER, f"tokenizer: {{kind: file, sha256: {'a' * 64}, path: PATH}}\n"),
+        "from": (
+            f"{TOKENIZER}{MODEL}training:",
+            TAKEN.replace("path: x", "path: PATH") + "#",
+        ),
+    }
+    for field, (old, new) in sections.items():
+        written = recipe_file((old, new.replace("PATH", path)))
+        said = fault(written)
+        assert said.startswith(f"{written}:{line_of(written, path)}: {field}.path: "), said
+        assert told in said
+        meant = recipe_file((old, new.replace("PATH", f"{path}, outside: true")))
+        there = recipe_file((old, new.replace("PATH", "texts/a/../b")))
+        assert decided(meant, field) == decided(there, field)
+
+
+def decided(path: Path, field: str) -> Any:
+    recipe = load_recipe(path)
+    sections = {
+        "corpora.talk.source": recipe.corpora["talk"].source,
+        "tokenizer": recipe.tokenizer,
+        "from": recipe.weights,
+    }
+    return sections[field].decides()
+
+
+URL = f"    source: {{kind: url, licence: MIT, sha256: {'a' * 64}, url: 'ADDRESS'}}\n"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://bob:HUNTER2@example.org/x",
+        "https://HUNTER2@example.org/x",
+        "HTTPS://bob:HUNTER2@example.org/x",
+        "https://bob:HUNTER2/unescaped@example.org/x",
+        "ftp://bob:HUNTER2@example.org/x",
+    ],
+)
+def test_no_field_may_hold_a_user_or_a_password(recipe_file: Write, address: str) -> None:
+    hub = f"    source: {{kind: hub, licence: MIT, revision: {'a' * 40}, dataset: 'ADDRESS'}}\n"
+    taken = f"from: {{kind: hub, repository: 'ADDRESS', revision: {'a' * 40}, licence: MIT}}\n"
+    for old, new in (
+        (GENERATED, URL),
+        (GENERATED, hub),
+        (GENERATED, URL.replace("MIT", "'see ADDRESS'")),
+        (MODEL, taken),
+        (MODEL, MODEL + "samples: [a, 'see ADDRESS']\n"),
+    ):
+        path = recipe_file((old, new.replace("ADDRESS", address)))
+        said = fault(path)
+        assert said.startswith(f"{path}:{line_of(path, address)}: "), said
+        assert "an address with a user or a password; take them out" in said
+        assert "HUNTER2" not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://example.org/x?token=HUNTER2",
+        "ftp://example.org/x?token=HUNTER2",
+        "https:///x?token=HUNTER2",
+        "https://example.org:port/x?token=HUNTER2",
+        "https://[::1/x?token=HUNTER2",
+        "https://example.org/x y?token=HUNTER2",
+    ],
+)
+def test_what_is_no_address_is_told_without_its_query(recipe_file: Write, address: str) -> None:
+    path = recipe_file((GENERATED, URL.replace("ADDRESS", address)))
+    said = fault(path)
+    assert said.startswith(f"{path}:{line_of(path, address)}: corpora.talk.source.url: ")
+    assert "is no address that begins with https://" in said
+    assert "HUNTER2" not in said
+
+
+def test_a_query_decides_nothing(recipe_file: Write) -> None:
+    """A new signature of the same file is no new derivation."""
+
+    def decides(address: str) -> Any:
+        path = recipe_file((GENERATED, URL.replace("ADDRESS", address)))
+        return load_recipe(path).corpora["talk"].source.decides()
+
+    signed = decides("https://example.org/a.txt?X-Amz-Signature=HUNTER2#part")
+    assert signed == decides("https://example.org/a.txt")
+    assert signed != decides("https://example.org/b.txt")
 
 
 def test_a_budget_of_tokens_is_whole_batches(recipe_file: Write) -> None:

@@ -290,7 +290,7 @@ description: short sentences of Tatoeba
 seed: 1
 corpora:
   tatoeba:
-    source: {{kind: folder, path: {path}, format: pairs, licence: CC-BY-2.0-FR}}
+    source: {{kind: folder, path: {path}, outside: true, format: pairs, licence: CC-BY-2.0-FR}}
     cleaning: [{{step: normalise, form: NFKC}}, {{step: duplicates}}]
     split: {{validation: 0.05, test: 0.1}}
 tokenizer: {{kind: bpe, vocab_size: 800}}

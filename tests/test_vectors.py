@@ -54,7 +54,7 @@ def write_talk(folder: Path) -> None:
 def corpus_of(folder: Path) -> Corpus:
     return Corpus.model_validate(
         {
-            "source": {"kind": "folder", "path": str(folder), "licence": "MIT"},
+            "source": {"kind": "folder", "path": str(folder), "outside": True, "licence": "MIT"},
             "cleaning": [{"step": "normalise"}],
             "split": {"validation": 0.2, "test": 0.1},
         }

@@ -43,6 +43,7 @@ from pipelines.project import Project
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.weights import FolderWeights, HubWeights, PackageWeights
 from pipelines.store import Store
+from pipelines.text.addresses import HUB_ADDRESS
 from pipelines.text.errors import SourceUnavailable, TextError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -380,7 +381,7 @@ def test_broken_words_are_named(name: str, content: bytes, told: str, tmp_path: 
 
 
 def declared(folder: Path, **more: Any) -> FolderWeights:
-    return FolderWeights(kind="folder", path=str(folder), licence="MIT", **more)
+    return FolderWeights(kind="folder", path=str(folder), outside=True, licence="MIT", **more)
 
 
 def draft(tmp_path: Path) -> Path:
@@ -412,6 +413,30 @@ def test_a_wrong_sha256_is_told(llama: Path, tmp_path: Path) -> None:
         folder_files(absent, tmp_path)
 
 
+def test_a_link_out_of_the_project_is_refused(llama: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to(llama / "config.json")
+    inside = FolderWeights(kind="folder", path=folder.name, licence="MIT")
+    for source in (inside, inside.model_copy(update={"files": {"config.json": "0" * 64}})):
+        with pytest.raises(TextError, match=r"config\.json: a link leads out of the project"):
+            folder_files(source, folder.parent)
+    meant = inside.model_copy(update={"outside": True})
+    assert "config.json" in folder_files(meant, folder.parent)
+    assert meant.decides() == inside.decides()
+
+
+def test_files_in_folders_below_are_taken_by_their_last_names(llama: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama, tmp_path / "all" / "deep")
+    files = {
+        f"deep/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in llama.iterdir()
+    }
+    source = FolderWeights(kind="folder", path="all", files=files, licence="MIT")
+    names = fetch_weights(source, draft(tmp_path), root=tmp_path, cache=tmp_path)
+    assert names == sorted(path.name for path in llama.iterdir())
+
+
 def test_pickled_weights_are_refused_by_their_name(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(TextError, match=r"pytorch_model.bin: pickled weights can run code"):
@@ -434,8 +459,10 @@ def test_the_hub_is_asked_for_a_commit(
 
     asked = []
 
-    def download(repository: str, path: str, *, revision: str, cache_dir: Path) -> str:
-        asked.append((repository, path, revision, cache_dir))
+    def download(
+        repository: str, path: str, *, revision: str, cache_dir: Path, endpoint: str
+    ) -> str:
+        asked.append((repository, path, revision, cache_dir, endpoint))
         if path.startswith("gone"):
             raise OSError("no\nroute")
         return str(llama / path.rsplit("/", 1)[-1])
@@ -449,6 +476,16 @@ def test_the_hub_is_asked_for_a_commit(
     )
     assert names == sorted(path.name for path in llama.glob("model-*"))
     assert {call[2] for call in asked} == {"c" * 40}
+    assert {call[4] for call in asked} == {HUB_ADDRESS}
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/hub/")
+    fetch_weights(HubWeights(**source, files=files), draft(tmp_path), root=tmp_path, cache=tmp_path)
+    assert asked[-1][4] == "https://mirror.example/hub"
+    monkeypatch.setenv("HF_ENDPOINT", "https://bob:HUNTER2@mirror.example")
+    with pytest.raises(TextError, match=r"^HF_ENDPOINT=https://mirror\.example: an address with"):
+        fetch_weights(
+            HubWeights(**source, files=files), draft(tmp_path), root=tmp_path, cache=tmp_path
+        )
+    monkeypatch.delenv("HF_ENDPOINT")
     gone = HubWeights(**source, files={"gone.json": "0" * 64})
     with pytest.raises(SourceUnavailable, match=r"a/b/gone.json at cccccccccccc: OSError: no rout"):
         fetch_weights(gone, draft(tmp_path), root=tmp_path, cache=tmp_path)
@@ -493,7 +530,9 @@ def assets(project: Project, source: dict[str, Any]) -> dict[str, Artefact]:
 @torch.no_grad()
 def test_a_foundation_hangs_under_the_files_it_was_taken_from(llama: Path, tmp_path: Path) -> None:
     project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
-    made = assets(project, {"kind": "folder", "path": str(llama), "context_length": 32})
+    made = assets(
+        project, {"kind": "folder", "path": str(llama), "outside": True, "context_length": 32}
+    )
     weights, words = made["weights/taken"], made["tokenizer/taken"]
     foundation = made["foundation/taken"]
     assert isinstance(weights, Weights)
@@ -526,7 +565,7 @@ def test_a_tokenizer_of_another_model_is_refused(llama: Path, tmp_path: Path) ->
     project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
     told = rf"^a tokenizer of {rows + 1} ids, a network of {rows}: they do not belong together; "
     with pytest.raises(TextError, match=told):
-        assets(project, {"kind": "folder", "path": str(folder)})
+        assets(project, {"kind": "folder", "path": str(folder), "outside": True})
 
 
 def test_rows_without_an_id_are_kept(llama: Path, tmp_path: Path) -> None:
@@ -538,7 +577,7 @@ def test_rows_without_an_id_are_kept(llama: Path, tmp_path: Path) -> None:
         path.unlink()
     network.save_pretrained(folder)
     project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
-    made = assets(project, {"kind": "folder", "path": str(folder)})
+    made = assets(project, {"kind": "folder", "path": str(folder), "outside": True})
     foundation = made["foundation/taken"]
     assert isinstance(foundation, Checkpoint)
     rows = network.get_input_embeddings().weight

@@ -10,12 +10,19 @@ from pipelines.artifacts import FIGURES, Documents, RawText
 from pipelines.assets.declare import Making, asset
 from pipelines.project import Project
 from pipelines.recipe.corpora import Corpus
-from pipelines.recipe.sources import FolderSource, Source
+from pipelines.recipe.sources import FolderSource, HubSource, Source
+from pipelines.text.addresses import HUB_ADDRESS, hub_endpoint
 from pipelines.text.cleaning import LIBRARIES
 from pipelines.text.documents import make_documents
 from pipelines.text.generators import LIBRARIES as WRITERS
 from pipelines.text.sources import folder_state, read_source
-from pipelines.text.tables import write_documents, write_index
+from pipelines.text.tables import (
+    TableWriter,
+    Unread,
+    unread_schema,
+    write_documents,
+    write_index,
+)
 
 # What decides the rows of the hub, and the text of a file's HTML.
 HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
@@ -32,35 +39,51 @@ def readers(source: Source) -> tuple[str, ...]:
     return FILES
 
 
+def observed(source: Source, project: Project) -> dict[str, Any]:
+    """What outside the recipe decides what a source gives.
+
+    A folder's name says nothing of what is in it: its content does. Rows of a hub are proved by
+    nothing but their revision, so it counts who answers where that is not the usual hub.
+    """
+    if isinstance(source, FolderSource):
+        return {"files": folder_state(source, project.root)}
+    if isinstance(source, HubSource) and hub_endpoint() != HUB_ADDRESS:
+        return {"hub": hub_endpoint()}
+    return {}
+
+
 def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
     """The asset that reads a corpus' source."""
     source = declared.source
-
-    def observe(project: Project) -> dict[str, Any]:
-        # A folder's name says nothing of what is in it: its content decides.
-        if isinstance(source, FolderSource):
-            return {"files": folder_state(source, project.root)}
-        return {}
 
     @asset(
         f"raw_text/{corpus}",
         makes=RawText,
         decides=source.decides(),
         libraries=("pyarrow", *readers(source)),
-        observe=observe,
+        observe=lambda project: observed(source, project),
         exact=True,
         group="corpora",
     )
     def raw_text(making: Making) -> None:
-        """Documents as their source gave them: id, text, source, licence and sha256."""
+        """Documents as their source gave them: id, text, source, licence and sha256.
+
+        Rows that are no documents are listed beside them, with the reason.
+        """
         notes: Counter[str] = Counter()
-        documents = read_source(
-            source, folder_root=making.project.root, cache=making.project.downloads, notes=notes
-        )
-        told = making.telling(documents, lambda document: len(document.text))
-        index = write_documents(making.folder, RawText.TABLE, told)
-        write_index(making.folder, [index])
-        making.write(FIGURES, {"documents": index.rows, **notes})
+        reasons: Counter[str] = Counter()
+
+        def leave(row: Unread) -> None:
+            reasons[f"dropped_{row.reason}"] += 1
+            unread.add(row, len(row.detail))
+
+        root, cache = making.project.root, making.project.downloads
+        with TableWriter(making.folder, RawText.UNREAD, unread_schema()) as unread:
+            documents = read_source(source, folder_root=root, cache=cache, notes=notes, leave=leave)
+            told = making.telling(documents, lambda document: len(document.text))
+            index = write_documents(making.folder, RawText.TABLE, told)
+        write_index(making.folder, [index, unread.index])
+        making.write(FIGURES, {"documents": index.rows, **notes, **reasons})
 
     return raw_text
 
@@ -93,6 +116,7 @@ def documents(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
             declared.cleaning,
             declared.split,
             making.folder,
+            unread=raw_text.unread(),
             workers=making.project.workers,
             advance=making.advance(table.index.size),
         )

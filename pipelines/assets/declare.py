@@ -359,7 +359,8 @@ def _result(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     seconds = time.monotonic() - began
     done = "reused" if reused else f"made in {seconds:.1f} s"
-    log.info("%-34s %s  %s", declared.key, artefact.version[:12], done)
+    told = "; ".join(filter(None, (done, artefact.remark())))
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], told)
     metadata = {
         "version": artefact.version,
         "derivation": artefact.derivation,

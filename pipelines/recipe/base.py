@@ -29,6 +29,7 @@ Name = Annotated[str, Field(pattern=NAME), AfterValidator(_unreserved)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(gt=0, strict=True)]  # strict: `steps: yes` is not one step
 Whole = Annotated[int, Field(ge=0, strict=True)]
+Outside = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=0.5)]
 

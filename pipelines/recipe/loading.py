@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pipelines.recipe.base import NAME, RESERVED, RecipeError
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.tasks import DomainTask
+from pipelines.text.addresses import hidden, names_user
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -31,6 +32,7 @@ def load_recipe(path: Path) -> Recipe:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _refuse_doubled_keys(root, path)
+        _refuse_passwords(root, path)
         content = yaml.safe_load(text)
     except RecipeError:
         raise
@@ -42,7 +44,7 @@ def load_recipe(path: Path) -> Recipe:
     if root is None or not isinstance(content, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of settings")
     if "name" in content:
-        line, _ = _locate(root, ("name",))
+        line, _, _ = _locate(root, ("name",))
         raise RecipeError(f"{path}:{line}: a recipe's name is its file's; leave out 'name'")
     if not re.fullmatch(NAME, path.stem) or path.stem in RESERVED:
         raise RecipeError(
@@ -129,22 +131,42 @@ def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
 
 
 def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:
+    for node in _nodes(root):
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise RecipeError(f"{path}:{line}: a list as a key; keys are words")
+            if key.value in seen:
+                raise RecipeError(f"{path}:{line}: '{hidden(key.value)}' stands twice; keep one")
+            seen.add(key.value)
+
+
+def _refuse_passwords(root: yaml.Node | None, path: Path) -> None:
+    """No field may hold an address with a user: what a recipe says goes into records and pages."""
+    for node in _nodes(root):
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            inside = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for said in (key, *inside):
+                if isinstance(said, yaml.ScalarNode) and names_user(said.value):
+                    line, field = said.start_mark.line + 1, hidden(key.value)
+                    raise RecipeError(
+                        f"{path}:{line}: {field}: an address with a user or a password; take them"
+                        " out, for a recipe's words go into records and pages"
+                    )
+
+
+def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
+    """All nodes of a document, each once."""
     waiting, met = [root], set()
     while waiting:
         node = waiting.pop()
-        if id(node) in met:  # an alias, which may even hold itself
+        if node is None or id(node) in met:  # an alias, which may even hold itself
             continue
         met.add(id(node))
+        yield node
         if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                if not isinstance(key, yaml.ScalarNode):
-                    raise RecipeError(f"{path}:{line}: a list as a key; keys are words")
-                if key.value in seen:
-                    raise RecipeError(f"{path}:{line}: '{key.value}' stands twice; keep one")
-                seen.add(key.value)
-                waiting.append(value)
+            waiting += [value for _, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             waiting += node.value
 
@@ -155,7 +177,7 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
     loc, message = _aimed(fault)
-    line, keys = _locate(root, loc)
+    line, keys, node = _locate(root, loc)
     field = ".".join(keys) or "recipe"
     if fault["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1], fault["loc"])
@@ -165,10 +187,29 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
     elif fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
         message = _choose(fault)
     elif fault["type"] in ("tuple_type", "model_type", "model_attributes_type"):
-        message = f"give {_SHAPES[fault['type']]} (found {reprlib.repr(fault['input'])})"
+        message = f"give {_SHAPES[fault['type']]} (found {_BRIEF.repr(fault['input'])})"
+    elif fault["type"] == "string_type" and isinstance(node, yaml.ScalarNode) and node.value:
+        message = _read_by_yaml(node.value, fault["input"])
     elif fault["type"] not in {"value_error", "missing"}:
-        message = f"{message} (found {reprlib.repr(fault['input'])})"
-    return f"{path}:{line}: {field}: {message}"
+        message = f"{message} (found {_BRIEF.repr(fault['input'])})"
+    return f"{path}:{line}: {field}: {hidden(message)}"
+
+
+class _Brief(reprlib.Repr):
+    """What was found, shortened, its addresses without what may be secret in them."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(hidden(x), level)
+
+
+_BRIEF = _Brief()
+
+
+def _read_by_yaml(word: str, found: Any) -> str:
+    """The mend where YAML makes of a word something else than text: ``no`` is false to it."""
+    kinds = {bool: str(found).lower(), int: "a number", float: "a number", type(None): "nothing"}
+    kind = kinds.get(type(found), f"a {type(found).__name__}")
+    return f'YAML reads {word} as {kind}; write "{word}" in quotation marks'
 
 
 _FIELD = re.compile(r"([a-z_]+(?:\.\w+)*): ")
@@ -204,16 +245,22 @@ def _choose(fault: Any) -> str:
     return f"{told}; known here: {', '.join(known)}" if known else f"{told} (a key {tag!r})"
 
 
-def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]]:
-    """The line of a fault and its keys; the tags that pydantic puts into ``loc`` are skipped."""
-    node, line, keys = root, root.start_mark.line + 1, []
+def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str], yaml.Node | None]:
+    """The line of a fault, its keys, and what stands there, if it does.
+
+    The tags that pydantic puts into ``loc`` are skipped.
+    """
+    node, line = root, root.start_mark.line + 1
+    keys: list[str] = []
     tagged: yaml.Node | None = None
     for position, part in enumerate(loc):
         if isinstance(node, yaml.MappingNode):
             if node is not tagged and part in _tags(node):
                 tagged = node
                 continue
-            found = [(k, v) for k, v in node.value if k.value == str(part)]
+            found = [(k, v) for k, v in node.value if _is_key(k, part)]
+            if found and loc[position + 1 :] == ("[key]",):  # the fault is the key's own
+                return found[0][0].start_mark.line + 1, [*keys, found[0][0].value], found[0][0]
             if found:
                 line, node = found[0][0].start_mark.line + 1, found[0][1]
                 keys.append(str(part))
@@ -223,7 +270,13 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
             node = node.value[part]
             line = node.start_mark.line + 1
             keys.append(str(part))
-    return line, keys
+    return line, keys, node
+
+
+def _is_key(key: yaml.Node, part: int | str) -> bool:
+    """Whether a key is what pydantic calls ``part``; YAML's ``no`` is false, which it calls 0."""
+    read = yaml.SafeLoader("").construct_object(key)
+    return str(part) in (key.value, str(read)) or part == read
 
 
 def _tags(node: yaml.MappingNode) -> set[str]:

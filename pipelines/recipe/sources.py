@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.recipe.base import Positive, Sha256, Strict
+from pipelines.recipe.base import Outside, Positive, Sha256, Strict
+from pipelines.text.addresses import names_user, shown
 from pipelines.text.generators import LICENCES
+from pipelines.text.places import require_inside
 
 FORMATS = (
     *("auto", "plain", "markdown", "html", "jsonl", "csv", "parquet"),
@@ -29,6 +32,25 @@ def _text_encoding(name: str) -> str:
 
 
 Encoding = Annotated[str, AfterValidator(_text_encoding)]
+
+
+def _address(url: str) -> str:
+    """An address that may be asked for a file, unchanged; no fault that is told holds a secret."""
+    if names_user(url):
+        raise ValueError(f"user and password in the address {shown(url)}; take them out")
+    try:
+        parts = urlsplit(url)
+        right = url.startswith("https://") and parts.hostname and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or any(c.isspace() for c in url):
+        raise ValueError(f"{shown(url)!r} is no address that begins with https://; correct it")
+    return url
+
+
+Address = Annotated[
+    str, AfterValidator(_address), Field(json_schema_extra={"pattern": "^https://"})
+]
 
 
 class Fields(Strict):
@@ -92,29 +114,45 @@ class FolderSource(Reading):
     kind: Literal["folder"]
     path: str
     """The folder or file, relative to the project."""
+    outside: Outside = False
+    """true: the path may lead out of the project, or into hidden folders."""
     glob: str = "**/*"
     """Hidden files are never read."""
 
+    @model_validator(mode="after")
+    def _lies_where_it_may(self) -> FolderSource:
+        if not self.outside:
+            require_inside(self.path)
+        return self
+
     def decides(self) -> dict[str, Any]:
         """Everything but the path: where a text lies is not what it says."""
-        return self.model_dump(mode="json", exclude={"path"})
+        return self.model_dump(mode="json", exclude={"path", "outside"})
 
 
 class UrlSource(Reading):
     """A file on the web, proved by its digest."""
 
     kind: Literal["url"]
-    url: Annotated[str, Field(pattern=r"^https://\S+$")]
+    url: Address
+    """A query, such as a signature, is asked with but decides nothing, and is shown nowhere."""
     sha256: Sha256
     max_bytes: Positive = 16 << 30
 
     def decides(self) -> dict[str, Any]:
-        """Everything but the cap, which refuses and changes nothing."""
-        return self.model_dump(mode="json", exclude={"max_bytes"})
+        """Everything but the cap, which refuses and changes nothing, and the address' query.
+
+        A query may be secret; the digest proves the bytes, whatever was asked.
+        """
+        return self.model_dump(mode="json", exclude={"max_bytes"}) | {"url": shown(self.url)}
 
 
 class HubSource(Records):
-    """A data set of the Hugging Face hub, streamed at a pinned revision."""
+    """A data set of the Hugging Face hub, streamed at a pinned revision.
+
+    Another hub than Hugging Face's own (``HF_ENDPOINT``) decides the rows too: the asset observes
+    which one answers.
+    """
 
     kind: Literal["hub"]
     dataset: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.recipe.base import Sha256, Strict
+from pipelines.recipe.base import Outside, Sha256, Strict
+from pipelines.text.places import require_inside
 
 
 class TokenizerChoice(Strict):
@@ -17,6 +18,8 @@ class TokenizerChoice(Strict):
     """Tokens in all, the control tokens included (bpe only)."""
     path: str | None = None
     """A Hugging Face ``tokenizer.json``, relative to the project (file only)."""
+    outside: Outside = False
+    """true: the path may lead out of the project, or into hidden folders (file only)."""
     sha256: Sha256 | None = None
     """Of that file (file only)."""
 
@@ -27,8 +30,12 @@ class TokenizerChoice(Strict):
         for option in (self.path, self.sha256):
             if (self.kind == "file") != (option is not None):
                 raise ValueError("path and sha256 belong to kind: file, and to it alone")
+        if self.outside and self.path is None:
+            raise ValueError("outside belongs to kind: file, and to it alone")
+        if self.path is not None and not self.outside:
+            require_inside(self.path)
         return self
 
     def decides(self) -> dict[str, object]:
         """Everything but the path: where a file lies is not what it says."""
-        return self.model_dump(mode="json", exclude={"path"}, exclude_none=True)
+        return self.model_dump(mode="json", exclude={"path", "outside"}, exclude_none=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.recipe.base import Positive, Sha256, Strict
+from pipelines.recipe.base import Outside, Positive, Sha256, Strict
+from pipelines.text.places import require_inside
 
 KINDS = (".safetensors", ".gguf", ".npz", ".json", ".txt")
 """What files of weights and of what belongs to them are called; none of these can run code."""
@@ -40,7 +41,7 @@ class ExternalWeights(Strict):
 
     def decides(self) -> dict[str, Any]:
         """Everything but where the files lie on this machine."""
-        return self.model_dump(mode="json", exclude={"path"})
+        return self.model_dump(mode="json", exclude={"path", "outside"})
 
 
 class FolderWeights(ExternalWeights):
@@ -49,8 +50,17 @@ class FolderWeights(ExternalWeights):
     kind: Literal["folder"]
     path: str
     """Relative to the project."""
+    outside: Outside = False
+    """true: the path, and links in the folder, may lead out of the project or into what is
+    hidden."""
     files: dict[File, Sha256] = Field(default={})
     """The files to take and what they are proved by; empty: all, by what they hold."""
+
+    @model_validator(mode="after")
+    def _lies_where_it_may(self) -> FolderWeights:
+        if not self.outside:
+            require_inside(self.path)
+        return self
 
 
 class HubWeights(ExternalWeights):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +17,7 @@ from pipelines.text.splitting import SPLITS, split_of
 from pipelines.text.tables import (
     Document,
     TableWriter,
+    Unread,
     add_document,
     document_schema,
     documents_of,
@@ -50,13 +51,15 @@ def make_documents(
     splitting: Splitting,
     folder: Path,
     *,
+    unread: Iterable[Unread] = (),
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Ledger:
     """Clean the documents of a table in ``raw`` into ``folder``: a table a split, one of the rest.
 
     The steps before the first that remembers earlier documents run in ``workers`` processes; any
-    number of them gives the same bytes. ``advance`` is told the bytes done. TextError if nothing
+    number of them gives the same bytes. ``unread`` are rows that were left out before: they are
+    counted and listed with the rest. ``advance`` is told the bytes done. TextError if nothing
     is left to train on; a validation or test split may come out empty on a small corpus, and the
     ledger says so.
     """
@@ -76,6 +79,11 @@ def make_documents(
             ledger.bytes_in += cleaned.size
             ledger.add_steps(cleaned.counts)
             advance(batch.length)
+        for row in unread:
+            document = Document(row.id, "", row.source, row.licence)
+            tables.add(Left(document, row.reason, row.detail))
+            ledger.documents_in += 1
+            ledger.unread += 1
     ledger.add_steps(rest.counts, first)
     ledger.add_up()
     _require_training_text(ledger)

@@ -13,6 +13,8 @@ from pipelines.text.splitting import SPLITS
 from pipelines.text.tables import Document
 
 LEDGER = "ledger.json"
+LICENCES, MAX_LICENCE = 1000, 200  # each counted by its own name; characters of one
+OTHER_LICENCES = "(other licences)"
 
 
 @dataclass
@@ -40,12 +42,15 @@ class Ledger:
     """What went in, where it went, and what was left out and why; bytes are of the text's UTF-8.
 
     ``kept`` and ``bytes_kept`` are by split (after cleaning), ``dropped`` and ``bytes_dropped``
-    by reason (as the step that dropped it saw it). ``licences`` and ``lengths`` count the kept
-    documents; a length is the power of two that the number of characters is below.
+    by reason (as the step that dropped it saw it). Of what came, ``unread`` are rows that were left
+    out when the source was read, before any step; how long they are is not known. ``licences`` and
+    ``lengths`` count the kept documents; a length is the power of two that the number of characters
+    is below. Past a thousand licences the others are counted as one.
     """
 
     documents_in: int = 0
     bytes_in: int = 0
+    unread: int = 0
     kept: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
     bytes_kept: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
     dropped: Counter[str] = field(default_factory=Counter)
@@ -61,7 +66,10 @@ class Ledger:
     def keep(self, split: str, document: Document, size: int) -> None:
         self.kept[split] += 1
         self.bytes_kept[split] += size
-        self.licences[document.licence] += 1
+        licence = document.licence[:MAX_LICENCE]
+        if licence not in self.licences and len(self.licences) >= LICENCES:
+            licence = OTHER_LICENCES
+        self.licences[licence] += 1
         self.lengths[str(1 << len(document.text).bit_length())] += 1
 
     def add_steps(self, counts: Sequence[StepCount], first: int = 0) -> None:
@@ -81,7 +89,7 @@ class Ledger:
                 f"ledger: documents_in={self.documents_in} + added={added} is not kept={kept} +"
                 f" dropped={dropped}"
             )
-        came = self.documents_in
+        came = self.documents_in - self.unread
         for step in self.steps:
             if step.documents_in != came:
                 raise TextError(

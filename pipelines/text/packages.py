@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipelines.text.addresses import hidden
 from pipelines.text.errors import SourceUnavailable, TextError
 
 MAX_MEMBER_BYTES = 1 << 30
@@ -131,7 +132,7 @@ def _reason(stderr: str) -> str:
     """pip's own last word, in one line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines or ["it gave no reason"])[-1][:300]
+    return hidden((errors or lines or ["it gave no reason"])[-1])[:300]
 
 
 @contextmanager

@@ -44,6 +44,19 @@ class Document(NamedTuple):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+class Unread(NamedTuple):
+    """A row of a source that was left out since it is no document: its place, and why.
+
+    ``reason`` is a word that such rows are counted by, ``detail`` a sentence.
+    """
+
+    id: str
+    source: str
+    licence: str
+    reason: str
+    detail: str
+
+
 class TableWriter:
     """Rows to an Arrow file, a record batch at a time. Use it in a ``with`` statement.
 
@@ -139,6 +152,18 @@ def document_schema() -> pa.Schema:
             pa.field("sha256", pa.string(), nullable=False),
         ]
     )
+
+
+def unread_schema() -> pa.Schema:
+    """Columns of a table of rows that were left out when their source was read."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, pa.string(), nullable=False) for name in Unread._fields])
+
+
+def read_unread(table: ArrowFile) -> Iterator[Unread]:
+    """The rows of such a table, in order."""
+    yield from map(Unread._make, table.rows(Unread._fields))
 
 
 def write_documents(folder: Path, path: str, documents: Iterable[Document]) -> FileIndex:

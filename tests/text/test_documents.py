@@ -13,17 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from pipelines import card
 from pipelines.recipe.cleaning import CleaningStep
 from pipelines.recipe.corpora import Splitting
 from pipelines.text import tables
 from pipelines.text.cleaning import clean_text
 from pipelines.text.documents import DROPPED, make_documents, read_dropped
 from pipelines.text.errors import TextError
-from pipelines.text.ledger import LEDGER, Ledger
+from pipelines.text.ledger import LEDGER, LICENCES, MAX_LICENCE, OTHER_LICENCES, Ledger
 from pipelines.text.splitting import SPLITS, split_of
 from pipelines.text.tables import (
     TABLES,
     Document,
+    Unread,
     open_table,
     read_documents,
     write_documents,
@@ -173,6 +175,50 @@ def test_every_drop_has_its_reason_and_its_example(tmp_path: Path, texts: list[s
         54: "duplicate",
     }
     assert left["d52"].text == "tiny"
+
+
+def test_rows_that_were_left_out_before_are_counted_and_listed(
+    tmp_path: Path, texts: list[str]
+) -> None:
+    raw, rows = tmp_path / "raw", documents([*texts[:50], ""])
+    raw.mkdir()
+    index = write_documents(raw, "documents.arrow", rows)
+    unread = [
+        Unread(f"a.jsonl:{line}", "a.jsonl", "MIT", "null_field", "field 'text' is null")
+        for line in (3, 7)
+    ]
+    cleaning, split = steps("normalise", "duplicates"), Splitting()
+    ledger = make_documents(raw, index, cleaning, split, tmp_path, unread=unread)
+    assert (ledger.documents_in, ledger.unread, ledger.kept.total()) == (53, 2, 50)
+    assert ledger.dropped == {"empty": 1, "null_field": 2}
+    assert [step.documents_in for step in ledger.steps] == [51, 50]
+    assert Ledger.from_json((tmp_path / LEDGER).read_bytes()) == ledger
+    left = [row for row in read_dropped(open_table(tmp_path, DROPPED)) if row.text == ""]
+    assert [(row.id, row.reason, row.detail) for row in left[1:]] == [
+        ("a.jsonl:3", "null_field", "field 'text' is null"),
+        ("a.jsonl:7", "null_field", "field 'text' is null"),
+    ]
+    shown = card.tables(ledger)
+    assert shown["cleaning"][0]["step"] == "reading"
+    assert (shown["cleaning"][0]["in"], shown["cleaning"][0]["left"]) == (53, 51)
+    assert card.headline(ledger).startswith("53 documents of ")
+    assert card.steps(ledger)[:2] == [("came", 53, 0), ("reading", 51, 2)]
+    ledger.unread = 1
+    with pytest.raises(TextError, match="step normalise saw documents=51, 52 were left"):
+        ledger.add_up()
+
+
+def test_licences_beyond_a_thousand_are_counted_together() -> None:
+    ledger = Ledger()
+    for number in range(LICENCES + 5):
+        ledger.keep("train", Document("d", "x", "s", f"licence {number}" + "." * 10_000), 1)
+    ledger.keep("train", Document("d", "x", "s", "licence 3" + "." * 10_000), 1)
+    assert len(ledger.licences) == LICENCES + 1
+    assert ledger.licences[OTHER_LICENCES] == 5
+    assert ledger.licences.total() == ledger.kept.total() == LICENCES + 6
+    assert max(map(len, ledger.licences)) <= MAX_LICENCE
+    assert max(ledger.licences.values()) == 5
+    assert sorted(ledger.licences.values())[-2] == 2
 
 
 def test_each_step_has_its_entry_and_each_document_its_changes(tmp_path: Path) -> None:

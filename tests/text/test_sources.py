@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.assets.corpora import observed
+from pipelines.project import Project
 from pipelines.recipe.sources import (
     FolderSource,
     GeneratedSource,
@@ -24,6 +27,7 @@ from pipelines.recipe.sources import (
     UrlSource,
 )
 from pipelines.text import sources
+from pipelines.text.addresses import hidden, names_user, shown
 from pipelines.text.errors import TextError
 from pipelines.text.sources import Document, files, folder_state, hub, read_source, web
 from pipelines.text.sources.conversations import render_conversation
@@ -180,6 +184,33 @@ def test_a_link_out_of_the_folder_is_refused(root: Path) -> None:
     link.unlink()
     link.symlink_to("a.txt")
     assert [d.text for d in read(root, glob="link.*")] == ["one"]
+
+
+def test_a_link_to_what_is_hidden_is_refused(root: Path) -> None:
+    (root / "texts" / ".env").write_text("secret")
+    (root / "texts" / "link.txt").symlink_to(".env")
+    with pytest.raises(TextError, match=r"link\.txt: a link to what is hidden"):
+        read(root)
+
+
+def test_a_link_on_the_way_out_of_the_project_is_refused(root: Path) -> None:
+    project = root / "project"
+    (project / ".hidden").mkdir(parents=True)
+    (project / ".hidden" / "a.txt").write_text("hidden")
+    (project / "out").symlink_to(root / "texts")
+    (project / "in").symlink_to(".hidden")
+    (project / "one.txt").symlink_to(root / "texts" / "a.txt")
+    for path, told in (
+        ("out", "out of the project"),
+        ("out/b", "out of the project"),
+        ("one.txt", "out of the project"),
+        ("in", "into what is hidden"),
+    ):
+        with pytest.raises(TextError, match=rf"{path}: a link leads {told}; .*outside: true"):
+            read(project, path=path)
+        with pytest.raises(TextError, match=rf"{path}: a link leads {told}"):
+            folder_state(folder_source(path=path), project)
+        assert read(project, path=path, outside=True)
 
 
 def test_a_linked_folder_is_refused_rather_than_passed_over(root: Path) -> None:
@@ -371,7 +402,7 @@ def test_a_file_on_the_web_is_read_by_its_last_name(
         return kept
 
     monkeypatch.setattr(web, "fetch", fetch)
-    url = "https://user:word@example.org/a/two%20words.jsonl?token=1"
+    url = "https://example.org/a/two%20words.jsonl?token=1"
     source = UrlSource(kind="url", url=url, sha256="0" * 64, licence="MIT", on_bad_row="drop")
     name = "two words.jsonl"
     assert rows(source) == [Document(f"{name}:1", "hello", name, "MIT")]
@@ -395,6 +426,54 @@ def test_rows_of_the_hub_are_mapped_as_all_rows(monkeypatch: pytest.MonkeyPatch)
     found = list(read_source(source, folder_root=Path(), cache=NO_CACHE, notes=notes))
     assert found == [Document("some/set:1", "one", "some/set", "MIT", "1")]
     assert notes == {"bad_rows_dropped": 2}
+
+
+def test_another_hub_than_the_usual_one_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HubSource(kind="hub", dataset="some/set", revision="a" * 40, licence="MIT")
+    project = Project(Path("root"), Path("home"), Path("store"))
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert observed(source, project) == {}
+    for usual in ("", "https://huggingface.co", "https://huggingface.co/"):
+        monkeypatch.setenv("HF_ENDPOINT", usual)
+        assert observed(source, project) == {}
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/hub/")
+    assert observed(source, project) == {"hub": "https://mirror.example/hub"}
+    for secret in ("https://bob:HUNTER2@mirror.example", "https://mirror.example/?token=HUNTER2"):
+        monkeypatch.setenv("HF_ENDPOINT", secret)
+        with pytest.raises(
+            TextError, match=r"^HF_ENDPOINT=https://mirror\.example.*HF_TOKEN"
+        ) as told:
+            observed(source, project)
+        assert "HUNTER2" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        ("https://a.b/c", "https://a.b/c"),
+        ("https://a.b:80/c?HUNTER2#d", "https://a.b:80/c"),
+        ("https://bob:HUNTER2@a.b/c", "https://a.b/c"),
+        ("https://bob:HUN/TER2@a.b/c", "https://a.b/c"),
+        ("https://a.b/@user/c@2", "https://a.b/@user/c@2"),
+        ("https://a.b:443/@user", "https://a.b:443/@user"),
+        ("https://[::1]:443/@user?x", "https://[::1]:443/@user"),
+        ("//a.b/c?HUNTER2", "//a.b/c"),
+    ],
+)
+def test_what_may_be_secret_in_an_address_is_not_shown(words: str, seen: str) -> None:
+    assert shown(words) == seen
+    if "://" in words:
+        assert hidden(f"GET '{words}' and <{words}> failed") == f"GET '{seen}' and <{seen}> failed"
+
+
+@pytest.mark.parametrize("part", ["://", "http://", "http://a:", "http://a:b", "@", "a@http://"])
+def test_addresses_are_found_in_linear_time(part: str) -> None:
+    for times in (1_000, 10_000):
+        began = time.monotonic()
+        hidden(part * times)
+        shown(part * times)
+        names_user(part * times)
+        assert time.monotonic() - began < 5, times
 
 
 def test_generated_documents_are_numbered_and_labelled() -> None:

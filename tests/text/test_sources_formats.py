@@ -265,3 +265,18 @@ def test_pages_become_text_in_reading_order(tmp_path: Path) -> None:
 
 def test_deeply_nested_markup_is_read(tmp_path: Path) -> None:
     assert texts(tmp_path, "a.html", b"<div>" * 50_000 + b"deep") == ["deep"]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["charset=ISO-8859-1", 'charset="iso-8859-1"', 'http-equiv=x content="a; charset=iso-8859-1"'],
+)
+def test_a_page_that_does_not_decode_is_told_with_the_charset_that_it_states(
+    tmp_path: Path, stated: str
+) -> None:
+    page = f"<!doctype html><html><head><meta {stated}></head><body>caf\xe9".encode("latin-1")
+    at = page.index(0xE9)
+    told = rf"a\.html: not UTF-8 at byte offset {at} .*`encoding` \(it says charset=iso-8859-1\), "
+    with pytest.raises(TextError, match=told):
+        texts(tmp_path, "a.html", page)
+    assert texts(tmp_path, "a.html", page, encoding={"*.html": "latin-1"}) == ["caf\xe9"]

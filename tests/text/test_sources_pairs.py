@@ -21,7 +21,7 @@ PAIRS = [("Go.", "Va\u202f!"), ("I see: a cat", "B: je vois"), ("x", "«\xa0y\xa
 
 def read(path: Path, notes: Counter[str] | None = None, **options: Any) -> list[Document]:
     source = FolderSource.model_validate(
-        {"kind": "folder", "path": str(path), "licence": "MIT", **options}
+        {"kind": "folder", "path": str(path), "outside": True, "licence": "MIT", **options}
     )
     return list(read_source(source, folder_root=path, cache=path, notes=notes))
 

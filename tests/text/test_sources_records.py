@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipelines.recipe.sources import FolderSource
 from pipelines.text.errors import TextError
-from pipelines.text.sources import Document, read_source, records
+from pipelines.text.sources import Document, Unread, read_source, records
 from pipelines.text.sources.reading import documents_of_file
 from pipelines.text.sources.records import Origin
 
@@ -32,6 +32,13 @@ def read(
     data: bytes, name: str, notes: Counter[str] | None = None, **options: Any
 ) -> list[Document]:
     notes = Counter() if notes is None else notes
+    found = outcomes(data, name, notes, **options)
+    return [one for one in found if isinstance(one, Document)]
+
+
+def outcomes(
+    data: bytes, name: str, notes: Counter[str], **options: Any
+) -> list[Document | Unread]:
     origin = Origin(name, name, name)
     return list(documents_of_file(io.BytesIO(data), origin, source_of(**options), notes))
 
@@ -195,6 +202,77 @@ def test_a_bad_json_line_is_named_or_counted(line: str, told: str) -> None:
     found = read(data, "a.jsonl", notes, fields=fields, on_bad_row="drop")
     assert [d.id for d in found] == ["a", "b"]
     assert notes == {"bad_rows_dropped": 1}
+
+
+def test_each_row_that_is_left_out_is_given_with_its_place_and_its_reason(tmp_path: Path) -> None:
+    lines = (
+        '{"text": "fine"}',
+        '{"text": null}',
+        '{"Text": "x"}',
+        '{"text": 7}',
+        "{",
+        '{"text": ""}',
+        json.dumps({"text": "x" * 80}),
+    )
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = source_of(on_bad_row="drop", max_document_bytes=50)
+    left: list[Unread] = []
+    found = read_source(source, folder_root=tmp_path, cache=tmp_path, leave=left.append)
+    assert [d.text for d in found] == ["fine", ""], "an empty text is a text"
+    assert [(row.id, row.source, row.licence, row.reason) for row in left] == [
+        (f"a.jsonl:{line}", "a.jsonl", "MIT", reason)
+        for line, reason in (
+            (2, "null_field"),
+            (3, "no_field"),
+            (4, "not_a_string"),
+            (5, "unreadable_row"),
+            (7, "long_row"),
+        )
+    ]
+    assert left[1].detail == "no field 'text' (the nearest is 'Text')"
+    (tmp_path / "a.jsonl").write_text('{"body": "all of them"}\n{"body": "so"}\n')
+    with pytest.raises(TextError, match=r"no text in it, and 2 bad rows were left out; read with"):
+        list(read_source(source, folder_root=tmp_path, cache=tmp_path))
+
+
+def test_what_is_told_of_a_row_is_short() -> None:
+    row = {f"{letter * 10_000}": 1 for letter in "abcdefgh"}
+    (left,) = outcomes(json_lines([row]), "a.jsonl", Counter(), on_bad_row="drop")
+    assert isinstance(left, Unread)
+    assert len(left.detail) <= records.MAX_TOLD
+    with pytest.raises(TextError) as caught:
+        read(json_lines([row]), "a.jsonl")
+    assert len(str(caught.value)) < 1000
+
+
+MARK = "\ufeff"
+
+
+def test_a_byte_order_mark_at_the_start_of_a_line_is_passed_over() -> None:
+    """Files that begin with one, joined end to end."""
+    one, two = (f"{MARK}{json_lines([{'text': text}]).decode()}" for text in ("one", "two"))
+    assert [d.text for d in read((one + two + MARK).encode(), "a.jsonl")] == ["one", "two"]
+    assert [d.text for d in read((one + two).encode("utf-16"), "a.jsonl", encoding="utf-16")] == [
+        "one",
+        "two",
+    ]
+    labelled = f"{MARK}ham\tone\n{MARK}ham\ttwo\n".encode()
+    found = read(labelled, "a", format="labelled_lines")
+    assert [(d.label, d.text) for d in found] == [("ham", "one"), ("ham", "two")]
+    pairs = f"{MARK}one\teins\n{MARK}two\tzwei\n".encode()
+    found = read(pairs, "a", format="pairs")
+    assert [d.text for d in found] == ["A: one\nB: eins", "A: two\nB: zwei"]
+
+
+def test_a_byte_order_mark_elsewhere_is_named() -> None:
+    joined = f'{{"text": "one"}}{MARK}{{"text": "two"}}\n'.encode()
+    with pytest.raises(TextError, match=r"^a\.jsonl:1: .*column 16: Extra data, there is U\+FEFF"):
+        read(joined, "a.jsonl")
+    header = f"{MARK}text,n\none,1\n{MARK}text,n\ntwo,2\n".encode()
+    with pytest.raises(TextError, match=r"^a\.csv:3: the header again, behind U\+FEFF: files"):
+        read(header, "a.csv")
+    found = read(header, "a.csv", on_bad_row="drop")
+    assert [d.text for d in found] == ["one", "two"]
 
 
 def test_a_csv_row_of_another_width_is_named_or_counted() -> None:

@@ -49,6 +49,19 @@ def test_members_and_frames_follow_each_other(packing: str) -> None:
     )
 
 
+def test_a_window_beyond_the_limit_is_told_as_that() -> None:
+    """A frame as ``zstd --long=31`` writes it: whole, and of a window of 2 GiB."""
+    text = b"whole"
+    block = struct.pack("<I", len(text) << 3 | 1)[:3] + text  # the last block, not packed
+    frame = b"\x28\xb5\x2f\xfd\x00" + bytes([(31 - 10) << 3]) + block
+    told = r"^a: packed with a window of more than 128 MiB .*`zstd -d --long=31`"
+    with pytest.raises(TextError, match=told) as caught:
+        unpack(frame, "zstd")
+    assert "damaged" not in str(caught.value)
+    small = b"\x28\xb5\x2f\xfd\x00" + bytes([(27 - 10) << 3]) + block
+    assert unpack(small, "zstd") == text
+
+
 def test_a_frame_to_be_skipped_is_skipped() -> None:
     skipped = b"\x5a\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
     data = skipped + PACKS["zstd"](TEXT) + skipped

@@ -173,5 +173,11 @@ def test_a_file_is_proved_by_its_digest(tokenizer_files: dict[str, bytes], tmp_p
     assert path.read_bytes() == tokenizer_files["BPE"]
     with pytest.raises(TextError, match=rf"{path}: sha256={digest} but the recipe says 0000"):
         from_file(path, "0" * 64)
+    link = tmp_path / "project" / "linked.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    linked = choice.model_copy(update={"path": link.name})
+    with pytest.raises(TextError, match=r"linked\.json: a link leads out of the project"):
+        build_tokenizer(linked, (), link.parent, tmp_path)
     with pytest.raises(TextError, match="absent: no tokenizer"):
         from_file(tmp_path / "absent", digest)

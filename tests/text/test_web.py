@@ -14,19 +14,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import pytest
 import trustme
 
+from pipelines import card
+from pipelines.artifacts import Documents, view_of
+from pipelines.assets.corpora import documents, raw_text
+from pipelines.describe import describe
+from pipelines.project import Project
+from pipelines.recipe.corpora import Corpus
+from pipelines.resources import StoreIOManager, StoreResource
+from pipelines.store import Store
 from pipelines.text.errors import SourceUnavailable, TextError
 from pipelines.text.sources import web
 from pipelines.text.sources.https import Network
 from pipelines.text.sources.web import fetch
+from pipelines.tracking import TrackedRun, Tracker
 
 DATA = bytes(range(256)) * 4096  # several chunks
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -360,6 +373,46 @@ def test_a_stall_is_ended(sent: bytes | None, server: Server, cache: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"],
+    ids=["in the headers", "in the body"],
+)
+def test_a_drip_is_ended(sent: bytes, server: Server, cache: Path) -> None:
+    """Each byte comes in time, and the whole never would."""
+
+    def drip(on: Answering) -> None:
+        on.wfile.write(sent)
+        while not server.over.wait(0.02):
+            on.wfile.write(b"x")
+
+    server.answer = drip
+    began = time.monotonic()
+    impatient = replace(NETWORK, rate_seconds=0.2, tries=2)
+    with pytest.raises(
+        SourceUnavailable, match=r"dragon\.test: \d+ bytes in .* s, least_rate=10000"
+    ):
+        fetch(server.address(), SHA, cache, network=impatient)
+    assert time.monotonic() - began < 4
+    assert len(server.asked) == 2
+    assert left_in(cache) == []
+
+
+def test_no_server_is_waited_for_longer_than_the_largest_file_takes(
+    server: Server, cache: Path
+) -> None:
+    """It sends fast enough for ever, and none of it is the answer."""
+
+    def go_on(on: Answering) -> None:
+        while not server.over.wait(0.01):
+            on.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 40)
+
+    server.answer = go_on
+    patience = replace(NETWORK, rate_seconds=0.1, least_rate=10_000, tries=1)
+    with pytest.raises(SourceUnavailable, match=r"dragon\.test: no end after 0 s"):
+        fetch(server.address(), SHA, cache, max_bytes=2_000, network=patience)
+
+
+@pytest.mark.parametrize(
     ("headers", "waits"),
     [({}, [1, 2]), ({"retry_after": 7}, [7, 7]), ({"retry_after": 999}, [60, 60])],
 )
@@ -433,6 +486,120 @@ def test_a_resolver_in_trouble_is_not_the_recipes_fault(cache: Path) -> None:
         fetch("https://unknown.test/x", SHA, cache, network=NETWORK)
 
 
+# --- what is shown ------------------------------------------------------------------------------
+
+ROWS = b'{"text": "fine"}\n{"text": null}\n{"text": "one@example.org wrote"}\n'
+SECRET = "HUNTER2"
+SIGNED = f"/rows.jsonl?X-Amz-Signature={SECRET}&token={SECRET}#{SECRET}"
+
+
+class Untracked(Tracker):
+    """Keeps what it would log."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.told: list[Any] = []
+
+    @contextmanager
+    def run(self, *told: Any) -> Iterator[TrackedRun]:
+        self.told.append(told)
+        yield TrackedRun(None)
+
+
+def made_from(
+    url: str, sha256: str, project: Project, tracker: Tracker
+) -> dg.ExecuteInProcessResult:
+    """The assets of a corpus on the web, by Dagster in this process."""
+    source = {"kind": "url", "url": url, "sha256": sha256, "licence": "MIT", "on_bad_row": "drop"}
+    declared = Corpus.model_validate({"source": source, "split": {"validation": 0, "test": 0}})
+    return dg.materialize(
+        [raw_text("web", declared), documents("web", declared)],
+        instance=dg.DagsterInstance.ephemeral(),
+        raise_on_error=False,
+        resources={
+            "store": StoreResource.of(project),
+            "tracker": tracker,
+            "io_manager": StoreIOManager(StoreResource.of(project).open()),
+        },
+    )
+
+
+def test_no_secret_of_an_address_is_seen_anywhere(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """In no log, event, metadata, record or file; and a new signature is no new derivation."""
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setattr(web, "fetch", partial(fetch, network=replace(NETWORK, tries=1)))
+    caplog.set_level(logging.DEBUG)
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    tracker, sha256 = Untracked(project.mlflow), hashlib.sha256(ROWS).hexdigest()
+    answers: list[Callable[[Answering], None]] = [
+        lambda on: on.say(500),
+        lambda on: on.say(404),
+        lambda on: on.say(302, location=f"http://dragon.test/x?token={SECRET}"),
+        lambda on: on.say(302, location=f"https://{SECRET}:x@dragon.test/x"),
+        lambda on: on.say(200, b"x", content_length=5),
+        lambda on: on.say(200, b"other"),
+        lambda on: on.say(200, ROWS),
+    ]
+    events: list[Any] = []
+    for number, answer in enumerate(answers, 1):
+        server.answer = answer
+        done = made_from(server.address(SIGNED), sha256, project, tracker)
+        assert done.success == (number == len(answers))
+        events += done.all_events
+        assert len(server.asked) == number
+        assert server.asked[-1][0].endswith(f"token={SECRET}"), "it is asked with, of course"
+    told = [tracker.told, events, caplog.text, *capfd.readouterr()]
+    assert "dragon.test" in str(told)
+    assert SECRET not in str(told)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+    store = Store(project.store)
+    (record,) = store.records("raw_text/web")
+    assert record.decides["recipe"]["url"] == server.address("/rows.jsonl")
+    again = made_from(server.address("/rows.jsonl?X-Amz-Signature=new"), sha256, project, tracker)
+    assert again.success
+    assert len(store.records("raw_text/web")) == 1
+    assert len(server.asked) == len(answers), "it was reused"
+
+
+def test_rows_that_are_left_out_are_told_from_the_run_to_the_card(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setattr(web, "fetch", partial(fetch, network=NETWORK))
+    caplog.set_level(logging.INFO, "dragon")
+    server.answer = lambda on: on.say(200, ROWS)
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    url, sha256 = server.address("/rows.jsonl"), hashlib.sha256(ROWS).hexdigest()
+    for done in ("made in", "reused"):
+        caplog.clear()
+        assert made_from(url, sha256, project, Untracked(project.mlflow)).success
+        (line,) = [r.getMessage() for r in caplog.records if "raw_text/web  " in r.getMessage()]
+        assert done in line
+        assert line.endswith("; 1 bad row left out: 1 null_field")
+    store = Store(project.store)
+    raw, kept = (store.current(f"{a}/web", view_of(f"{a}/web")) for a in ("raw_text", "documents"))
+    assert isinstance(kept, Documents)
+    assert raw.figures()["dropped_null_field"] == kept.figures()["dropped_null_field"] == 1
+    assert (kept.ledger().documents_in, kept.ledger().kept.total()) == (3, 2)
+    (example,) = card.examples(kept)
+    assert (example["id"], example["reason"]) == ("rows.jsonl:2", "null_field")
+    shown = describe(raw)
+    assert [row["row"] for row in shown["rows_left_out"]] == ["rows.jsonl:2"]
+    assert [row["text"] for row in shown["samples"]] == ["fine", "<email> wrote"]
+
+
 # --- how it is kept -----------------------------------------------------------------------------
 
 
@@ -464,7 +631,9 @@ def test_several_at_once_get_the_same_whole_file(server: Server, cache: Path) ->
     assert left_in(cache) == [SHA]
 
 
-def test_killed_in_the_middle_there_is_no_file(server: Server, cache: Path) -> None:
+def test_killed_in_the_middle_there_is_no_file(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     half = threading.Event()
 
     def stop_half_way(on: Answering) -> None:
@@ -492,6 +661,12 @@ def test_killed_in_the_middle_there_is_no_file(server: Server, cache: Path) -> N
     server.answer = lambda on: on.say(200, DATA)
     assert fetch(address, SHA, cache, network=NETWORK).read_bytes() == DATA
     assert sorted(left_in(cache)) == sorted([part, SHA]), "a living part is not swept"
+    (cache / SHA).unlink()
+    with monkeypatch.context() as skewed:  # our clock is a day ahead of the file server's
+        late = {**vars(time), "time": lambda: time.time() + 86_400}
+        skewed.setattr(web, "time", SimpleNamespace(**late))
+        fetch(address, SHA, cache, network=NETWORK)
+    assert sorted(left_in(cache)) == sorted([part, SHA]), "whatever our clock says"
     (cache / SHA).unlink()
     os.utime(cache / part, (0, 0))
     fetch(address, SHA, cache, network=NETWORK)

@@ -10,19 +10,21 @@ listing's order, a clock or a locale. Files are streams: memory is bounded whate
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from pipelines.text.addresses import shown
 from pipelines.text.errors import TextError
 from pipelines.text.generators import GENERATORS
 from pipelines.text.packages import open_package_file
+from pipelines.text.places import placed
 from pipelines.text.sources.files import at_rest, matching, sha256_of
 from pipelines.text.sources.reading import documents_of_file
 from pipelines.text.sources.records import Origin, documents_of_rows
-from pipelines.text.tables import Document
+from pipelines.text.tables import Document, Unread
 
 if TYPE_CHECKING:
     from pipelines.recipe.sources import (
@@ -34,29 +36,45 @@ if TYPE_CHECKING:
         UrlSource,
     )
 
-__all__ = ["Document", "folder_state", "read_source"]
+__all__ = ["Document", "Unread", "folder_state", "read_source"]
 
 
 def read_source(
-    source: Source, *, folder_root: Path, cache: Path, notes: Counter[str] | None = None
+    source: Source,
+    *,
+    folder_root: Path,
+    cache: Path,
+    notes: Counter[str] | None = None,
+    leave: Callable[[Unread], None] = lambda _: None,
 ) -> Iterator[Document]:
     """The documents that a recipe's source names, in a fixed order, one at a time.
 
     A relative folder starts at ``folder_root``; what is fetched is kept in ``cache``. ``notes``
-    counts documents in ``bad_utf8_replaced`` and rows in ``bad_rows_dropped``. Ids are unique.
-    TextError names the file, the line or byte offset, and the mend; it is raised too if there is no
-    text at all, or an id that the recipe maps comes twice.
+    counts documents in ``bad_utf8_replaced`` and rows in ``bad_rows_dropped``; ``leave`` is given
+    each of these rows. Ids are unique. TextError names the file, the line or byte offset, and the
+    mend; it is raised too if there is no text at all, or an id that the recipe maps comes twice.
     """
-    documents = _documents(source, folder_root, cache, Counter() if notes is None else notes)
+    notes = Counter() if notes is None else notes
+    documents = _read(_documents(source, folder_root, cache, notes), leave)
     mapped = source.kind != "generated" and source.fields.id is not None
     if mapped or (source.kind in ("folder", "url") and source.format == "conversations"):
         documents = _unique(documents)
-    return _not_empty(documents, source.kind)
+    return _not_empty(documents, source.kind, notes)
+
+
+def _read(
+    found: Iterable[Document | Unread], leave: Callable[[Unread], None]
+) -> Iterator[Document]:
+    for one in found:
+        if isinstance(one, Unread):
+            leave(one)
+        else:
+            yield one
 
 
 def _documents(
     source: Source, folder_root: Path, cache: Path, notes: Counter[str]
-) -> Iterator[Document]:
+) -> Iterator[Document | Unread]:
     if source.kind == "folder":
         return _read_folder(source, folder_root, notes)
     if source.kind == "package":
@@ -70,20 +88,26 @@ def _documents(
 
 def folder_state(source: FolderSource, folder_root: Path) -> list[list[str]]:
     """[relative path, sha256] of every file a folder source reads: what its content is now."""
-    found = matching(folder_root / source.path, source.glob)
+    found = matching(_folder(source, folder_root), source.glob)
     return [[name, sha256_of(path)] for name, path in found]
+
+
+def _folder(source: FolderSource, folder_root: Path) -> Path:
+    return placed(folder_root, source.path, outside=source.outside)
 
 
 def _read_folder(
     source: FolderSource, folder_root: Path, notes: Counter[str]
-) -> Iterator[Document]:
-    for name, path in matching(folder_root / source.path, source.glob):
+) -> Iterator[Document | Unread]:
+    for name, path in matching(_folder(source, folder_root), source.glob):
         with at_rest(path) as file:
             # The folder's own place is no part of a document: moved, it is the same text.
             yield from documents_of_file(file, Origin(path, name, name), source, notes)
 
 
-def _read_package(source: PackageSource, cache: Path, notes: Counter[str]) -> Iterator[Document]:
+def _read_package(
+    source: PackageSource, cache: Path, notes: Counter[str]
+) -> Iterator[Document | Unread]:
     where = f"{source.package}=={source.version}/{source.file}"
     with open_package_file(
         source.package, source.version, source.file, source.sha256, cache
@@ -91,8 +115,7 @@ def _read_package(source: PackageSource, cache: Path, notes: Counter[str]) -> It
         yield from documents_of_file(file, Origin(where, source.file, where), source, notes)
 
 
-def _read_url(source: UrlSource, cache: Path, notes: Counter[str]) -> Iterator[Document]:
-    from pipelines.text.sources.https import shown
+def _read_url(source: UrlSource, cache: Path, notes: Counter[str]) -> Iterator[Document | Unread]:
     from pipelines.text.sources.web import fetch
 
     address = urlsplit(source.url)
@@ -101,7 +124,7 @@ def _read_url(source: UrlSource, cache: Path, notes: Counter[str]) -> Iterator[D
         yield from documents_of_file(file, Origin(shown(source.url), name, name), source, notes)
 
 
-def _read_hub(source: HubSource, notes: Counter[str]) -> Iterator[Document]:
+def _read_hub(source: HubSource, notes: Counter[str]) -> Iterator[Document | Unread]:
     from pipelines.text.sources.hub import hub_rows
 
     where = f"{source.dataset}@{source.revision[:8]}/{source.split}"
@@ -118,13 +141,17 @@ def _generate(source: GeneratedSource) -> Iterator[Document]:
         yield Document(f"{index:06d}", text, name, source.licence, label)
 
 
-def _not_empty(documents: Iterable[Document], kind: str) -> Iterator[Document]:
+def _not_empty(documents: Iterable[Document], kind: str, notes: Counter[str]) -> Iterator[Document]:
     empty = True
     for document in documents:
         empty = empty and not document.text
         yield document
     if empty:
-        raise TextError(f"{kind} source: there is no text in it; correct the recipe's `source`")
+        bad = notes["bad_rows_dropped"]
+        why = f", and {bad} bad rows were left out; read with on_bad_row: fail" if bad else ""
+        raise TextError(
+            f"{kind} source: there is no text in it{why}; correct the recipe's `source`"
+        )
 
 
 def _unique(documents: Iterable[Document]) -> Iterator[Document]:

@@ -14,6 +14,8 @@ MAX_RATIO = 200
 # ... but a small file of one repeated line is no bomb.
 ALWAYS_ALLOWED = 64 << 20
 MAX_UNPACKED_BYTES = 1 << 40
+# What zstandard holds of what it unpacked, at most: its own limit, which Arrow does not raise.
+MAX_WINDOW = 128 << 20
 
 
 def packing_of(head: bytes) -> str | None:
@@ -59,7 +61,8 @@ def unpacked(file: IO[bytes], packing: str, where: str) -> Iterator[bytes]:
     """The content of a gzip or zstandard file of any number of members or frames, in blocks.
 
     TextError if it ends too soon (however far it came, nothing is short), is damaged by its own
-    checksums, has something behind its end, or unpacks like a bomb.
+    checksums, has something behind its end, unpacks like a bomb, or wants a window of more than
+    128 MiB.
     """
     import pyarrow as pa
 
@@ -79,6 +82,12 @@ def _read(stream: Any, expansion: Expansion, packing: str, where: str) -> bytes:
     except (OSError, pa.ArrowException) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the disk's, not the archive's
+        if "requires too much memory" in str(error):  # zstandard's own words
+            raise TextError(
+                f"{where}: packed with a window of more than {MAX_WINDOW >> 20} MiB after"
+                f" {expansion.made} bytes unpacked, such as by `zstd --long=31`; unpack it with"
+                " `zstd -d --long=31`, and pack it again without --long"
+            ) from None
         raise TextError(
             f"{where}: {packing} data cut short or damaged after {expansion.made} bytes unpacked "
             f"({str(error).splitlines()[0]}); fetch or pack the file again"

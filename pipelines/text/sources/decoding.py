@@ -24,11 +24,14 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_MARKING, _mark)
 
 
-def decoded(blocks: Iterable[bytes], encoding: str, on_bad_utf8: str, where: str) -> Iterator[str]:
+def decoded(
+    blocks: Iterable[bytes], encoding: str, on_bad_utf8: str, where: str, stated: str | None = None
+) -> Iterator[str]:
     """The characters of a byte stream, block by block, without a byte order mark at its start.
 
     ``on_bad_utf8``: fail raises TextError with the offset of the first byte that does not decode,
-    replace leaves marks that ``mended`` turns into U+FFFD.
+    replace leaves marks that ``mended`` turns into U+FFFD. ``stated`` is the encoding that the file
+    itself states, for the mend.
     """
     errors = "strict" if on_bad_utf8 == "fail" else _MARKING
     decoder = codecs.getincrementaldecoder(encoding)(errors)
@@ -40,7 +43,8 @@ def decoded(blocks: Iterable[bytes], encoding: str, on_bad_utf8: str, where: str
             text = decoder.decode(block, last)
         except UnicodeDecodeError as error:
             # The decoder saw what it had kept and this block: `object` ends where we are.
-            raise _undecodable(error, taken - len(error.object), encoding, where) from None
+            start = taken - len(error.object)
+            raise _undecodable(error, start, encoding, where, stated) from None
         except UnicodeError as error:
             raise TextError(
                 f"{where}: not {encoding} ({error}); correct the recipe's `encoding`"
@@ -51,12 +55,15 @@ def decoded(blocks: Iterable[bytes], encoding: str, on_bad_utf8: str, where: str
             yield text
 
 
-def _undecodable(error: UnicodeDecodeError, start: int, encoding: str, where: str) -> TextError:
+def _undecodable(
+    error: UnicodeDecodeError, start: int, encoding: str, where: str, stated: str | None
+) -> TextError:
     offset, found = start + error.start, error.object[error.start : error.end].hex(" ")
     name = "UTF-8" if codecs.lookup(encoding).name == "utf-8" else encoding
+    says = f" (it says charset={stated})" if stated else ""
     return TextError(
         f"{where}: not {name} at byte offset {offset} of the content (found {found}); "
-        "declare its `encoding`, convert the file, or set on_bad_utf8: replace"
+        f"declare its `encoding`{says}, convert the file, or set on_bad_utf8: replace"
     )
 
 

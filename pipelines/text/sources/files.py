@@ -30,7 +30,8 @@ def matching(root: Path, glob: str) -> Iterator[Found]:
     They come in code point order of their names, the same whatever the disk's order or the locale;
     one folder's listing is in memory at a time. What begins with a dot is never read. A link is
     read if it leads to a file below ``root``; folders behind links are not walked. TextError if
-    there is no such file, if a link leads out of ``root``, or for a pipe or a device.
+    there is no such file, if a link leads out of ``root`` or to what is hidden, or for a pipe or a
+    device.
     """
     if root.is_file():
         yield Found(root.name, str(root))
@@ -107,8 +108,11 @@ def _after(patterns: Patterns, part: str) -> Patterns:
 
 
 def _refuse_outside(path: str, root: Path) -> None:
-    if not Path(path).resolve().is_relative_to(root):
+    target = Path(path).resolve()
+    if not target.is_relative_to(root):
         raise TextError(f"{path}: a link out of the folder; copy there what it leads to")
+    if any(part.startswith(".") for part in target.relative_to(root).parts):
+        raise TextError(f"{path}: a link to what is hidden; copy what it leads to, or remove it")
 
 
 @contextmanager

@@ -10,15 +10,19 @@ Proxies of the environment are not used: they would resolve the name themselves.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import responses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
+
+from pipelines.text.addresses import hidden, shown
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -50,6 +54,9 @@ class Network:
     connect_seconds: float = 10
     stall_seconds: float = 30
     """The longest silence of a server."""
+    least_rate: float = 10_000
+    """Bytes a second that a server must give, over each ``rate_seconds`` that we wait for it."""
+    rate_seconds: float = 60
     tries: int = 3
     backoff_seconds: float = 1
     """The wait before the second try, doubled after each; a server's ``Retry-After`` lengthens it
@@ -60,17 +67,15 @@ class Network:
     """Addresses that are not public and allowed all the same, such as that of a mirror at home."""
 
 
-def shown(url: str) -> str:
-    """The address without what may be secret in it: user, password, query."""
-    return re.sub(r"(?<=://)[^/?#]*@", "", url).partition("?")[0].partition("#")[0]
-
-
 @contextmanager
-def get(url: str, network: Network) -> Iterator[BaseHTTPResponse]:
-    """The answer that holds the file, after at most ``network.redirects`` redirects."""
+def get(url: str, network: Network, max_bytes: int) -> Iterator[BaseHTTPResponse]:
+    """The answer that holds the file, after at most ``network.redirects`` redirects.
+
+    No server is waited for longer than ``max_bytes`` take at the least rate, whatever it sends.
+    """
     where = _parsed(url)
     for _ in range(network.redirects + 1):
-        with _request(where, network) as answer:
+        with _request(where, network, max_bytes) as answer:
             if answer.status not in REDIRECTS:
                 _require_file(answer, where)
                 yield answer
@@ -109,28 +114,66 @@ def _require_file(answer: BaseHTTPResponse, where: Url) -> None:
 
 
 @contextmanager
-def _request(where: Url, network: Network) -> Iterator[BaseHTTPResponse]:
+def _request(where: Url, network: Network, max_bytes: int) -> Iterator[BaseHTTPResponse]:
     """One server's answer, its body unread; trouble while the block reads it is told as ours."""
     from urllib3.exceptions import ConnectTimeoutError, HTTPError
 
+    # What it says of a request holds the query.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     host = (where.host or "").strip("[]")
+    trust = _authorities()
+    trust.sslsocket_class = _measured(host, network, max_bytes)
     *others, last = _addresses(host, where.port or 443, network)
     with ExitStack() as opened:
         try:
             answer = None
             for address in others:
                 with suppress(ConnectTimeoutError):  # or refused: the next one may take it
-                    answer = _ask(address, where, host, network, opened)
+                    answer = _ask(address, where, host, network, trust, opened)
                     break
-            yield answer or _ask(last, where, host, network, opened)
+            yield answer or _ask(last, where, host, network, trust, opened)
         except HTTPError as error:
             # urllib3 begins some with its pool and ends others with their cause.
             reason = re.sub(r"^HTTPS\w+\(.*?\): ", "", str(error.args[0]))
-            raise PassingError(f"{host}: {reason}") from error
+            raise PassingError(f"{host}: {hidden(reason)}") from error
+
+
+def _measured(host: str, network: Network, max_bytes: int) -> type[ssl.SSLSocket]:
+    """Sockets that end a server which drips: each single byte of it ends a silence in time.
+
+    All that a server sends comes this way, so headers are measured as the body is.
+    """
+
+    class Measured(ssl.SSLSocket):
+        came = waited = waited_in_all = 0.0
+
+        def recv_into(self, *arguments: Any, **options: Any) -> int:
+            began = time.monotonic()
+            size = super().recv_into(*arguments, **options)
+            seconds = time.monotonic() - began
+            self.came, self.waited = self.came + size, self.waited + seconds
+            self.waited_in_all += seconds
+            if self.waited >= network.rate_seconds:
+                if self.came < network.least_rate * self.waited:
+                    raise PassingError(
+                        f"{host}: {self.came:.0f} bytes in {self.waited:.1f} s,"
+                        f" least_rate={network.least_rate:.0f} bytes a second"
+                    )
+                self.came = self.waited = 0.0
+            if self.waited_in_all > network.rate_seconds + max_bytes / network.least_rate:
+                raise PassingError(f"{host}: no end after {self.waited_in_all:.0f} s")
+            return size
+
+    return Measured
 
 
 def _ask(
-    address: str, where: Url, host: str, network: Network, opened: ExitStack
+    address: str,
+    where: Url,
+    host: str,
+    network: Network,
+    trust: ssl.SSLContext,
+    opened: ExitStack,
 ) -> BaseHTTPResponse:
     """Ask the machine at ``address``, which has to prove that it is ``host``.
 
@@ -142,7 +185,7 @@ def _ask(
         address,
         where.port or 443,
         timeout=Timeout(connect=network.connect_seconds, read=network.stall_seconds),
-        ssl_context=_authorities(),
+        ssl_context=trust,
         server_hostname=host,
     )
     opened.enter_context(pool)

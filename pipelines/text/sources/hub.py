@@ -15,6 +15,7 @@ from collections.abc import Container, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from pipelines.text.addresses import hidden, hub_endpoint, shown
 from pipelines.text.errors import SourceUnavailable, TextError
 from pipelines.text.sources.https import PASSING
 
@@ -33,9 +34,10 @@ def hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
 
     A class label is given by its name. Memory is bounded by what the library opens at once,
     whatever the data set's size: 10 MB of JSON lines, one row group of a Parquet file. ``HF_TOKEN``
-    opens gated and private data sets, ``HF_ENDPOINT`` names another hub, ``HF_HUB_OFFLINE``
-    forbids all. Raises TextError for what the data set has not, and SourceUnavailable where the
-    hub cannot be reached, once the library has given up (after some ten minutes at most).
+    opens gated and private data sets, ``HF_ENDPOINT`` names another hub (the asset observes it, for
+    it decides the rows), ``HF_HUB_OFFLINE`` forbids all. Raises TextError for what the data set has
+    not, and SourceUnavailable where the hub cannot be reached, once the library has given up (after
+    some ten minutes at most).
     """
     try:
         yield from islice(_rows(source), source.max_documents)
@@ -105,6 +107,12 @@ def _builder(source: HubSource) -> DatasetBuilder:
     import datasets
 
     _keep_quiet()
+    asked = datasets.config.HF_ENDPOINT.rstrip("/")  # as it was when the library was imported
+    if asked != hub_endpoint():
+        raise TextError(
+            f"{_where(source)}: the library asks {shown(asked)}, HF_ENDPOINT says"
+            f" {hub_endpoint()}; set it before the run begins"
+        )
     with tempfile.TemporaryDirectory() as nothing_kept:
         builder = datasets.load_dataset_builder(
             f"hf://datasets/{source.dataset}",  # without the prefix, a local folder comes first
@@ -175,7 +183,6 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The library's words in one line, without the signatures that addresses of files carry."""
+    """The library's words in one line, without what addresses in them may carry of secrets."""
     words = " ".join(str(error).split()).partition(" For more information")[0]
-    words = re.sub(r"(https?://[^\s?'\"]++)(?:\?[^\s'\"]*+)?", r"\1", words)
-    return f"{type(error).__name__}: {words}"[:MAX_REASON]
+    return f"{type(error).__name__}: {hidden(words)}"[:MAX_REASON]

@@ -8,6 +8,7 @@ from itertools import chain
 
 # What stands around the text of a page on every page of its site, or is not shown at all.
 _SKIPPED = ("nav", "footer", "aside", "[role=navigation]", "[role=banner]", "[hidden]")
+_CHARSET = re.compile(rb"<meta\b[^>]{0,200}?\bcharset=[\"']?([A-Za-z0-9._:-]{1,40})", re.I)
 _FRONT_MATTER_CHARACTERS = 64 << 10
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\r?\n"
@@ -16,6 +17,12 @@ _FRONT_MATTER = re.compile(
     r"(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)",
     re.DOTALL,
 )
+
+
+def stated_charset(head: bytes) -> str | None:
+    """The encoding that a page states in a ``meta`` element at its start."""
+    found = _CHARSET.search(head)
+    return found[1].decode("ascii").lower() if found else None
 
 
 def html_text(page: str) -> str:

@@ -21,7 +21,7 @@ from pipelines.text.sources.records import (
     documents_of_text,
     held_bytes,
 )
-from pipelines.text.tables import Document
+from pipelines.text.tables import Document, Unread
 
 if TYPE_CHECKING:
     from pipelines.recipe.sources import Fields, Reading
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def documents_of_file(
     file: IO[bytes], origin: Origin, source: Reading, notes: Counter[str]
-) -> Iterator[Document]:
+) -> Iterator[Document | Unread]:
     """The documents of an open, seekable file, read as a recipe's source says.
 
     Memory is bounded by ``max_document_bytes`` and the largest row, whatever the file's size.
@@ -47,7 +47,8 @@ def documents_of_file(
             records = parquet.parquet_rows(seekable, source.fields, where)
             yield from documents_of_rows(records, origin, source, notes)
         return
-    chunks = decoded(blocks, encoding, source.on_bad_utf8, where)
+    stated = markup.stated_charset(head[:HEAD]) if form == "html" else None
+    chunks = decoded(blocks, encoding, source.on_bad_utf8, where, stated)
     if form in ("plain", "markdown", "html"):
         text = _text(form, chunks, source, where, notes)
         yield from documents_of_text(text, origin, source, notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.text.errors import TextError
 from pipelines.text.sources.decoding import mended, pieces, utf8_length
-from pipelines.text.tables import Document
+from pipelines.text.tables import Document, Unread
 
 if TYPE_CHECKING:
     from pipelines.recipe.sources import Fields, Records
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # must be shorter: its text may yet be cut into some.
 HELD_BYTES = 64 << 20
 _ABSENT = object()
+MAX_NAME = 60
+MAX_TOLD = 300  # characters of what is kept of why a row was left out
 
 
 class Origin(NamedTuple):
@@ -29,13 +31,16 @@ class Origin(NamedTuple):
 
 
 class BadRow(Exception):  # noqa: N818 -- a value until somebody minds
-    """Why a row is no document, and the mend."""
+    """Why a row is no document, the mend, and in a word the reason that it is counted by."""
 
     def __init__(
-        self, reason: str, mend: str = "mend the row, or leave such rows out with on_bad_row: drop"
+        self,
+        told: str,
+        mend: str = "mend the row, or leave such rows out with on_bad_row: drop",
+        reason: str = "unreadable_row",
     ) -> None:
-        super().__init__(reason)
-        self.mend = mend
+        super().__init__(told)
+        self.mend, self.reason = mend, reason
 
 
 Row = dict[str, Any] | BadRow
@@ -53,11 +58,11 @@ def documents_of_rows(
     records: Records,
     notes: Counter[str],
     fields: Fields | None = None,
-) -> Iterator[Document]:
+) -> Iterator[Document | Unread]:
     """A document for each row (place, record), or several for a long one that may be split.
 
     Without a mapped ``id`` it is ``<name>:<place>``, the place being the line or row number. A row
-    that is no document ends the reading with TextError, or is counted in
+    that is no document ends the reading with TextError, or is given as ``Unread`` and counted in
     ``notes["bad_rows_dropped"]``.
     """
     fields = fields or records.fields
@@ -72,6 +77,8 @@ def documents_of_rows(
             if records.on_bad_row == "fail":
                 raise TextError(f"{origin.where}:{place}: {bad}; {bad.mend}") from None
             notes["bad_rows_dropped"] += 1
+            name, told = f"{origin.name}:{place}", str(bad)[:MAX_TOLD]
+            yield Unread(name, origin.source, records.licence, bad.reason, told)
             continue
         if long:
             yield from _cut(document, [document.text], records, origin, notes)
@@ -103,6 +110,7 @@ def _too_long(most: int) -> BadRow:
     return BadRow(
         f"a text of more than max_document_bytes={most}",
         "raise it, or cut such texts with on_long: split",
+        "long_row",
     )
 
 
@@ -128,13 +136,14 @@ def _value(row: dict[str, Any], path: str) -> Any:
         for part in path.split("."):
             value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
     if value is _ABSENT:
-        raise BadRow(no_field(path, row), f"correct the recipe's `fields`, or {BadRow('').mend}")
+        mend = f"correct the recipe's `fields`, or {BadRow('').mend}"
+        raise BadRow(no_field(path, row), mend, "no_field")
     return value
 
 
 def no_field(path: str, names: Iterable[str]) -> str:
     """What to say of a field that is not there: the nearest name, else some that are."""
-    known = [str(name) for name in names]
+    known = [str(name)[:MAX_NAME] for name in names]
     near = difflib.get_close_matches(path, known, 1)
     there = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(known[:8]) or 'none'}"
     return f"no field {path!r} ({there})"
@@ -143,8 +152,10 @@ def no_field(path: str, names: Iterable[str]) -> str:
 def _string(row: dict[str, Any], path: str) -> str:
     value = _value(row, path)
     if not isinstance(value, str):
-        kind = "null" if value is None else type(value).__name__
-        raise BadRow(f"field {path!r} is {kind}, not a string")
+        kind, reason = type(value).__name__, "not_a_string"
+        if value is None:
+            kind, reason = "null", "null_field"
+        raise BadRow(f"field {path!r} is {kind}, not a string", reason=reason)
     if not value.isascii():
         try:
             value.encode()

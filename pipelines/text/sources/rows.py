@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from pipelines.recipe.sources import Fields
 
 _DELIMITERS = ",;\t"
+MARK = "\ufeff"  # the byte order mark, which stands at the start of some files
 
 
 def json_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
-    """(line number, object) of JSON lines; blank lines are passed over."""
+    """(line number, object) of JSON lines; blank lines are passed over.
+
+    So is a byte order mark at a line's start: files that have one were joined end to end.
+    """
     decode = json.JSONDecoder().decode
     for number, line in enumerate(lines(chunks, most), 1):
         if line is None:
             yield number, _too_wide(most)
-        elif line and not line.isspace():
+            continue
+        line = line.removeprefix(MARK)
+        if line and not line.isspace():
             try:
                 record = decode(mended(line, notes))
             except json.JSONDecodeError as error:
-                reason = f"not one JSON object a line (column {error.colno}: {error.msg})"
-                yield number, BadRow(reason)
+                at = _unseen(line[error.pos : error.pos + 1])
+                yield (
+                    number,
+                    BadRow(f"not one JSON object a line (column {error.colno}: {error.msg}{at})"),
+                )
             except (ValueError, RecursionError) as error:
                 yield number, BadRow(f"JSON that is not read ({error})")
             else:
@@ -45,7 +54,7 @@ def labelled_rows(
         if line is None:
             yield number, _too_wide(most)
             continue
-        label, tab, text = mended(line, notes).removesuffix("\r").partition("\t")
+        label, tab, text = _whole(line, notes).partition("\t")
         if tab and label.strip():
             yield number, {"label": label.strip(), "text": text}
         else:
@@ -61,11 +70,21 @@ def pair_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator
         if line is None:
             yield number, _too_wide(most)
             continue
-        text, *columns = mended(line, notes).removesuffix("\r").split("\t")
+        text, *columns = _whole(line, notes).split("\t")
         if columns:
             yield number, {"text": text, "target": columns[0]}
         else:
             yield number, BadRow("not `source TAB target`", "mend the line or correct `format`")
+
+
+def _whole(line: str, notes: Counter[str]) -> str:
+    """A line without what is no part of it: a byte order mark of joined files, half a line end."""
+    return mended(line, notes).removeprefix(MARK).removesuffix("\r")
+
+
+def _unseen(character: str) -> str:
+    """What to say of a character that shows nothing: its name."""
+    return "" if character.isprintable() else f", there is U+{ord(character):04X}"
 
 
 def _too_wide(most: int) -> BadRow:
@@ -101,7 +120,9 @@ def csv_rows(
         for row in reader:
             if len(row) == len(header) + 1 and not row[-1]:
                 row.pop()
-            if len(row) == len(header):
+            if row and row[0].startswith(MARK) and [row[0][1:], *row[1:]] == header:
+                yield number, BadRow("the header again, behind U+FEFF: files joined end to end")
+            elif len(row) == len(header):
                 yield number, dict(zip(header, _mended_row(row, notes), strict=True))
             elif row:
                 yield number, BadRow(f"{len(row)} fields under a header of {len(header)}")

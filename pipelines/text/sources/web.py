@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from pipelines.text.addresses import shown
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.text.sources.https import Network, PassingError, RefusedError, get, shown
+from pipelines.text.sources.https import Network, PassingError, RefusedError, get
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -50,7 +51,6 @@ def fetch(
     for attempt in range(network.tries):
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            _sweep(cache)
             return _download(url, sha256, kept, max_bytes, network)
         except RefusedError as error:
             raise TextError(f"{shown(url)}: {error}, or put the right file as {kept}") from None
@@ -82,7 +82,7 @@ def _proved(kept: Path, sha256: str, url: str) -> Path:
 def _download(url: str, sha256: str, kept: Path, max_bytes: int, network: Network) -> Path:
     """One try: the body streamed into a part beside ``kept`` and hashed on the way."""
     digest = hashlib.sha256()
-    with get(url, network) as answer, _published(kept) as part:
+    with get(url, network, max_bytes) as answer, _published(kept) as part:
         for chunk in _told(_body(answer, max_bytes), answer.length_remaining, shown(url)):
             digest.update(chunk)
             part.write(chunk)
@@ -132,6 +132,7 @@ def _published(kept: Path) -> Iterator[IO[bytes]]:
     part = kept.with_name(f".{kept.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
+            _sweep(kept.parent, os.fstat(file.fileno()).st_mtime)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -145,9 +146,12 @@ def _published(kept: Path) -> Iterator[IO[bytes]]:
         os.close(folder)
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what killed processes left; a living download writes to its part all the time."""
+def _sweep(cache: Path, now: float) -> None:
+    """Remove what killed processes left; a living download writes to its part all the time.
+
+    ``now`` is the time of a file just made there: the clock of a file server is not ours.
+    """
     for part in cache.glob(".*.part"):
         with suppress(FileNotFoundError):
-            if time.time() - part.stat().st_mtime > DEAD_SECONDS:
+            if now - part.stat().st_mtime > DEAD_SECONDS:
                 part.unlink()

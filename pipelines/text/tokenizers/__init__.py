@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.text.errors import TextError
+from pipelines.text.places import placed
 from pipelines.text.tokenizers.bpe import RANKS, BytePairTokenizer, train_bpe
 from pipelines.text.tokenizers.huggingface import TOKENIZER_JSON, HuggingFaceTokenizer, from_file
 from pipelines.text.tokenizers.interface import CONTROLS, META, Tokenizer, statistics
@@ -75,7 +76,8 @@ def build_tokenizer(
         case "file":
             assert choice.path is not None
             assert choice.sha256 is not None
-            return from_file(root / choice.path, choice.sha256)
+            path = placed(root, choice.path, outside=choice.outside)
+            return from_file(path, choice.sha256)
 
 
 def load_tokenizer(read: Callable[[str], bytes]) -> Tokenizer:
