@@ -179,10 +179,14 @@ class Windows:
         return zip(starts.tolist(), *self.streams[corpus].find(starts), strict=True)
 
 
-def in_order(stream: TokenStream, context_length: int, batch_size: int) -> Iterator[Batch]:
+def in_order(
+    stream: TokenStream, context_length: int, batch_size: int, beginning: int | None = None
+) -> Iterator[Batch]:
     """Batches in which each token but the first is a target exactly once; for evaluation.
 
-    The last window is filled up with token 0 and IGNORED targets.
+    A ``beginning`` takes the first place of each window, unless the window asks for one: a network
+    that always read it before a text is at a loss without. The last window is filled up with token
+    0 and IGNORED targets.
     """
     check_sizes(context_length, batch_size)
     stream = TokenStream(stream.pieces, keep=1)  # it is passed through once
@@ -194,6 +198,8 @@ def in_order(stream: TokenStream, context_length: int, batch_size: int) -> Itera
         rows = [stream.read(s, min(s + context_length + 1, len(stream))) for s in starts]
         tokens = _pad([row[:-1] for row in rows], 0, context_length)
         asked = _pad([row[1:] for row in rows], IGNORED, context_length)
+        if beginning is not None:
+            tokens[asked[:, 0] != beginning, 0] = beginning
         ids = tuple(f"tokens[{s}:{s + len(row)}]" for s, row in zip(starts, rows, strict=True))
         yield Batch(tokens, asked, ids)
 

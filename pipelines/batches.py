@@ -35,9 +35,15 @@ def training_batches(
 
 
 def held_out_batches(
-    objective: str, stream: TokenStream, *, config: Any, end_of_text: int
+    objective: str,
+    stream: TokenStream,
+    *,
+    config: Any,
+    end_of_text: int,
+    beginning: int | None = None,
 ) -> Iterator[Batch]:
-    """A held-out stream in windows, the same ones whenever it is asked."""
+    """A held-out stream in windows, the same ones whenever it is asked; each opens with the
+    ``beginning`` of a text where there is one."""
     if objective == "masked_token":
         return masked_in_order(
             stream,
@@ -46,4 +52,4 @@ def held_out_batches(
             vocab_size=config.vocab_size,
             end_of_text=end_of_text,
         )
-    return in_order(stream, config.context_length, HELD_OUT_BATCH)
+    return in_order(stream, config.context_length, HELD_OUT_BATCH, beginning)

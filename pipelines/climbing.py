@@ -189,7 +189,7 @@ def samples(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> list
     """How each rung goes on with a text; without a cache, which the lower rungs cannot use."""
     go_on: Callable[..., list[int]] = partial(
         generate,
-        prompt_tokens=[tokenizer.end_of_text, *tokenizer.encode(text)],
+        prompt_tokens=[tokenizer.start, *tokenizer.encode(text)],
         max_new_tokens=60,
         stop={tokenizer.end_of_text},
         forbid={tokenizer.user, tokenizer.assistant, *unnamed(climbed[0].network, tokenizer)},
