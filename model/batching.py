@@ -191,12 +191,19 @@ def spread(size: int, count: int | None) -> Sequence[int]:
 
 
 def in_order(
-    stream: TokenStream, context_length: int, batch_size: int, windows: int | None = None
+    stream: TokenStream,
+    context_length: int,
+    batch_size: int,
+    *,
+    windows: int | None = None,
+    beginning: int | None = None,
 ) -> Iterator[Batch]:
     """Batches in which each token but the first is a target exactly once; for evaluation.
 
-    With ``windows`` only so many windows of T targets, spread evenly over the stream. The last
-    window of the stream is filled up with token 0 and IGNORED targets.
+    With ``windows`` only so many windows of T targets, spread evenly over the stream. A
+    ``beginning`` takes the first place of each window, unless the window asks for one: a network
+    that always read it before a text is at a loss without. The last window of the stream is filled
+    up with token 0 and IGNORED targets.
     """
     check_sizes(context_length, batch_size)
     stream = TokenStream(stream.pieces, keep=1)  # it is passed through once
@@ -209,6 +216,8 @@ def in_order(
         rows = [stream.read(s, min(s + context_length + 1, len(stream))) for s in starts]
         tokens = _pad([row[:-1] for row in rows], 0, context_length)
         asked = _pad([row[1:] for row in rows], IGNORED, context_length)
+        if beginning is not None:
+            tokens[asked[:, 0] != beginning, 0] = beginning
         ids = tuple(f"tokens[{s}:{s + len(row)}]" for s, row in zip(starts, rows, strict=True))
         yield Batch(tokens, asked, ids)
 

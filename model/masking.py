@@ -85,7 +85,7 @@ def masked_in_order(
     hidden, as it is from who fills in a word.
     """
     hidden = partial(hide, vocab_size=vocab_size, end_of_text=end_of_text, hidden=1.0, random=0.0)
-    for batch in in_order(stream, context_length, batch_size, windows):
+    for batch in in_order(stream, context_length, batch_size, windows=windows):
         for part in _unfilled(batch):
             rows = [
                 hidden(_rows(part, slice(row, row + 1)), key_of("mask held out", window))

@@ -41,10 +41,12 @@ def held_out_batches(
     config: Any,
     end_of_text: int,
     windows: int | None = None,
+    beginning: int | None = None,
 ) -> Iterator[Batch]:
     """A held-out stream in windows, the same ones whenever it is asked.
 
-    ``windows`` is how many, spread evenly over the stream; None for all.
+    ``windows`` is how many, spread evenly over the stream; None for all. Each opens with the
+    ``beginning`` of a text where there is one.
     """
     if objective == "masked_token":
         return masked_in_order(
@@ -55,4 +57,6 @@ def held_out_batches(
             end_of_text=end_of_text,
             windows=windows,
         )
-    return in_order(stream, config.context_length, HELD_OUT_BATCH, windows)
+    return in_order(
+        stream, config.context_length, HELD_OUT_BATCH, windows=windows, beginning=beginning
+    )

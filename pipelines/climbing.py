@@ -91,7 +91,7 @@ def climb(
     windows = training.look(HELD_OUT_BATCH, config.context_length)
 
     def validation() -> Iterable[Batch]:
-        return in_order(held_out, config.context_length, HELD_OUT_BATCH, windows)
+        return in_order(held_out, config.context_length, HELD_OUT_BATCH, windows=windows)
 
     for rung in RUNGS:
         network = on_rung(rung, config, seed)
@@ -190,7 +190,7 @@ def samples(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> list
     """How each rung goes on with a text; without a cache, which the lower rungs cannot use."""
     go_on: Callable[..., list[int]] = partial(
         generate,
-        prompt_tokens=[tokenizer.end_of_text, *tokenizer.encode(text)],
+        prompt_tokens=[tokenizer.start, *tokenizer.encode(text)],
         max_new_tokens=60,
         stop={tokenizer.end_of_text},
         forbid={tokenizer.user, tokenizer.assistant, *unnamed(climbed[0].network, tokenizer)},

@@ -103,6 +103,7 @@ def _(artefact: TokenizerFiles) -> dict[str, Any]:
         "kind": tokenizer.kind,
         "lossless": tokenizer.lossless,
         "end_of_text": tokenizer.end_of_text,
+        **({} if tokenizer.beginning is None else {"beginning_of_text": tokenizer.beginning}),
         "longest_tokens": ", ".join(repr(token[:60]) for token in longest),
     }
 

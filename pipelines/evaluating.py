@@ -51,17 +51,20 @@ REPLY_TOKENS = 60
 
 
 def language_figures(
-    network: Any, shards: TokenShards, end_of_text: int
+    network: Any, shards: TokenShards, tokenizer: Tokenizer
 ) -> dict[str, dict[str, float]]:
     """Loss (nats a token), perplexity and bits per byte of the validation and test splits.
 
-    Every token is asked once, ends of text included, each from the tokens of its window alone;
-    bits are over the bytes of the text.
+    Every token is asked once, ends of text included, each from the tokens of its window alone,
+    which opens with the beginning of a text where the tokenizer has one; bits are over the bytes of
+    the text.
     """
     figures = {}
     for split in ("validation", "test"):
-        stream = shards.stream(split, end_of_text)
-        batches = in_order(stream, network.context_length, HELD_OUT_BATCH)
+        stream = shards.stream(split, tokenizer.end_of_text)
+        batches = in_order(
+            stream, network.context_length, HELD_OUT_BATCH, beginning=tokenizer.beginning
+        )
         loss = mean_loss(network, OBJECTIVES["next_token"], batches)
         figures[split] = {
             "loss": loss.nats,
@@ -118,7 +121,7 @@ def continuations(
     """How the model goes on with each prompt, by seeded sampling."""
     made = generate_batch(
         network,
-        [[tokenizer.end_of_text, *tokenizer.encode(prompt)] for prompt in prompts],
+        [[tokenizer.start, *tokenizer.encode(prompt)] for prompt in prompts],
         max_new_tokens=length,
         stop=tokenizer.controls - {tokenizer.user, tokenizer.assistant},
         forbid={tokenizer.user, tokenizer.assistant, *unnamed(network, tokenizer)},
@@ -149,7 +152,7 @@ def pair_examples(
     return Examples(
         [ids for ids, _ in encoded],
         counted=[counted for _, counted in encoded],
-        pad=tokenizer.end_of_text,
+        pad=tokenizer.pad,
         context_length=context_length,
         batch_size=batch_size,
         seed=seed,
@@ -169,7 +172,7 @@ def labelled_examples(
     return Examples(
         [encode_labelled(tokenizer, row.text, context_length) for row in rows],
         labels=[labels.index(row.label) for row in rows],
-        pad=tokenizer.end_of_text,
+        pad=tokenizer.pad,
         context_length=context_length,
         batch_size=batch_size,
         seed=seed,

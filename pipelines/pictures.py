@@ -24,15 +24,17 @@ COLOURS = (INK, SECOND, THIRD, "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#6b4
 def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> bytes:
     """One line per name, each (xs, ys); a line of over 200 points gets its running mean too."""
     figure, axes = _canvas()
-    for (name, (xs, ys)), colour in zip(lines.items(), COLOURS * 3, strict=False):
+    drawn = []
+    for (xs, ys), colour in zip(lines.values(), COLOURS * 3, strict=False):
         if len(xs) > 200:
             axes.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.8)
-            axes.plot(xs, _running_mean(ys), color=colour, label=name, linewidth=1.8)
+            drawn += axes.plot(xs, _running_mean(ys), color=colour, linewidth=1.8)
         else:
-            axes.plot(xs, ys, color=colour, label=name, marker=".", linewidth=1.8)
+            drawn += axes.plot(xs, ys, color=colour, marker=".", linewidth=1.8)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.legend(frameon=False)
+    # Names are given here: found by itself, one that begins with a bar below is left out.
+    axes.legend(drawn, list(lines)[: len(drawn)], frameon=False)
     return _png(figure)
 
 
@@ -95,14 +97,17 @@ def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
     figure, axes = _canvas(width=10.5, height=8.5)
     groups = list(dict.fromkeys(point["group"] for point in points))
     colours = dict(zip(groups, _shades(len(groups)), strict=True))
+    drawn = []
     for group in groups:
         xs, ys = zip(*((p["x"], p["y"]) for p in points if p["group"] == group), strict=True)
-        axes.scatter(xs, ys, s=14, color=colours[group], label=group)
+        drawn.append(axes.scatter(xs, ys, s=14, color=colours[group]))
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(PALE)
     axes.margins(0.06)
-    figure.legend(loc="outside lower center", ncols=min(6, len(groups)), frameon=False)
+    figure.legend(
+        drawn, groups, loc="outside lower center", ncols=min(6, len(groups)), frameon=False
+    )
     figure.draw_without_rendering()  # places are known from here on
     dots = [axes.transData.transform((point["x"], point["y"])) for point in points]
     taken: list[Any] = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in dots]
@@ -235,11 +240,12 @@ def fonts() -> dict[str, str]:
 
 
 def _figure(width: float, height: float) -> Figure:
-    from matplotlib import rcdefaults
+    from matplotlib import rcdefaults, rcParams
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rcdefaults()  # a person's own settings do not change a report
+    rcParams["text.parse_math"] = False  # a dollar in a name is a dollar
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -8,27 +8,33 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import tokenizers
 import torch
+import torch.nn.functional as F
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from model.architectures.gpt import PRESETS, GPTConfig
+from model.batching import IGNORED
 from model.decoder import Decoder
 from pipelines.artifacts import Checkpoint, CorruptArtefact, TokenizerFiles
 from pipelines.cli.exporting import export
+from pipelines.evaluating import pair_examples, reply
 from pipelines.identity import canonical
 from pipelines.interop.exporting import export_hf
+from pipelines.interop.taking import take_network
+from pipelines.interop.words import read_words
 from pipelines.lineage import Node, locate, trace
 from pipelines.project import CHECKOUT
 from pipelines.store import Record, Store, StoreError, seal
 from pipelines.text.errors import TextError
-from pipelines.text.examples import encode_prompt
+from pipelines.text.examples import Pair, encode_prompt
 from pipelines.text.tokenizers import (
     BytePairTokenizer,
     HuggingFaceTokenizer,
@@ -153,19 +159,145 @@ def test_transformers_loads_what_is_exported(
 
 
 def test_a_tokenizer_that_came_along_goes_out_again(tmp_path: Path) -> None:
-    library = tokenizers.Tokenizer(tokenizers.models.BPE())
-    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    library.decoder = tokenizers.decoders.ByteLevel()
+    spoken = HuggingFaceTokenizer(library(["<|endoftext|>"]).to_str().encode())
+    ours = network(GPTConfig(**SIZES, vocab_size=spoken.vocab_size))
+    require_same_model(exported(tmp_path, ours, spoken), ours, spoken)
+
+
+# Out, in again, and out once more
+
+
+def library(ends: list[str], opens: str | None = None) -> tokenizers.Tokenizer:
+    """A byte-level tokenizer with some special tokens, one of which may stand before a text."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=280,
-        special_tokens=["<|endoftext|>"],
+        special_tokens=ends,
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    library.train_from_iterator(TEXTS, trainer)
-    spoken = HuggingFaceTokenizer(library.to_str().encode())
-    ours = network(GPTConfig(**SIZES, vocab_size=spoken.vocab_size))
-    require_same_model(exported(tmp_path, ours, spoken), ours, spoken)
+    made.train_from_iterator(TEXTS, trainer)
+    if opens is not None:
+        made.post_processor = tokenizers.processors.TemplateProcessing(
+            single=f"{opens} $A", special_tokens=[(opens, made.token_to_id(opens))]
+        )
+    return made
+
+
+def came_with(library: tokenizers.Tokenizer, **beside: Any) -> HuggingFaceTokenizer:
+    """The tokenizer of a folder that holds these files, JSON by their names."""
+    files = {name.replace("__", "."): json.dumps(told).encode() for name, told in beside.items()}
+    files["tokenizer.json"] = library.to_str().encode()
+    return read_words(files, files.__getitem__)
+
+
+def taken(folder: Path) -> tuple[Decoder, HuggingFaceTokenizer]:
+    """The network and the tokenizer of an exported folder, as a recipe takes them."""
+    names = [path.name for path in folder.iterdir()]
+    files = SimpleNamespace(names=lambda: names, content=lambda n: (folder / n).read_bytes())
+    spoken = read_words(names, files.content)
+    return take_network(cast(Any, files), spoken, None).eval(), spoken
+
+
+def controls(tokenizer: Tokenizer) -> tuple[Any, ...]:
+    ids = (tokenizer.end_of_text, tokenizer.user, tokenizer.assistant, tokenizer.beginning)
+    return (*ids, tokenizer.pad, tokenizer.vocab_size)
+
+
+LOADED = {
+    "no roles": lambda: came_with(library(["<|endoftext|>"])),
+    "no end": lambda: came_with(library(["[X]"])),
+    "an end of its own": lambda: came_with(
+        library(["<a>", "</s>", "<stop>", "<fill>"]),
+        tokenizer_config__json={"eos_token": "<stop>", "pad_token": {"content": "<fill>"}},
+    ),
+    "a beginning": lambda: came_with(
+        library(["<s>", "</s>"], "<s>"), config__json={"bos_token_id": 0, "eos_token_id": [1, 0]}
+    ),
+}
+ROUND = {
+    **{f"bpe, {preset}": (preset, None) for preset in ("modern", "gpt2", "llama")},
+    **{f"loaded, {name}": ("llama", kind) for name, kind in LOADED.items()},
+}
+
+
+@pytest.mark.parametrize(("preset", "kind"), ROUND.values(), ids=ROUND)
+def test_what_was_exported_and_loaded_is_exported_alike(
+    preset: str, kind: Any, words: BytePairTokenizer, tmp_path: Path
+) -> None:
+    spoken: Tokenizer = words if kind is None else kind()
+    ours = network(GPTConfig(**PRESETS[preset] | SIZES, vocab_size=spoken.vocab_size))
+    first = exported(tmp_path / "first", ours, spoken, key="assistant/small/reply")
+    again, loaded = taken(first)
+    assert controls(loaded) == controls(spoken)
+    ids = [i for text in AWKWARD for i in spoken.encode(text)]
+    assert [i for text in AWKWARD for i in loaded.encode(text)] == ids
+    tokens = torch.tensor([ids[: ours.context_length]])
+    with torch.no_grad():
+        assert torch.equal(again(tokens), ours(tokens))
+    second = exported(tmp_path / "second", again, loaded, key="assistant/small/reply")
+    same = ("model.safetensors", "config.json", "generation_config.json", "tokenizer_config.json")
+    for name in same:
+        assert (second / name).read_bytes() == (first / name).read_bytes(), name
+    assert controls(taken(second)[1]) == controls(spoken)
+
+
+def test_an_assistant_that_was_loaded_answers_and_learns(
+    words: BytePairTokenizer, tmp_path: Path
+) -> None:
+    def learn(network: Decoder, tokenizer: Tokenizer, answer: str) -> None:
+        pairs = [Pair("1", "1", ["Hi, how are you?"], answer)]
+        (batch,) = pair_examples(tokenizer, pairs, context_length=48, batch_size=1).in_order()
+        optimiser = torch.optim.Adam(network.parameters(), 0.01)
+        for _ in range(60):
+            loss = F.cross_entropy(network(batch.tokens)[0], batch.targets[0], ignore_index=IGNORED)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    def answer(network: Decoder, tokenizer: Tokenizer) -> str:
+        return "".join(reply(network, tokenizer, ["Hi, how are you?"], 0, 20, temperature=0.0))
+
+    torch.manual_seed(0)
+    ours = Decoder(GPTConfig(**SIZES, vocab_size=words.vocab_size))
+    learn(ours, words, "I'm fine, thank you")
+    assert answer(ours, words) == "I'm fine, thank you"
+    folder = exported(tmp_path, ours, words, key="assistant/small/reply")
+    again, loaded = taken(folder)
+    assert answer(again, loaded) == "I'm fine, thank you"
+    learn(again, loaded, "and you?")
+    assert answer(again, loaded) == "and you?"
+
+
+def test_the_ends_that_came_along_go_out_again(tmp_path: Path) -> None:
+    spoken = LOADED["an end of its own"]()
+    ours = network(GPTConfig(**PRESETS["llama"] | SIZES, vocab_size=spoken.vocab_size))
+    folder = exported(tmp_path, ours, spoken)
+    config = json.loads((folder / "config.json").read_text())
+    told = {name: config[f"{name}_token_id"] for name in ("bos", "eos", "pad")}
+    assert told == {"bos": 2, "eos": 2, "pad": 3}
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    assert (theirs.eos_token, theirs.pad_token) == ("<stop>", "<fill>")
+    generation = transformers.GenerationConfig.from_pretrained(folder)
+    assert generation.eos_token_id == 2
+
+
+def test_what_stands_before_a_text_goes_out_again(tmp_path: Path) -> None:
+    spoken = LOADED["a beginning"]()
+    assert (spoken.beginning, spoken.start, spoken.end_of_text) == (0, 0, 1)
+    ours = network(GPTConfig(**PRESETS["llama"] | SIZES, vocab_size=spoken.vocab_size))
+    folder = exported(tmp_path, ours, spoken, key="assistant/small/reply")
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    assert theirs.encode("Hi, you") == [0, *spoken.encode("Hi, you")]
+    assert (theirs.bos_token_id, theirs.eos_token_id) == (0, 1)
+    told = theirs.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], add_generation_prompt=True
+    )["input_ids"]
+    assert told == encode_prompt(spoken, ["Hi"], 500)
+    assert told[0] == 0
+    assert "`<s>` stands before every text" in (folder / "README.md").read_text()
 
 
 def test_an_assistants_chat_template_writes_what_it_learned(
@@ -181,8 +313,19 @@ def test_an_assistants_chat_template_writes_what_it_learned(
         messages = [{"role": role, "content": text} for role, text in said]
         told = spoken.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
         assert told == encode_prompt(words, turns[:count], 500)
-    with pytest.raises(Exception, match="roles are user and assistant"):
-        spoken.apply_chat_template([{"role": "system", "content": "Be kind."}])
+    folded = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    told = spoken.apply_chat_template(folded, add_generation_prompt=True)["input_ids"]
+    assert told == encode_prompt(words, ["Be kind.\n\nHi"], 500)
+    parts = [{"type": "text", "text": "Hi, "}, {"type": "text", "text": "you"}]
+    told = spoken.apply_chat_template([{"role": "user", "content": parts}], tokenize=False)
+    assert told == "<|user|> Hi, you"
+    for role, content, fault in (
+        ("tool", "x", "roles are user and assistant"),
+        ("system", "x", "roles are user and assistant"),
+        ("user", [{"type": "image", "url": "x"}], "content is text, or a list of parts of type"),
+    ):
+        with pytest.raises(Exception, match=fault):
+            spoken.apply_chat_template([{"role": role, "content": content}])
     generation = transformers.GenerationConfig.from_pretrained(folder)
     assert generation.eos_token_id == [words.end_of_text, words.user, words.assistant]
 
@@ -209,6 +352,8 @@ def test_the_lineage_goes_along(words: BytePairTokenizer, tmp_path: Path) -> Non
     )
     card = (folder / "README.md").read_text()
     assert "NanoChatForCausalLM" in card
+    assert "`transformers` 5.0 or later, `tokenizers` 0.20 or later" in card
+    assert "Nothing stands before a text; `<|endoftext|>` ends it." in card
     assert f"foundation/small  {checkpoint.version[:12]}" in card
     assert "| tokenizer/small | CC0-1.0 |" in card
 
@@ -302,7 +447,7 @@ def test_a_tokenizer_without_a_counterpart_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def library(words: BytePairTokenizer) -> tokenizers.Tokenizer:
+def ranked(words: BytePairTokenizer) -> tokenizers.Tokenizer:
     made = tokenizers.Tokenizer.from_str(to_tokenizer_json(words).decode())
     made.encode_special_tokens = True
     return made
@@ -317,9 +462,9 @@ ALPHABET = st.sampled_from(
 @given(text=st.lists(ALPHABET).map("".join) | st.text())
 @settings(max_examples=300)
 def test_ranks_as_merges_give_equal_ids(
-    words: BytePairTokenizer, library: tokenizers.Tokenizer, text: str
+    words: BytePairTokenizer, ranked: tokenizers.Tokenizer, text: str
 ) -> None:
-    assert library.encode(text, add_special_tokens=False).ids == words.encode(text)
+    assert ranked.encode(text, add_special_tokens=False).ids == words.encode(text)
 
 
 @given(

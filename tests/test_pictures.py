@@ -6,6 +6,8 @@ import itertools
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from pipelines import pictures
 
@@ -87,3 +89,31 @@ def test_a_histogram_is_legible(drawn: list[Figure], bins: dict[int, int]) -> No
     heights = [bar.get_height() for bar in axes.patches]
     assert sum(heights) == sum(bins.values())
     assert [h for h in heights if h] == [bins[bound] for bound in sorted(bins)]
+
+
+HOSTILE = ["$$", "$_$", "_hidden", "a $ b $ c", "$\\frac{1}{0}$", "\\alpha", "{x}", "", "%s", "^_{"]
+
+
+def written(figure: Figure) -> set[str]:
+    figure.draw_without_rendering()
+    return {text.get_text() for text in figure.findobj(Text)}
+
+
+def test_names_are_drawn_as_they_are(drawn: list[Figure]) -> None:
+    """No name is a formula, and none is left out for how it begins."""
+    numbers = [[1.0] * len(HOSTILE)] * len(HOSTILE)
+    points = [{"x": i, "y": i % 3, "name": n, "group": n} for i, n in enumerate(HOSTILE)]
+    pictures.curve({name: ([1, 2], [i, 2]) for i, name in enumerate(HOSTILE)}, x="$_$", y="$$")
+    pictures.bars(dict.fromkeys(HOSTILE, 1.0), x="$_$")
+    pictures.confusion([[1] * len(HOSTILE)] * len(HOSTILE), HOSTILE)
+    pictures.heatmap(numbers, rows=HOSTILE, columns=HOSTILE)
+    pictures.scatter(points)
+    pictures.funnel([(name, 2, 1) for name in HOSTILE], dict.fromkeys(HOSTILE, 1))
+    pictures.histogram({2: 1}, x="$_$")
+    for figure in drawn[:-1]:
+        assert set(HOSTILE) <= written(figure)
+    for figure in (drawn[0], drawn[1], drawn[-1]):
+        assert "$_$" in written(figure)
+    for figure in (drawn[0], drawn[4]):
+        (legend,) = figure.findobj(Legend)
+        assert [text.get_text() for text in legend.get_texts()] == HOSTILE

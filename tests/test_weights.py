@@ -9,7 +9,9 @@ import io
 import json
 import os
 import shutil
+import struct
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from pydantic import ValidationError
+from safetensors.torch import save
 
 from model.decoder import Decoder
 from pipelines import interop
@@ -35,9 +38,10 @@ from pipelines.fitting import load_network
 from pipelines.identity import reachable
 from pipelines.interop import taking
 from pipelines.interop.fetching import fetch_weights, folder_files
-from pipelines.interop.numbers import read_safetensors
+from pipelines.interop.numbers import read_gguf, read_npz, read_safetensors
+from pipelines.interop.packed import read_header, read_tensors
 from pipelines.interop.reading import External, read_weights
-from pipelines.interop.words import read_words
+from pipelines.interop.words import named_by_gguf, read_words
 from pipelines.lineage import trace, tree
 from pipelines.project import Project
 from pipelines.recipe.schema import Recipe
@@ -45,6 +49,10 @@ from pipelines.recipe.weights import FolderWeights, HubWeights, PackageWeights
 from pipelines.store import Store
 from pipelines.text.addresses import HUB_ADDRESS
 from pipelines.text.errors import SourceUnavailable, TextError
+from pipelines.text.examples import encode_labelled, encode_prompt
+from pipelines.text.tokenizers import HuggingFaceTokenizer, Named
+from pipelines.text.tokenizers.bpe import byte_letters
+from pipelines.text.tokenizers.conversion import from_gguf
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 AWKWARD = [
@@ -170,7 +178,11 @@ def in_pairs(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
 
 
 def write_gguf(
-    network: Any, words: bytes, path: Path, kind: gguf.GGMLQuantizationType = F32
+    network: Any,
+    words: bytes,
+    path: Path,
+    kind: gguf.GGMLQuantizationType = F32,
+    extra: dict[str, Any] | None = None,
 ) -> None:
     """A network of transformers as a GGUF file, by the library of llama.cpp's converter."""
     config, model = network.config, json.loads(words)["model"]
@@ -203,6 +215,8 @@ def write_gguf(
             writer.add_tensor(place, gguf.quants.quantize(rows, kind), raw_dtype=kind)
         else:
             writer.add_tensor(place, rows)
+    for name, array in (extra or {}).items():
+        writer.add_tensor(name, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -253,6 +267,173 @@ def test_a_quantised_gguf_file_is_nearly_so(llama: Path, tmp_path: Path) -> None
         torch.testing.assert_close(rough.tensors[name], tensor, atol=1e-3, rtol=0)
 
 
+def test_the_parts_of_a_gguf_file_are_one(packed: Path, tmp_path: Path) -> None:
+    whole = (packed / "llama.gguf").read_bytes()
+    header = read_header("a", whole)
+    half = len(header.tensors) // 2
+    halves = (header.tensors[:half], header.tensors[half:])
+    for number, tensors in enumerate(halves, 1):
+        writer = gguf.GGUFWriter(tmp_path / f"a-0000{number}-of-00002.gguf", "llama")
+        for key, value in header.metadata.items() if number == 1 else ():
+            if isinstance(value, list):
+                writer.add_array(key, value)
+            elif key != "general.architecture":
+                add = {str: writer.add_string, int: writer.add_uint32, float: writer.add_float32}
+                add[type(value)](key, value)
+        writer.add_uint16("split.count", 2)
+        for name, array in read_tensors("a", whole, tensors):
+            writer.add_tensor(name, array)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    found, expected = read_weights(*reading(tmp_path)), read_weights(*reading(packed))
+    assert found.config == expected.config
+    for name, tensor in expected.tensors.items():
+        assert torch.equal(found.tensors[name], tensor)
+    assert read_words(*reading(tmp_path)).encode("the cat") == read_words(*reading(packed)).encode(
+        "the cat"
+    )
+    (tmp_path / "a-00002-of-00002.gguf").rename(tmp_path.parent / "away")
+    refused(tmp_path, r"^a-00002-of-00002.gguf: missing, and .* join the parts with llama-gguf-spl")
+    (tmp_path / "a-00001-of-00002.gguf").rename(tmp_path / "b.gguf")
+    refused(tmp_path, r"^b.gguf: one part of 2; add the others .*, or join them with llama-gguf-sp")
+
+
+@torch.no_grad()
+def test_the_frequencies_of_llama_3_are_its_scaling(llama: Path, tmp_path: Path) -> None:
+    """As llama.cpp's converter writes them, against the scaling of the configuration."""
+    shape = json.loads((llama / "config.json").read_text())
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}
+    scaling |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    shape |= {"rope_theta": 10_000.0, "rope_scaling": scaling, "rope_parameters": None}
+    config = transformers.LlamaConfig(**shape)
+    torch.manual_seed(0)
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    for parameter in theirs.parameters():
+        parameter.normal_(0.1, 0.3)
+    plain = 10_000.0 ** (-torch.arange(0, 8, 2) / 8)
+    factors = (plain / theirs.model.rotary_emb.inv_freq).numpy()
+    assert factors[0] == 1
+    assert factors[-1] == pytest.approx(8)
+    extra = {"rope_freqs.weight": factors.astype(np.float32)}
+    write_gguf(theirs, (llama / "tokenizer.json").read_bytes(), tmp_path / "a.gguf", extra=extra)
+    external = read_weights(*reading(tmp_path))
+    assert external.config.rotary_scaling is not None
+    tokens = torch.randint(config.vocab_size, (2, 60))
+    torch.testing.assert_close(decoder(external)(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (
+            gguf.GGMLQuantizationType.I32,
+            "is of kind I32, which the gguf library here cannot unpack",
+        ),
+        (77, "is of kind 77, which the gguf library here does not know"),
+    ],
+)
+def test_a_kind_that_cannot_be_unpacked_is_named(
+    kind: Any, told: str, packed: Path, tmp_path: Path
+) -> None:
+    data = (packed / "llama.gguf").read_bytes()
+    place = data.index(b"blk.0.attn_q.weight") + len(b"blk.0.attn_q.weight") + 4 + 2 * 8
+    changed = data[:place] + int(kind).to_bytes(4, "little") + data[place + 4 :]
+    (tmp_path / "a.gguf").write_bytes(changed)
+    refused(tmp_path, rf"^a.gguf: blk.0.attn_q.weight {told}; give the weights in ")
+
+
+def head(n_tensors: int, n_values: int) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", 3, n_tensors, n_values)
+
+
+def value(kind: int, rest: bytes) -> bytes:
+    return head(0, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<I", kind) + rest
+
+
+ENDLESS = {
+    "many tensors": head(1 << 60, 0),
+    "many values": head(0, 1 << 60),
+    "a long key": head(0, 1) + struct.pack("<Q", 1 << 62) + b"a" * 20,
+    "a long array": value(9, struct.pack("<IQ", 0, 1 << 40)),
+    "a long array of texts": value(9, struct.pack("<IQ", 8, 1 << 40)),
+    "arrays in arrays": value(9, struct.pack("<IQ", 9, 1) * 3000),
+    "an unknown kind": value(99, b"1234"),
+    "no UTF-8": value(8, struct.pack("<Q", 1) + b"\xff"),
+    "no size": head(1, 0) + struct.pack("<Q1sIQIQ", 1, b"a", 1, 0, 0, 0) + b"0" * 64,
+    "a size of all": head(1, 0) + struct.pack("<Q1sIQIQ", 1, b"a", 1, 1 << 63, 0, 0) + b"0" * 64,
+}
+
+
+@pytest.mark.parametrize("data", ENDLESS.values(), ids=ENDLESS)
+def test_a_gguf_header_asks_for_no_more_than_the_file_holds(data: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(TextError, match=r"^a.gguf: .*fetch (the file|it) again$"):
+        read_gguf("a.gguf", data)
+    assert time.process_time() - began < 1
+
+
+def test_a_long_array_of_a_gguf_file_is_read_at_once() -> None:
+    began = time.process_time()
+    metadata = read_gguf("a.gguf", value(9, struct.pack("<IQ", 0, 1 << 21) + bytes(1 << 21)))[0]
+    assert time.process_time() - began < 2
+    assert metadata == {"a": [0] * (1 << 21)}
+
+
+def archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, data in members.items():
+            made.writestr(f"{name}.npy", data)
+    return buffer.getvalue()
+
+
+def npy(array: Any, shape: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    data = buffer.getvalue()
+    return data if shape is None else data.replace(str(array.shape).encode(), shape.encode())
+
+
+ARCHIVES = {
+    "a shape of all": archive(
+        __config__=npy(np.array("{}")), a=npy(np.zeros(3), "(10000000000000,)")
+    ),
+    "texts": archive(__config__=npy(np.array("{}")), a=npy(np.array(["x"]))),
+    "objects": archive(a=npy(np.zeros(3)).replace(b"'<f8'", b"'|O' ")),
+    "no options": archive(__config__=npy(np.array("[]"))),
+    "deep options": archive(__config__=npy(np.array("[" * 200_000))),
+    "no arrays": archive(__config__=b"", a=b"x" * 30),
+    "none": archive(a=npy(np.zeros(3))),
+}
+
+
+@pytest.mark.parametrize("data", ARCHIVES.values(), ids=ARCHIVES)
+def test_an_archive_that_is_no_networks_is_refused(data: bytes) -> None:
+    with pytest.raises(TextError, match=r"^a.npz: ") as told:
+        read_npz("a.npz", data)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("inside", [b"[" * 200_000, b'{"a":' * 200_000, b"[]", b'{"a": 1}'])
+def test_a_header_of_safetensors_that_is_none_is_refused(inside: bytes) -> None:
+    with pytest.raises(TextError, match=r"^a: its header \(bytes 8 to \d+\) is unreadable; fetch"):
+        read_safetensors("a", len(inside).to_bytes(8, "little") + inside)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"weight_map": {"a": ["b"], "c": 1}}', "NaN", "1"]
+)
+def test_options_that_are_none_are_refused(
+    name: str, text: str, llama: Path, tmp_path: Path
+) -> None:
+    folder = copied(llama, tmp_path)
+    (folder / name).write_text(text)
+    refused(folder, rf"^{name}: |^model_type='None' is unknown")
+
+
 # What is refused, in one line
 
 
@@ -281,7 +462,7 @@ def test_a_truncated_file_tells_where_it_ends(llama: Path, packed: Path, tmp_pat
     path.write_bytes(data[:5])
     refused(folder, rf"^{path.name}: no safetensors header at byte 0; fetch")
     whole = (packed / "llama.gguf").read_bytes()
-    for length in (len(whole) - 100, 2000, 30):
+    for length in (len(whole) - 100, 2000, 30, 4):
         (tmp_path / f"{length}").mkdir()
         (tmp_path / f"{length}" / "a.gguf").write_bytes(whole[:length])
         refused(tmp_path / f"{length}", rf"^a.gguf: {length} bytes that are no whole GGUF file")
@@ -351,6 +532,50 @@ def test_a_configuration_of_another_network(
     refused(folder, told)
 
 
+def test_a_head_of_its_own_is_used_whatever_the_configuration_says(
+    llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = copied(llama, tmp_path)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tie_word_embeddings": True}))
+    with caplog.at_level("WARNING", "dragon"):
+        found = read_weights(*reading(folder))
+    assert "tie_word_embeddings is true, and lm_head.weight is another" in caplog.text
+    expected = read_weights(*reading(llama))
+    assert found.config == expected.config
+    assert torch.equal(found.tensors["head.weight"], expected.tensors["head.weight"])
+
+
+def test_a_folder_may_hold_more_than_is_read(llama: Path, packed: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    expected = read_weights(*reading(llama)).tensors
+    shards = sorted(folder.glob("model-*"))
+    (folder / "consolidated.safetensors").write_bytes(b"of another library")
+    shutil.copy(packed / "llama.gguf", folder)
+    for name in ("adapter_config.json", "trainer_state.json"):
+        (folder / name).write_text("[]")
+
+    def same() -> bool:
+        found = read_weights(*reading(folder)).tensors
+        return all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+    assert same()
+    joined: dict[str, Any] = {}
+    for shard in shards:
+        joined |= read_safetensors(shard.name, shard.read_bytes())
+        shard.unlink()
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / "model.safetensors").write_bytes(save(joined))
+    assert same()
+    # A configuration beside a GGUF file is not read.
+    (tmp_path / "beside").mkdir()
+    shutil.copy(packed / "llama.gguf", tmp_path / "beside")
+    (tmp_path / "beside" / "config.json").write_text("{}")
+    folder = tmp_path / "beside"
+    assert read_words(*reading(folder)).vocab_size
+    assert same()
+
+
 def test_files_without_weights_or_words(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     refused(tmp_path, "^notes.txt: give config.json and safetensors, one .gguf or one .npz")
@@ -365,7 +590,10 @@ def test_files_without_weights_or_words(tmp_path: Path) -> None:
         ("special_tokens_map.json", b'["</s>"]', "not a mapping of options"),
         ("special_tokens_map.json", b'{"bos_token": {"lstrip": false}}', "bos_token is no token"),
         ("tokenizer_config.json", b"\xff\xfe{", "no JSON"),
+        ("tokenizer_config.json", b'{"eos_token": "\\ud800"}', "eos_token is no token"),
+        ("tokenizer_config.json", b'{"pad_token": ["</s>"]}', "pad_token is no token"),
         ("vocab.json", b"[]", "no vocabulary"),
+        ("vocab.json", b'{"a": Infinity}', "no vocabulary"),
         ("merges.txt", b"\xff", "no UTF-8"),
     ],
 )
@@ -375,6 +603,15 @@ def test_broken_words_are_named(name: str, content: bytes, told: str, tmp_path: 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TextError, match=rf"^{name}: {told}.*; (fetch the file again|use the publ)"):
         read_words(*reading(tmp_path))
+
+
+@pytest.mark.parametrize("letters", [[["x"]], [{}], [1], None])
+def test_broken_words_of_glassllm_are_named(letters: Any) -> None:
+    files = {"en.tokenizer.json": json.dumps({"alphabet": letters, "merges": []}).encode()}
+    with pytest.raises(
+        TextError, match=r"^tokenizer of glassllm: unreadable \(.*; fetch it again$"
+    ):
+        read_words(files, files.__getitem__)
 
 
 # Sources
@@ -568,7 +805,9 @@ def test_a_tokenizer_of_another_model_is_refused(llama: Path, tmp_path: Path) ->
         assets(project, {"kind": "folder", "path": str(folder), "outside": True})
 
 
-def test_rows_without_an_id_are_kept(llama: Path, tmp_path: Path) -> None:
+def test_rows_without_an_id_are_kept(
+    llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Many pad their vocabulary to a round number: nothing is added, and nothing is lost."""
     folder = copied(llama, tmp_path)
     network = transformers.AutoModelForCausalLM.from_pretrained(folder)
@@ -582,6 +821,135 @@ def test_rows_without_an_id_are_kept(llama: Path, tmp_path: Path) -> None:
     assert isinstance(foundation, Checkpoint)
     rows = network.get_input_embeddings().weight
     assert torch.equal(load_network(foundation).embedding.weight, rows)
+    own = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
+    assert f"has {own} ids, the network 512: {512 - own} rows have none" in caplog.text
+
+
+def test_a_tokenizer_much_smaller_than_its_network_is_refused(llama: Path, tmp_path: Path) -> None:
+    folder = copied(llama, tmp_path)
+    network = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    network.resize_token_embeddings(1024, mean_resizing=False)
+    for path in folder.glob("model*"):
+        path.unlink()
+    network.save_pretrained(folder)
+    project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
+    told = (
+        r"a network of 1024: most of its rows would have none; give the tokenizer that the weight"
+    )
+    with pytest.raises(TextError, match=told):
+        assets(project, {"kind": "folder", "path": str(folder)})
+
+
+# What begins, ends and fills a text
+
+
+SPECIAL = ["<unk>", "<s>", "</s>", "<stop>", "<fill>", "<other>"]
+
+
+def speaking(before: str | None = None, **beside: Any) -> HuggingFaceTokenizer:
+    """The tokenizer of a folder with these files, JSON by the first parts of their names."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator([], trainer)
+    if before is not None:
+        special = [(token, SPECIAL.index(token)) for token in before.split()]
+        made.post_processor = tokenizers.processors.TemplateProcessing(
+            single=f"{before} $A </s>", special_tokens=[*special, ("</s>", 2)]
+        )
+    files = {f"{name}.json": json.dumps(told).encode() for name, told in beside.items()}
+    files["tokenizer.json"] = made.to_str().encode()
+    return read_words(files, files.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("beside", "end", "pad"),
+    [
+        ({}, 2, 2),  # by what it is usually called
+        ({"tokenizer_config": {"eos_token": "<stop>", "pad_token": "<fill>"}}, 3, 4),
+        ({"special_tokens_map": {"eos_token": {"content": "<stop>"}}}, 3, 3),
+        ({"config": {"eos_token_id": 3, "pad_token_id": 4}}, 3, 4),
+        ({"generation_config": {"eos_token_id": [3, 5]}}, 3, 3),
+        # A default that was written down for another vocabulary: an ordinary token, or none.
+        ({"config": {"eos_token_id": 100, "pad_token_id": -1}}, 2, 2),
+        ({"config": {"eos_token_id": 99_999}}, 2, 2),
+        ({"config": {"eos_token_id": 5}, "tokenizer_config": {"eos_token": "<stop>"}}, 3, 3),
+        ({"tokenizer_config": {"eos_token": "<absent>"}, "config": {"eos_token_id": 3}}, 3, 3),
+        ({"tokenizer_config": {"eos_token": None, "pad_token": "<unk>"}}, 2, 0),
+    ],
+)
+def test_the_end_and_the_padding_are_the_files_own(
+    beside: dict[str, Any], end: int, pad: int
+) -> None:
+    words = speaking(**beside)
+    assert (words.end_of_text, words.pad, words.beginning) == (end, pad, None)
+    assert words.encode_stream(["a"], "uint16")[0].tolist() == [*words.encode("a"), end]
+
+
+@pytest.mark.parametrize(
+    ("before", "beside", "beginning"),
+    [
+        ("<s>", {}, 1),
+        ("<s>", {"tokenizer_config": {"add_bos_token": True, "bos_token": "<s>"}}, 1),
+        ("<s>", {"tokenizer_config": {"add_bos_token": False, "bos_token": "<s>"}}, None),
+        ("<s>", {"tokenizer_config": {"bos_token": "<other>"}}, 1),
+        (None, {"tokenizer_config": {"add_bos_token": True, "bos_token": "<s>"}}, 1),
+        (None, {"tokenizer_config": {"bos_token": "<s>"}}, None),
+        (None, {"tokenizer_config": {"add_bos_token": True}}, None),
+        (None, {"config": {"bos_token_id": 1}}, None),
+    ],
+)
+def test_what_stands_before_a_text_is_the_files_own(
+    before: str | None, beside: dict[str, Any], beginning: int | None
+) -> None:
+    words = speaking(before, **beside)
+    assert words.beginning == beginning
+    opening = [] if beginning is None else [beginning]
+    tokens = words.encode_stream(["a", "b"], "uint16")[0].tolist()
+    assert tokens == [*opening, *words.encode("a"), 2, *opening, *words.encode("b"), 2]
+    assert encode_prompt(words, ["a"], 50) == [
+        *opening, words.user, *words.encode(" a"), words.assistant
+    ]  # fmt: skip
+    assert encode_labelled(words, "a", 50) == [*opening, *words.encode("a"), 2]
+
+
+def test_two_tokens_before_a_text_are_refused() -> None:
+    with pytest.raises(TextError, match="post_processor puts 2 tokens before a text; one at most"):
+        speaking("<s> <other>")
+
+
+def test_a_gguf_file_says_how_a_text_begins_and_ends() -> None:
+    about = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "llama-bpe",
+        "tokenizer.ggml.tokens": [*SPECIAL, *byte_letters()],
+        "tokenizer.ggml.token_type": [3] * len(SPECIAL) + [1] * 256,
+        "tokenizer.ggml.merges": [],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 3,
+        "tokenizer.ggml.padding_token_id": 4,
+    }
+    found = named_by_gguf(HuggingFaceTokenizer(from_gguf(about)), about)
+    assert found == Named(3, 1, 4, opens=True)  # llama.cpp's default for these
+    for said, opens in ((True, True), (False, False)):
+        told = about | {"tokenizer.ggml.add_bos_token": said}
+        assert named_by_gguf(HuggingFaceTokenizer(from_gguf(told)), told).opens is opens
+    plain = about | {"tokenizer.ggml.pre": "gpt-2"}
+    assert not named_by_gguf(HuggingFaceTokenizer(from_gguf(plain)), plain).opens
+
+
+def test_two_files_that_are_not_gpt2s_are_refused() -> None:
+    files = {
+        "vocab.json": b'{"a": 0}',
+        "merges.txt": b"#version: 0.2\n",
+        "tokenizer_config.json": b'{"tokenizer_class": "Qwen2Tokenizer"}',
+    }
+    with pytest.raises(TextError, match="tokenizer_class='Qwen2Tokenizer' parts texts otherwise"):
+        read_words(files, files.__getitem__)
 
 
 def test_files_that_are_copied_hang_on_no_network() -> None:
@@ -598,7 +966,7 @@ def test_files_that_are_copied_hang_on_no_network() -> None:
 def test_what_computes_with_the_numbers_decides_them() -> None:
     (folder,) = interop.__path__
     found = set()
-    for name in ("numbers", "reading", "taking"):
+    for name in ("numbers", "packed", "reading", "taking"):
         for node in ast.walk(ast.parse(Path(folder, f"{name}.py").read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 found.add(str(node.module).split(".")[0])

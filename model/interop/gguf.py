@@ -1,18 +1,22 @@
 """The Llama family as llama.cpp's GGUF files name and arrange it.
 
-Their options are a file's metadata, with ``tensors``, the names of its tensors, beside them. Files
+Their options are a file's metadata, with ``tensors``, its tensors by name, beside them. Files
 of the ``llama`` architecture hold query and key rows in the order of Meta's own code, which rotates
 neighbours (2i, 2i + 1); the others hold them as Hugging Face does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from model.architectures.gpt import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, halves_to_pairs, only, pairs_to_halves
 
+FREQUENCIES = "rope_freqs.weight"
+"""No weight of the network: what each pair of a head is slowed by."""
 _BLOCK = {
     "attn_norm": "attention_norm",
     "attn_q": "attention.queries",
@@ -33,14 +37,17 @@ def _read(model_type: str, options: Options) -> GPTConfig:
         return f"{model_type}.{name}"
 
     heads, d_model = options[told("attention.head_count")], options[told("embedding_length")]
-    only(options, told("rope.scaling.type"), "none")
+    linear = ("linear",) if options.get(told("rope.scaling.factor")) == 1.0 else ()
+    only(options, told("rope.scaling.type"), "none", *linear)
     d_head = options.get(told("attention.key_length"), d_model // heads)
     only(options, told("rope.dimension_count"), d_head)
-    tied = "output.weight" not in options["tensors"]
+    base = float(options.get(told("rope.freq_base"), 10_000.0))
+    tensors = options["tensors"]
+    slowed = tensors.get(FREQUENCIES)
     return GPTConfig(
         **PRESETS["llama"]
         | {
-            "vocab_size": len(options["tokenizer.ggml.tokens"]),
+            "vocab_size": len(tensors["token_embd.weight"]),
             "context_length": options[told("context_length")],
             "d_model": d_model,
             "n_layers": options[told("block_count")],
@@ -48,14 +55,78 @@ def _read(model_type: str, options: Options) -> GPTConfig:
             "n_kv_heads": options.get(told("attention.head_count_kv")),
             "d_head": d_head,
             "d_feed_forward": options[told("feed_forward_length")],
-            "rotary_base": float(options.get(told("rope.freq_base"), 10_000.0)),
+            "rotary_base": base,
+            "rotary_scaling": slowed
+            if slowed is None
+            else scaling_of(slowed.tolist(), base, d_head),
             "norm_epsilon": options[told("attention.layer_norm_rms_epsilon")],
-            "tied_head": tied,
+            "tied_head": "output.weight" not in tensors,
             "qkv_bias": model_type == "qwen2",
             "qk_norm": model_type == "qwen3",
             "qk_gain": model_type == "qwen3",
         }
     )
+
+
+def scaling_of(
+    factors: Sequence[float], base: float, d_head: int
+) -> tuple[float, float, float, float] | None:
+    """Llama 3.1's scaling (see ``Rotary``) that slows each pair of a head by its factor.
+
+    A file holds the factors, one a pair, and not what they follow from. Any low and high of the
+    same proportion mean the same, so low is 1. ValueError if no such scaling gives the factors.
+    """
+    if not isinstance(factors, list) or len(factors) != d_head // 2 or not min(factors) > 0:
+        raise ValueError(f"{FREQUENCIES}: not a factor above 0 for each of {d_head // 2} pairs")
+    most = max(factors)
+    if most == min(factors) == 1:
+        return None
+    rates = [base ** (-2 * pair / d_head) / (2 * math.pi) for pair in range(d_head // 2)]
+    for high, original in _guesses(factors, rates):
+        scaling = (most, 1.0, high, original)
+        told = (_slowed(rate, scaling) for rate in rates)
+        if all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(told, factors, strict=True)):
+            return scaling
+    raise ValueError(
+        f"{FREQUENCIES}, what the rotation of each pair is slowed by: not as Llama 3.1's scaling"
+        " (rope_type 'llama3') has it, the only one that is supported"
+    )
+
+
+def _slowed(rate: float, scaling: tuple[float, float, float, float]) -> float:
+    """What a pair of so many turns a position is slowed by."""
+    factor, low, high, original = scaling
+    kept = min(max((original * rate - low) / (high - low), 0.0), 1.0)
+    return 1 / (kept + (1 - kept) / factor)
+
+
+def _guesses(factors: Sequence[float], rates: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """(high, original context) that may have been: as published, then from the factors themselves.
+
+    Of the pairs between the two, the share that keeps its speed is a line over the rate.
+    """
+    yield 4.0, 8192
+    most = max(factors)
+    if most == 1:  # some pair turns faster, which no scaling does
+        return
+    shares = [(1 / factor - 1 / most) / (1 - 1 / most) for factor in factors]
+    between = [(r, s) for r, s in zip(rates, shares, strict=True) if 1e-4 < s < 1 - 1e-4]
+    for rate, share in between:
+        yield 4.0, _round((1 + 3 * share) / rate)
+    if len(between) > 1:
+        (rate, share), (last, least) = between[0], between[-1]
+        slope = (share - least) / (rate - last)
+        low = slope * rate - share  # in units of high - low
+        if low > 0:
+            yield 1 + 1 / low, _round(slope / low)
+    slow = max(rate for rate, share in zip(rates, shares, strict=True) if share <= 1e-4)
+    kept = [rate for rate, share in zip(rates, shares, strict=True) if share >= 1 - 1e-4]
+    yield min(4.0, min(kept, default=math.inf) / slow), 1 / slow
+
+
+def _round(number: float) -> float:
+    """The whole number that a float32 was near to."""
+    return round(number) if math.isclose(number, round(number), rel_tol=1e-4) else number
 
 
 def _holds(model_type: str, config: GPTConfig) -> Iterator[Held]:
@@ -80,6 +151,7 @@ GGUF = {
         read=partial(_read, model_type),
         holds=partial(_holds, model_type),
         head="output.weight",
+        ignored=re.escape(FREQUENCIES),
     )
     for model_type in ("llama", "qwen2", "qwen3")
 }

@@ -70,7 +70,8 @@ class Layout:
 
     ``holds`` lists every tensor that the class may have; those that a configuration does without
     are left out by ours. ``prefix`` is missing in files of the bare network; ``ignored`` are
-    tensors that are no weights.
+    tensors that are no weights. ``since``: the first version of transformers that loads what is
+    written.
     """
 
     model_type: str
@@ -81,6 +82,7 @@ class Layout:
     prefix: str = ""
     head: str = "lm_head.weight"
     ignored: str = r"(?!)"
+    since: str = "4.45"
 
     def config_from(self, options: Options) -> GPTConfig:
         """Our configuration of their options; ValueError names an option that is missing, or means
@@ -89,7 +91,7 @@ class Layout:
             return self.read(options)
         except KeyError as error:
             raise ValueError(f"{self.model_type}: the configuration lacks {error}") from None
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"{self.model_type}: the configuration is unusable: {error}") from None
 
     def config_to(self, config: GPTConfig) -> dict[str, Any]:
@@ -123,6 +125,11 @@ class Layout:
 
         Views of theirs where the arrangement allows it.
         """
+        if config.n_layers > len(tensors):  # before so many are built
+            raise ValueError(
+                f"{self.class_name}: {config.n_layers} layers, and {len(tensors)} tensors in all: "
+                "the weights and their configuration do not belong together"
+            )
         given, ours = self._named(tensors), _shapes(config)
         held = [entry for entry in self.holds(config) if ours.keys() >= set(entry.ours)]
         self._require(given, {h.theirs: h.write(_joined(ours, h)).shape for h in held}, config)
@@ -141,6 +148,11 @@ class Layout:
                 f"{self.class_name} has no place for {', '.join(sorted(left)[:SHOWN])}"
             )
         return {entry.theirs: entry.write(_joined(tensors, entry)).contiguous() for entry in held}
+
+    def has_another_head(self, tensors: Mapping[str, Tensor], config: GPTConfig) -> bool:
+        """Whether a head that is said to be the embedding came along and is another."""
+        given = self._named(tensors)
+        return config.tied_head and self.head in given and not self._twice(given, config)
 
     def _named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Their tensors under the names that a network with a head gives them, weights alone."""
@@ -167,9 +179,13 @@ class Layout:
         faults += [f"extra {name}" for name in extra]
         if faults:
             more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+            mend = ""
+            if faults == [f"missing {self.head}"]:
+                mend = "; if its head is the embedding, its configuration lacks"
+                mend += " tie_word_embeddings: true"
             raise ValueError(
                 f"{self.class_name}: {'; '.join(faults[:SHOWN])}{more}: "
-                "the weights and their configuration do not belong together"
+                f"the weights and their configuration do not belong together{mend}"
             )
 
     def _twice(self, given: Mapping[str, Tensor], config: GPTConfig) -> bool:
@@ -200,9 +216,13 @@ def _decided(config: GPTConfig) -> dict[str, Any]:
 
 
 def _shapes(config: GPTConfig) -> dict[str, Tensor]:
-    """Our tensors by name, without memory."""
-    with torch.device("meta"):
-        return dict(Decoder(config).state_dict())
+    """Our tensors by name, without memory; ValueError for sizes that no memory could hold."""
+    try:
+        with torch.device("meta"):
+            return dict(Decoder(config).state_dict())
+    except (RuntimeError, OverflowError) as error:
+        told = str(error).splitlines()[0]
+        raise ValueError(f"no network has the sizes of the configuration ({told})") from None
 
 
 def _joined(tensors: Mapping[str, Tensor], held: Held) -> Tensor:

@@ -6,6 +6,7 @@ Their rotation turns as ours does (``Rotary`` in model/layers.py), so no row cha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,8 @@ def rotary_from(options: Options) -> dict[str, Any]:
     scaling = options.get("rope_scaling") or about
     only({**options, **scaling}, "partial_rotary_factor", 1.0, None)
     kind = scaling.get("rope_type", scaling.get("type", "default"))
+    if kind == "linear" and scaling.get("factor") == 1.0:
+        kind = "default"
     only({"rope_type": kind}, "rope_type", "default", "llama3")
     base = about.get("rope_theta", options.get("rope_theta", 10_000.0))
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
@@ -92,7 +95,7 @@ def shape_to(config: GPTConfig) -> dict[str, Any]:
 
 
 def _read(model_type: str, options: Options) -> GPTConfig:
-    only(options, "hidden_act", "silu")
+    only(options, "hidden_act", "silu", "swish")
     found = PRESETS["llama"] | shape_from(options) | rotary_from(options)
     match model_type:
         case "llama":
@@ -169,4 +172,4 @@ def _layout(model_type: str, class_name: str) -> Layout:
 LLAMA = _layout("llama", "LlamaForCausalLM")
 MISTRAL = _layout("mistral", "MistralForCausalLM")
 QWEN2 = _layout("qwen2", "Qwen2ForCausalLM")
-QWEN3 = _layout("qwen3", "Qwen3ForCausalLM")
+QWEN3 = replace(_layout("qwen3", "Qwen3ForCausalLM"), since="4.51")

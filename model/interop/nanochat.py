@@ -57,4 +57,5 @@ NANOCHAT = Layout(
     write=_write,
     holds=_holds,
     prefix="model.",
+    since="5.0",
 )

@@ -64,7 +64,8 @@ def _model(recipe: Recipe, task: str, declared: DomainTask, shards: str) -> dg.A
 
         require_tokenizer(foundation, tokenizer)
         network: Any = load_network(foundation)
-        end = tokenizer.load().end_of_text
+        encoder = tokenizer.load()
+        end = encoder.end_of_text
         asked: dict[str, Any] = {"config": network.config, "end_of_text": end}
         batches = training_batches(
             OBJECTIVE,
@@ -83,7 +84,9 @@ def _model(recipe: Recipe, task: str, declared: DomainTask, shards: str) -> dg.A
             network,
             OBJECTIVE,
             batches,
-            lambda: held_out_batches(OBJECTIVE, held_out, **asked, windows=looked_at),
+            lambda: held_out_batches(
+                OBJECTIVE, held_out, **asked, windows=looked_at, beginning=encoder.beginning
+            ),
             training,
             steps=steps,
             seed=recipe.seed,
@@ -130,7 +133,7 @@ def _evaluation(recipe: Recipe, task: str, shards: str) -> dg.AssetsDefinition:
             require_tokenizer(checkpoint, tokenizer)
             network = load_network(checkpoint)
             for text, held_out in texts.items():
-                figures = language_figures(network, held_out, encoder.end_of_text)
+                figures = language_figures(network, held_out, encoder)
                 bits[model, text] = figures["test"]["bits_per_byte"]
             samples[model] = continuations(network, encoder, recipe.samples)
         making.write(

@@ -104,7 +104,7 @@ def _language(
     from pipelines.evaluating import continuations, language_baselines, language_figures
 
     end = encoder.end_of_text
-    figures = language_figures(network, shards, end)
+    figures = language_figures(network, shards, encoder)
     comparison = {
         "measure": "bits per byte of the test split",
         "better": "lower",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +18,37 @@ from pipelines.identity import canonical, file_digest
 from pipelines.interop.modelcard import model_card
 from pipelines.lineage import LINEAGE
 from pipelines.text.errors import TextError
-from pipelines.text.tokenizers import TOKENIZER_JSON
+from pipelines.text.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer
 from pipelines.text.tokenizers.conversion import to_tokenizer_json
 from pipelines.text.tokenizers.interface import ASSISTANT, USER
 
 if TYPE_CHECKING:
+    from model.interop import Layout
     from pipelines.artifacts import Checkpoint
     from pipelines.lineage import Node
     from pipelines.text.tokenizers import Tokenizer
 
 # ``encode_prompt`` (pipelines/text/examples.py) as a template: a role's token, a space, the words.
+# A system's words, which the model never saw apart, stand before those of the turn that follows.
 CHAT_TEMPLATE = (
+    "{%- macro words(content) -%}"
+    "{%- if content is string -%}{{ content }}"
+    "{%- else -%}{%- for part in content -%}"
+    "{%- if part is mapping and part['type'] == 'text' -%}{{ part['text'] }}"
+    "{%- else -%}{{ raise_exception('content is text, or a list of parts of type text') }}"
+    "{%- endif -%}{%- endfor -%}{%- endif -%}"
+    "{%- endmacro -%}"
+    "{%- set told = namespace(before='') -%}"
+    "OPENING"
     "{%- for message in messages -%}"
-    "{%- if message['role'] == 'user' -%}{{ '<|user|>' }}"
-    "{%- elif message['role'] == 'assistant' -%}{{ '<|assistant|>' }}"
-    "{%- else -%}{{ raise_exception('roles are user and assistant') }}{%- endif -%}"
-    "{{ ' ' + message['content'] }}"
+    "{%- if message['role'] == 'system' and loop.first and not loop.last -%}"
+    "{%- set told.before = words(message['content']) + '\n\n' -%}"
+    "{%- elif message['role'] in ('user', 'assistant') -%}"
+    "{{ '<|' + message['role'] + '|> ' + told.before + words(message['content']) }}"
+    "{%- set told.before = '' -%}"
+    "{%- else -%}"
+    "{{ raise_exception('roles are user and assistant, behind at most one system message') }}"
+    "{%- endif -%}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
 )
@@ -68,19 +84,24 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
     words = to_tokenizer_json(tokenizer)
     _require_same_ids(tokenizer, words)
     (folder / TOKENIZER_JSON).write_bytes(words)
-    class_name, context_length = _write_network(checkpoint, tokenizer, folder)
+    layout, context_length = _write_network(checkpoint, tokenizer, folder)
     chats = checkpoint.key.startswith("assistant/")
-    told = _tokenizer_config(words, tokenizer, context_length, chats)
+    names = _names(words, tokenizer)
+    told = _tokenizer_config(names, tokenizer, context_length, chats)
     _write_json(folder / "tokenizer_config.json", told)
     _write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
-    (folder / "README.md").write_text(model_card(lineage, class_name, chats=chats), "utf-8")
+    begins = None if tokenizer.beginning is None else names["bos"]
+    card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], chats=chats)
+    (folder / "README.md").write_text(card, "utf-8")
     exported = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     _write_json(folder / LINEAGE, {**_traced(lineage), "exported": exported})
-    return class_name
+    return layout.class_name
 
 
-def _write_network(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path) -> tuple[str, int]:
-    """config.json and model.safetensors; the class, and the longest text it reads."""
+def _write_network(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path
+) -> tuple[Layout, int]:
+    """config.json and model.safetensors; whose layout it is, and the longest text it reads."""
     from safetensors.torch import save
 
     from model.architectures import find
@@ -100,30 +121,42 @@ def _write_network(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path) -
     tensors = layout.tensors_to(checkpoint.tensors(), config)
     # transformers wants to be told whose tensors these are.
     (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
-    return layout.class_name, config.context_length
+    return layout, config.context_length
 
 
 def _ends(tokenizer: Tokenizer, *, chats: bool = False) -> dict[str, Any]:
     """Where a text ends; a reply ends as well where a turn would begin."""
-    end = tokenizer.end_of_text
-    ends = [end, tokenizer.user, tokenizer.assistant] if chats else end
-    return {"bos_token_id": end, "eos_token_id": ends, "pad_token_id": end}
+    ids = _around(tokenizer)
+    ends = [ids["eos"], tokenizer.user, tokenizer.assistant] if chats else ids["eos"]
+    return {f"{role}_token_id": i for role, i in ids.items()} | {"eos_token_id": ends}
+
+
+def _around(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids that begin, end and pad a text, by what others call them."""
+    named = tokenizer.named.beginning if isinstance(tokenizer, HuggingFaceTokenizer) else None
+    begins = tokenizer.end_of_text if named is None else named
+    return {"bos": begins, "eos": tokenizer.end_of_text, "pad": tokenizer.pad}
+
+
+def _names(words: bytes, tokenizer: Tokenizer) -> dict[str, str]:
+    """The tokens that begin, end and pad a text, as the file spells them."""
+    import tokenizers
+
+    library = tokenizers.Tokenizer.from_str(words.decode())
+    return {role: str(library.id_to_token(i)) for role, i in _around(tokenizer).items()}
 
 
 def _tokenizer_config(
-    words: bytes, tokenizer: Tokenizer, context_length: int, chats: bool
+    names: Mapping[str, str], tokenizer: Tokenizer, context_length: int, chats: bool
 ) -> dict[str, Any]:
-    added = {token["id"]: token["content"] for token in json.loads(words)["added_tokens"]}
-    end = added[tokenizer.end_of_text]
+    opening = "" if tokenizer.beginning is None else "{{- bos_token -}}"
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": end,
-        "eos_token": end,
-        "pad_token": end,
+        **{f"{role}_token": name for role, name in names.items()},
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
-        **({"chat_template": CHAT_TEMPLATE} if chats else {}),
+        **({"chat_template": CHAT_TEMPLATE.replace("OPENING", opening)} if chats else {}),
     }
 
 
@@ -133,12 +166,13 @@ def _require_same_ids(tokenizer: Tokenizer, words: bytes) -> None:
 
     library = tokenizers.Tokenizer.from_str(words.decode())
     texts = (*PROBES, "".join(PROBES))
-    turn = [library.encode(f"{USER} {text}{ASSISTANT}").ids for text in texts]
+    turns = [f"{USER} {text}{ASSISTANT}" for text in texts]
+    turn = [library.encode(text, add_special_tokens=False).ids for text in turns]
     library.encode_special_tokens = True
     for text, found in zip(texts, turn, strict=True):
-        told = [library.encode(text, add_special_tokens=False).ids, found]
         said = [tokenizer.user, *tokenizer.encode(f" {text}"), tokenizer.assistant]
-        if told != [tokenizer.encode(text), said]:
+        opened = [*tokenizer.opening, *tokenizer.encode(text)]
+        if [library.encode(text).ids, found] != [opened, said]:
             raise TextError(
                 f"tokenizer kind={tokenizer.kind}: {text!r} has other ids in its tokenizer.json; "
                 "train with kind: bpe"

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
+import lzma
+import math
+import struct
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from pipelines.interop.fetching import TELLING, refuse_pickle
+from pipelines.interop.packed import Header, read_header, read_tensors
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
-    from gguf import GGUFReader
+    import numpy.typing as npt
     from torch import Tensor
 
 MAX_ARCHIVE_BYTES = 1 << 30
-MAX_HEADER_BYTES = 100_000_000  # what the safetensors library itself allows
+MAX_HEADER_BYTES = (
+    1 << 24
+)  # a tensor takes some hundred; as Python's values it is twenty times that
 
 
 def read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:
@@ -48,7 +52,7 @@ def _require_whole(name: str, data: bytes) -> None:
         header = json.loads(data[8 : 8 + length])
         ends = [e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"]
         end = 8 + length + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise TextError(
             f"{name}: its header (bytes 8 to {8 + length}) is unreadable; fetch the file again"
         ) from None
@@ -59,62 +63,30 @@ def _require_whole(name: str, data: bytes) -> None:
 def read_gguf(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(metadata, tensors in fp32 by llama.cpp's names) of a GGUF file.
 
-    The metadata has ``tensors`` too, the names. TextError if the file is no whole GGUF.
+    TextError if the file is no whole GGUF, or holds a kind of numbers that is not known.
     """
-    import numpy as np
     import torch
-    from gguf.quants import dequantize
 
-    tensors: dict[str, Tensor] = {}
-    with _gguf(name, data) as reader:
-        for tensor in reader.tensors:
-            numbers = dequantize(tensor.data, tensor.tensor_type)
-            tensors[tensor.name] = torch.from_numpy(np.array(numbers, dtype=np.float32))
-        return {**_metadata(reader), "tensors": list(tensors)}, tensors
+    header = _header(name, data)
+    tensors = {n: torch.from_numpy(a) for n, a in read_tensors(name, data, header.tensors)}
+    if len(tensors) != len(header.tensors):
+        raise TextError(f"{name}: two tensors of one name in it; fetch the file again")
+    return header.metadata, tensors
 
 
 def read_gguf_metadata(name: str, data: bytes) -> dict[str, Any]:
     """The metadata of a GGUF file alone."""
-    with _gguf(name, data) as reader:
-        return _metadata(reader)
+    return _header(name, data).metadata
 
 
-@contextmanager
-def _gguf(name: str, data: bytes) -> Iterator[GGUFReader]:
-    from gguf import GGUFReader
-
+def _header(name: str, data: bytes) -> Header:
     refuse_pickle(name, data[:TELLING])
-    if data[:4] != b"GGUF":
-        raise TextError(f"{name}: no GGUF at byte 0; fetch the file again")
-    with tempfile.TemporaryFile() as copy:  # the reader maps a file
-        copy.write(data)
-        copy.flush()
-        try:
-            yield GGUFReader(copy)  # type: ignore[arg-type]
-        # The reader checks little: what does not fit shows as an error of NumPy's or Python's.
-        except (ValueError, LookupError, TypeError, OverflowError, NotImplementedError) as error:
-            told = " ".join(str(error).split())
-            raise TextError(
-                f"{name}: {len(data)} bytes that are no whole GGUF file ({told}); "
-                "fetch the file again"
-            ) from None
-
-
-def _metadata(reader: GGUFReader) -> dict[str, Any]:
-    return {key: _plain(field.contents()) for key, field in reader.fields.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A float32 as the shortest decimal that means it: 1e-05, not 9.999999747378752e-06."""
-    import numpy as np
-
-    return float(str(np.float32(value))) if isinstance(value, float) else value
+    return read_header(name, data)
 
 
 def read_npz(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(``__config__``, the other arrays as tensors) of a NumPy archive, none of them pickled."""
     import torch
-    from numpy.lib.format import read_array
 
     arrays = {}
     try:
@@ -124,13 +96,38 @@ def read_npz(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]
                 raise ValueError(f"{size} bytes unpacked, at most {MAX_ARCHIVE_BYTES}")
             for entry in archive.infolist():
                 with archive.open(entry) as member:
-                    arrays[entry.filename.removesuffix(".npy")] = read_array(
-                        member, allow_pickle=False
-                    )
+                    arrays[entry.filename.removesuffix(".npy")] = _read_array(member.read())
         config = json.loads(str(arrays.pop("__config__")))
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        told = " ".join(str(error).split())
-        raise TextError(f"{name}: no whole archive of arrays ({told}); fetch it again") from None
     except KeyError:
         raise TextError(f"{name}: no __config__ in it; only glassllm's archives are read") from None
+    # What the archive's reader makes of a damaged one: it says so in many ways.
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+        *(ValueError, RuntimeError, IndexError, RecursionError, SyntaxError, TypeError),
+    ) as error:
+        told = " ".join(str(error).split())
+        raise TextError(f"{name}: no whole archive of arrays ({told}); fetch it again") from None
+    if not isinstance(config, dict):
+        raise TextError(f"{name}: its __config__ is no mapping of options; fetch it again")
+    for key, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise TextError(f"{name}: {key} is of {array.dtype}, not numbers; fetch it again")
     return config, {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+
+def _read_array(data: bytes) -> npt.NDArray[Any]:
+    """An array in NumPy's format, none larger than its bytes."""
+    from numpy.lib import format as npy
+
+    file = io.BytesIO(data)
+    version = npy.read_magic(file)
+    reads = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in reads:
+        raise ValueError(f"version {version} of NumPy's format")
+    shape, _, dtype = reads[version](file)
+    asked, found = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if asked != found:
+        raise ValueError(f"an array of {asked} bytes in {found}")
+    file.seek(0)
+    array: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array

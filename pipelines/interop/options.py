@@ -16,7 +16,7 @@ def read_options(name: str, read: Read) -> dict[str, Any]:
     """The options in a file; TextError if it is no JSON, or no mapping."""
     try:
         found = json.loads(read(name))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TextError(f"{name}: no JSON ({error}); fetch the file again") from None
     if not isinstance(found, dict):
         raise TextError(f"{name}: not a mapping of options; fetch the file again")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.interop.numbers import read_gguf, read_npz, read_safetensors
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+PART = re.compile(r"(.+)-[0-9]{5}-of-([0-9]{5})\.gguf")
+
+log = logging.getLogger("dragon")
 
 
 @dataclass(frozen=True)
@@ -33,18 +38,37 @@ class External:
 def read_weights(names: Iterable[str], read: Read) -> External:
     """The network in some files, of which ``read(name)`` gives the bytes.
 
-    Taken are ``config.json`` with ``model.safetensors`` or its shards, one ``*.gguf`` or one
-    ``*.npz``. Raises TextError for a file that is missing or broken, and ValueError for a tensor or
-    an option that does not fit.
+    Taken are ``config.json`` with ``model.safetensors`` or its shards, one ``*.gguf``, all the
+    parts of one, or one ``*.npz``; what else lies there is let be. Raises TextError for a file that
+    is missing or broken, and ValueError for a tensor or an option that does not fit.
     """
     known = sorted(names)
-    if CONFIG in known:
-        return _read_folder(known, read)
     packed = [name for name in known if name.endswith((".gguf", ".npz"))]
-    if len(packed) != 1:
+    safe = any(name.endswith(".safetensors") for name in known)
+    if CONFIG in known and (safe or not packed):
+        return _read_folder(known, read)
+    if len(packed) == 1 and packed[0].endswith(".npz"):
+        return _read_npz(packed[0], read(packed[0]))
+    if not packed or packed != (_parts(packed) or packed[:1]):
         found = ", ".join(known) or "nothing"
         raise TextError(f"{found}: give {CONFIG} and safetensors, one .gguf or one .npz")
-    return (_read_gguf if packed[0].endswith(".gguf") else _read_npz)(packed[0], read(packed[0]))
+    return _read_gguf(packed, read)
+
+
+def _parts(packed: list[str]) -> list[str]:
+    """The names of all parts of a GGUF file of which some are there, in order; none where the file
+    is whole."""
+    found = next((part for part in map(PART.fullmatch, packed) if part), None)
+    if found is None:
+        return []
+    stem, count = found.groups()
+    wanted = [f"{stem}-{number:05}-of-{count}.gguf" for number in range(1, int(count) + 1)]
+    if absent := sorted(set(wanted) - set(packed)):
+        raise TextError(
+            f"{absent[0]}: missing, and {found[0]} is one part of {int(count)}; add it, or join the"
+            " parts with llama-gguf-split --merge"
+        )
+    return wanted
 
 
 def _read_folder(known: list[str], read: Read) -> External:
@@ -59,6 +83,8 @@ def _read_folder(known: list[str], read: Read) -> External:
 
 def _tensors(known: list[str], read: Read) -> dict[str, Tensor]:
     """The tensors of one file, or of all that the index names, each where the index says."""
+    if SINGLE in known:
+        return read_safetensors(SINGLE, read(SINGLE))
     if INDEX not in known:
         single = [name for name in known if name.endswith(".safetensors")]
         if len(single) != 1:
@@ -67,7 +93,7 @@ def _tensors(known: list[str], read: Read) -> dict[str, Tensor]:
             )
         return read_safetensors(single[0], read(single[0]))
     places = read_options(INDEX, read).get("weight_map")
-    if not isinstance(places, dict):
+    if not isinstance(places, dict) or not all(isinstance(p, str) for p in places.values()):
         raise TextError(f"{INDEX}: no weight_map in it; fetch the file again")
     tensors: dict[str, Tensor] = {}
     for file in sorted(set(places.values())):
@@ -81,14 +107,26 @@ def _tensors(known: list[str], read: Read) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_gguf(name: str, data: bytes) -> External:
+def _read_gguf(parts: list[str], read: Read) -> External:
+    """The network in the parts of a file, the first of which has its options."""
     from model.interop import GGUF
 
-    metadata, tensors = read_gguf(name, data)
-    kind = metadata.get("general.architecture")
-    if kind not in GGUF:
+    name = parts[0]
+    options, tensors = read_gguf(name, read(name))
+    for part in parts[1:]:
+        more = read_gguf(part, read(part))[1]
+        if twice := tensors.keys() & more.keys():
+            raise TextError(f"{part}: {min(twice)} is in another part too; fetch all parts again")
+        tensors |= more
+    if options.get("split.count", 0) not in (0, len(parts)):
+        raise TextError(
+            f"{name}: one part of {options['split.count']}; add the others under the names that"
+            " they came with, or join them with llama-gguf-split --merge"
+        )
+    kind = options.get("general.architecture")
+    if not isinstance(kind, str) or kind not in GGUF:
         raise TextError(f"{name}: architecture={kind!r} is unknown; known are {', '.join(GGUF)}")
-    return _external(name, GGUF[kind], metadata, tensors)
+    return _external(name, GGUF[kind], {**options, "tensors": tensors}, tensors)
 
 
 def _read_npz(name: str, data: bytes) -> External:
@@ -102,6 +140,14 @@ def _external(
 ) -> External:
     try:
         config = layout.config_from(options)
+        if layout.has_another_head(tensors, config):
+            log.warning(
+                "%s: tie_word_embeddings is true, and %s is another than the embedding: that head"
+                " is used; set tie_word_embeddings to false",
+                name,
+                layout.head,
+            )
+            config = replace(config, tied_head=False)
         return External(layout.model_type, config, layout.tensors_from(tensors, config))
     except ValueError as error:
         raise TextError(f"{name}: {error}") from None

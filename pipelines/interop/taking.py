@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from pipelines.interop.reading import read_weights
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("gguf", "numpy", "safetensors", "torch")
 """Whose versions decide the numbers that come out of the files."""
+MAX_CONTEXT = 1 << 20
+"""Positions, of which a table is kept; a configuration may claim any number."""
+
+log = logging.getLogger("dragon")
 
 
 def take_network(
@@ -23,7 +28,8 @@ def take_network(
 
     ``context_length`` None: the longest that it was made for. Rows are added for the control tokens
     alone that the tokenizer came without: TextError if the network lacks others. What has more rows
-    than the tokenizer has ids keeps them, since many pad theirs to a round number.
+    than the tokenizer has ids keeps them with a warning, since many pad theirs to a round number;
+    TextError if most rows would have none.
     """
     from model.decoder import Decoder
     from model.interop.vocabulary import shortened, widened
@@ -35,9 +41,29 @@ def take_network(
             f"a tokenizer of {words.own_size} ids, a network of {external.config.vocab_size}: they "
             "do not belong together; give the tokenizer that the weights were trained with"
         )
+    if external.config.vocab_size > words.own_size:
+        without = external.config.vocab_size - words.own_size
+        if without > words.own_size:
+            raise TextError(
+                f"a tokenizer of {words.own_size} ids, a network of {external.config.vocab_size}:"
+                " most of its rows would have none; give the tokenizer that the weights were"
+                " trained with"
+            )
+        log.warning(
+            "the tokenizer has %d ids, the network %d: %d rows have none, as where a vocabulary was"
+            " filled up to a round number; if not, it is not the tokenizer of these weights",
+            words.own_size,
+            external.config.vocab_size,
+            without,
+        )
     config, tensors = widened(external.config, external.tensors, words.vocab_size)
     if context_length is not None:
         config, tensors = shortened(config, tensors, context_length)
+    if config.context_length > MAX_CONTEXT:
+        raise TextError(
+            f"context_length={config.context_length}: at most {MAX_CONTEXT}; give `from` a"
+            " context_length"
+        )
     network = Decoder(config)
     load_weights(network, tensors)
     return network

@@ -203,12 +203,16 @@ def read_labelled(table: ArrowFile) -> Iterator[Labelled]:
 def encode_prompt(tokenizer: Tokenizer, turns: Sequence[str], max_tokens: int) -> list[int]:
     """Turns, the oldest first and the last the user's, then the call for the assistant's reply.
 
-    Roles alternate backwards from the user's last turn. What does not fit ``max_tokens`` is left
-    out turn by turn, the oldest first; the last turn alone is cut into, from its left.
+    A text's beginning stands before them where the tokenizer has one. Roles alternate backwards
+    from the user's last turn. What does not fit ``max_tokens`` is left out turn by turn, the oldest
+    first; the last turn alone is cut into, from its left.
     """
-    if not turns or max_tokens < 3:
-        raise TextError(f"turns={len(turns)}, max_tokens={max_tokens}: at least 1 and 3 are needed")
-    room = max_tokens - 1
+    least = 3 + len(tokenizer.opening)
+    if not turns or max_tokens < least:
+        raise TextError(
+            f"turns={len(turns)}, max_tokens={max_tokens}: at least 1 and {least} are needed"
+        )
+    room = max_tokens - 1 - len(tokenizer.opening)
     newest_first: list[list[int]] = []
     for age, turn in enumerate(reversed(turns)):
         role = tokenizer.assistant if age % 2 else tokenizer.user
@@ -219,7 +223,8 @@ def encode_prompt(tokenizer: Tokenizer, turns: Sequence[str], max_tokens: int) -
             ids = ids[-(room - 1) :]
         newest_first.append([role, *ids])
         room -= 1 + len(ids)
-    return [i for ids in reversed(newest_first) for i in ids] + [tokenizer.assistant]
+    turned = [i for ids in reversed(newest_first) for i in ids]
+    return [*tokenizer.opening, *turned, tokenizer.assistant]
 
 
 def encode_pair(
@@ -231,16 +236,20 @@ def encode_pair(
     that closes it. The prompt makes way for the reply; only a reply that fills the whole length is
     cut at its right, and then has no end.
     """
-    if max_tokens < 4:
-        raise TextError(f"max_tokens={max_tokens}: at least 4 are needed for a prompt and a reply")
-    said = [*tokenizer.encode(f" {reply}"), tokenizer.end_of_text][: max_tokens - 3]
+    least = 3 + len(tokenizer.opening)
+    if max_tokens <= least:
+        raise TextError(
+            f"max_tokens={max_tokens}: at least {least + 1} are needed for a prompt and a reply"
+        )
+    said = [*tokenizer.encode(f" {reply}"), tokenizer.end_of_text][: max_tokens - least]
     asked = encode_prompt(tokenizer, prompt, max_tokens - len(said))
     return asked + said, [False] * len(asked) + [True] * len(said)
 
 
 def encode_labelled(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
     """A text's first ids, closed by the end of text, where a classifier reads its answer."""
-    return [*tokenizer.encode(text)[: max_tokens - 1], tokenizer.end_of_text]
+    ids = [*tokenizer.opening, *tokenizer.encode(text)]
+    return [*ids[: max_tokens - 1], tokenizer.end_of_text]
 
 
 def decode_reply(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

@@ -261,6 +261,14 @@ def test_in_order_asks_for_each_token_but_the_first_once(length, batch_size):
     assert asked == list(range(1, length))
 
 
+def test_each_window_begins_as_a_text_does():
+    tokens = TokenStream([torch.tensor([9, 7, 1, 2, 3, 9, 7, 4, 5])])
+    (batch,) = in_order(tokens, 2, 8, beginning=7)
+    # Where the beginning is asked for, it is asked from what is there.
+    assert batch.tokens.tolist() == [[9, 7], [7, 2], [7, 9], [7, 4]]
+    assert batch.targets.tolist() == [[7, 1], [2, 3], [9, 7], [4, 5]]
+
+
 def test_in_order_over_nothing_is_refused():
     with pytest.raises(ValueError, match="tokens=1"):
         next(in_order(stream(1), 8, 2))

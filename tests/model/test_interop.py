@@ -13,8 +13,10 @@ from torch import Tensor
 from model.architectures.gpt import PRESETS, GPTConfig
 from model.decoder import Decoder
 from model.interop import LAYOUTS, find, layout_for
+from model.interop.gguf import scaling_of
 from model.interop.layout import halves_to_pairs, pairs_to_halves
 from model.interop.vocabulary import shortened, widened
+from model.layers import Rotary
 
 V, T = 97, 40
 SHAPE = {
@@ -171,6 +173,7 @@ LLAMA = "llama, tied"
             "model.norm.weight is torch.int8, not floating point",
         ),
         (lambda t: t.update({"lm_head.weight": torch.zeros(V, 32)}), "extra lm_head.weight"),
+        (lambda t: [t.pop(n) for n in list(t)[1:]], "2 layers, and 1 tensors in all"),
     ],
 )
 def test_a_tensor_that_does_not_fit_is_named(change: Any, told: str) -> None:
@@ -190,6 +193,73 @@ def test_a_tied_head_may_be_written_twice() -> None:
     config = layout.config_from(network.config.to_dict())
     twice = given | {"lm_head.weight": given["model.embed_tokens.weight"].clone()}
     assert layout.tensors_from(twice, config).keys() == layout.tensors_from(given, config).keys()
+
+
+def test_the_mend_of_a_missing_head_is_told() -> None:
+    network = theirs("llama")
+    layout, given = find("llama"), state(network)
+    del given["lm_head.weight"]
+    told = "missing lm_head.weight: .*; if its head is .* lacks tie_word_embeddings: true$"
+    with pytest.raises(ValueError, match=told):
+        layout.tensors_from(given, layout.config_from(network.config.to_dict()))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"hidden_act": "swish"}, {"hidden_act": "silu"}),
+        ({"rope_scaling": {"type": "linear", "factor": 1.0}}, {"rope_scaling": None}),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 1}}, {}),
+    ],
+)
+def test_words_that_mean_the_same_give_the_same(one: Any, other: Any) -> None:
+    read = find("llama").config_from
+    assert read({**SHAPE, **one}) == read({**SHAPE, **other})
+
+
+@pytest.mark.parametrize("change", [{"num_attention_heads": 0}, {"num_hidden_layers": 10**9}])
+def test_sizes_that_cannot_be_are_refused_before_they_are_built(change: dict[str, int]) -> None:
+    layout = find("llama")
+    with pytest.raises(ValueError, match=r"n_heads=0|unusable|1000000000 layers, and "):
+        layout.tensors_from(state(theirs("llama")), layout.config_from({**SHAPE, **change}))
+    wide = layout.config_from({**SHAPE, "hidden_size": 1 << 60})
+    with pytest.raises(ValueError, match="no network has the sizes of the configuration"):
+        layout.tensors_from(state(theirs("llama")), wide)
+
+
+@pytest.mark.parametrize(
+    ("d_head", "base", "scaling"),
+    [
+        (64, 500_000.0, (32.0, 1.0, 4.0, 8192)),  # Llama 3.2
+        (128, 500_000.0, (8.0, 1.0, 4.0, 8192)),  # Llama 3.1
+        (64, 10_000.0, (4.0, 1.0, 4.0, 256)),
+        (64, 10_000.0, (4.0, 1.0, 2.5, 300)),
+        (64, 10_000.0, (4.0, 2.0, 12.0, 4096)),
+        (16, 10_000.0, (8.0, 1.0, 4.0, 16)),
+        (16, 10_000.0, (8.0, 1.0, 1.01, 16)),
+    ],
+)
+def test_the_scaling_is_known_by_its_factors(
+    d_head: int, base: float, scaling: tuple[float, float, float, int]
+) -> None:
+    plain = Rotary(d_head, 2, base).sine[1].double().asin()
+    factors = (plain / Rotary(d_head, 2, base, scaling).sine[1].double().asin()).float().tolist()
+    found = scaling_of(factors, base, d_head)
+    expected = Rotary(d_head, 2000, base, scaling)
+    torch.testing.assert_close(
+        Rotary(d_head, 2000, base, found).sine, expected.sine, atol=0.05, rtol=0
+    )
+    if scaling[1:3] == (1.0, 4.0):
+        assert found == pytest.approx(scaling, rel=1e-4)
+
+
+def test_factors_of_another_scaling_are_refused() -> None:
+    assert scaling_of([1.0] * 8, 10_000.0, 16) is None
+    with pytest.raises(ValueError, match=r"rope_freqs.weight, .*: not as Llama 3.1's scaling"):
+        scaling_of([1.0, 3.0, 2.0, 5.0, 1.0, 9.0, 9.0, 9.0], 10_000.0, 16)
+    for wrong in ([1.0] * 7, [0.0] * 8, [float("nan")] * 8):
+        with pytest.raises(ValueError, match=r"rope_freqs.weight: not a factor above 0 for each"):
+            scaling_of(wrong, 10_000.0, 16)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen3"])
@@ -212,6 +282,7 @@ def test_files_of_the_bare_network_and_old_buffers_are_read(family: str) -> None
         ("gpt2", {"activation_function": "relu"}, "activation_function='relu'"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
         ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_type='yarn'"),
+        ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type='linear'"),
         ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ("llama", {"attention_bias": True}, "attention_bias=True"),
         ("qwen2", {"use_sliding_window": True, "max_window_layers": 1}, "max_window_layers=1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from pipelines.text.errors import TextError
 from pipelines.text.tokenizers import (
     TOKENIZER_JSON,
     HuggingFaceTokenizer,
+    Named,
     build_tokenizer,
     from_file,
+    load_tokenizer,
 )
 
 MODELS = ["BPE", "Unigram", "WordPiece", "WordLevel"]
@@ -82,6 +85,47 @@ def test_an_end_of_text_is_added_where_there_is_none(tokenizer_files: dict[str, 
     ours = HuggingFaceTokenizer(without)
     assert (ours.user, ours.assistant, ours.end_of_text, ours.vocab_size) == (600, 601, 602, 603)
     assert ours.decode([602, 600]) == "<|endoftext|><|user|>"
+
+
+def test_tokens_of_turns_that_a_file_has_are_taken(tokenizer_files: dict[str, bytes]) -> None:
+    about = renamed(renamed(tokenizer_files["BPE"], "</s>", "<|user|>"), "[SEP]", "<|assistant|>")
+    ours = HuggingFaceTokenizer(about)
+    ids = json.loads(about)["model"]["vocab"]
+    assert (ours.user, ours.assistant) == (ids["<|user|>"], ids["<|assistant|>"])
+    assert (ours.end_of_text, ours.vocab_size) == (600, 601)
+    assert ours.controls.isdisjoint(ours.encode("say <|user|> now"))
+    again = HuggingFaceTokenizer(ours.with_controls())
+    assert [getattr(again, n) for n in ("user", "assistant", "end_of_text", "vocab_size")] == [
+        getattr(ours, n) for n in ("user", "assistant", "end_of_text", "vocab_size")
+    ]
+
+
+def test_an_id_far_above_the_number_of_tokens_is_refused(
+    tokenizer_files: dict[str, bytes],
+) -> None:
+    about = edited(tokenizer_files["BPE"])
+    vocabulary = about["model"]["vocab"]
+    vocabulary["far"] = len(vocabulary) + 1000
+    assert HuggingFaceTokenizer(json.dumps(about).encode()).own_size == len(vocabulary) + 1000
+    vocabulary["far"] = 1 << 31
+    told = rf"^mine: {len(vocabulary)} tokens and an id of {1 << 31}: ids are to follow each other;"
+    with pytest.raises(TextError, match=told):
+        HuggingFaceTokenizer(json.dumps(about).encode(), "mine")
+
+
+def test_named_tokens_are_tokens(tokenizer_files: dict[str, bytes], tmp_path: Path) -> None:
+    named = Named(end=5, beginning=7, pad=9, opens=True)
+    ours = HuggingFaceTokenizer(tokenizer_files["BPE"], named=named)
+    assert (ours.end_of_text, ours.beginning, ours.pad) == (5, 7, 9)
+    assert {5, 7} <= ours.controls
+    ours.save(tmp_path)
+    loaded = load_tokenizer(lambda name: (tmp_path / name).read_bytes())
+    assert (loaded.end_of_text, loaded.beginning, loaded.pad) == (5, 7, 9)
+    tokens, lengths = loaded.encode_stream(["a b", ""], "uint16")
+    assert tokens.tolist() == [7, *ours.encode("a b"), 5, 7, 5]
+    assert lengths.tolist() == [len(ours.encode("a b")) + 2, 2]
+    with pytest.raises(TextError, match="the pad of a text has id 1234, which no token has"):
+        HuggingFaceTokenizer(tokenizer_files["BPE"], named=Named(pad=1234))
 
 
 def test_the_unknown_token_is_no_control(tokenizer_files: dict[str, bytes]) -> None:
@@ -181,3 +225,10 @@ def test_a_file_is_proved_by_its_digest(tokenizer_files: dict[str, bytes], tmp_p
         build_tokenizer(linked, (), link.parent, tmp_path)
     with pytest.raises(TextError, match="absent: no tokenizer"):
         from_file(tmp_path / "absent", digest)
+
+
+def test_what_is_no_file_does_not_keep_us_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(TextError, match=rf"^{path}: no tokenizer .*; correct the path"):
+            from_file(path, "0" * 64)

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING
 from pipelines.text.errors import TextError
 from pipelines.text.places import placed
 from pipelines.text.tokenizers.bpe import RANKS, BytePairTokenizer, train_bpe
-from pipelines.text.tokenizers.huggingface import TOKENIZER_JSON, HuggingFaceTokenizer, from_file
+from pipelines.text.tokenizers.huggingface import (
+    TOKENIZER_JSON,
+    HuggingFaceTokenizer,
+    Named,
+    from_file,
+)
 from pipelines.text.tokenizers.interface import CONTROLS, META, Tokenizer, statistics
 from pipelines.text.tokenizers.openai import published
 from pipelines.text.tokenizers.words import WORDS, WordTokenizer, train_words
@@ -35,6 +40,7 @@ __all__ = [
     "WORDS",
     "BytePairTokenizer",
     "HuggingFaceTokenizer",
+    "Named",
     "Tokenizer",
     "WordTokenizer",
     "build_tokenizer",
@@ -94,7 +100,8 @@ def load_tokenizer(read: Callable[[str], bytes]) -> Tokenizer:
             case "words":
                 made = WordTokenizer.load(read(WORDS))
             case "file":
-                made = HuggingFaceTokenizer(read(TOKENIZER_JSON))
+                named = Named(**about.get("named", {}))
+                made = HuggingFaceTokenizer(read(TOKENIZER_JSON), named=named)
             case _:
                 raise TextError(f"{META}: kind={kind} is unknown; build the tokenizer again")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:

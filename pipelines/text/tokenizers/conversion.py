@@ -64,7 +64,7 @@ def from_gpt2_files(vocab: bytes, merges: bytes, special: Iterable[str]) -> byte
     """
     try:
         ids = {str(token): int(i) for token, i in json.loads(vocab).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise TextError(f"vocab.json: no vocabulary ({error}); use the published file") from None
     pairs = []
     try:
@@ -111,7 +111,9 @@ def from_glassllm(data: bytes) -> bytes:
         letters, merges = about["alphabet"], [list(pair) for pair in about["merges"]]
         special = ["<pad>", _UNKNOWN, "<bos>", "<eos>"]
         tokens = [*special, *letters, *(first + second for first, second in merges)]
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(token, str) for token in tokens):
+            raise TypeError("a token is no text")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TextError(f"tokenizer of glassllm: unreadable ({error}); fetch it again") from None
     pattern = rf"\n|{_SPACE}*[^{_SPACE}\n]+|{_SPACE}+"
     marks = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
@@ -215,4 +217,7 @@ def _tokenizer_json(
 
 
 def _bytes(about: Mapping[str, Any]) -> bytes:
-    return json.dumps(about, ensure_ascii=False).encode()
+    try:
+        return json.dumps(about, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise TextError(f"a token is no text ({error}); use the published file") from None

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,7 @@ from pipelines.text.tokenizers.bpe import byte_letters
 from pipelines.text.tokenizers.bulk import Bulk, is_panic
 from pipelines.text.tokenizers.interface import (
     ASSISTANT,
+    CONTROLS,
     END_OF_TEXT,
     USER,
     ControlIds,
@@ -39,26 +43,63 @@ TOKENIZER_JSON = "tokenizer.json"
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|im_end|>", "[SEP]")
 
 
+# Ids that no token has are rows of the network that no text reaches: more of them than tokens, and
+# these, are no vocabulary that anybody published.
+GAPS = 1024
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Named:
+    """The ids that the files beside a vocabulary give a text's control tokens; None where they say
+    nothing. ``opens``: the beginning stands before every text."""
+
+    end: int | None = None
+    beginning: int | None = None
+    pad: int | None = None
+    opens: bool = False
+
+
 class HuggingFaceTokenizer(Tokenizer):
     """The library's tokenizer; user, assistant and an end of text that it lacks lie above its ids.
 
     Its own special tokens are ``controls`` too, the unknown token excepted. ``own_size``: the ids
-    of the file itself, below the ones added.
+    of the file itself, below the ones added. ``named`` goes before what tokens are usually called.
     """
 
-    def __init__(self, data: bytes, name: str = TOKENIZER_JSON) -> None:
-        self._data = data
+    def __init__(self, data: bytes, name: str = TOKENIZER_JSON, named: Named = Named()) -> None:
+        self._data, self.named = data, named
         self._about, self._library = _read(data, name)
         added = self._library.get_added_tokens_decoder()
-        ids = {token.content: i for i, token in added.items()}
-        own_end = next((ids[word] for word in ENDS if word in ids), None)
-        top = self.own_size = max(self._library.get_vocab().values(), default=-1) + 1
-        self._names = dict(enumerate((USER, ASSISTANT), top))
+        ids = self._library.get_vocab()
+        top = self.own_size = max(ids.values(), default=-1) + 1
+        if top > 2 * len(ids) + GAPS:
+            raise TextError(
+                f"{name}: {len(ids)} tokens and an id of {top - 1}: ids are to follow each other; "
+                "give the file that the weights came with"
+            )
+        known = set(ids.values())
+        for role, i in (("end", named.end), ("beginning", named.beginning), ("pad", named.pad)):
+            if i is not None and i not in known:
+                raise TextError(f"{name}: the {role} of a text has id {i}, which no token has")
+        own_end = named.end
         if own_end is None:
-            self._names[top + 2] = END_OF_TEXT
-        control = ControlIds(top + 2 if own_end is None else own_end, top, top + 1)
-        lossless = _is_lossless(self._about)
-        super().__init__("file", control, top + len(self._names), lossless=lossless)
+            special = {token.content: i for i, token in added.items()}
+            own_end = next((special[word] for word in ENDS if word in special), None)
+        own = {word: ids[word] for word in (USER, ASSISTANT) if word in ids}
+        if own_end is not None:
+            own[END_OF_TEXT] = own_end
+        lacking = [word for word in (USER, ASSISTANT, END_OF_TEXT) if word not in own]
+        self._names = dict(enumerate(lacking, top))
+        own |= {word: i for i, word in self._names.items()}
+        super().__init__(
+            "file",
+            ControlIds(*(own[word] for word in CONTROLS)),
+            top + len(self._names),
+            lossless=_is_lossless(self._about),
+            beginning=named.beginning if named.opens else None,
+            pad=named.pad,
+        )
         unknown = _unknown(self._about["model"])
         self.controls |= {i for i, t in added.items() if t.special and t.content != unknown}
         self._bulk = Bulk(self.kind, self._new_bulk, self.encode)
@@ -66,24 +107,42 @@ class HuggingFaceTokenizer(Tokenizer):
     def save(self, folder: Path) -> None:
         """Write ``tokenizer.json``, as it was given, and ``tokenizer.meta.json``."""
         (folder / TOKENIZER_JSON).write_bytes(self._data)
-        self._save_meta(folder)
+        self._save_meta(folder, **({"named": asdict(self.named)} if self.named != Named() else {}))
+
+    def id_of(self, token: str | int) -> int | None:
+        """The id of a token by its spelling, or of a special token by its id; None if it is none.
+
+        A number alone may be a default that was written down for another vocabulary, so an ordinary
+        token is not told by it.
+        """
+        if isinstance(token, str):
+            found: int | None = self._library.token_to_id(token)
+            return found
+        added = self._library.get_added_tokens_decoder()
+        return token if token in added and added[token].special else None
 
     def with_controls(self) -> bytes:
-        """The ``tokenizer.json`` with the control tokens that it came without.
+        """The ``tokenizer.json`` with the control tokens that it came without, and what stands
+        before a text.
 
         TextError if the library gives them other ids, as where the vocabulary's have a gap.
         """
         import tokenizers
 
         library = tokenizers.Tokenizer.from_str(json.dumps(self._about))
-        for i, name in sorted(self._names.items()):
+        own = {self.end_of_text, self.user, self.assistant, *self.opening} - self._names.keys()
+        names = {i: str(library.id_to_token(i)) for i in own} | self._names
+        for i, name in sorted(names.items()):
             library.add_special_tokens([tokenizers.AddedToken(name, special=True)])
             if library.token_to_id(name) != i:
                 raise TextError(
                     f"control token {name}: the library gives it id {library.token_to_id(name)}, "
                     f"not {i}; use a tokenizer.json without gaps among its ids"
                 )
-        return library.to_str(pretty=True).encode()
+        about = json.loads(library.to_str())
+        if self.beginning is not None:
+            about["post_processor"] = _template(names[self.beginning], self.beginning)
+        return json.dumps(about, ensure_ascii=False, indent=2).encode()
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, as the library has them without what it puts around a text."""
@@ -146,7 +205,7 @@ class HuggingFaceTokenizer(Tokenizer):
 def from_file(path: Path, sha256: str) -> HuggingFaceTokenizer:
     """The tokenizer of a ``tokenizer.json``; TextError if it is missing, changed or malformed."""
     try:
-        data = path.read_bytes()
+        data = _content(path)
     except OSError as error:
         raise TextError(f"{path}: no tokenizer ({error.strerror}); correct the path") from None
     found = hashlib.sha256(data).hexdigest()
@@ -155,6 +214,55 @@ def from_file(path: Path, sha256: str) -> HuggingFaceTokenizer:
             f"{path}: sha256={found} but the recipe says {sha256}; correct the recipe or the file"
         )
     return HuggingFaceTokenizer(data, str(path))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; TextError for a pipe or a device, of which there may be no end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise TextError(f"{path}: no tokenizer (not a regular file); correct the path")
+        if about.st_size > MAX_BYTES:
+            raise TextError(f"{path}: {about.st_size} bytes, at most {MAX_BYTES}; correct the path")
+        return file.read()
+
+
+def before_text(data: bytes, name: str = TOKENIZER_JSON) -> list[int]:
+    """The ids that a ``tokenizer.json`` puts before every text; TextError if it cannot be read."""
+    import tokenizers
+
+    with _one_line(f"{name}: the library cannot read its post_processor", _MEND):
+        processor = json.loads(data).get("post_processor")
+        if processor is None:
+            return []
+        mark = (1 << 32) - 1  # what stands for the text: an id that no vocabulary has
+        vocabulary = {"type": "WordLevel", "vocab": {"a": mark}, "unk_token": "a"}
+        about: dict[str, Any] = {"version": "1.0", "added_tokens": [], "model": vocabulary}
+        about |= dict.fromkeys(("normalizer", "pre_tokenizer", "decoder", "truncation", "padding"))
+        about["post_processor"] = processor
+        ids: list[int] = tokenizers.Tokenizer.from_str(json.dumps(about)).encode("a").ids
+        return ids[: ids.index(mark)]
+
+
+def _template(name: str, i: int) -> dict[str, Any]:
+    """What puts a token before a text, as the library writes it."""
+    token, text = (
+        {"SpecialToken": {"id": name, "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}},
+    )
+    other = [
+        {kind: about | {"type_id": 1} for kind, about in piece.items()} for piece in (token, text)
+    ]
+    other[1]["Sequence"]["id"] = "B"
+    return {
+        "type": "TemplateProcessing",
+        "single": [token, text],
+        "pair": [token, text, *other],
+        "special_tokens": {name: {"id": name, "ids": [i], "tokens": [name]}},
+    }
+
+
+_MEND = "give a tokenizer.json as Hugging Face's tokenizers writes it"
 
 
 @contextmanager
@@ -172,8 +280,7 @@ def _read(data: bytes, name: str) -> tuple[dict[str, Any], tokenizers.Tokenizer]
     """(the file as JSON, the library's tokenizer), without all that is not text to ids."""
     import tokenizers
 
-    mend = "give a tokenizer.json as Hugging Face's tokenizers writes it"
-    with _one_line(f"{name}: the library cannot read it", mend):
+    with _one_line(f"{name}: the library cannot read it", _MEND):
         about = dict.fromkeys(("normalizer", "pre_tokenizer", "decoder")) | json.loads(data)
         # Padding, cutting and chance belong to whoever trains, not to what a text's ids are.
         about |= {"truncation": None, "padding": None, "post_processor": None}

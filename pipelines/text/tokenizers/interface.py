@@ -47,21 +47,38 @@ class Tokenizer(ABC):
     """Text to ids below ``vocab_size`` and back.
 
     ``controls`` are the ids that no text comes out as, ``end_of_text``, ``user`` and ``assistant``
-    among them; they need not be the highest. ``lossless`` says that decoding gives back every
-    text exactly.
+    among them; they need not be the highest. ``beginning`` stands before every text, where the
+    network was trained so, else it is None; ``pad`` fills what is too short. ``lossless`` says that
+    decoding gives back every text exactly.
     """
 
-    def __init__(self, kind: str, control: ControlIds, vocab_size: int, *, lossless: bool) -> None:
+    def __init__(
+        self,
+        kind: str,
+        control: ControlIds,
+        vocab_size: int,
+        *,
+        lossless: bool,
+        beginning: int | None = None,
+        pad: int | None = None,
+    ) -> None:
         self.kind = kind
         self.end_of_text, self.user, self.assistant = control
-        self.controls = frozenset(control)
+        self.beginning, self.pad = beginning, control.end_of_text if pad is None else pad
+        self.opening = [] if beginning is None else [beginning]
+        self.controls = frozenset([*control, *self.opening])
         self.vocab_size = vocab_size
         self.lossless = lossless
-        if len(self.controls) != len(CONTROLS) or not max(control) < vocab_size:
+        if len(set(control)) != len(CONTROLS) or not max(self.controls) < vocab_size:
             raise TextError(
                 f"tokenizer kind={kind}: control ids {list(control)} are not three different ones "
                 f"below vocab_size={vocab_size}; build it again"
             )
+
+    @property
+    def start(self) -> int:
+        """What the first token of a text is foretold from."""
+        return self.end_of_text if self.beginning is None else self.beginning
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
@@ -92,10 +109,11 @@ class Tokenizer(ABC):
     def encode_stream(
         self, texts: Sequence[str], dtype: npt.DTypeLike
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        """(tokens, lengths): all texts in one array, each closed by ``end_of_text``.
+        """(tokens, lengths): all texts in one array, each closed by ``end_of_text``, and opened by
+        ``beginning`` where there is one.
 
-        ``lengths[i]`` counts the tokens of text ``i`` with its end. TextError if ``dtype`` cannot
-        hold the vocabulary.
+        ``lengths[i]`` counts the tokens of text ``i`` with both. TextError if ``dtype`` cannot hold
+        the vocabulary.
         """
         import numpy as np
 
@@ -103,7 +121,8 @@ class Tokenizer(ABC):
             raise TextError(f"vocab_size={self.vocab_size} needs more than {np.dtype(dtype)}")
         ids, lengths = self._joined(list(texts))
         # Cast first: less is copied then.
-        return _closed(ids.astype(dtype, copy=False), lengths, self.end_of_text), lengths + 1
+        ids = _framed(ids.astype(dtype, copy=False), lengths, self.opening, self.end_of_text)
+        return ids, lengths + 1 + len(self.opening)
 
     def begin(self, *, bulk: bool = True) -> None:  # noqa: B027 - most kinds have nothing to forget
         """A new piece of work, whose ids hang on nothing before it; without ``bulk``, by the
@@ -150,8 +169,10 @@ def joined(encoded: Sequence[Sequence[int]]) -> Joined:
     return Joined(ids, lengths)
 
 
-def _closed(ids: npt.NDArray[Any], lengths: npt.NDArray[np.int64], end: int) -> npt.NDArray[Any]:
-    """The ids of each text followed by ``end``.
+def _framed(
+    ids: npt.NDArray[Any], lengths: npt.NDArray[np.int64], opening: Sequence[int], end: int
+) -> npt.NDArray[Any]:
+    """The ids of each text between ``opening`` and ``end``.
 
     Arrow does it, to which ids are byte strings to join: twice as fast as ``numpy.insert``.
     """
@@ -167,12 +188,14 @@ def _closed(ids: npt.NDArray[Any], lengths: npt.NDArray[np.int64], end: int) -> 
         return ids
     offsets = np.concatenate([[0], lengths.cumsum()]) * ids.itemsize
     rows = binaries(offsets, ids)
-    # Not by ``pa.scalar``, which imports pandas.
-    closing = binaries(np.array([0, ids.itemsize]), np.array([end], ids.dtype))[0]
-    nothing = binaries(np.array([0, 0]), ids[:0])[0]
-    return np.frombuffer(
-        pc.binary_join_element_wise(rows, closing, nothing).buffers()[2], ids.dtype
-    )
+
+    def scalar(tokens: Sequence[int]) -> pa.Scalar:  # not ``pa.scalar``, which imports pandas
+        data = np.array(tokens, ids.dtype)
+        return binaries(np.array([0, data.nbytes]), data)[0]
+
+    around = [scalar(opening)] if opening else []
+    framed = pc.binary_join_element_wise(*around, rows, scalar([end]), scalar([]))
+    return np.frombuffer(framed.buffers()[2], ids.dtype)
 
 
 def statistics(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
