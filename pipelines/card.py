@@ -65,10 +65,11 @@ def masked(text: str, length: int = 300) -> str:
 
     Such looks end up in databases and pages, where nobody would seek them to forget them.
     """
-    from pipelines.text.cleaning import STEPS, Cleaned
+    from pipelines.text.cleaning.outcome import Cleaned
+    from pipelines.text.cleaning.personal import personal_data
 
     start = text[: 10 * length]  # a mask may be shorter than what it stands for
-    outcome = STEPS["personal_data"]()(start)
+    outcome = personal_data()(start)
     return shorten(outcome.text if isinstance(outcome, Cleaned) else "", length)
 
 

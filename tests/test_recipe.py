@@ -244,6 +244,7 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
         ("seed: 3", "seed: 2001-99-99", "description", "not YAML: month must be in 1..12"),
         ("seed: 3", "? [a, b]\n: 3", "? [a", "a list as a key"),
         ("seed: 3", "seed: 3\n7: x", "7: x", "7"),
+        ("seed: 3", "<<: {seed: 3}\nsede: 3", "sede", ": sede: unknown key; did you mean 'seed'"),
         (
             "training:",
             "attention_ladder: {n_heads: 3, training: {steps: 1}}\ntraining:",

@@ -275,6 +275,8 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
 
 def _is_key(key: yaml.Node, part: int | str) -> bool:
     """Whether a key is what pydantic calls ``part``; YAML's ``no`` is false, which it calls 0."""
+    if key.tag not in yaml.SafeLoader.yaml_constructors:  # `<<`, which is none of ours
+        return False
     read = yaml.SafeLoader("").construct_object(key)
     return str(part) in (key.value, str(read)) or part == read
 
