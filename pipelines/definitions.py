@@ -12,7 +12,7 @@ from pipelines.recipe.loading import disagreements, read_recipes
 
 project = Project.here()
 recipes, faults = read_recipes(project.recipes)
-faults |= disagreements(recipes, project.recipes)
+faults |= disagreements(recipes)
 for fault in faults.values():
     logging.getLogger("dragon").warning("left out: %s", fault)
 sound = [recipe for name, recipe in recipes.items() if name not in faults]

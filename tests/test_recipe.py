@@ -363,10 +363,10 @@ def test_of_recipes_that_disagree_each_has_the_fault(recipe_file: Write, tmp_pat
     recipe_file(("  talk:\n", "  other:\n"), name="third")
     recipes, faults = read_recipes(tmp_path)
     assert faults == {}
-    found = disagreements(recipes, tmp_path)
+    found = disagreements(recipes)
     assert set(found) == {"one", "two"}
     for name, other in (("one", "two"), ("two", "one")):
-        told = f"{name}.yaml: corpus talk differs from the one in {tmp_path / other}.yaml; make"
+        told = f"{name}.yaml: corpus talk differs from the one in {other}.yaml; make"
         assert str(found[name]).startswith(told)
 
 

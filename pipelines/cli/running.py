@@ -45,7 +45,7 @@ def _require_agreement(recipe: Recipe, project: Project) -> None:
     if not any(project.recipes.glob("*.yaml")):
         return
     others, _ = read_recipes(project.recipes)
-    fault = disagreements({**others, recipe.name: recipe}, project.recipes).get(recipe.name)
+    fault = disagreements({**others, recipe.name: recipe}).get(recipe.name)
     if fault:
         raise fault
 

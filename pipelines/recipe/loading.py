@@ -61,7 +61,7 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
     """All recipes of a folder by name. Raises RecipeError with the first fault of any."""
     recipes, faults = read_recipes(folder)
     # Of two that disagree the later is named first: it is more often the one just written.
-    for fault in (*faults.values(), *reversed(disagreements(recipes, folder).values())):
+    for fault in (*faults.values(), *reversed(disagreements(recipes).values())):
         raise fault
     return recipes
 
@@ -84,7 +84,7 @@ def read_recipes(folder: Path) -> tuple[dict[str, Recipe], dict[str, RecipeError
     return recipes, faults
 
 
-def disagreements(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, RecipeError]:
+def disagreements(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
     """The faults, by name, of recipes that describe what they share differently.
 
     A corpus or a task's examples are one asset however many recipes name them. Nobody knows which
@@ -97,7 +97,7 @@ def disagreements(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Reci
             if differing:
                 faults[name] = RecipeError(
                     f"{name}.yaml: {differing} differs from the one in"
-                    f" {folder / other.name}.yaml; make them equal or rename one"
+                    f" {other.name}.yaml; make them equal or rename one"
                 )
                 break
     return faults
