@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipelines.text.errors import TextError
 from pipelines.text.sources.decoding import mended, pieces, utf8_length
 from pipelines.text.tables import Document
+from pipelines.text.turns import document_text, trimmed
 
 if TYPE_CHECKING:
     from pipelines.recipe.sources import Fields, Records
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 # must be shorter: its text may yet be cut into some.
 HELD_BYTES = 64 << 20
 _ABSENT = object()
+# How a conversation comes that is a list of messages, by the names of its usual layouts.
+_MESSAGES = ("messages", "conversations", "conversation")
+AS_PAIRS = (
+    "lists of messages are not read: write a row for each reply, with two fields of text such as"
+    " `prompt` and `reply`, and set fields: {text: prompt, target: reply}"
+)
 
 
 class Origin(NamedTuple):
@@ -73,6 +80,8 @@ def documents_of_rows(
                 raise TextError(f"{origin.where}:{place}: {bad}; {bad.mend}") from None
             notes["bad_rows_dropped"] += 1
             continue
+        if fields.target and _left_out(row, fields):
+            notes["rows_whose_input_is_left_out"] += 1
         if long:
             yield from _cut(document, [document.text], records, origin, notes)
         else:
@@ -111,7 +120,8 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
         raise row
     text = _string(row, fields.text)  # what is most often amiss is told first
     if fields.target:
-        text = f"A: {_turn(row, fields.text)}\nB: {_turn(row, fields.target)}"
+        pair = ("A", _turn(row, fields.text)), ("B", _turn(row, fields.target))
+        text = document_text(pair)
     return Document(
         id=_name(row, fields.id) if fields.id else f"{origin.name}:{place}",
         text=text,
@@ -121,15 +131,27 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
     )
 
 
+def _left_out(row: Row, fields: Fields) -> bool:
+    """Whether an instruction comes with an input, as in Alpaca's layout, that no field names."""
+    mapped = fields.model_dump().values()
+    return isinstance(row, dict) and bool(row.get("input")) and "input" not in mapped
+
+
 def _value(row: dict[str, Any], path: str) -> Any:
     value = row.get(path, _ABSENT)
     if value is _ABSENT and "." in path:
         value = row
         for part in path.split("."):
             value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+    if value is _ABSENT and any(_of_messages(row.get(name)) for name in _MESSAGES):
+        raise BadRow(no_field(path, row), AS_PAIRS)
     if value is _ABSENT:
         raise BadRow(no_field(path, row), f"correct the recipe's `fields`, or {BadRow('').mend}")
     return value
+
+
+def _of_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def no_field(path: str, names: Iterable[str]) -> str:
@@ -144,7 +166,8 @@ def _string(row: dict[str, Any], path: str) -> str:
     value = _value(row, path)
     if not isinstance(value, str):
         kind = "null" if value is None else type(value).__name__
-        raise BadRow(f"field {path!r} is {kind}, not a string")
+        told = (AS_PAIRS,) if _of_messages(value) else ()
+        raise BadRow(f"field {path!r} is {kind}, not a string", *told)
     if not value.isascii():
         try:
             value.encode()
@@ -154,8 +177,8 @@ def _string(row: dict[str, Any], path: str) -> str:
 
 
 def _turn(row: dict[str, Any], path: str) -> str:
-    """A field in one line, so that a line is a turn."""
-    said = " ".join(_string(row, path).splitlines()).strip()
+    """What a field says, its lines as they are."""
+    said = trimmed(_string(row, path))
     if not said:
         raise BadRow(f"field {path!r} is empty, and half a pair is none")
     return said
