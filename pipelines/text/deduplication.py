@@ -19,7 +19,7 @@ _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio (Knuth, vol. 3, 6.4)
 class Seen:
     """Remembers 16 bytes of a text's digest, so that memory does not grow with the text.
 
-    Of labelled texts also the label, 50 bytes more.
+    Of labelled texts also the label, 100 bytes more.
     """
 
     def __init__(self) -> None:

@@ -141,21 +141,19 @@ def test_no_text_takes_long(hostile: str) -> None:
         assert _seconds(STEPS[name](**TO_THE_END.get(name, {})), text) < 4, name
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize(
-    "form", ["auto", "markdown", "html", "jsonl", "csv", "pairs", "labelled_lines"]
-)
-def test_no_file_takes_long_to_read(tmp_path: Path, hostile: str, form: str) -> None:
+@pytest.mark.parametrize("form", ["auto", "markdown", "html", "jsonl", "csv", "pairs"])
+def test_no_file_takes_long_to_read(tmp_path: Path, form: str) -> None:
     """Whatever is said of it: as text, as rows, as the other formats' errors."""
     file = tmp_path / "hostile.txt"
-    file.write_text((HOSTILE[hostile] * 50_000)[:50_000], newline="")
     source = FolderSource(
         kind="folder", path=file.name, format=form, on_bad_row="drop", licence="MIT"
     )
-    before = time.process_time()
-    with suppress(TextError):
-        list(read_source(source, folder_root=tmp_path, cache=tmp_path))
-    assert time.process_time() - before < 4
+    for hostile, pattern in HOSTILE.items():
+        file.write_text((pattern * 50_000)[:50_000], newline="")
+        before = time.process_time()
+        with suppress(TextError):
+            list(read_source(source, folder_root=tmp_path, cache=tmp_path))
+        assert time.process_time() - before < 4, hostile
 
 
 @pytest.mark.slow

@@ -133,8 +133,9 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
 
 def _left_out(row: Row, fields: Fields) -> bool:
     """Whether an instruction comes with an input, as in Alpaca's layout, that no field names."""
-    mapped = fields.model_dump().values()
-    return isinstance(row, dict) and bool(row.get("input")) and "input" not in mapped
+    if isinstance(row, BadRow) or not row.get("input"):
+        return False
+    return "input" not in fields.model_dump().values()
 
 
 def _value(row: dict[str, Any], path: str) -> Any:
