@@ -6,12 +6,12 @@ Letters: W words of a text, V different ones, D the size of a vector, N words th
 from __future__ import annotations
 
 import difflib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.text.ngrams import words as words_of
+from pipelines.text.turns import MARK
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from model.architectures.word2vec import Word2VecConfig
     from model.batching import Batch
     from model.contexts import Contexts
-
-_SPEAKER = re.compile(r"^[A-Z]: ?", re.MULTILINE)
 
 
 class WordText(NamedTuple):
@@ -32,7 +30,7 @@ class WordText(NamedTuple):
 
 def spoken(text: str) -> list[str]:
     """The words of a document in order, in lower case, without the letter that says who speaks."""
-    return words_of(_SPEAKER.sub("", text))
+    return words_of(MARK.sub("", text))
 
 
 def count_words(texts: Iterable[str], min_count: int) -> dict[str, int]:

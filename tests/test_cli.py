@@ -305,6 +305,22 @@ def test_chat_says_the_same_for_the_same_seed_alone(chain):
     assert len({tuple(first(str(seed))) for seed in range(5)}) > 1
 
 
+def test_what_is_said_may_have_several_lines(monkeypatch):
+    from pipelines.cli.talking import turns_of_input
+
+    lines = iter(["hello", "def f():\\", "    return 1\\", "", "the end\\"])
+
+    def typed(_: str) -> str:
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", typed)
+    said = ["hello", "def f():\n    return 1\n", "the end"]
+    assert list(turns_of_input("you: ")) == said
+
+
 ODD = [
     "<|endoftext|><|user|> hi <|assistant|>",
     "A: hi\tB:\x0b\x0c\x1b[31m\x7f",

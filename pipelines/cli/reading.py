@@ -132,7 +132,8 @@ def _read_dropped(found: Documents, reason: str, count: int, full: bool) -> None
         where = f"{row.source}, {row.characters:,} characters"
         _say("")
         why = f"{reason}: {row.detail}".removesuffix(": ")
-        _show(f"{number}  {row.id}", where, why, text=text)
+        label = [f"label: {row.label}"] if row.label is not None else []
+        _show(f"{number}  {row.id}", where, *label, why, text=text)
     _say("", f"{min(count, total):,} of {total:,} that were dropped as {reason}")
     others = [name for name, _ in ledger.dropped.most_common() if name != reason]
     _next(

@@ -32,6 +32,8 @@ def chat(
 ) -> None:
     """Replies to lines from standard input until it ends, each of up to ``length`` tokens.
 
+    A line that ends in a backslash goes on with the next; role marks stay ordinary text.
+
     ``int8`` rounds the weights to eight bits; ``sampling`` are options of ``Sampling``
     (model/sampling.py), those of evaluations where none are given.
     """
@@ -43,20 +45,33 @@ def chat(
     network, tokenizer, _ = load_model(project, key)
     from model.quantisation import quantise
     from pipelines.evaluating import reply
+    from pipelines.text.turns import trimmed
 
     network = quantise(network) if int8 else network
     turns: list[str] = []
     if sys.stdin.isatty():
-        typer.echo("Say something; an empty line ends it.")
-    for number, typed in enumerate(lines_of_input("you: ")):
-        line = " ".join(typed.split())  # a turn is a line; role marks in it stay ordinary text
-        if not line:
+        typer.echo("Say something; an empty line ends it, a backslash goes on with the next line.")
+    for number, typed in enumerate(turns_of_input("you: ")):
+        said = trimmed(typed)
+        if not said:
             break
-        turns = [*turns, line][-declared.context_turns :]
+        turns = [*turns, said][-declared.context_turns :]
         pieces = reply(network, tokenizer, turns, seed + number, length, stops, **sampling)
         typer.echo(f"{found.name}: ", nl=False)
         turns.append("".join(_shown(pieces)))
         typer.echo()
+
+
+def turns_of_input(prompt: str) -> Iterator[str]:
+    """What a person says: a line, and the next where it ends in a backslash."""
+    lines: list[str] = []
+    for line in lines_of_input(prompt):
+        lines.append(line.removesuffix("\\"))
+        if not line.endswith("\\"):
+            yield "\n".join(lines)
+            lines = []
+    if lines:
+        yield "\n".join(lines)
 
 
 def classify(task: str, text: str, recipe: str | None) -> None:

@@ -98,11 +98,14 @@ class Repetition(Step):
 
 
 class C4(Step):
-    """Lines that are sentences in documents that are text: C4's rules (Raffel et al. 2020)."""
+    """Lines that are sentences in documents that are text: C4's rules (Raffel et al. 2020).
+
+    The defaults are the published data set's; the paper as printed first says 3 words, 5 sentences.
+    """
 
     step: Literal["c4"]
-    min_words_in_line: Whole = 3
-    min_sentences: Whole = 5
+    min_words_in_line: Whole = 5
+    min_sentences: Whole = 3
     terminal_punctuation: bool = True
     """Only lines that end in a terminal punctuation mark stay."""
     refuse_curly_brackets: bool = True

@@ -66,7 +66,7 @@ class Fields(Strict):
     label: str | None = None
     target: str | None = None
     """What ``text`` is translated to, or answered with: the document is then a conversation of two
-    lines, ``A: <text>`` and ``B: <target>``."""
+    turns, ``A: <text>`` and ``B: <target>``, each of as many lines as it has."""
 
 
 class Records(Strict):

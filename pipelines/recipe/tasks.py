@@ -55,7 +55,7 @@ class TranslationTask(Strict):
 
     kind: Literal["translation"]
     corpus: Name
-    """Documents of two lines, ``A:`` the source and ``B:`` its translation."""
+    """Documents of two turns, ``A:`` the source and ``B:`` its translation."""
     max_pairs: Positive | None = None
     """The first so many training pairs in hash order; null for all."""
     model: architectures_for("sequence_to_sequence")  # type: ignore[valid-type]

@@ -199,7 +199,8 @@ class _Tables:
             self._ledger.drop(reason, len(document.text.encode()))
             excerpt = document.text[:EXCERPT]
             about = (document.id, document.source, document.licence, reason, detail)
-            self._dropped.add((*about, len(document.text), excerpt), len(excerpt))
+            row = DroppedRow(*about, len(document.text), excerpt, document.label)
+            self._dropped.add(row, len(excerpt))
             return
         data = outcome.text.encode()
         digest = hashlib.sha256(data).hexdigest()
@@ -222,6 +223,7 @@ def dropped_schema() -> pa.Schema:
             *words,
             pa.field("characters", pa.int64(), nullable=False),
             pa.field("text", pa.large_string(), nullable=False),
+            pa.field("label", pa.string()),
         ]
     )
 
@@ -236,6 +238,7 @@ class DroppedRow(NamedTuple):
     detail: str
     characters: int
     text: str
+    label: str | None
 
 
 def read_dropped(table: ArrowFile) -> Iterator[DroppedRow]:

@@ -11,6 +11,8 @@ import hashlib
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +20,7 @@ from pipelines.text.arrow import ArrowFile, FileIndex
 from pipelines.text.errors import TextError
 from pipelines.text.splitting import SPLITS, Split
 from pipelines.text.tables import Document, TableWriter, write_index
+from pipelines.text.turns import together, trimmed, turns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from pipelines.text.tokenizers import Tokenizer
 
 CONTEXT_TURNS = 4
-_TURN = re.compile(r"([A-Z]): ?(.*)")
+_NAMED = re.compile(r"(\w[\w .'’-]{1,40}): ")
 
 
 class Pair(NamedTuple):
@@ -52,37 +55,28 @@ class Labelled(NamedTuple):
 def conversation_pairs(
     text: str, context_turns: int = CONTEXT_TURNS
 ) -> list[tuple[list[str], str]]:
-    """(up to ``context_turns`` turns before, reply) for every turn of ``A: ``/``B: `` lines.
+    """(up to ``context_turns`` turns before, reply) for every turn of a conversation.
 
     Every turn but the first is a reply. Turns of one speaker in a row are one turn, so the prompt
-    alternates and ends with the other's words; for the replier all others are one. A line without
-    a speaker goes on with the turn before it.
+    alternates and ends with the other's words; for the replier all others are one.
     """
-    turns: list[tuple[str, str]] = []
-    for line in text.split("\n"):
-        spoken = _TURN.fullmatch(line)
-        speaker = spoken[1] if spoken else turns[-1][0] if turns else None
-        said = spoken[2] if spoken else line
-        if speaker is None or not said.strip():
-            continue
-        if turns and turns[-1][0] == speaker:
-            said = f"{turns.pop()[1]} {said}"
-        turns.append((speaker, said))
+    spoken = ((speaker, trimmed(said)) for speaker, said in turns_of(text))
+    turns = [
+        (speaker, together([said for _, said in several]))
+        for speaker, several in groupby((turn for turn in spoken if turn[1]), itemgetter(0))
+    ]
     return [(_before(turns, i, context_turns), turns[i][1]) for i in range(1, len(turns))]
 
 
 def _before(turns: Sequence[tuple[str, str]], index: int, context_turns: int) -> list[str]:
     """The last turns before ``index``, told as the replier's own and all others' in turn."""
-    newest_first: list[tuple[bool, str]] = []
-    for i in range(index - 1, -1, -1):
-        own, said = turns[i][0] == turns[index][0], turns[i][1]
-        if newest_first and newest_first[-1][0] == own:
-            newest_first[-1] = (own, f"{said} {newest_first[-1][1]}")
-        elif len(newest_first) == context_turns:
-            break
-        else:
-            newest_first.append((own, said))
-    return [said for _, said in reversed(newest_first)]
+    speaker = turns[index][0]
+    backwards = (turns[i] for i in range(index - 1, -1, -1))
+    runs = groupby(backwards, lambda turn: turn[0] == speaker)
+    newest_first = [
+        together([said for _, said in several][::-1]) for _, several in islice(runs, context_turns)
+    ]
+    return newest_first[::-1]
 
 
 def make_pairs(
@@ -97,8 +91,9 @@ def make_pairs(
     sample that does not depend on the documents' order. TextError if there is none to train on.
     """
     counts, indexes = {}, []
+    names: list[str] = []
     for split in SPLITS:
-        pairs: Iterable[Pair] = _pairs(documents[split], context_turns)
+        pairs: Iterable[Pair] = _pairs(documents[split], context_turns, names)
         if split == "train" and max_pairs is not None:
             pairs = heapq.nsmallest(max_pairs, pairs, key=_hash_order)
         indexes.append(write_pairs(folder, f"{split}.arrow", pairs))
@@ -106,14 +101,23 @@ def make_pairs(
     if not counts["train"]:
         raise TextError(
             "no conversation of two turns or more in the training documents; "
-            "an assistant task needs a corpus of lines `A: ...` and `B: ...`"
+            f"an assistant task needs a corpus of lines `A: ...` and `B: ...`{_by_name(names)}"
         )
     write_index(folder, indexes)
     return counts
 
 
-def _pairs(documents: Iterable[Document], context_turns: int) -> Iterator[Pair]:
+def _by_name(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return f": a speaker is one capital letter, so write `A: ` for `{names[0]}: `"
+
+
+def _pairs(documents: Iterable[Document], context_turns: int, names: list[str]) -> Iterator[Pair]:
+    """The pairs of documents; in ``names`` the first line's name, where it is no letter."""
     for document in documents:
+        if not names and (named := _NAMED.match(document.text)):
+            names.append(named[1])
         for turn, (prompt, reply) in enumerate(conversation_pairs(document.text, context_turns), 1):
             yield Pair(f"{document.id}/{turn}", document.id, prompt, reply)
 

@@ -15,9 +15,11 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TypeVar
 
 from pipelines.text import translations
+from pipelines.text.turns import document_text
 
 T = TypeVar("T")
 
@@ -140,7 +142,7 @@ def dialogue(seed: int, index: int) -> tuple[str, None]:
         turns += dice.fill(dice.pick(_EXCHANGES))
     if dice.chance(0.6):
         turns += dice.fill(dice.pick(_GOODBYES))
-    return "\n".join(f"{'AB'[i % 2]}: {turn}" for i, turn in enumerate(turns)), None
+    return document_text(zip(cycle("AB"), turns, strict=False)), None
 
 
 def message(seed: int, index: int) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
+from pipelines.text.turns import document_text
+
 LICENCE = "Unicode-3.0"  # of the CLDR's names and patterns
 LIBRARIES = ("babel", "num2words")
 
@@ -69,7 +71,7 @@ def translation(seed: int, index: int) -> tuple[str, str]:
     size = domain.size()
     which = shuffled((turn * domain.share + place) % size, size, f"{seed}/{domain.name}")
     kind, english, french = domain.member(which)
-    return f"A: {english}\nB: {french}", kind
+    return document_text([("A", english), ("B", french)]), kind
 
 
 def shuffled(place: int, size: int, key: str) -> int:

@@ -8,7 +8,9 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -16,7 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.recipe import cleaning as sections
+from pipelines.recipe.sources import FolderSource
 from pipelines.text.cleaning import LIBRARIES, ORDERED, STEPS, Cleaned, Dropped, clean_text
+from pipelines.text.cleaning.unicode import REMOVED
+from pipelines.text.errors import TextError
+from pipelines.text.sources import read_source
 
 Made = Callable[..., Cleaned | Dropped]
 
@@ -32,7 +38,7 @@ PIECES = (
     *("[", "]", "1", "[edit", "citation needed", "{", "javascript", '"', ".", "a@b.com", "c@d."),
     *("555-123-4567", "(", ")", "+44 20 7946 0958", "+", "-", "10.0.0.12", "2001:db8::8:800"),
     *(":", "::", "1.", "<", "â€œ", "Ã©", "\x85", "í\xa0\x80", "Â", "\r", "\r\n", "\x0b", "\0"),
-    *("e", "\u0301", "ﬁ", "\u2028"),
+    *("e", "\u0301", "ﬁ", "\u2028", "\f", "\x1c", "\x1f", "\ufeff"),
 )
 likely_text = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
@@ -99,6 +105,11 @@ HOSTILE = {
     "brackets": "[1",
     "closing": "]1]",
     "quotation": '.".',
+    "sentence ends": ".!?" * 16_000 + "x",
+    "comments": "<!---->",
+    "front matter": "---\na:\n#\r\n",
+    "pair": "a\tb\n",
+    "record": '{"text": "',
     "mojibake": "Ã",
     "starts": "\n*** START OF THE PROJECT GUTENBERG ",
     "ends": "\nEnd of Project Gutenberg",
@@ -128,6 +139,21 @@ def test_no_text_takes_long(hostile: str) -> None:
     text = (HOSTILE[hostile] * 50_000)[:50_000]
     for name in (*CHANGING, *JUDGING):
         assert _seconds(STEPS[name](**TO_THE_END.get(name, {})), text) < 4, name
+
+
+@pytest.mark.parametrize("form", ["auto", "markdown", "html", "jsonl", "csv", "pairs"])
+def test_no_file_takes_long_to_read(tmp_path: Path, form: str) -> None:
+    """Whatever is said of it: as text, as rows, as the other formats' errors."""
+    file = tmp_path / "hostile.txt"
+    source = FolderSource(
+        kind="folder", path=file.name, format=form, on_bad_row="drop", licence="MIT"
+    )
+    for hostile, pattern in HOSTILE.items():
+        file.write_text((pattern * 50_000)[:50_000], newline="")
+        before = time.process_time()
+        with suppress(TextError):
+            list(read_source(source, folder_root=tmp_path, cache=tmp_path))
+        assert time.process_time() - before < 4, hostile
 
 
 @pytest.mark.slow
@@ -162,6 +188,12 @@ def test_the_libraries_that_decide_are_named_and_installed() -> None:
     [
         ("one\r\ntwo\rthree", "one\ntwo\nthree"),
         ("nul\0 bell\x07 tab\t. del\x7f", "nul bell tab\t. del"),
+        (
+            "one\ftwo\vthree\x1cfour\x1dfive\x1esix\x1fseven",
+            "one\ntwo\nthree\nfour\nfive\nsix seven",
+        ),
+        ("one\x85two\u2028three\u2029four", "one\ntwo\nthree\nfour"),
+        ("\ufeffone\n\ufefftwo\ufeff, e\ufeff\u0301", "one\ntwo, \u00e9"),
         ("e\u0301", "\u00e9"),
         ("  indented  \n\n  kept \t\n\n", "  indented\n\n  kept"),
         (" \n\t\n", ""),
@@ -185,6 +217,13 @@ def test_normalising_the_normal_changes_nothing(text: str, form: Any) -> None:
     assert clean_text(cleaned, form) == cleaned
     assert form == "none" or unicodedata.normalize(form, cleaned) == cleaned
     assert not {c for c in cleaned if c < " "} - {"\n", "\t"}
+
+
+@given(any_text | likely_text)
+def test_normalising_joins_no_words(text: str) -> None:
+    """What white space parts stays parted: no word comes about that was none."""
+    parted = clean_text(text, "none").split()
+    assert parted == "".join(c for c in text if c not in REMOVED).split()
 
 
 # --- repair -------------------------------------------------------------------------------------

@@ -250,6 +250,29 @@ def test_near_duplicates_name_what_they_are_like(tmp_path: Path, texts: list[str
     assert ledger.dropped["near_duplicate"] >= 1
 
 
+def test_labels_that_contradict_are_told_from_repeats(tmp_path: Path) -> None:
+    words = "one two three four five six seven eight nine ten"
+    given_in = [
+        (words, "ham"), (words, "spam"), (words, "ham"), (words, None), (f"{words} more", "spam"),
+        (f"{words} still", "ham"), ("no label", None), ("no label", "a"), ("no label", "b"),
+    ]  # fmt: skip
+    rows = [Document(f"d{i}", t, "made", "CC0-1.0", label) for i, (t, label) in enumerate(given_in)]
+    cleaning = steps("duplicates", {"step": "near_duplicates", "similarity": 0.5})
+    ledger = make(tmp_path, rows, cleaning, Splitting(validation=0, test=0))
+    assert ledger.dropped == {
+        "contradicting_label": 2,
+        "duplicate": 3,
+        "near_duplicate_other_label": 1,
+        "near_duplicate": 1,
+    }
+    left = {row.id: row for row in read_dropped(open_table(tmp_path, DROPPED))}
+    assert left["d1"].label == "spam"
+    assert left["d1"].detail == "the same text as an earlier document, whose label is ham"
+    assert left["d4"].reason == "near_duplicate_other_label"
+    assert left["d4"].detail.endswith("like d0, whose label is ham")
+    assert (left["d8"].reason, left["d8"].label) == ("contradicting_label", "b")
+
+
 def test_any_number_of_workers_gives_the_same_bytes(
     tmp_path: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,10 +46,26 @@ def test_every_turn_but_the_first_is_a_reply() -> None:
 
 
 def test_turns_of_one_speaker_in_a_row_are_one() -> None:
-    assert conversation_pairs("A: hi\nA: there\nB: hello\nand welcome\nA:\nA: thanks") == [
+    assert conversation_pairs("A: hi\nA: there\nB: hello and welcome\nA:\nA: thanks") == [
         (["hi there"], "hello and welcome"),
         (["hi there", "hello and welcome"], "thanks"),
     ]
+
+
+def test_lines_of_a_turn_stay_lines() -> None:
+    verse = "Two lines:\n\n  one,\n  B and C: two."
+    assert conversation_pairs(f"A: a verse\nB: {verse}\n\nA:\n    x = 1\n    y = 2\nA: why?\n") == [
+        (["a verse"], verse),
+        (["a verse", verse], "    x = 1\n    y = 2\nwhy?"),
+    ]
+
+
+def test_a_long_conversation_takes_no_longer_than_its_length() -> None:
+    """What joins turns one by one copies all that came before, again and again."""
+    turns = 100_000
+    ((prompt, reply),) = conversation_pairs("A: x\n" * turns + "B: yes")
+    assert (len(prompt[0]), reply) == (2 * turns - 1, "yes")
+    assert len(conversation_pairs("B: x\nC: x\n" * (turns // 2) + "D: yes", 1)[-1][0][0]) > turns
 
 
 def test_for_a_replier_all_others_are_one() -> None:
@@ -102,6 +118,12 @@ def test_a_bounded_number_is_drawn_whatever_the_order(tmp_path: Path, texts: lis
 def test_prose_makes_no_pairs(tmp_path: Path) -> None:
     with pytest.raises(TextError, match="no conversation of two turns"):
         make_pairs({**ONE_TRAIN, "train": [Document("1", "prose", "s", "l")]}, tmp_path)
+
+
+def test_names_of_speakers_are_told_what_is_wanted(tmp_path: Path) -> None:
+    train = [Document("1", "Alice B.: hi\nBob: hello", "s", "l")]
+    with pytest.raises(TextError, match=r"letter, so write `A: ` for `Alice B\.: `$"):
+        make_pairs({**ONE_TRAIN, "train": train}, tmp_path)
 
 
 # --- labelled -----------------------------------------------------------------------------------

@@ -294,18 +294,19 @@ def turn(sender: str, *said: str) -> list[dict[str, Any]]:
     return [{"text": text, "sender": sender, "timestamp": "2018"} for text in said]
 
 
-def test_a_conversation_is_a_line_a_turn() -> None:
+def test_a_conversation_keeps_the_lines_of_its_messages() -> None:
     turns = [
-        turn("x", "Hello", "how are\nyou?"),
+        turn("x", "Hello", "how are you?"),
         turn("y", " ", ""),
-        turn("y", "Good  \t thanks"),
+        turn("y", "Good thanks ", "\nTwo:\n\n  - one\n  - B: two"),
         turn("x", "And now?"),
         turn("x", "Still there?"),
         [],
         turn("z", "May I?"),
     ]
     assert render_conversation(turns) == (
-        "A: Hello how are you?\nB: Good thanks\nA: And now?\nA: Still there?\nC: May I?"
+        "A: Hello how are you?\nB: Good thanks\nTwo:\n\n  - one\n  - B: two\n"
+        "A: And now?\nA: Still there?\nC: May I?"
     )
 
 

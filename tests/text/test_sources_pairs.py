@@ -68,11 +68,12 @@ def test_records_with_a_target_are_conversations_too(tmp_path: Path) -> None:
     assert {d.label for d in found} == {"t"}
 
 
-def test_a_field_of_many_lines_becomes_one_turn(tmp_path: Path) -> None:
+def test_a_field_of_many_lines_is_one_turn_of_these_lines(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
-    file.write_text('en,fr\n"one\ntwo ","un\r\ndeux"\n', newline="")
+    file.write_text('en,fr\n"one\ntwo ","\nun\n\n  B: deux"\n', newline="")
     (document,) = read(file, fields={"text": "en", "target": "fr"})
-    assert document.text == "A: one two\nB: un deux"
+    assert document.text == "A: one\ntwo\nB: un\n\n\\  B: deux"
+    assert conversation_pairs(document.text) == [(["one\ntwo"], "un\n\n  B: deux")]
 
 
 def test_a_target_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
@@ -115,3 +116,37 @@ def test_rows_of_a_table_may_end_in_a_delimiter(tmp_path: Path) -> None:
     file.write_text("en,fr\none,un,uno\n")
     with pytest.raises(TextError, match=r"a\.csv:2: 3 fields under a header of 2"):
         read(file, fields=fields)
+
+
+SHARED = {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Hello."}]}
+OPEN = {"messages": [{"role": "user", "content": "Hi."}]}
+
+
+@pytest.mark.parametrize("row", [SHARED, OPEN])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_lists_of_messages_are_told_how_to_be_written(
+    tmp_path: Path, row: dict[str, Any], mapped: bool
+) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    fields = {"text": next(iter(row))} if mapped else {}
+    with pytest.raises(
+        TextError, match=r"a\.jsonl:1: .*; lists of messages are not read: .* `reply`"
+    ):
+        read(tmp_path, fields=fields)
+
+
+def test_another_layout_than_conversations_is_told_which_is_read(tmp_path: Path) -> None:
+    for name, text in (("a", json.dumps(OPEN) + "\n" + json.dumps(OPEN)), ("b", "[]")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(
+            TextError, match=rf'{name}: not .*; the format is one object, {{id: {{"me'
+        ):
+            read(tmp_path / name, format="conversations")
+
+
+def test_an_input_that_no_field_names_is_counted(tmp_path: Path) -> None:
+    rows = [{"instruction": "Add.", "input": told, "output": "3"} for told in ("1, 2", "", "2, 1")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fields, notes = {"text": "instruction", "target": "output"}, Counter[str]()
+    assert len(read(tmp_path, notes, fields=fields)) == 3
+    assert notes == {"rows_whose_input_is_left_out": 2}

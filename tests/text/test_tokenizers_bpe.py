@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -151,6 +153,35 @@ def test_merges_equal_those_of_hugging_faces_trainer(
         assert spelled == [
             b"".join(letters[c] for c in token) for token in other.encode(text).tokens
         ]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["ab cd ef gh"],
+        ["gh ef cd ab"],
+        [" abc abd xyz zyx"],
+        ["a\x80é è z \x00\x00", "日本 日 本"],
+        *(["".join(Random(seed).choices("abcd ", k=80))] for seed in range(6)),
+    ],
+)
+def test_ties_are_broken_as_hugging_faces_trainer_breaks_them(texts: list[str]) -> None:
+    """Nearly every choice here is among pairs that stand equally often."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    merges = 5
+    other = Tokenizer(models.BPE())
+    other.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=256 + merges, initial_alphabet=alphabet, show_progress=False
+    )
+    other.train_from_iterator(texts, trainer)
+    letters = byte_letters()
+    in_order = sorted(other.get_vocab().items(), key=itemgetter(1))
+    theirs = [b"".join(letters[c] for c in token) for token, _ in in_order]
+    ours = train_bpe(texts, 256 + merges + len(CONTROLS)).ranks
+    assert list(ours[256:]) == theirs[256:]
 
 
 def test_texts_are_kept_apart_while_training() -> None:

@@ -6,7 +6,15 @@ import unicodedata
 
 from pipelines.text.cleaning.outcome import Cleaned, Dropped, Step, changed
 
-_CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])  # all but TAB and LF
+# The characters that end a line: LF, CR, VT, FF, the separators FS, GS and RS, NEL, and Unicode's
+# own line and paragraph separators (The Unicode Standard, 5.8; UAX 14).
+LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+# What has no width and parts no words: the other controls, and a byte order mark in any place.
+REMOVED = "".join(map(chr, [*range(0x09), *range(0x0E, 0x1C), 0x7F, 0xFEFF]))
+
+_WIDE_ENDS = [end for end in LINE_ENDS if not end.isascii()]
+_ASCII = bytes.maketrans(b"\v\f\x1c\x1d\x1e\x1f", b"\n\n\n\n\n ")
+_REMOVED = REMOVED.removesuffix("\ufeff").encode()
 
 
 def repair() -> Step:
@@ -46,8 +54,9 @@ def normalise(*, form: str = "NFC") -> Step:
 def clean_text(text: str, form: str) -> str:
     r"""One way to write a text, so that equal texts have equal bytes. In this order:
 
-    1. line ends CRLF and CR become LF;
-    2. C0 controls (NUL included) and DEL are removed, except TAB and LF;
+    1. whatever ends a line becomes LF: CRLF, CR, VT, FF, FS, GS, RS, U+0085, U+2028, U+2029;
+    2. US becomes a space; the other C0 controls (NUL included) except TAB, DEL and U+FEFF, which
+       parts no words, are removed. So words never grow together that white space held apart;
     3. Unicode normalisation, NFC or NFKC, as ``form`` says, or none (equal over Python versions
        for every character that Unicode had assigned by 14.0);
     4. white space at the ends of lines and blank lines at the ends of the text are removed.
@@ -56,9 +65,13 @@ def clean_text(text: str, form: str) -> str:
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        for end in _WIDE_ENDS:
+            text = text.replace(end, "\n")
+        text = text.replace("\ufeff", "")
     data = text.encode("utf-8", "surrogatepass")
-    kept = data.translate(None, _CONTROLS)  # ten times as fast as a pattern
-    if len(kept) < len(data):
+    kept = data.translate(_ASCII, _REMOVED)  # ten times as fast as a pattern
+    if kept != data:
         text = kept.decode("utf-8", "surrogatepass")
     if form in ("NFC", "NFKC"):
         text = unicodedata.normalize("NFC" if form == "NFC" else "NFKC", text)

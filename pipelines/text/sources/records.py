@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipelines.text.errors import TextError
 from pipelines.text.sources.decoding import mended, pieces, utf8_length
 from pipelines.text.tables import Document, Unread
+from pipelines.text.turns import document_text, trimmed
 
 if TYPE_CHECKING:
     from pipelines.recipe.sources import Fields, Records
@@ -20,6 +21,12 @@ HELD_BYTES = 64 << 20
 _ABSENT = object()
 MAX_NAME = 60
 MAX_TOLD = 300  # characters of what is kept of why a row was left out
+# How a conversation comes that is a list of messages, by the names of its usual layouts.
+_MESSAGES = ("messages", "conversations", "conversation")
+AS_PAIRS = (
+    "lists of messages are not read: write a row for each reply, with two fields of text such as"
+    " `prompt` and `reply`, and set fields: {text: prompt, target: reply}"
+)
 
 
 class Origin(NamedTuple):
@@ -80,6 +87,8 @@ def documents_of_rows(
             name, told = f"{origin.name}:{place}", str(bad)[:MAX_TOLD]
             yield Unread(name, origin.source, records.licence, bad.reason, told)
             continue
+        if fields.target and _left_out(row, fields):
+            notes["rows_whose_input_is_left_out"] += 1
         if long:
             yield from _cut(document, [document.text], records, origin, notes)
         else:
@@ -119,7 +128,8 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
         raise row
     text = _string(row, fields.text)  # what is most often amiss is told first
     if fields.target:
-        text = f"A: {_turn(row, fields.text)}\nB: {_turn(row, fields.target)}"
+        pair = ("A", _turn(row, fields.text)), ("B", _turn(row, fields.target))
+        text = document_text(pair)
     return Document(
         id=_name(row, fields.id) if fields.id else f"{origin.name}:{place}",
         text=text,
@@ -129,16 +139,29 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
     )
 
 
+def _left_out(row: Row, fields: Fields) -> bool:
+    """Whether an instruction comes with an input, as in Alpaca's layout, that no field names."""
+    if isinstance(row, BadRow) or not row.get("input"):
+        return False
+    return "input" not in fields.model_dump().values()
+
+
 def _value(row: dict[str, Any], path: str) -> Any:
     value = row.get(path, _ABSENT)
     if value is _ABSENT and "." in path:
         value = row
         for part in path.split("."):
             value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+    if value is _ABSENT and any(_of_messages(row.get(name)) for name in _MESSAGES):
+        raise BadRow(no_field(path, row), AS_PAIRS, "no_field")
     if value is _ABSENT:
         mend = f"correct the recipe's `fields`, or {BadRow('').mend}"
         raise BadRow(no_field(path, row), mend, "no_field")
     return value
+
+
+def _of_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def no_field(path: str, names: Iterable[str]) -> str:
@@ -155,7 +178,8 @@ def _string(row: dict[str, Any], path: str) -> str:
         kind, reason = type(value).__name__, "not_a_string"
         if value is None:
             kind, reason = "null", "null_field"
-        raise BadRow(f"field {path!r} is {kind}, not a string", reason=reason)
+        mend = {"mend": AS_PAIRS} if _of_messages(value) else {}
+        raise BadRow(f"field {path!r} is {kind}, not a string", reason=reason, **mend)
     if not value.isascii():
         try:
             value.encode()
@@ -165,10 +189,10 @@ def _string(row: dict[str, Any], path: str) -> str:
 
 
 def _turn(row: dict[str, Any], path: str) -> str:
-    """A field in one line, so that a line is a turn."""
-    said = " ".join(_string(row, path).splitlines()).strip()
+    """What a field says, its lines as they are."""
+    said = trimmed(_string(row, path))
     if not said:
-        raise BadRow(f"field {path!r} is empty, and half a pair is none")
+        raise BadRow(f"field {path!r} is empty, and half a pair is none", reason="half_a_pair")
     return said
 
 

@@ -194,7 +194,10 @@ def byte_letters() -> dict[str, bytes]:
 def train_bpe(texts: Iterable[str], vocab_size: int) -> BytePairTokenizer:
     """Byte-level BPE of ``vocab_size`` ids, the control tokens included, learned from ``texts``.
 
-    The order of the texts and the number of threads do not matter. TextError if the texts hold too
+    Of pairs that stand equally often the one is merged whose left token comes first, then its
+    right: bytes come in the order of ``byte_letters``, made tokens after them in the order of their
+    making. So it is with Hugging Face's trainer, and the order of the texts and the number
+    of threads do not matter. TextError if the texts hold too
     few different words for so many merges; it names the size they reach.
     """
     import gigatoken
