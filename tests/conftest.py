@@ -150,6 +150,12 @@ def place(home: Path, tmp_path: Path) -> Place:
     return Place(home, tmp_path / "store")
 
 
+@pytest.fixture
+def fresh(tmp_path: Path) -> Place:
+    """Neither a home nor a store yet."""
+    return Place(tmp_path / "home", tmp_path / "store")
+
+
 SMALLER = """\
 description: smaller still
 seed: 3

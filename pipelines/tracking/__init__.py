@@ -223,7 +223,15 @@ class Tracker:
             if spool is not None:
                 self._sendings[spool.path] = sending.Sending(spool, alive=True)
             self._again = True
-            if self._thread is None and time.monotonic() >= self._next_try:
+            due = self._thread is None and time.monotonic() >= self._next_try
+            if due and self._server is None:
+                try:
+                    # Not in the thread: half-made tables, when the process ends, stay broken.
+                    self.initialise()
+                except OSError as error:
+                    self._next_try = time.monotonic() + self._failed(error)
+                    return
+            if due:
                 self._thread = threading.Thread(target=self._send, name="tracking", daemon=True)
                 self._thread.start()
 
@@ -245,19 +253,23 @@ class Tracker:
         try:
             self._send_all()
         except OSError as error:
-            self._failures += 1
-            with contextlib.suppress(OSError):
-                self._away.touch()
-            self._warn(f"MLflow failed ({error})")
-            return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+            return self._failed(error)
         except Exception:  # a fault of ours: to be seen, and no reason to lose the work
             log.error("tracking failed by a fault of its own\n%s", traceback.format_exc())
             return float("inf")
         if self._failures:
             log.info("MLflow answers again")
         self._failures = 0
-        self._away.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._away.unlink(missing_ok=True)
         return 0.0
+
+    def _failed(self, error: OSError) -> float:
+        self._failures += 1
+        with contextlib.suppress(OSError):
+            self._away.touch()
+        self._warn(f"MLflow failed ({error})")
+        return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
 
     def _send_all(self) -> None:
         if self._server is None:
