@@ -319,7 +319,7 @@ def test_a_changed_recipe_never_meets_the_old_checkpoint(made, cut_short, recipe
     assert said.code == 0, said.err
     assert "goes on from" not in said.out
     told = "foundation/smaller: begins anew; an unfinished training of it at step 8 differs in"
-    assert f"{told} recipe.seed\n" in said.out
+    assert f"{told} recipe.seed, recipe.training.steps\n" in said.out
     assert saved.exists()
 
 
