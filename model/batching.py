@@ -299,6 +299,10 @@ class Examples:
             read -= len(self._tokens)
         return read / len(self._tokens)
 
+    def unfinished(self, end: int) -> int:
+        """How many examples do not end with the token ``end``: they were cut to fit."""
+        return sum(int(row[-1]) != end for row in self._tokens)
+
     def batch(self, step: int) -> Batch:
         """The batch of that step, counted from 0: always ``batch_size`` examples."""
         pool, row = divmod(step, self._batches_a_pool)

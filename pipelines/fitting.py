@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -141,7 +141,7 @@ def fit(
             elif isinstance(event, Saved) and event.step < steps:
                 _checkpoint(making, event.state, history)
             del event  # nor is a checkpoint's for the next step to go without
-        making.made["tokens_per_second"] = round(tokens / progress.seconds)
+        making.made["tokens_per_second"] = round(tokens / max(progress.seconds, 1e-9))
         making.made["training_seconds"] = round(progress.seconds, 1)
         return history
 
@@ -256,6 +256,7 @@ def _checkpoint(making: Making, state: State, history: History) -> None:
         "train": history.train,
         "validation": history.validation,
         "legs": history.legs,
+        "decides": making.decides,
     }
     tensors = {name: t.cpu().contiguous() for name, t in state.tensors.items()}
     making.work.save_checkpoint(state.step, save(tensors), notes)
@@ -265,6 +266,7 @@ def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, Histo
     """The newest checkpoint's state and curves, the curves drawn in the tracker again."""
     found = making.work.load_checkpoint() if making.work else None
     if found is None:
+        _tell_what_differs(making)
         return None, History(legs=[{"step": 0, **around}])
     content, notes = found
     history = History(
@@ -290,6 +292,29 @@ def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, Histo
     for step, loss in history.validation:
         making.curve(step, {"validation_loss": loss})
     return State(notes["step"], load(content)), history
+
+
+def _tell_what_differs(making: Making) -> None:
+    """Why a training that was interrupted is not gone on with: what decides it is another now."""
+    for notes in making.work.abandoned() if making.work else ():
+        then = notes.get("decides", {})
+        if then.get("key") == making.key:
+            log.info(
+                "%s: begins anew; an unfinished training of it at step %s differs in %s",
+                making.key,
+                notes["step"],
+                ", ".join(_differences(then, making.decides)),
+            )
+
+
+def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:
+    """The dotted names of the leaves that two JSON values do not share."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for name in sorted({*then, *now}):
+            below = f"{path}.{name}" if path else name
+            yield from _differences(then.get(name), now.get(name), below)
+    elif canonical(then) != canonical(now):
+        yield path
 
 
 def _mean(values: list[float]) -> float:

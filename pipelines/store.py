@@ -184,6 +184,13 @@ class Work:
             raise CorruptArtefact(f"{self.folder / state['file']}: sha256 differs; {mend}")
         return tensors, state["notes"]
 
+    def abandoned(self) -> Iterator[dict[str, Any]]:
+        """The notes of the newest checkpoints of other derivations; unreadable ones are passed."""
+        for pointer in sorted(self.folder.parent.glob("*/checkpoint.json")):
+            if pointer.parent != self.folder:
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                    yield dict(json.loads(pointer.read_bytes())["notes"])
+
 
 class Store:
     """One ``assets_store`` folder."""

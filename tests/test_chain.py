@@ -285,6 +285,32 @@ def test_killed_and_stopped_it_ends_with_the_uninterrupted_weights(place, recipe
     nothing_runs_for_ever(place, record.derivation)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_five_times_it_ends_with_the_uninterrupted_weights(place, recipe_file, tmp_path):
+    recipe = recipe_file(
+        ("steps: 12", "steps: 300"), ("checkpoint_every: 4", "checkpoint_every: 10")
+    )
+    command, step = ("run", str(recipe), "--select", "foundation/smaller"), 0
+    for _ in range(5):
+        going = place.start(*command)
+        step = wait_for_checkpoint(place.root, going, after=step)
+        going.kill()
+        going.communicate(timeout=120)
+        assert place.store.versions("foundation/smaller") == []
+    said = place.dragon(*command)
+    assert said.code == 0, said.err
+    artefact = place.store.current("foundation/smaller", Checkpoint)
+    legs = place.store.record(artefact.key, artefact.derivation).made["legs"]
+    began = [leg["step"] for leg in legs]
+    assert began[0] == 0
+    assert len(began) == 6
+    assert began == sorted(set(began))
+    straight = type(place)(place.home, tmp_path / "straight")
+    assert straight.dragon(*command).code == 0
+    assert straight.store.versions("foundation/smaller") == [artefact.version]
+
+
 def nothing_runs_for_ever(place, derivation: str) -> None:
     """Dagster and MLflow learn of a run that was killed when the next one begins."""
     with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:

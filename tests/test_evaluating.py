@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.architectures import build, find
+from model.batching import IGNORED
 from model.generation import generate
 from pipelines.evaluating import (
     REPLY_TOKENS,
@@ -16,6 +17,7 @@ from pipelines.evaluating import (
     dialogues,
     headline,
     label_baselines,
+    pair_examples,
     reply,
     require_labels,
     scores,
@@ -126,6 +128,16 @@ def test_a_padded_vocabulary_is_never_spoken(tokenizer: WordTokenizer, more: int
     assert "".join(reply(padded, tokenizer, ["aa be"], 0, 20))
     assert dialogues(padded, tokenizer, [asked])[0]["reply"]
     assert replies(padded, tokenizer, ["aa be"])[0]
+
+
+def test_replies_that_are_cut_are_counted(tokenizer: WordTokenizer) -> None:
+    """None is ever without a word to learn: the prompt makes way for the reply."""
+    replies_of = ["aa", " ".join(WORDS[:12]), "be ci"]
+    pairs = [Pair(f"{i}", f"{i}", ["do " * 40], said) for i, said in enumerate(replies_of)]
+    found = pair_examples(tokenizer, pairs, context_length=8, batch_size=3)
+    assert found.unfinished(tokenizer.end_of_text) == 1
+    (batch,) = found.in_order()
+    assert (batch.targets != IGNORED).any(dim=1).all()
 
 
 # Labels

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import inspect
 import os
 import re
+import resource
 import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from model.batching import Windows
 from pipelines.artifacts import (
     Checkpoint,
     CorruptArtefact,
@@ -314,7 +318,46 @@ def test_a_changed_recipe_never_meets_the_old_checkpoint(made, cut_short, recipe
     said = made.dragon("run", str(recipe_file(("seed: 3", "seed: 4"))), "--select", FOUNDATION)
     assert said.code == 0, said.err
     assert "goes on from" not in said.out
+    told = "foundation/smaller: begins anew; an unfinished training of it at step 8 differs in"
+    assert f"{told} recipe.seed, recipe.training.steps\n" in said.out
     assert saved.exists()
+
+
+def test_memory_that_runs_out_costs_only_the_steps_since(made, recipe_file, monkeypatch):
+    """The limit is the system's own, and what it says is told in one line."""
+    command = ("run", str(recipe_file()), "--select", FOUNDATION)
+    batch = Windows.batch
+
+    def hungry(windows, step):
+        if step == 9:
+            with limited_memory(64 << 20):
+                torch.ones(1 << 30, dtype=torch.uint8)
+        return batch(windows, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Windows, "batch", hungry)
+        fault = made.dragon(*command).fault
+    assert fault.startswith(f"dragon: {FOUNDATION}: out of memory; end other programs, or give")
+    assert set(made.store.keys()) == set(KEYS)
+    said = made.dragon(*command)
+    assert said.code == 0, said.err
+    assert "goes on from the checkpoint at step 8" in said.out
+    (resumed,) = made.store.versions(FOUNDATION)
+    shutil.rmtree(made.store.folder(FOUNDATION))
+    assert made.dragon(*command).code == 0
+    assert made.store.versions(FOUNDATION) == [resumed]
+
+
+@contextlib.contextmanager
+def limited_memory(more):
+    """The process may grow by so many bytes and no further."""
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_code_that_changes_while_a_step_runs(place, recipe_file, monkeypatch):

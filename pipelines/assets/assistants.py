@@ -67,6 +67,7 @@ def assistant_assets(
             steps=training.steps_for(train.mean_tokens),
             seed=recipe.seed,
         )
+        making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
         write_checkpoint(making, network, history, config)
 
     @asset(

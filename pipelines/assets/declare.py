@@ -58,7 +58,8 @@ class Making:
 
     ``folder`` is to be filled with the artefact's files; ``made`` takes what is worth recording
     but does not decide the result (rates, device, threads); ``curve(step, values)`` draws curves
-    in the tracker; ``work`` keeps checkpoints for a later try.
+    in the tracker; ``work`` keeps checkpoints for a later try; ``decides`` is what the derivation
+    is the digest of.
     """
 
     key: str
@@ -67,6 +68,7 @@ class Making:
     work: Work | None = None
     tracked: TrackedRun = field(default_factory=lambda: TrackedRun(None))
     made: dict[str, Any] = field(default_factory=dict)
+    decides: Mapping[str, Any] = field(default_factory=dict)
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         """Points for the tracker's curves."""
@@ -286,7 +288,7 @@ def _materialize(
             return _result(declared, artefact, began, reused=True)
         run_id, inputs = context.run.run_id, decides["inputs"]
         with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
-            making = Making(declared.key, work.draft(), project, work, tracked)
+            making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
             making.made.update(environment(), dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             artefact = _make(declared, making, decides, loaded, store, fence)

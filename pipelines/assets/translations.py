@@ -84,6 +84,7 @@ def translation_assets(
             steps=training.steps_for(train.mean_tokens),
             seed=recipe.seed,
         )
+        making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
         about = {
             "architecture": architecture.name,
             "network": asdict(config),
