@@ -188,6 +188,12 @@ class Places:
             run = instance.get_run_by_id(run_id)
             return run.status.value if run else "DELETED"
 
+    def ended(self, run_id: str) -> float:
+        """When a run was over, by the clock; now if it is not."""
+        with dg.DagsterInstance.from_config(str(self.home / "dagster")) as instance:
+            record = instance.get_run_record_by_id(run_id)
+            return (record.end_time if record else None) or time.time()
+
     def end_ui(self) -> float:
         """Tell it twice to end; the seconds until no process was left."""
         began = time.monotonic()
@@ -225,7 +231,7 @@ def under_the_ui(places: Places, target: str, rows: dict[str, Row], delay: float
     time.sleep(delay)
     victims = _victims(places, target)
     hit = places.status(run_id) in ("STARTING", "STARTED")
-    killed = time.monotonic()
+    killed, by_clock = time.monotonic(), time.time()
     if target == "all":
         places.kill_all()
     for pid in victims:
@@ -240,21 +246,21 @@ def under_the_ui(places: Places, target: str, rows: dict[str, Row], delay: float
         row.gone = max(row.gone, gone)
         if gone > GONE_SECONDS:
             row.faults.append(f"processes stayed for {gone:.0f} s")
-        started = time.monotonic()
+        by_clock = time.time()
         places.start_ui()
-        _over(places, run_id, row, started)
+        _over(places, run_id, row, by_clock)
     elif victims:
-        _over(places, run_id, row, killed)
+        _over(places, run_id, row, by_clock)
 
 
 def _over(places: Places, run_id: str, row: Row, began: float) -> None:
-    """The run is over in time, and publishes nothing from then on."""
+    """The run is over in time after ``began``, and publishes nothing from then on."""
     if places.status(run_id) == "QUEUED":  # it waited when all was killed: it will be made now
         _finished(places, run_id)
         return
     with contextlib.suppress(TimeoutError):
         _within(2 * OVER_SECONDS, lambda: run_id not in places.unfinished(), "")
-    seconds, before = time.monotonic() - began, places.published()
+    before, seconds = places.published(), places.ended(run_id) - began
     row.over = max(row.over, seconds)
     if seconds > OVER_SECONDS:
         row.faults.append(f"run {run_id[:8]} {places.status(run_id)} after {seconds:.0f} s")
