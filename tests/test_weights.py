@@ -13,9 +13,10 @@ import struct
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import gguf
 import numpy as np
@@ -27,13 +28,15 @@ import transformers
 from pydantic import ValidationError
 from safetensors.torch import save
 
+from model.batching import Batch, TokenStream
 from model.decoder import Decoder
-from pipelines import interop
+from pipelines import evaluating, interop
 from pipelines.artifacts import Artefact, Checkpoint, TokenizerFiles, Weights
 from pipelines.assets.declare import Making, _make
 from pipelines.assets.external_foundation import external_foundation
 from pipelines.assets.external_tokenizer import external_tokenizer
 from pipelines.assets.weights import external_weights
+from pipelines.evaluating import continuations, language_figures
 from pipelines.fitting import load_network
 from pipelines.identity import reachable
 from pipelines.interop import taking
@@ -915,6 +918,32 @@ def test_what_stands_before_a_text_is_the_files_own(
         *opening, words.user, *words.encode(" a"), words.assistant
     ]  # fmt: skip
     assert encode_labelled(words, "a", 50) == [*opening, *words.encode("a"), 2]
+
+
+def test_windows_and_samples_begin_as_a_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = speaking("<s>")
+    tokens, _ = words.encode_stream(["a b c d e f g", "h i"], "uint16")
+    stream = TokenStream([torch.tensor([words.end_of_text]), torch.from_numpy(tokens.copy())])
+    shards = SimpleNamespace(stream=lambda *_: stream, text_bytes=lambda _: 10)
+    network = SimpleNamespace(context_length=4, vocab_size=words.vocab_size)
+    read: list[int] = []
+
+    def lose(_: Any, __: Any, batches: Iterable[Batch]) -> Any:
+        for batch in batches:
+            # Where the beginning itself is asked for, it is asked from what is there.
+            read.extend(batch.tokens[batch.targets[:, 0] != words.beginning, 0].tolist())
+        return SimpleNamespace(nats=1.0, total=1.0)
+
+    def make(_: Any, prompts: list[list[int]], **__: Any) -> list[list[int]]:
+        assert prompts == [[words.beginning, *words.encode("a")]]
+        return [[]]
+
+    monkeypatch.setattr(evaluating, "mean_loss", lose)
+    monkeypatch.setattr(evaluating, "generate_batch", make)
+    language_figures(network, cast(Any, shards), words)
+    assert len(read) > 4
+    assert set(read) == {words.beginning}
+    continuations(cast(Any, network), words, ["a"])
 
 
 def test_two_tokens_before_a_text_are_refused() -> None:

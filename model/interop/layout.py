@@ -220,7 +220,7 @@ def _shapes(config: GPTConfig) -> dict[str, Tensor]:
     try:
         with torch.device("meta"):
             return dict(Decoder(config).state_dict())
-    except (RuntimeError, OverflowError) as error:
+    except (RuntimeError, OverflowError, TypeError) as error:
         told = str(error).splitlines()[0]
         raise ValueError(f"no network has the sizes of the configuration ({told})") from None
 

@@ -37,7 +37,7 @@ conversation is written before the words of the turn that follows; it was not tr
 """
 _TEXT = """
 Where the model was trained, no text could spell a control token. `transformers` takes
-`<|endoftext|>`, `<|user|>` and `<|assistant|>` in a text for the tokens: give
+`{end}`, `<|user|>` and `<|assistant|>` in a text for the tokens: give
 `split_special_tokens=True` with text from strangers.
 
 ## What it was made of
@@ -76,7 +76,7 @@ def model_card(
         since=since,
         framing=_framing(begins, end),
     )
-    text = _TEXT.format(tree="\n".join(tree(lineage)), licences="\n".join(licences))
+    text = _TEXT.format(end=end, tree="\n".join(tree(lineage)), licences="\n".join(licences))
     return head + (_CHAT if chats else "") + text
 
 

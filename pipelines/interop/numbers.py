@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_ARCHIVE_BYTES = 1 << 30
-MAX_HEADER_BYTES = (
-    1 << 24
-)  # a tensor takes some hundred; as Python's values it is twenty times that
+# A tensor takes some hundred; read, a header takes twenty times its bytes.
+MAX_HEADER_BYTES = 1 << 24
 
 
 def read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:

@@ -73,15 +73,7 @@ class HuggingFaceTokenizer(Tokenizer):
         added = self._library.get_added_tokens_decoder()
         ids = self._library.get_vocab()
         top = self.own_size = max(ids.values(), default=-1) + 1
-        if top > 2 * len(ids) + GAPS:
-            raise TextError(
-                f"{name}: {len(ids)} tokens and an id of {top - 1}: ids are to follow each other; "
-                "give the file that the weights came with"
-            )
-        known = set(ids.values())
-        for role, i in (("end", named.end), ("beginning", named.beginning), ("pad", named.pad)):
-            if i is not None and i not in known:
-                raise TextError(f"{name}: the {role} of a text has id {i}, which no token has")
+        _require_ids(name, ids, named)
         own_end = named.end
         if own_end is None:
             special = {token.content: i for i, token in added.items()}
@@ -214,6 +206,19 @@ def from_file(path: Path, sha256: str) -> HuggingFaceTokenizer:
             f"{path}: sha256={found} but the recipe says {sha256}; correct the recipe or the file"
         )
     return HuggingFaceTokenizer(data, str(path))
+
+
+def _require_ids(name: str, ids: dict[str, int], named: Named) -> None:
+    """TextError for an id far above the number of tokens, and for a named one that no token has."""
+    known = set(ids.values())
+    if max(known, default=0) >= 2 * len(ids) + GAPS:
+        raise TextError(
+            f"{name}: {len(ids)} tokens and an id of {max(known)}: ids are to follow each other; "
+            "give the file that the weights came with"
+        )
+    for role, i in (("end", named.end), ("beginning", named.beginning), ("pad", named.pad)):
+        if i is not None and i not in known:
+            raise TextError(f"{name}: the {role} of a text has id {i}, which no token has")
 
 
 def _content(path: Path) -> bytes:
