@@ -394,8 +394,6 @@ def test_a_planted_secret_reaches_neither_mlflow_nor_a_spool(folder, address):
     assert len(children(folder)[1]) == 1
 
 
-# Records and Dagster's metadata still keep the address as the recipe has it.
-@pytest.mark.xfail(strict=True)
 @pytest.mark.parametrize("address", PLANTED)
 def test_a_planted_secret_is_in_no_file_of_a_run(template, fresh, tmp_path, caplog, address):
     text = b"The quiet river carries a ladder.\n"

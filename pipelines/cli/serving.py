@@ -22,6 +22,7 @@ from pipelines.cli.ending import MARK, end, guard
 from pipelines.cli.front import LOOPBACK
 from pipelines.project import CHECKOUT, Project
 from pipelines.tracking import Tracker
+from pipelines.tracking.names import masked
 
 log = logging.getLogger("dragon.ui")
 
@@ -34,24 +35,30 @@ QUIET = ["--log-level", "warning"]
 def serve(port: int, mlflow_port: int) -> None:
     """Start both, say where they are, and end both when one ends or a person says so."""
     project = Project.here()
-    for number, option in ((port, "--port"), (mlflow_port, "--mlflow-port")):
+    tracker = Tracker(project.mlflow)
+    ports = (
+        {port: "--port"} if tracker.is_remote else {port: "--port", mlflow_port: "--mlflow-port"}
+    )
+    for number, option in ports.items():
         _require_free(number, option)
     project.prepare_dagster()
-    tracker = Tracker(project.mlflow)
     print("Starting; the first start takes half a minute ...", flush=True)
     tracker.initialise()
+    tracker.replay()
     with (
         tempfile.TemporaryDirectory(prefix="dragon-") as folder,
         _watched_runs(project) as ending,
         _servers(project, ending) as servers,
     ):
-        _start_mlflow(servers, mlflow_port, tracker)
+        if not tracker.is_remote:
+            _start_mlflow(servers, mlflow_port, tracker)
         _start_dagster(servers, port, Path(folder))
-        for number in (port, mlflow_port):
+        for number in ports:
             servers.wait(partial(_answers, number), f"port {number}")
         if not ending.is_set():
+            pages = masked(tracker.uri) if tracker.is_remote else f"http://{LOOPBACK}:{mlflow_port}"
             print(f"\nDagster:  http://{LOOPBACK}:{port}/asset-groups")
-            print(f"MLflow:   http://{LOOPBACK}:{mlflow_port}\n\nCtrl-C ends both.", flush=True)
+            print(f"MLflow:   {pages}\n\nCtrl-C ends all that was started here.", flush=True)
         while not ending.wait(0.5):
             servers.require_running()
         print("\nEnding.", flush=True)
