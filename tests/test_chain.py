@@ -35,8 +35,8 @@ MODELS = {"foundation/tiny"} | TASKS
 DATA = {
     "raw_text/toy_dialogues": "f8b05c9a1da49a0d66fef7368c5bccd858ab00842cc0f9fa4dacbb4bb6c551cb",
     "raw_text/toy_messages": "930ce7a37c22442424fc12c9bce3f37fccdb27ff59a17508e2cd5a2315f1c777",
-    "documents/toy_dialogues": "294d0438a60afe03f6e4a32b0ec4af82c9666bb8631a263205dcfda67ce8b447",
-    "documents/toy_messages": "2f4545018758b8a7b724110a996da20fd1959279e7e07a265e985fd2a2175866",
+    "documents/toy_dialogues": "dbc281883ebbb30d2f49328ab7320708c362dba38b6fe4df84f98fd419b03fc0",
+    "documents/toy_messages": "f6dad15e1417bcf813c8fa150628f31ac1c344881bc3200c66df990e84c06671",
     "examples/toy_reply": "f3c3afb75d9cfe46c5aec2f840fa68184794cb759d3e74c1b96fdfdbf6a678a5",
     "examples/toy_spam": "f8392f8f36604d901ac18a84663e31008ed0dada9a90f8d00987794933df6d40",
     "tokenizer/tiny": "73fab7977ee7a16621b19459095198859d74ec0772278e44c41232cfcf1024a1",
