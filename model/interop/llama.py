@@ -42,8 +42,15 @@ def rotary_from(options: Options) -> dict[str, Any]:
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     return {
         "rotary_base": float(base or 10_000.0),
-        "rotary_scaling": tuple(scaling[n] for n in names) if kind == "llama3" else None,
+        "rotary_scaling": tuple(map(_number, (scaling[n] for n in names)))
+        if kind == "llama3"
+        else None,
     }
+
+
+def _number(value: Any) -> Any:
+    """A number that JSON may also say by a word: true is 1."""
+    return int(value) if isinstance(value, bool) else value
 
 
 def rotary_to(config: GPTConfig) -> dict[str, Any]:
