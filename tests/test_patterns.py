@@ -37,14 +37,18 @@ HANDED_ON = {"self.ignored": lambda: _layouts()}
 
 def _layouts() -> list[str]:
     """What each layout of foreign weights leaves out."""
-    calls = [node for path in _sources() for node in ast.walk(_tree(path))]
     return [
-        ast.literal_eval(word.value)
-        for call in calls
+        eval(ast.unparse(word.value), vars(importlib.import_module(_module(path))))
+        for path in _sources()
+        for call in ast.walk(_tree(path))
         if isinstance(call, ast.Call)
         for word in call.keywords
         if word.arg == "ignored"
     ]
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 class Use(NamedTuple):
@@ -75,7 +79,7 @@ def uses() -> Iterator[Use]:
         if not calls:
             continue
         where = path.relative_to(ROOT).with_suffix("")
-        module = importlib.import_module(".".join(where.parts))
+        module = importlib.import_module(_module(path))
         named = {
             id(node.value): node.targets[0].id
             for node in ast.walk(tree)
