@@ -22,7 +22,7 @@ from pipelines.recipe.base import RecipeError
 from pipelines.recipe.loading import load_recipe
 from pipelines.resources import StoreResource
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.tracking import TrackedRun
+from pipelines.tracking import TrackedRun, Tracker
 
 JOB = "make_own_text"
 Status = dg.DagsterRunStatus
@@ -264,10 +264,10 @@ def test_an_unknown_time_zone_is_told_with_the_nearest(recipe_file: Any) -> None
 # Later tries
 
 
-class NoTracker:
+class NoTracker(Tracker):
     @contextlib.contextmanager
     def run(self, *_: object) -> Iterator[TrackedRun]:
-        yield TrackedRun(None)
+        yield TrackedRun()
 
 
 AWAY, LOCKED = SourceUnavailable("away"), sqlite3.OperationalError("database is locked")
@@ -301,7 +301,10 @@ def test_what_may_pass_is_tried_again_and_what_is_wrong_is_not(
 
     store = StoreResource.of(Project(tmp_path, tmp_path / "home", tmp_path / "store"))
     result = dg.materialize(
-        [talk], resources={"store": store, "tracker": NoTracker()}, tags=tags, raise_on_error=False
+        [talk],
+        resources={"store": store, "tracker": NoTracker(tmp_path / "mlflow")},
+        tags=tags,
+        raise_on_error=False,
     )
     failures = [e.step_failure_data for e in result.all_events if e.is_step_failure]
     assert len(made) == tries

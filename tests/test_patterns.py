@@ -316,7 +316,7 @@ def slow_on(search: Callable[[str], object], start: str, part: str, end: str) ->
     for doubling in range(1, 7):
         # The least of some where it seems to grow: others use the machine, too.
         took = seconds(search, longer := made(LENGTH << doubling))
-        if GROWTH * grown[-1] < took < LATE:
+        if GROWTH * grown[-1] < took:
             took = min(took, *(seconds(search, longer) for _ in range(2)))
         grown.append(took)
         if took >= LATE:

@@ -8,7 +8,6 @@ neighbours (2i, 2i + 1); the others hold them as Hugging Face does.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -151,7 +150,7 @@ GGUF = {
         read=partial(_read, model_type),
         holds=partial(_holds, model_type),
         head="output.weight",
-        ignored=re.escape(FREQUENCIES),
+        ignored=r"rope_freqs\.weight",
     )
     for model_type in ("llama", "qwen2", "qwen3")
 }

@@ -30,6 +30,7 @@ import trustme
 from pipelines import card
 from pipelines.artifacts import Documents, view_of
 from pipelines.assets.corpora import documents, raw_text
+from pipelines.assets.declare import ATTENDED
 from pipelines.describe import describe
 from pipelines.project import Project
 from pipelines.recipe.corpora import Corpus
@@ -516,6 +517,7 @@ def made_from(
         [raw_text("web", declared), documents("web", declared)],
         instance=dg.DagsterInstance.ephemeral(),
         raise_on_error=False,
+        tags={ATTENDED: "yes"},  # no waits before another try
         resources={
             "store": StoreResource.of(project),
             "tracker": tracker,
