@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,7 +104,8 @@ def test_one_bad_recipe_takes_no_others_commands(project):
 
 
 @pytest.mark.usefixtures("project")
-def test_the_graph_shows_the_others_and_the_faults(caplog):
+def test_the_graph_shows_the_others_and_the_faults(caplog, monkeypatch):
+    monkeypatch.delitem(sys.modules, "pipelines.definitions", raising=False)
     defs = runpy.run_module("pipelines.definitions")["defs"]
     jobs = {job.name for job in defs.resolve_all_job_defs()}
     assert {"make_sound"} == {name for name in jobs if name.startswith("make_")}

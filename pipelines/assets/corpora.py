@@ -66,10 +66,7 @@ def raw_text(corpus: str, declared: Corpus) -> dg.AssetsDefinition:
         group="corpora",
     )
     def raw_text(making: Making) -> None:
-        """Documents as their source gave them: id, text, source, licence and sha256.
-
-        Rows that are no documents are listed beside them, with the reason.
-        """
+        """Documents as their source gave them, and beside them the rows that are none, with why."""
         notes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
 

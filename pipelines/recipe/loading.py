@@ -283,7 +283,9 @@ def _is_key(key: yaml.Node, part: int | str) -> bool:
 
 def _tags(node: yaml.MappingNode) -> set[str]:
     """What a section says it is: the union's tag, told apart from a key of the same name."""
-    return {v.value for k, v in node.value if k.value in ("kind", "architecture", "step")}
+    named = ("kind", "architecture", "step")
+    scalar = yaml.ScalarNode
+    return {v.value for k, v in node.value if k.value in named and isinstance(v, scalar)}
 
 
 def _known_keys(keys: list[str], loc: tuple[int | str, ...]) -> set[str]:
