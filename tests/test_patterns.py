@@ -8,6 +8,7 @@ over and over, then an end that does not fit.
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import random
 import re
@@ -342,6 +343,15 @@ def slow(pattern: Any, methods: tuple[str, ...]) -> str | None:
 
 
 USES = list(uses())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_collection() -> Iterator[None]:
+    """Collecting what earlier tests left takes longer than a search, in the middle of one."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize("use", [pytest.param(use, id=use.where) for use in USES])

@@ -513,17 +513,18 @@ def made_from(
     """The assets of a corpus on the web, by Dagster in this process."""
     source = {"kind": "url", "url": url, "sha256": sha256, "licence": "MIT", "on_bad_row": "drop"}
     declared = Corpus.model_validate({"source": source, "split": {"validation": 0, "test": 0}})
-    return dg.materialize(
-        [raw_text("web", declared), documents("web", declared)],
-        instance=dg.DagsterInstance.ephemeral(),
-        raise_on_error=False,
-        tags={ATTENDED: "yes"},  # no waits before another try
-        resources={
-            "store": StoreResource.of(project),
-            "tracker": tracker,
-            "io_manager": StoreIOManager(StoreResource.of(project).open()),
-        },
-    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        return dg.materialize(
+            [raw_text("web", declared), documents("web", declared)],
+            instance=instance,
+            raise_on_error=False,
+            tags={ATTENDED: "yes"},  # no waits before another try
+            resources={
+                "store": StoreResource.of(project),
+                "tracker": tracker,
+                "io_manager": StoreIOManager(StoreResource.of(project).open()),
+            },
+        )
 
 
 def test_no_secret_of_an_address_is_seen_anywhere(
