@@ -54,8 +54,9 @@ class Entry(NamedTuple):
 def build_manifest(folder: Path) -> bytes:
     """The canonical manifest of everything in ``folder``; its sha256 is the version.
 
-    Raises CorruptArtefact for what is neither a file nor a folder.
+    Raises CorruptArtefact for what is neither a file nor a folder with files.
     """
+    _require_no_empty_folder(folder)
     files = []
     for path in _files_in(folder):
         size, sha256 = _measure(path)
@@ -99,8 +100,8 @@ def _entry(listed: Any) -> tuple[str, Entry]:
 def _files_in(folder: Path) -> Iterator[Path]:
     """The files below an artefact's folder but its manifest.
 
-    Raises CorruptArtefact for a link, a pipe or a device, and for a folder without a file: no
-    manifest lists these, and a link leads out of what was hashed.
+    Raises CorruptArtefact for a link, a pipe or a device: no manifest lists these, and a link leads
+    out of what was hashed.
     """
     for place, folders, names in os.walk(folder):
         here = Path(place)
@@ -108,9 +109,14 @@ def _files_in(folder: Path) -> Iterator[Path]:
             mode = (here / name).lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise CorruptArtefact(f"{here / name}: neither a file nor a folder; remove it")
-        if not folders and not names and here != folder:
-            raise CorruptArtefact(f"{here}: a folder that the manifest does not know; remove it")
         yield from (here / name for name in names if here / name != folder / MANIFEST)
+
+
+def _require_no_empty_folder(folder: Path) -> None:
+    """Raise CorruptArtefact naming a folder without a file, which no manifest can list."""
+    for place, folders, names in os.walk(folder):
+        if not folders and not names and Path(place) != folder:
+            raise CorruptArtefact(f"{place}: a folder that the manifest does not know; remove it")
 
 
 def _measure(path: Path) -> tuple[int, str]:
@@ -166,6 +172,7 @@ class Artefact:
         for name in sorted(present ^ set(self.files)):
             wrong = "not in the manifest" if name in present else "missing"
             raise CorruptArtefact(f"{self.folder / name}: {wrong}; remove {self._mend}")
+        _require_no_empty_folder(self.folder)
         for name in self.files:
             self._compare(name, *_measure(self.folder / name))
 

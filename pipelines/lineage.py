@@ -72,7 +72,7 @@ def locate(store: Store, target: str) -> Artefact:
         return _locate_folder(store, path.resolve())
     if (path / LINEAGE).is_file():
         return _locate_export(store, path, None)
-    if path.exists():
+    if target and path.exists():
         raise StoreError(
             f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one, an"
             " asset or a file"

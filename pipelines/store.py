@@ -546,7 +546,7 @@ def _make_folder(folder: Path) -> None:
     Each is as open to its group as the folder that it lies in, so that users can share a store.
     """
     if not folder.is_dir():
-        if folder.exists():
+        if folder.exists() and not folder.is_dir():  # another may have made it meanwhile
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)

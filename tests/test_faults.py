@@ -61,7 +61,7 @@ def test_a_typo_in_a_recipe(place, recipe_file):
 def test_a_recipe_that_is_none(place):
     assert place.dragon("run", "chaat").fault == (
         "dragon: recipe='chaat': not one of bert, chat, domain, ladder, own_text, smollm2, tiny,"
-        " translate; or name a .yaml file"
+        " translate; did you mean 'chat'?"
     )
 
 

@@ -125,7 +125,7 @@ def trained(folder: Path, before: Callable[[int], None] = lambda _: None) -> dic
         network,
         "next_token",
         Watched(),
-        lambda: in_order(TEXT, 16, 8, 10),
+        lambda: in_order(TEXT, 16, 8, windows=10),
         training,
         steps=12,
         seed=0,

@@ -336,7 +336,8 @@ time.sleep(100)
 import os
 os.environ["CODE"] = stubborn
 command = [sys.executable, "-c", stubborn, folder, 2]
-with serving._started({"Stubborn": command}, Project.here(), ending):
+with serving._servers(Project.here(), ending) as servers:
+    servers.start("Stubborn", command)
     while len(list(folder.iterdir())) < 3:
         ending.wait(0.05)
     print("ready", flush=True)

@@ -226,7 +226,7 @@ def test_groups_without_vectors_are_refused() -> None:
 
 
 def test_a_word_in_two_groups_is_refused() -> None:
-    plain = choice_of("cbow").model_dump(mode="json", exclude_unset=True)
+    plain = choice_of("cbow").model_dump(exclude_unset=True)
     plain["groups"]["food"] = ["fish", "rice"]
     with pytest.raises(ValueError, match="'fish' is in 'animals' and 'food': take one out"):
         VectorsChoice.model_validate(plain)

@@ -14,6 +14,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -763,7 +764,7 @@ def assets(project: Project, source: dict[str, Any]) -> dict[str, Artefact]:
         folder = project.home / "draft"
         folder.mkdir(parents=True)
         making = Making(declared.key, folder, project)
-        loaded[declared.key] = _make(declared, making, decides, given, store)
+        loaded[declared.key] = _make(declared, making, decides, given, store, nullcontext)
     return loaded
 
 
@@ -840,7 +841,7 @@ def test_a_tokenizer_much_smaller_than_its_network_is_refused(llama: Path, tmp_p
         r"a network of 1024: most of its rows would have none; give the tokenizer that the weight"
     )
     with pytest.raises(TextError, match=told):
-        assets(project, {"kind": "folder", "path": str(folder)})
+        assets(project, {"kind": "folder", "path": str(folder), "outside": True})
 
 
 # What begins, ends and fills a text
