@@ -325,7 +325,7 @@ class TokenShards(Artefact):
 
     kind = "arrow"
     KEPT_BYTES: ClassVar[int] = 1 << 30
-    """Tokens that a stream keeps in memory; what is beyond is read and checked again each time."""
+    """That the streams of a split keep in memory; what is beyond is read and checked each time."""
 
     def corpora(self, split: str) -> dict[str, list[Shard]]:
         """A split's shards by corpus; each checks a record batch as it is read."""

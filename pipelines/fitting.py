@@ -299,7 +299,7 @@ def _tell_what_differs(making: Making) -> None:
     for notes in making.work.abandoned() if making.work else ():
         then = notes.get("decides", {})
         if then.get("key") == making.key:
-            log.info(
+            log.warning(
                 "%s: begins anew; an unfinished training of it at step %s differs in %s",
                 making.key,
                 notes["step"],

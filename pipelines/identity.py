@@ -36,6 +36,7 @@ SHOWS_ONLY = {
             "tracking",
         )
     },
+    "pipelines.assets.precision": {"pipelines.project"},
     "pipelines.climbing": {"pipelines.tracking"},
     "pipelines.fitting": {"pipelines.progress"},
 }

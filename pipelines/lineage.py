@@ -25,7 +25,7 @@ from pipelines.artifacts import (
 from pipelines.identity import file_digest
 from pipelines.store import Record, Store, StoreError
 
-DEEPEST = 500  # artefacts one above the other: far more than any recipe has
+DEEPEST = 200  # artefacts one above the other: far more than any recipe has
 SOURCES = {
     "package": "{package}=={version} {file}",
     "folder": "folder, {glob}",
@@ -252,7 +252,7 @@ def _note(node: Node) -> str:
     """
     try:
         return ", ".join(_facts(node))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         artefact = node.artefact
         raise CorruptArtefact(
             f"{artefact.key}: version {artefact.version[:12]} or its record"

@@ -29,7 +29,7 @@ log = logging.getLogger("dragon.runs")
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CODE_SERVER = ".dagster/grpc_info"  # Dagster's tag: where the server listens that starts the worker
 PATIENCE_SECONDS = 5.0  # for a publication under way, before dead runs are left to the next look
-UNCLAIMED_SECONDS = 30.0  # from a run's creation until some process must have taken it
+UNCLAIMED_SECONDS = 30.0  # from a run's last word until some process must have taken it
 MEND = "run it again: what was published is reused, a training goes on from its last checkpoint"
 
 
@@ -41,7 +41,10 @@ def living(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterator[No
     """
     path = _lock_of(home, run_id)
     while True:
-        with _locked(path, fcntl.LOCK_EX) as mine:
+        with contextlib.ExitStack() as held:
+            # Nobody takes a run for dead between the making of its lock file and the locking.
+            with _locked(path.with_name("publishing"), fcntl.LOCK_SH):
+                mine = held.enter_context(_locked(path, fcntl.LOCK_EX))
             if not mine:  # removed by who ended the run before us: the next look sees that
                 continue
             _require_unfinished(instance, run_id, unknown=True)
@@ -184,8 +187,9 @@ def _why_dead(record: dg.RunRecord) -> str | None:
     address = record.dagster_run.tags.get(CODE_SERVER)
     if address is not None:
         return None if _listens(address) else "its process and its code server died"
-    began = record.start_time or record.create_timestamp.timestamp()
-    return "no process drives it" if time.time() - began > UNCLAIMED_SECONDS else None
+    # Since its last word, for it may have waited in the queue before it was launched.
+    silent = time.time() - record.update_timestamp.timestamp()
+    return "no process drives it" if silent > UNCLAIMED_SECONDS else None
 
 
 def _listens(address: str) -> bool:

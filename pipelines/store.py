@@ -140,13 +140,15 @@ class Work:
         """An empty folder for the files of the artefact to be."""
         draft = self.folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+        if draft.exists():  # of another user, who was interrupted
+            draft.rename(self.folder / f"{uuid.uuid4().hex}.partial")
+        _make_folder(draft)
         return draft
 
     def parts(self) -> Path:
         """A folder whose finished files stay for the next try; ``*.partial`` ones are swept."""
         parts = self.folder / "parts"
-        parts.mkdir(parents=True, exist_ok=True)
+        _make_folder(parts)
         return parts
 
     def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
@@ -277,8 +279,9 @@ class Store:
             except CorruptArtefact as error:
                 fault = fault or error
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            now = json.loads(read_regular(folder / "current"))["derivation"]
-            records.sort(key=lambda record: record.derivation != now)
+            now = json.loads(read_regular(folder / "current"))
+            current = now["derivation"], now["version"]
+            records.sort(key=lambda record: (record.derivation, record.version) != current)
         wanted = [record for record in records if version in (None, record.version)]
         if fault and not wanted:
             raise fault
@@ -307,11 +310,12 @@ class Store:
 
     def keys(self) -> list[str]:
         """Every key that has a record."""
-        return sorted(
-            path.parent.relative_to(self.root).as_posix()
+        found = (
+            path.parent.relative_to(self.root)
             for path in self.root.glob("[!.]*/**/records")
             if path.is_dir()
         )
+        return sorted(k.as_posix() for k in found if all(map(PART.fullmatch, k.parts)))
 
     def versions(self, key: str) -> list[str]:
         """The versions of a key that lie in the store."""
@@ -362,7 +366,8 @@ class Store:
             handle = _locked(lock, key)
             try:
                 _make_folder(folder)
-                (folder / KEY).write_text(key)
+                if not (folder / KEY).exists():
+                    (folder / KEY).write_text(key)
                 yield Work(folder)
                 shutil.rmtree(folder)
             finally:

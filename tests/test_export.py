@@ -353,7 +353,7 @@ def test_the_lineage_goes_along(words: BytePairTokenizer, tmp_path: Path) -> Non
     card = (folder / "README.md").read_text()
     assert "NanoChatForCausalLM" in card
     assert "`transformers` 5.0 or later, `tokenizers` 0.20 or later" in card
-    assert "Nothing stands before a text; `<|endoftext|>` ends it." in card
+    assert "Dragon's own samples begin with `<|endoftext|>`; `<|endoftext|>` ends it." in card
     assert f"foundation/small  {checkpoint.version[:12]}" in card
     assert "| tokenizer/small | CC0-1.0 |" in card
 

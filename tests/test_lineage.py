@@ -19,7 +19,7 @@ from pipelines.artifacts import (
     view_of,
 )
 from pipelines.identity import canonical, digest
-from pipelines.lineage import locate, trace, tree
+from pipelines.lineage import DEEPEST, locate, trace, tree
 from pipelines.store import Record, Store, StoreError, seal
 
 FOUNDATION = "foundation/tiny"
@@ -251,15 +251,14 @@ def test_an_artefact_cannot_come_from_itself(tmp_path):
         trace(store, store.open(first.key, first.version, Artefact, forged.derivation))
 
 
-def test_a_chain_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.lineage.DEEPEST", 20)
+def test_a_chain_without_end_is_refused(tmp_path):
     store = Store(tmp_path)
     last = publish(store, "documents/a0")
-    for number in range(1, 20):
+    for number in range(1, DEEPEST):
         last = publish(store, f"documents/a{number}", [last])
-    assert len(trace(store, last).walk()) == 20
-    last = publish(store, "documents/a20", [last])
-    with pytest.raises(CorruptArtefact, match="made from 20 others"):
+    assert len(trace(store, last).walk()) == DEEPEST
+    last = publish(store, "documents/one_more", [last])
+    with pytest.raises(CorruptArtefact, match=f"made from {DEEPEST} others"):
         trace(store, last)
 
 

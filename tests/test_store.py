@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -806,6 +807,14 @@ def test_both_versions_of_a_derivation_that_came_out_twice_keep_a_record(
         assert record.version == version
         assert [r.version for r in store.records(KEY, version)] == [version]
     assert store.current(KEY, Artefact).version == now.version
+    assert store.records(KEY)[0].version == now.version  # the current one first
+
+
+def test_a_folder_that_no_key_can_have_is_none(store: Store, artefact: Artefact) -> None:
+    (store.root / "Foo" / "records").mkdir(parents=True)
+    assert store.keys() == [KEY]
+    assert store.find("0" * 64) is None
+    artefact.verify()
 
 
 # A store of several users, and one that can only be read
@@ -867,6 +876,24 @@ def test_two_users_of_a_group_share_a_store(tmp_path: Path) -> None:
             os._exit(code)
         assert os.waitpid(child, 0)[1] == 0, (user, number)
 
+    def interrupted(user: int) -> None:
+        """A user's work that was killed in the middle, with a draft, parts and a checkpoint."""
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                os.setgroups([4242])
+                os.setgid(4242)
+                os.setuid(user)
+                os.umask(0o022)
+                with Store(root).work(KEY, digest(decides(0))) as work:
+                    (work.draft() / "half").write_bytes(b"half")
+                    (work.parts() / "part").write_bytes(b"part")
+                    work.save_checkpoint(1, b"state", {"step": 1})
+                    os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+    interrupted(1002)
     for number, user in enumerate([1001, 1002, 1001, 1002]):
         as_user(user, number)
     as_user(1002, 0)  # made by the other one

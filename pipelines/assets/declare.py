@@ -47,8 +47,8 @@ OWNERS = ["team:dragon"]
 ATTENDED = "dragon/attended"  # the tag of a run that a person waits for
 RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the one before
 NO_MEMORY = (
-    "out of memory; end other programs, or give the recipe a smaller batch_size, context_length or"
-    " network; the same command goes on from the last checkpoint"
+    "out of memory; end other programs and the same command goes on from the last checkpoint, or"
+    " give the recipe a smaller batch_size, context_length or network"
 )
 
 

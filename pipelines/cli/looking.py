@@ -65,7 +65,7 @@ def list_store(path: Path | None) -> None:
     for key in keys:
         try:
             typer.echo(f"{key:40}  {_state(store, key)}")
-        except CorruptArtefact as error:  # the other keys are listed all the same
+        except (CorruptArtefact, StoreError) as error:  # the other keys are listed all the same
             typer.echo(f"{key:40}  {error}")
 
 

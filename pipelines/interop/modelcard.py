@@ -83,7 +83,7 @@ def model_card(
 def _framing(begins: str | None, end: str) -> str:
     """How a text is to begin, and where it ends."""
     before = (
-        "Nothing stands before a text"
+        f"The tokenizer puts nothing before a text; Dragon's own samples begin with `{end}`"
         if begins is None
         else f"`{begins}` stands before every text (the tokenizer puts it there)"
     )

@@ -109,7 +109,7 @@ def read_npz(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]
     if not isinstance(config, dict):
         raise TextError(f"{name}: its __config__ is no mapping of options; fetch it again")
     for key, array in arrays.items():
-        if array.dtype.kind != "f":
+        if array.dtype.str not in ("<f2", "<f4", "<f8"):
             raise TextError(f"{name}: {key} is of {array.dtype}, not numbers; fetch it again")
     return config, {key: torch.from_numpy(array) for key, array in arrays.items()}
 

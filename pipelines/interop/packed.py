@@ -77,6 +77,7 @@ def read_tensors(
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
     from gguf.quants import dequantize
 
+    read = 0
     for tensor in stored:
         try:
             kind = GGMLQuantizationType(tensor.kind)
@@ -94,6 +95,11 @@ def read_tensors(
             )
         n_bytes = math.prod(tensor.shape) // block * size
         raw = np.frombuffer(data, np.uint8)[tensor.start : tensor.start + n_bytes]
+        read += n_bytes
+        if read > len(data):  # many names for the same bytes would cost memory without end
+            raise TextError(
+                f"{name}: its tensors overlap ({tensor.name} lies in another); fetch the file again"
+            )
         if len(raw) != n_bytes:
             raise TextError(
                 f"{name}: {len(data)} bytes that are no whole GGUF file ({tensor.name} ends at byte"

@@ -62,8 +62,8 @@ class OptimizerChoice(Strict):
         if tied and rates["embedding_learning_rate"] > HIGHEST_TIED:
             raise ValueError(
                 f"optimizer.embedding_learning_rate: {rates['embedding_learning_rate']} is for an"
-                f" embedding alone, and here the head is the embedding; give {HIGHEST_TIED} or"
-                " less, or leave it out"
+                " embedding alone, and here the head is the embedding (of weights from elsewhere it"
+                f" may be); give {HIGHEST_TIED} or less, or leave it out"
             )
         return self.model_copy(update=rates)
 

@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"(?<=://)[^\s'\"<>]+")
 
 def shown(address: str) -> str:
     """The address without what may be secret in it: user, password, query, fragment."""
-    return _BARE.sub("", address, count=1).partition("?")[0].partition("#")[0]
+    return _BARE.sub("", address).partition("?")[0].partition("#")[0]
 
 
 def hidden(words: str) -> str:

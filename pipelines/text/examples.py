@@ -259,4 +259,4 @@ def encode_labelled(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[in
 def decode_reply(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """The text of a generated reply up to its first control token, without the space before it."""
     ends = (i for i, token in enumerate(ids) if token in tokenizer.controls)
-    return tokenizer.decode(ids[: next(ends, len(ids))]).strip()
+    return tokenizer.decode(ids[: next(ends, len(ids))]).removeprefix(" ").rstrip()

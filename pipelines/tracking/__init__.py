@@ -198,6 +198,8 @@ class Tracker:
         # Another MLflow has other tables.
         name = f"ready-{metadata.version('mlflow')}"
         ready = self.folder / (name if own else f"{name}-{_short(self.uri)}")
+        if ready.exists():
+            return
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not ready.exists():

@@ -55,6 +55,11 @@ DIGEST_LENGTH = 36  # the widest digest that MLflow's dataset table holds
 T = TypeVar("T")
 
 
+# MLflow's own tries would hold a step up for minutes where its database cannot be opened; we try
+# again later.
+mlflow.store.db.utils.MAX_RETRY_COUNT = 1
+
+
 class AwayError(OSError):
     """MLflow cannot be had now; a later try may succeed."""
 
