@@ -337,7 +337,7 @@ def test_memory_that_runs_out_costs_only_the_steps_since(made, recipe_file, monk
     with monkeypatch.context() as patch:
         patch.setattr(Windows, "batch", hungry)
         fault = made.dragon(*command).fault
-    assert fault.startswith(f"dragon: {FOUNDATION}: out of memory; end other programs, or give")
+    assert fault.startswith(f"dragon: {FOUNDATION}: out of memory; end other programs and")
     assert set(made.store.keys()) == set(KEYS)
     said = made.dragon(*command)
     assert said.code == 0, said.err

@@ -43,7 +43,7 @@ from pipelines.identity import reachable
 from pipelines.interop import taking
 from pipelines.interop.fetching import fetch_weights, folder_files
 from pipelines.interop.numbers import read_gguf, read_npz, read_safetensors
-from pipelines.interop.packed import read_header, read_tensors
+from pipelines.interop.packed import Stored, read_header, read_tensors
 from pipelines.interop.reading import External, read_weights
 from pipelines.interop.words import named_by_gguf, read_words
 from pipelines.lineage import trace, tree
@@ -368,6 +368,14 @@ ENDLESS = {
     "no size": head(1, 0) + struct.pack("<Q1sIQIQ", 1, b"a", 1, 0, 0, 0) + b"0" * 64,
     "a size of all": head(1, 0) + struct.pack("<Q1sIQIQ", 1, b"a", 1, 1 << 63, 0, 0) + b"0" * 64,
 }
+
+
+def test_tensors_that_name_the_same_bytes_are_refused() -> None:
+    """A small file could cost memory without end: each tensor is unpacked by itself."""
+    stored = tuple(Stored(name, (4, 4), 0, 0) for name in ("first", "second"))
+    assert len(list(read_tensors("m.gguf", bytes(64), stored[:1]))) == 1
+    with pytest.raises(TextError, match=r"m\.gguf: its tensors overlap \(second lies in another\)"):
+        list(read_tensors("m.gguf", bytes(64), stored))
 
 
 @pytest.mark.parametrize("data", ENDLESS.values(), ids=ENDLESS)

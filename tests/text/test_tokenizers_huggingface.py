@@ -207,6 +207,18 @@ def test_an_older_file_may_leave_things_out(tokenizer_files: dict[str, bytes]) -
     assert ours.encode_documents(PLAIN)[0].tolist() == plain.encode(PLAIN[0])
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("part", ["added_tokens", "truncation", "padding", "post_processor"])
+def test_an_optional_part_may_be_absent(
+    model: str, part: str, tokenizer_files: dict[str, bytes]
+) -> None:
+    about = json.loads(tokenizer_files[model])
+    about["added_tokens"] = []
+    for changed in ({k: v for k, v in about.items() if k != part}, about | {part: None}):
+        ours = HuggingFaceTokenizer(json.dumps(changed).encode())
+        assert ours.decode(ours.encode("a")) == "a"
+
+
 def test_a_file_is_proved_by_its_digest(tokenizer_files: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / TOKENIZER_JSON
     path.write_bytes(tokenizer_files["BPE"])

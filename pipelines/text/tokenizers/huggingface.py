@@ -190,7 +190,7 @@ class HuggingFaceTokenizer(Tokenizer):
         import gigatoken
 
         # It takes the spelling of a special token in a text for the token: it may know none.
-        ordinary = [token for token in self._about["added_tokens"] if not token["special"]]
+        ordinary = [token for token in self._about["added_tokens"] if not token.get("special")]
         return gigatoken.Tokenizer.from_json(json.dumps(self._about | {"added_tokens": ordinary}))
 
 
@@ -287,6 +287,7 @@ def _read(data: bytes, name: str) -> tuple[dict[str, Any], tokenizers.Tokenizer]
 
     with _one_line(f"{name}: the library cannot read it", _MEND):
         about = dict.fromkeys(("normalizer", "pre_tokenizer", "decoder")) | json.loads(data)
+        about["added_tokens"] = about.get("added_tokens") or []
         # Padding, cutting and chance belong to whoever trains, not to what a text's ids are.
         about |= {"truncation": None, "padding": None, "post_processor": None}
         about["model"]["dropout"] = None
@@ -320,5 +321,5 @@ def _is_lossless(about: dict[str, Any]) -> bool:
             for step in steps
         )
         and byte_letters().keys() <= model["vocab"].keys()
-        and not any(token["lstrip"] or token["rstrip"] for token in about["added_tokens"])
+        and not any(token.get("lstrip") or token.get("rstrip") for token in about["added_tokens"])
     )
