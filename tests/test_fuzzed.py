@@ -66,7 +66,7 @@ def broken_tree(chance: random.Random) -> str:
         container, key = chance.choice(places(content))
         match chance.randrange(5):
             case 0:
-                container[key] = chance.choice(ODD_VALUES)
+                container[key] = copy.deepcopy(chance.choice(ODD_VALUES))
             case 1:
                 del container[key]
             case 2 if isinstance(container, dict):
@@ -181,7 +181,7 @@ def break_records(store: Store, folder: Path, count: int, seed: int) -> None:
         for _ in range(chance.randint(1, 2)):
             container, key = chance.choice(places(content))
             odd = chance.choice(JSON_VALUES)
-            container[key] = odd
+            container[key] = copy.deepcopy(odd)
         path.unlink()
         place = path
         if isinstance(content.get("decides"), dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -267,7 +268,7 @@ def bent(data: bytes, chance: random.Random) -> bytes:
                 case 1 if isinstance(place, dict):
                     place[chance.choice(("x", "type", "<s>"))] = place.pop(key)
                 case _:
-                    place[key] = chance.choice(ODD_VALUES)
+                    place[key] = copy.deepcopy(chance.choice(ODD_VALUES))
             break
     return json.dumps(made).encode()
 
