@@ -399,9 +399,10 @@ class TokenShards(Artefact):
 
     def _pieces_kept(self, split: str) -> int:
         """How many record batches a stream may keep: together they fit in ``KEPT_BYTES``."""
-        batches = [b.length for e in self._index() if e.split == split for b in e.file.batches]
-        corpora = len({entry.corpus for entry in self._index() if entry.split == split})
-        return max(1, self.KEPT_BYTES // (max(batches, default=1) * max(corpora, 1)))
+        shards = [entry for entry in self._index() if entry.split == split]
+        longest = max((b.length for entry in shards for b in entry.file.batches), default=1)
+        corpora = len({entry.corpus for entry in shards})
+        return max(1, self.KEPT_BYTES // (longest * max(corpora, 1)))
 
     def _index(self) -> list[ShardEntry]:
         from pipelines.text.shards import INDEX, read_index

@@ -175,10 +175,7 @@ class Work:
             return None
         mend = f"remove {self.folder} to train from the start"
         try:
-            state = json.loads(read_regular(pointer))
-            stated = state.pop("digest")
-            if stated != digest(state):
-                raise ValueError
+            state = _checkpoint_state(pointer)
             tensors = read_regular(self.folder / state["file"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise CorruptArtefact(f"{pointer}: not a checkpoint; {mend}") from None
@@ -190,8 +187,8 @@ class Work:
         """The notes of the newest checkpoints of other derivations; unreadable ones are passed."""
         for pointer in sorted(self.folder.parent.glob("*/checkpoint.json")):
             if pointer.parent != self.folder:
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                    yield dict(json.loads(pointer.read_bytes())["notes"])
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                    yield dict(_checkpoint_state(pointer)["notes"])
 
 
 class Store:
@@ -456,7 +453,7 @@ class Store:
         Checkpoints and finished parts stay until their derivation has a record.
         """
         lock = self.root / ".work" / "lock"
-        with contextlib.suppress(PermissionError, OSError), _lock_file(lock) as handle:
+        with contextlib.suppress(OSError), _lock_file(lock) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -476,6 +473,14 @@ class Store:
         except (OSError, ValueError):
             return False
         return (records / f"{work.name}.json").exists()
+
+
+def _checkpoint_state(pointer: Path) -> dict[str, Any]:
+    """What a checkpoint's file says, its own digest checked. Raises ValueError if it differs."""
+    state: dict[str, Any] = json.loads(read_regular(pointer))
+    if state.pop("digest") != digest(state):
+        raise ValueError(f"{pointer}: its digest does not fit")
+    return state
 
 
 def _tidy(work: Path) -> None:
