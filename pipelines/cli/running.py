@@ -60,6 +60,7 @@ def run_recipe(name: str, select: list[str]) -> None:
     print(f"{recipe.name}: {recipe.description}")
     folder = project.prepare_dagster()
     from pipelines.assets.declare import ATTENDED
+    from pipelines.automation import RECIPE
     from pipelines.graph import build
     from pipelines.runs import end_dead, living
     from pipelines.tracking import Tracker
@@ -76,7 +77,7 @@ def run_recipe(name: str, select: list[str]) -> None:
             asset_selection=sorted(keys),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"dragon/recipe": recipe.name, ATTENDED: "yes"},
+            tags={RECIPE: recipe.name, ATTENDED: "yes"},
             run_id=run_id,
         )
     tracker.settle()

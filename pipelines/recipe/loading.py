@@ -90,26 +90,21 @@ def disagreements(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
     A corpus or a task's examples are one asset however many recipes name them. Nobody knows which
     of two descriptions is meant, so both recipes have the fault.
     """
+    parts = {
+        recipe_name: {(kind, name): content for kind, name, content in _shared_parts(recipe)}
+        for recipe_name, recipe in recipes.items()
+    }
     faults = {}
-    for name, recipe in recipes.items():
-        for other in recipes.values():
-            differing = None if other is recipe else _difference(recipe, other)
+    for recipe_name, ours in parts.items():
+        for other, theirs in parts.items():
+            differing = next((p for p in ours if theirs.get(p, ours[p]) != ours[p]), None)
             if differing:
-                faults[name] = RecipeError(
-                    f"{name}.yaml: {differing} differs from the one in"
-                    f" {other.name}.yaml; make them equal or rename one"
+                faults[recipe_name] = RecipeError(
+                    f"{recipe_name}.yaml: {' '.join(differing)} differs from the one in"
+                    f" {other}.yaml; make them equal or rename one"
                 )
                 break
     return faults
-
-
-def _difference(recipe: Recipe, other: Recipe) -> str | None:
-    """The kind and name of the first part that two recipes share and describe differently."""
-    theirs = {(kind, name): content for kind, name, content in _shared_parts(other)}
-    for kind, name, content in _shared_parts(recipe):
-        if theirs.get((kind, name), content) != content:
-            return f"{kind} {name}"
-    return None
 
 
 def json_schema() -> dict[str, Any]:
