@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint ui schema constraints clean
+SHARE ?= $(shell echo $$(( $$(date +%s) / 86400 % 5 )))/5
+.PHONY: help setup run test test-all test-share lint ui schema constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,6 +39,9 @@ test: $(READY) ## The tests, without the long proofs
 test-all: $(READY) ## All tests
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,harness]'
 	$(BIN)/pytest
+
+test-share: $(READY) ## One in five of the long proofs, by the date (or SHARE=0/5)
+	$(BIN)/pytest -m "slow and not gpu" --share $(SHARE)
 
 lint: $(READY) ## ruff, mypy and Dagster's own validation
 	$(BIN)/ruff check .

@@ -202,8 +202,8 @@ def in_order(
 
     With ``windows`` only so many windows of T targets, spread evenly over the stream. A
     ``beginning`` takes the first place of each window, unless the window asks for one: a network
-    that always read it before a text is at a loss without. The last window of the stream is filled
-    up with token 0 and IGNORED targets.
+    that always read it before a text is at a loss without. It is no target: nothing foretells it.
+    The last window of the stream is filled up with token 0 and IGNORED targets.
     """
     check_sizes(context_length, batch_size)
     stream = TokenStream(stream.pieces, keep=1)  # it is passed through once
@@ -218,6 +218,7 @@ def in_order(
         asked = _pad([row[1:] for row in rows], IGNORED, context_length)
         if beginning is not None:
             tokens[asked[:, 0] != beginning, 0] = beginning
+            asked[asked == beginning] = IGNORED
         ids = tuple(f"tokens[{s}:{s + len(row)}]" for s, row in zip(starts, rows, strict=True))
         yield Batch(tokens, asked, ids)
 

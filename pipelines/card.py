@@ -174,8 +174,8 @@ def samples(documents: Documents, count: int = 3) -> Rows:
     """The first documents of the training split."""
     return [
         {
-            "id": legible(d.id),
-            "source": legible(d.source),
+            "id": masked(d.id),
+            "source": masked(d.source),
             "changes": legible("; ".join(d.changes)),
             "text": shorten(d.text),
         }
@@ -194,8 +194,8 @@ def examples(documents: Documents) -> Rows:
         if row.reason not in found:
             found[row.reason] = {
                 "reason": row.reason,
-                "id": legible(row.id),
-                "detail": legible(row.detail),
+                "id": masked(row.id),
+                "detail": masked(row.detail),
                 "characters": row.characters,
                 "text": masked(row.text, 200),
             }

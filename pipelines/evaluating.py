@@ -39,6 +39,7 @@ from pipelines.text.examples import (
     encode_prompt,
 )
 from pipelines.text.stopping import require, spoken
+from pipelines.text.turns import document_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,9 +56,9 @@ def language_figures(
 ) -> dict[str, dict[str, float]]:
     """Loss (nats a token), perplexity and bits per byte of the validation and test splits.
 
-    Every token is asked once, ends of text included, each from the tokens of its window alone,
-    which opens with the beginning of a text where the tokenizer has one; bits are over the bytes of
-    the text.
+    Every token is asked once, ends of text included and beginnings not, each from the tokens of its
+    window alone, which opens with the beginning of a text where the tokenizer has one; bits are
+    over the bytes of the text.
     """
     figures = {}
     for split in ("validation", "test"):
@@ -223,12 +224,18 @@ def dialogues(
     )
     return [
         {
-            "prompt": "\n".join(pair.prompt),
+            "prompt": pair.prompt[0] if len(pair.prompt) == 1 else _conversation(pair.prompt),
             "reply": decode_reply(tokenizer, tokens),
             "person": pair.reply,
         }
         for pair, tokens in zip(asked, made, strict=True)
     ]
+
+
+def _conversation(turns: Sequence[str]) -> str:
+    """Turns as they stand in a document; the last one, the user's, is A's."""
+    speakers = ("AB"[(len(turns) - 1 - place) % 2] for place in range(len(turns)))
+    return document_text(zip(speakers, turns, strict=True))
 
 
 def _prompt_tokens(network: Any, length: int) -> int:

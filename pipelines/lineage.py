@@ -52,10 +52,17 @@ class Node:
     def walk(self) -> list[Node]:
         """This node and all it hangs on, each once, parents first."""
         found: dict[tuple[str, str], Node] = {}
-        for parent in self.parents:
-            for node in parent.walk():
-                found.setdefault((node.artefact.key, node.artefact.version), node)
-        found.setdefault((self.artefact.key, self.artefact.version), self)
+        seen: set[int] = set()  # a node that many hang on is entered once, whatever its paths
+
+        def visit(node: Node) -> None:
+            if id(node) in seen:
+                return
+            seen.add(id(node))
+            for parent in node.parents:
+                visit(parent)
+            found.setdefault((node.artefact.key, node.artefact.version), node)
+
+        visit(self)
         return list(found.values())
 
 

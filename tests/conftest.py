@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import logging
@@ -28,6 +29,33 @@ from pipelines.tracking import Tracker
 # A busy machine is no fault of the code.
 settings.register_profile("dragon", deadline=None)
 settings.load_profile("dragon")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--share",
+        type=share,
+        metavar="K/N",
+        help="of the chosen tests every Nth, from the Kth (from 0) on",
+    )
+
+
+def share(text: str) -> slice:
+    """``1/5`` as the tests that it stands for."""
+    first, _, step = text.partition("/")
+    if not (first.isdecimal() and step.isdecimal() and int(first) < int(step)):
+        raise argparse.ArgumentTypeError(f"{text}: give K/N with K below N, such as 0/5")
+    return slice(int(first), None, int(step))
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k have chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("share")
+    if chosen is not None:
+        kept = items[chosen]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
 
 COMMAND = "from pipelines.cli.main import run; run()"
 

@@ -25,6 +25,7 @@ from pipelines.evaluating import (
 from pipelines.text.examples import Labelled, Pair, decode_reply, encode_prompt
 from pipelines.text.stopping import cut
 from pipelines.text.tokenizers.words import WordTokenizer, train_words
+from pipelines.text.turns import turns_of
 from pipelines.translating import replies
 
 WORDS = [f"{first}{second}" for first in "abcdefg" for second in "aeiou"]
@@ -94,6 +95,8 @@ def test_replies_made_together_are_those_made_alone(network: Any, tokenizer: Wor
     assert [one["prompt"] for one in made] == PROMPTS[:3]
     assert made[0]["person"] == "do"
     assert len(set(alone)) == 3
+    (long,) = dialogues(network, tokenizer, [Pair("9", "9", ["aa\nB: be", "do", "ci"], "do")])
+    assert [turn.said for turn in turns_of(long["prompt"])] == ["aa\nB: be", "do", "ci"]
 
 
 def test_continuations_made_together_are_those_made_alone(

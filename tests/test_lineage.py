@@ -19,7 +19,7 @@ from pipelines.artifacts import (
     view_of,
 )
 from pipelines.identity import canonical, digest
-from pipelines.lineage import DEEPEST, locate, trace, tree
+from pipelines.lineage import DEEPEST, Node, locate, trace, tree
 from pipelines.store import Record, Store, StoreError, seal
 
 FOUNDATION = "foundation/tiny"
@@ -74,6 +74,15 @@ def test_it_names_every_version_down_to_the_documents(chain):
     assert f"{ledger.kept.total():,} of 1,500 documents" in told
     assert "1,500 documents, generated: dialogues, CC0-1.0" in told
     assert re.search(r"\nverified: 5 artefacts, \d+ files, \d+\.\d MB, 5 records\n", told)
+
+
+def test_a_node_that_many_hang_on_is_walked_once(chain):
+    """Forged records can be diamonds above diamonds: 2 to the power of 60 ways lead down."""
+    node = trace(chain.store, chain.store.current("raw_text/toy_dialogues", view_of("raw_text")))
+    for level in range(60):
+        artefact = dataclasses.replace(node.artefact, version=f"{level:064d}")
+        node = Node(artefact, node.record, (node, node))
+    assert len(node.walk()) == 61
 
 
 def test_the_store_is_chosen_by_option_too(chain, weights, tmp_path):

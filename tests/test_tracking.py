@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 import pipelines.tracking as tracking
 from pipelines.artifacts import Checkpoint, view_of
-from pipelines.tracking import Tracker
+from pipelines.tracking import Tracker, sending
 from pipelines.tracking.names import VALUE_LENGTH, legal, masked, parameters, text
 from pipelines.tracking.spool import Spool, claim, left, read
 
@@ -617,6 +617,33 @@ def test_an_outage_of_a_whole_run_is_made_up_for_by_the_next(folder, caplog, mon
     again.replay()
     assert again.settle(60)
     whole(folder, 150, count=3)
+
+
+def test_a_spool_that_mlflow_refuses_holds_up_no_other(folder, caplog, monkeypatch):
+    create = sending.Server.create
+
+    def refuse(server, start, *, alive):
+        if start["derivation"] == "0" * 64:
+            raise sending.RefusedError("no such thing")
+        return create(server, start, alive=alive)
+
+    monkeypatch.setattr(sending.Server, "create", refuse)
+    tracker = Tracker(folder)
+    for number in range(2):
+        use(tracker, derivation=f"{number}" * 64)
+    assert not tracker.settle(60)
+    whole(folder, 1)
+    [told] = warnings(caplog)
+    assert "raw_text/a: no such thing" in told
+    monkeypatch.undo()
+    assert Tracker(folder).settle(60)
+    whole(folder, 1, count=2)
+
+
+def test_a_tracker_that_cannot_connect_has_not_settled(folder, monkeypatch):
+    Spool.begin(Tracker(folder).spools, **start()).close()
+    monkeypatch.setattr(Tracker, "initialise", lambda _: (_ for _ in ()).throw(OSError("away")))
+    assert not Tracker(folder).settle(1)
 
 
 def test_sending_again_doubles_nothing(folder):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipelines.text.arrow import ArrowFile, FileIndex
 from pipelines.text.errors import TextError
 from pipelines.text.splitting import SPLITS, Split
+from pipelines.text.stopping import bare
 from pipelines.text.tables import Document, TableWriter, write_index
 from pipelines.text.turns import together, trimmed, turns_of
 
@@ -103,6 +104,7 @@ def make_pairs(
             "no conversation of two turns or more in the training documents; "
             f"an assistant task needs a corpus of lines `A: ...` and `B: ...`{_by_name(names)}"
         )
+    _require_held_out(counts)
     write_index(folder, indexes)
     return counts
 
@@ -143,8 +145,18 @@ def make_labelled(
         raise TextError(
             f"label={absent[0]} has no training example; correct the task's `labels` or add some"
         )
+    _require_held_out({split: sum(seen.values()) for split, seen in counts.items()})
     write_index(folder, indexes)
     return counts
+
+
+def _require_held_out(counts: Mapping[Split, int]) -> None:
+    """TextError for a split without an example: no figure can be had of it."""
+    if empty := [split for split, examples in counts.items() if not examples]:
+        raise TextError(
+            f"the {empty[0]} split has no example; raise its share in the corpus' `split`, or add"
+            " documents"
+        )
 
 
 def _labelled(documents: Iterable[Document], seen: dict[str, int]) -> Iterator[Labelled]:
@@ -257,6 +269,6 @@ def encode_labelled(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[in
 
 
 def decode_reply(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of a generated reply up to its first control token, without the space before it."""
+    """The text of a generated reply up to its first control token, as ``bare`` leaves it."""
     ends = (i for i, token in enumerate(ids) if token in tokenizer.controls)
-    return tokenizer.decode(ids[: next(ends, len(ids))]).removeprefix(" ").rstrip()
+    return bare(tokenizer.decode(ids[: next(ends, len(ids))]))

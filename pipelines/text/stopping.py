@@ -33,9 +33,9 @@ def until(tokenizer: Tokenizer, stops: Sequence[str]) -> Callable[[list[int]], b
 
 
 def spoken(tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = ()) -> Iterator[str]:
-    """The text of ids, piece by piece as they come, without the white space around it.
+    """The text of ids, piece by piece as they come, as ``bare`` leaves it.
 
-    Takes no id after the one that completes a stop; the pieces make up ``cut(text, stops).strip()``
+    Takes no id after the one that completes a stop; the pieces make up ``bare(cut(text, stops))``
     of those taken. What may yet turn out to begin a stop, to be part of a character or to end the
     text as white space is held back until that is known. TextError for an empty stop.
     """
@@ -47,14 +47,24 @@ def spoken(tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = ()) 
         text = tokenizer.decode(known)
         ended = cut(text, stops)
         found = len(ended) < len(text)
-        certain = (ended if found else _certain(text, stops)).strip()
+        certain = bare(ended if found else _certain(text, stops))
         if len(certain) > said:
             yield certain[said:]
             said = len(certain)
         if found:
             return
-    if rest := text.strip()[said:]:
+    if rest := bare(text)[said:]:
         yield rest
+
+
+def bare(text: str) -> str:
+    """What was generated, without blank lines before it and white space behind it.
+
+    Of the first line one space goes, which parts a reply from the mark of its role; the rest of
+    its indentation, by which that of the lines below it is measured, stays.
+    """
+    blank = text[: len(text) - len(text.lstrip())]
+    return text[blank.rfind("\n") + 1 :].removeprefix(" ").rstrip()
 
 
 def require(stops: Sequence[str]) -> None:

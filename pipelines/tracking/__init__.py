@@ -177,7 +177,7 @@ class Tracker:
         self.wake()
         self._wait(lambda: False)
         with self._change:
-            done = all(sending.told for sending in self._sendings.values())
+            done = not self._failures and all(s.told for s in self._sendings.values())
             if self._thread is None:
                 for sending in self._sendings.values():
                     sending.spool.close()
@@ -278,27 +278,35 @@ class Tracker:
             self._server = self.connect()
         with self._change:
             ours = list(self._sendings.values())
+        refused: OSError | None = None  # by MLflow, of one spool: the others are sent all the same
         for sending in ours:
-            self._forward(self._server, sending)
+            refused = self._forward(self._server, sending) or refused
         for path in left(self.spools):
             if path not in self._sendings and (spool := claim(path)):
                 sending = _mlflow().Sending(spool, alive=False)
                 with self._change:
                     self._sendings[path] = sending
-                self._forward(self._server, sending)
+                refused = self._forward(self._server, sending) or refused
+        if refused is not None:
+            raise refused
 
-    def _forward(self, server: Server, sending: Sending) -> None:
-        """One spool; removed once it was sent whole, put aside when it is none."""
+    def _forward(self, server: Server, sending: Sending) -> OSError | None:
+        """One spool; removed once it was sent whole, put aside when it is none.
+
+        Returns why MLflow does not take it; raises OSError where MLflow is away.
+        """
         spool = sending.spool
         try:
             sending.send(server)
             if not sending.sent:
-                return
+                return None
             spool.remove()
+        except _mlflow().RefusedError as error:
+            return OSError(f"{sending.name}: {error}")
         except _mlflow().DeletedError:
             if sending.alive:
                 self._tell_deleted(sending)
-                return
+                return None
             spool.remove()  # deleted before this run began, so it is meant
         except NoSpoolError as error:
             spool.put_aside()
@@ -306,6 +314,7 @@ class Tracker:
         with self._change:
             self._sendings.pop(spool.path, None)
             self._change.notify_all()
+        return None
 
     def _tell_deleted(self, sending: Sending) -> None:
         if not sending.told:

@@ -264,9 +264,9 @@ def test_in_order_asks_for_each_token_but_the_first_once(length, batch_size):
 def test_each_window_begins_as_a_text_does():
     tokens = TokenStream([torch.tensor([9, 7, 1, 2, 3, 9, 7, 4, 5])])
     (batch,) = in_order(tokens, 2, 8, beginning=7)
-    # Where the beginning is asked for, it is asked from what is there.
+    # The beginning itself is no target; what follows it is asked from it, not from a second one.
     assert batch.tokens.tolist() == [[9, 7], [7, 2], [7, 9], [7, 4]]
-    assert batch.targets.tolist() == [[7, 1], [2, 3], [9, 7], [4, 5]]
+    assert batch.targets.tolist() == [[IGNORED, 1], [2, 3], [9, IGNORED], [4, 5]]
 
 
 def test_in_order_over_nothing_is_refused():

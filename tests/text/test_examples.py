@@ -30,7 +30,9 @@ from pipelines.text.splitting import SPLITS, Split
 from pipelines.text.tables import Document, open_table, read_documents, write_documents, write_index
 from pipelines.text.tokenizers import CONTROLS, Tokenizer
 
-ONE_TRAIN: dict[Split, list[Document]] = {"train": [], "validation": [], "test": []}
+ONE_EACH: dict[Split, list[Document]] = {
+    split: [Document(split, "A: Hi.\nB: Hello.", "s", "l", "ham")] for split in SPLITS
+}
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
@@ -108,8 +110,8 @@ def test_a_bounded_number_is_drawn_whatever_the_order(tmp_path: Path, texts: lis
     rows = [Document(f"d{i}", text, "made", "CC0-1.0") for i, text in enumerate(texts[:30])]
     for name, train in (("a", rows), ("b", rows[::-1])):
         (tmp_path / name).mkdir()
-        counts = make_pairs({**ONE_TRAIN, "train": train}, tmp_path / name, max_pairs=20)
-        assert counts == {"train": 20, "validation": 0, "test": 0}
+        counts = make_pairs({**ONE_EACH, "train": train}, tmp_path / name, max_pairs=20)
+        assert counts == {"train": 20, "validation": 1, "test": 1}
     one, two = (list(read_pairs(open_table(tmp_path / n, "train.arrow"))) for n in "ab")
     assert one == two
     assert len({pair.document_id for pair in one}) > 5
@@ -117,13 +119,13 @@ def test_a_bounded_number_is_drawn_whatever_the_order(tmp_path: Path, texts: lis
 
 def test_prose_makes_no_pairs(tmp_path: Path) -> None:
     with pytest.raises(TextError, match="no conversation of two turns"):
-        make_pairs({**ONE_TRAIN, "train": [Document("1", "prose", "s", "l")]}, tmp_path)
+        make_pairs({**ONE_EACH, "train": [Document("1", "prose", "s", "l")]}, tmp_path)
 
 
 def test_names_of_speakers_are_told_what_is_wanted(tmp_path: Path) -> None:
     train = [Document("1", "Alice B.: hi\nBob: hello", "s", "l")]
     with pytest.raises(TextError, match=r"letter, so write `A: ` for `Alice B\.: `$"):
-        make_pairs({**ONE_TRAIN, "train": train}, tmp_path)
+        make_pairs({**ONE_EACH, "train": train}, tmp_path)
 
 
 # --- labelled -----------------------------------------------------------------------------------
@@ -148,11 +150,21 @@ def test_labelled_texts_keep_their_documents_split(tmp_path: Path) -> None:
 def test_unknown_and_absent_labels_are_named(tmp_path: Path) -> None:
     train = [Document("7", "text", "s", "l", "eggs")]
     with pytest.raises(TextError, match="document 7: label=eggs is not one of ham, spam"):
-        make_labelled({**ONE_TRAIN, "train": train}, tmp_path, ["ham", "spam"])
+        make_labelled({**ONE_EACH, "train": train}, tmp_path, ["ham", "spam"])
     with pytest.raises(TextError, match="label=ham has no training example"):
-        make_labelled({**ONE_TRAIN, "train": train}, tmp_path, ["eggs", "ham"])
+        make_labelled({**ONE_EACH, "train": train}, tmp_path, ["eggs", "ham"])
     with pytest.raises(TextError, match="document 8: label=None"):
-        make_labelled({**ONE_TRAIN, "test": [Document("8", "t", "s", "l")]}, tmp_path, ["ham"])
+        make_labelled({**ONE_EACH, "test": [Document("8", "t", "s", "l")]}, tmp_path, ["ham"])
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_without_an_example_is_named(tmp_path: Path, split: Split) -> None:
+    documents: dict[Split, list[Document]] = {**ONE_EACH, split: []}
+    named = rf"the {split} split has no example; raise its share in the corpus' `split`"
+    with pytest.raises(TextError, match=named):
+        make_pairs(documents, tmp_path)
+    with pytest.raises(TextError, match=named):
+        make_labelled(documents, tmp_path, ["ham"])
 
 
 # --- as tokens ----------------------------------------------------------------------------------

@@ -128,11 +128,13 @@ def test_lists_of_messages_are_told_how_to_be_written(
     tmp_path: Path, row: dict[str, Any], mapped: bool
 ) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "b.parquet")
     fields = {"text": next(iter(row))} if mapped else {}
-    with pytest.raises(
-        TextError, match=r"a\.jsonl:1: .*; lists of messages are not read: .* `reply`"
-    ):
-        read(tmp_path, fields=fields)
+    for name in ("a.jsonl", "b.parquet"):
+        with pytest.raises(
+            TextError, match=rf"{name}(:1)?: .*; lists of messages are not read: .* `reply`"
+        ):
+            read(tmp_path / name, fields=fields)
 
 
 def test_another_layout_than_conversations_is_told_which_is_read(tmp_path: Path) -> None:
@@ -147,6 +149,7 @@ def test_another_layout_than_conversations_is_told_which_is_read(tmp_path: Path)
 def test_an_input_that_no_field_names_is_counted(tmp_path: Path) -> None:
     rows = [{"instruction": "Add.", "input": told, "output": "3"} for told in ("1, 2", "", "2, 1")]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
     fields, notes = {"text": "instruction", "target": "output"}, Counter[str]()
-    assert len(read(tmp_path, notes, fields=fields)) == 3
-    assert notes == {"rows_whose_input_is_left_out": 2}
+    assert len(read(tmp_path, notes, fields=fields)) == 6
+    assert notes == {"rows_whose_input_is_left_out": 4}

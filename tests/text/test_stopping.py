@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.errors import TextError
-from pipelines.text.stopping import cut, spoken, until
+from pipelines.text.stopping import bare, cut, spoken, until
 from pipelines.text.tokenizers.interface import ControlIds, Tokenizer
 from pipelines.text.tokenizers.words import train_words
 
@@ -41,13 +41,20 @@ def test_a_text_is_cut_before_the_first_stop() -> None:
     assert cut("", ["x"]) == ""
 
 
+def test_a_reply_keeps_the_indentation_of_its_lines() -> None:
+    assert bare(" \n\n  if x:\n      y\n\n") == " if x:\n      y"
+    assert bare("     - one\n    - two ") == "    - one\n    - two"
+    assert bare(" Yes. ") == "Yes."
+    assert bare(" \n ") == bare("") == ""
+
+
 @given(TEXTS, STOPS)
-def test_the_pieces_are_the_text_cut_and_stripped(text: str, stops: list[str]) -> None:
+def test_the_pieces_are_the_text_cut_and_bare(text: str, stops: list[str]) -> None:
     ids, ended = BYTES.encode(text), until(BYTES, stops)
     pieces = list(spoken(BYTES, ids, stops))
     # Of two stops that overlap, the one that is complete first ends the text.
     taken = next((i for i in range(1, len(ids) + 1) if ended(ids[:i])), len(ids))
-    assert "".join(pieces) == cut(BYTES.decode(ids[:taken]), stops).strip()
+    assert "".join(pieces) == bare(cut(BYTES.decode(ids[:taken]), stops))
     assert all(pieces)
     assert not any(piece.endswith("\ufffd") for piece in pieces)
 

@@ -9,7 +9,8 @@ from pipelines.text.cleaning.outcome import Cleaned, Dropped, Step, changed
 # The characters that end a line: LF, CR, VT, FF, the separators FS, GS and RS, NEL, and Unicode's
 # own line and paragraph separators (The Unicode Standard, 5.8; UAX 14).
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-# What has no width and parts no words: the other controls, and a byte order mark in any place.
+# What has no width and parts no words: the other C0 controls, DEL, and a byte order mark in any
+# place. Not the C1 controls: nearly always they are punctuation of Windows-1252, which parts words.
 REMOVED = "".join(map(chr, [*range(0x09), *range(0x0E, 0x1C), 0x7F, 0xFEFF]))
 
 _WIDE_ENDS = [end for end in LINE_ENDS if not end.isascii()]
@@ -56,7 +57,8 @@ def clean_text(text: str, form: str) -> str:
 
     1. whatever ends a line becomes LF: CRLF, CR, VT, FF, FS, GS, RS, U+0085, U+2028, U+2029;
     2. US becomes a space; the other C0 controls (NUL included) except TAB, DEL and U+FEFF, which
-       parts no words, are removed. So words never grow together that white space held apart;
+       parts no words, are removed. So words never grow together that white space held apart.
+       The other C1 controls stay: they are mistaken punctuation, which ``repair`` mends;
     3. Unicode normalisation, NFC or NFKC, as ``form`` says, or none (equal over Python versions
        for every character that Unicode had assigned by 14.0);
     4. white space at the ends of lines and blank lines at the ends of the text are removed.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.text.addresses import hidden, hub_endpoint, shown
 from pipelines.text.errors import SourceUnavailable, TextError
 from pipelines.text.sources.https import PASSING
+from pipelines.text.sources.records import columns_of, looked_at, mend_of
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder, IterableDataset
@@ -64,8 +65,10 @@ def _rows(source: HubSource) -> Iterator[dict[str, Any]]:
 
 def _columns(source: HubSource, known: Container[str]) -> list[str]:
     """The columns to read for the names that ``fields`` maps: ``meta`` for ``meta.id``."""
-    names = source.fields.model_dump(exclude_none=True).values()
-    return list(dict.fromkeys(name if name in known else name.partition(".")[0] for name in names))
+    named = columns_of(source.fields)
+    mapped = [name if name in known else name.partition(".")[0] for name in named]
+    also = [name for name in looked_at(source.fields) if name in known]
+    return list(dict.fromkeys([*mapped, *also]))
 
 
 def _class_name(names: list[str], number: int | None) -> str | None:
@@ -92,7 +95,7 @@ def _open(source: HubSource) -> IterableDataset:
     if missing:
         raise TextError(
             f"{_where(source)}: no column {', '.join(missing)} among "
-            f"{', '.join(data_set.features)}; correct `fields`"
+            f"{', '.join(data_set.features)}; {mend_of(data_set.features)}"
         )
     if isinstance(builder.config, ParquetConfig):
         # Selected below a column would be fetched all the same; named here it is not.

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pipelines.text.errors import TextError
 from pipelines.text.sources.compression import BLOCK, Expansion, Lent
-from pipelines.text.sources.records import BadRow, Row, no_field
+from pipelines.text.sources.records import BadRow, Row, columns_of, looked_at, mend_of, no_field
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,10 +73,11 @@ def _batches(file: IO[bytes], fields: Fields, where: str) -> Iterator[pa.RecordB
         page_checksum_verification=True,
     )
     paths = [column.path for column in map(opened.schema.column, range(len(opened.schema)))]
-    columns = list(dict.fromkeys(fields.model_dump(exclude_none=True).values()))
+    columns = columns_of(fields)
     for name in columns:
         if not any(path == name or path.startswith(f"{name}.") for path in paths):
-            raise TextError(f"{where}: {no_field(name, paths)}; correct the recipe's `fields`")
+            raise TextError(f"{where}: {no_field(name, paths)}; {mend_of(paths)}")
+    columns += [name for name in looked_at(fields) if name in paths]
     for group in range(opened.num_row_groups):
         rows = _rows_per_batch(opened.metadata.row_group(group), columns)
         yield from opened.iter_batches(rows, [group], columns, use_threads=False)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HELD_BYTES = 64 << 20
 _ABSENT = object()
 MAX_NAME = 60
+_INPUT = "input"  # what an instruction is about, in Alpaca's layout
 MAX_TOLD = 300  # characters of what is kept of why a row was left out
 # How a conversation comes that is a list of messages, by the names of its usual layouts.
 _MESSAGES = ("messages", "conversations", "conversation")
@@ -73,7 +74,7 @@ def documents_of_rows(
     ``notes["bad_rows_dropped"]``.
     """
     fields = fields or records.fields
-    most = records.max_document_bytes
+    most, unmapped = records.max_document_bytes, looked_at(fields)
     for place, row in rows:
         try:
             document = _document(place, row, fields, origin, records.licence)
@@ -87,7 +88,7 @@ def documents_of_rows(
             name, told = f"{origin.name}:{place}", str(bad)[:MAX_TOLD]
             yield Unread(name, origin.source, records.licence, bad.reason, told)
             continue
-        if fields.target and _left_out(row, fields):
+        if isinstance(row, dict) and any(row.get(name) for name in unmapped):
             notes["rows_whose_input_is_left_out"] += 1
         if long:
             yield from _cut(document, [document.text], records, origin, notes)
@@ -139,11 +140,20 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
     )
 
 
-def _left_out(row: Row, fields: Fields) -> bool:
-    """Whether an instruction comes with an input, as in Alpaca's layout, that no field names."""
-    if isinstance(row, BadRow) or not row.get("input"):
-        return False
-    return "input" not in fields.model_dump().values()
+def columns_of(fields: Fields) -> list[str]:
+    """The columns that ``fields`` maps, each once."""
+    return list(dict.fromkeys(fields.model_dump(exclude_none=True).values()))
+
+
+def mend_of(columns: Iterable[str]) -> str:
+    """How to mend a name that is none of the columns."""
+    messages = any(name.partition(".")[0] in _MESSAGES for name in columns)
+    return AS_PAIRS if messages else "correct the recipe's `fields`"
+
+
+def looked_at(fields: Fields) -> list[str]:
+    """Columns that no field names, though an instruction with such an input is half a pair."""
+    return [name for name in ([_INPUT] if fields.target else []) if name not in columns_of(fields)]
 
 
 def _value(row: dict[str, Any], path: str) -> Any:
