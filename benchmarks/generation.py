@@ -54,7 +54,7 @@ def ours(theirs: Any) -> Any:
 
 def told(network: Any, rows: int, new: int) -> list[list[int]]:
     """What our network says after the prompts."""
-    from model.generation import generate_batch
+    from model.inference.generation import generate_batch
 
     return generate_batch(network, prompts(rows), max_new_tokens=new, temperature=0)
 
@@ -79,7 +79,7 @@ def prompts(rows: int) -> list[list[int]]:
 
 def weight_bytes(network: Any) -> int:
     """What one token reads: every linear layer and the head."""
-    from model.quantisation import Int8Linear
+    from model.inference.quantisation import Int8Linear
 
     sizes = [
         layer.numbers.nbytes if isinstance(layer, Int8Linear) else layer.weight.nbytes
@@ -100,8 +100,8 @@ def quality(recipe: str, windows: int) -> dict[str, float]:
 
     ValueError if the store does not hold it.
     """
-    from model.batching import in_order
-    from model.quantisation import quantise
+    from model.batches.batching import in_order
+    from model.inference.quantisation import quantise
     from pipelines.artifacts import Checkpoint, TokenizerFiles, TokenShards
     from pipelines.fitting import load_network
     from pipelines.project import Project
@@ -136,7 +136,7 @@ def main() -> None:
     options.add_argument("--windows", type=int, default=64, help="of its validation split")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    from model.quantisation import quantise
+    from model.inference.quantisation import quantise
 
     load = os.getloadavg()[0]
     theirs = peer()

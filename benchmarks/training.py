@@ -31,10 +31,10 @@ def measure(variant: str, recipe_name: str, steps: int) -> float:
     import torch
 
     from model.architectures import build
-    from model.batching import TokenStream, Windows
-    from model.objectives import next_token
-    from model.optim import Optimizer
-    from model.training import Step, fastest_precision, train
+    from model.batches.batching import TokenStream, Windows
+    from model.training.loop import Step, fastest_precision, train
+    from model.training.objectives import next_token
+    from model.training.optim import Optimizer
     from pipelines.project import Project
     from pipelines.recipe.loading import load_recipe
 
@@ -68,7 +68,7 @@ def _textbook(network: object, windows: object, steps: int) -> float:
     import torch
     import torch.nn.functional as F
 
-    from model import kernels
+    from model.blocks import kernels
 
     kernels.plain = lambda _: True
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, foreach=False)  # type: ignore[attr-defined]

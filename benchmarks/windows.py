@@ -34,8 +34,8 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import torch  # noqa: E402
 
-from model.batching import DocumentPiece, TokenStream, Windows  # noqa: E402
-from model.packing import Packed  # noqa: E402
+from model.batches.batching import DocumentPiece, TokenStream, Windows  # noqa: E402
+from model.batches.packing import Packed  # noqa: E402
 
 T = 1024
 BATCH_SIZES = (8, 16, 32)

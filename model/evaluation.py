@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from model.batching import Batch
-from model.objectives import Objective
+from model.batches.batching import Batch
+from model.training.objectives import Objective
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.architectures import build
-from model.architectures.gpt import GPTConfig
-from model.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention
-from model.batching import IGNORED, Batch
+from model.architectures.gpt.config import GPTConfig
+from model.batches.batching import IGNORED, Batch
+from model.blocks.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention
 from model.evaluation import evaluating
-from model.state import weights
+from model.training.state import weights
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from model.streams import DocumentPiece, TokenStream
+    from model.batches.streams import DocumentPiece, TokenStream
     from pipelines.text.arrow import ArrowFile
     from pipelines.text.decontamination import Overlapping
     from pipelines.text.documents import DroppedRow
@@ -340,7 +340,7 @@ class TokenShards(Artefact):
 
     def streams(self, split: str) -> dict[str, TokenStream]:
         """A split's tokens by corpus, documents end to end, each piece checked as it is read."""
-        from model.streams import TokenStream
+        from model.batches.streams import TokenStream
 
         corpora = self.corpora(split)
         keep = self._pieces_kept(split)
@@ -353,7 +353,7 @@ class TokenShards(Artefact):
         """
         import torch
 
-        from model.streams import Piece, TokenStream
+        from model.batches.streams import Piece, TokenStream
 
         if not self.text_bytes(split):
             raise ValueError(f"the {split} split has no document; add documents or raise its share")
@@ -414,7 +414,7 @@ def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
     """A piece a record batch, read and checked when it is asked for."""
     import torch
 
-    from model.streams import DocumentPiece
+    from model.batches.streams import DocumentPiece
 
     def view(array: npt.NDArray[Any]) -> Tensor:
         with warnings.catch_warnings():

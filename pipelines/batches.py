@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model.batching import Batch, TokenStream, Windows, in_order
-from model.masking import Masked, masked_in_order
-from model.packing import Packed
+from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.batches.masking import Masked, masked_in_order
+from model.batches.packing import Packed
 from pipelines.fitting import HELD_OUT_BATCH
 from pipelines.recipe.training import Pretraining
 

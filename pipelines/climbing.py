@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from model.architectures import find
-from model.batching import Batch, in_order
-from model.generation import generate
+from model.batches.batching import Batch, in_order
+from model.inference.generation import generate
 from model.ladder import RUNGS, Rung, attention_maps, honest_loss, on_rung
 from pipelines.evaluating import SAMPLING, unnamed
 from pipelines.fitting import HELD_OUT_BATCH, Batches, History, fit
 from pipelines.tracking import TrackedRun
 
 if TYPE_CHECKING:
-    from model.architectures.gpt import GPTConfig
-    from model.streams import TokenStream
+    from model.architectures.gpt.config import GPTConfig
+    from model.batches.streams import TokenStream
     from pipelines.assets.declare import Making
     from pipelines.recipe.vectors import AttentionLadder
     from pipelines.text.tokenizers import Tokenizer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from model.batching import Batch, Examples, in_order
+from model.batches.batching import Batch, Examples, in_order
 from model.evaluation import (
     accuracy,
     bits_per_byte,
@@ -19,9 +19,9 @@ from model.evaluation import (
     precision,
     recall,
 )
-from model.generation import generate_batch, stream
-from model.objectives import OBJECTIVES
-from model.sampling import Sampling
+from model.inference.generation import generate_batch, stream
+from model.inference.sampling import Sampling
+from model.training.objectives import OBJECTIVES
 from pipelines.fitting import HELD_OUT_BATCH
 from pipelines.text.baselines import (
     compressor_bits_per_byte,

@@ -1,6 +1,6 @@
 """Runs the one training loop for an asset: checkpoints to the work area, curves to the tracker.
 
-The loop itself (``model/training.py``) knows no files and no clock; this is where both are.
+The loop itself (``model/training/loop.py``) knows no files and no clock; this is where both are.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ processor.prepare()  # for the doors that come here without an asset
 import torch  # noqa: E402
 from safetensors.torch import load, save  # noqa: E402
 
-from model.adapters import Classifier  # noqa: E402
 from model.architectures import build, find  # noqa: E402
-from model.objectives import OBJECTIVES  # noqa: E402
-from model.optim import Optimizer, learning_rate_factor  # noqa: E402
-from model.state import load_weights, weights  # noqa: E402
-from model.training import (  # noqa: E402
+from model.training.adapters import Classifier  # noqa: E402
+from model.training.loop import (  # noqa: E402
     Precision,
     Saved,
     State,
@@ -35,6 +32,9 @@ from model.training import (  # noqa: E402
     fastest_precision,
     train,
 )
+from model.training.objectives import OBJECTIVES  # noqa: E402
+from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.training.state import load_weights, weights  # noqa: E402
 from pipelines.artifacts import FIGURES, Checkpoint, TokenizerFiles  # noqa: E402
 from pipelines.identity import canonical, library_versions  # noqa: E402
 from pipelines.progress import Progress  # noqa: E402
@@ -42,7 +42,7 @@ from pipelines.progress import Progress  # noqa: E402
 if TYPE_CHECKING:
     from torch import nn
 
-    from model.batching import Batch
+    from model.batches.batching import Batch
     from pipelines.assets.declare import Making
     from pipelines.recipe.training import Training
 
@@ -191,7 +191,7 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
     """The trained network of a checkpoint, a classifier with its head; strict about tensors."""
     config = checkpoint.config()
     architecture = find(config["architecture"])
-    network = build(architecture, architecture.config(**config["network"]), seed=0)
+    network: nn.Module = build(architecture, architecture.config(**config["network"]), seed=0)
     if "labels" in config:
         network = Classifier(network, len(config["labels"]))
     load_weights(network, checkpoint.tensors())

@@ -173,7 +173,9 @@ def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
     if any(
         isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in ast.walk(_tree(module))
     ):
-        found = {child.stem for child in source.parent.glob("*.py")} - {"__init__"}
+        files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
+        found = {file.stem for file in files} | {folder.parent.name for folder in folders}
+        found -= {"__init__"}
         yield from sorted(found if chosen is None else found & set(chosen))
 
 

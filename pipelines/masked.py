@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from model.batching import IGNORED, Batch
+from model.batches.batching import IGNORED, Batch
+from model.batches.shuffling import key_of
 from model.evaluation import evaluating, perplexity
-from model.shuffling import key_of
 from pipelines.batches import held_out_batches
 
 if TYPE_CHECKING:

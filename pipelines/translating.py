@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from model.batching import Examples
+from model.architectures.encoder_decoder.search import pad, translate
+from model.batches.batching import Examples
 from model.evaluation import evaluating
-from model.generation import generate_batch
-from model.translation import pad, translate
+from model.inference.generation import generate_batch
 from pipelines.evaluating import unnamed
 from pipelines.text.baselines import nearest_baseline
 from pipelines.text.examples import Pair, decode_reply, encode_prompt

@@ -16,9 +16,9 @@ from pipelines.text.turns import MARK
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.architectures.word2vec import Word2VecConfig
-    from model.batching import Batch
-    from model.contexts import Contexts
+    from model.architectures.word2vec.config import Word2VecConfig
+    from model.architectures.word2vec.contexts import Contexts
+    from model.batches.batching import Batch
 
 
 class WordText(NamedTuple):
@@ -76,7 +76,7 @@ def make_contexts(
     """Batches of a text for the words that were counted."""
     import torch
 
-    from model.contexts import Contexts
+    from model.architectures.word2vec.contexts import Contexts
 
     return Contexts(
         text.words,
@@ -94,7 +94,7 @@ def held_out_batches(contexts: Contexts, words: int | None) -> Iterator[Batch]:
 
     With ``words`` only about so many, in batches that are spread evenly over the epoch.
     """
-    from model.batching import spread
+    from model.batches.batching import spread
 
     batches = None if words is None else -(-words // contexts.batch_size)
     return map(contexts.batch, spread(contexts.steps_per_epoch, batches))

@@ -16,17 +16,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.adapters import Classifier, add_low_rank
 from model.architectures import build, find
-from model.architectures.gpt import GPTConfig, parameter_count
-from model.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention, causal, shares
-from model.batching import Batch, TokenStream, Windows, in_order
+from model.architectures.gpt.config import GPTConfig
+from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.batches.shuffling import key_of, permuted
+from model.blocks.attention import (
+    MultiHeadAttention,
+    SelfAttention,
+    SimplifiedAttention,
+    causal,
+    shares,
+)
+from model.blocks.config import parameter_count
 from model.evaluation import mean_loss
-from model.objectives import next_token
-from model.optim import Optimizer
-from model.sampling import Sampling, filtered
-from model.shuffling import key_of, permuted
-from model.training import train
+from model.inference.sampling import Sampling, filtered
+from model.training.adapters import Classifier, add_low_rank
+from model.training.loop import train
+from model.training.objectives import next_token
+from model.training.optim import Optimizer
 from pipelines.text.tokenizers import (
     BytePairTokenizer,
     Tokenizer,

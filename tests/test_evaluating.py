@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.batching import IGNORED
-from model.generation import generate
+from model.batches.batching import IGNORED
+from model.inference.generation import generate
 from pipelines.evaluating import (
     REPLY_TOKENS,
     SAMPLING,

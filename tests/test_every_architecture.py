@@ -1,7 +1,7 @@
 """What holds of every declared architecture, whatever it is: nothing here names one.
 
-A new file in model/architectures/ gets all of this; ``test_a_sixth_architecture_is_one_file`` adds
-one to a copy of the project and runs this very module on it.
+A new folder in model/architectures/ gets all of this; ``test_a_sixth_architecture_is_one_folder``
+adds one to a copy of the project and runs this very module on it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from model.architectures import build, catalogue, find
-from model.batching import IGNORED, Batch
+from model.architectures.encoder_decoder.search import translate
+from model.batches.batching import IGNORED, Batch
 from model.evaluation import mean_loss
-from model.generation import generate
-from model.objectives import OBJECTIVES
-from model.optim import Optimizer
-from model.state import load_weights, weights
-from model.training import Saved, State, Step, train
-from model.translation import translate
+from model.inference.generation import generate
+from model.training.loop import Saved, State, Step, train
+from model.training.objectives import OBJECTIVES
+from model.training.optim import Optimizer
+from model.training.state import load_weights, weights
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, LENGTH, STEPS = 4, 8, 150
@@ -287,8 +287,8 @@ def _build(config):
     import torch
     from torch import nn
 
-    from model.attention import causal, same_document
-    from model.kernels import head_loss
+    from model.blocks.attention import causal, same_document
+    from model.blocks.kernels import head_loss
 
     class Mean(nn.Module):
         def __init__(self):
@@ -338,11 +338,12 @@ ARCHITECTURE = Architecture(
 
 @pytest.fixture
 def with_a_sixth(tmp_path: Path) -> Path:
-    """A copy of the project with one more file in it, and a recipe that names it."""
+    """A copy of the project with one more folder in it, and a recipe that names it."""
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("model", "pipelines"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    (tmp_path / "model/architectures/mean.py").write_text(SIXTH)
+    (tmp_path / "model/architectures/mean").mkdir()
+    (tmp_path / "model/architectures/mean/__init__.py").write_text(SIXTH)
     (tmp_path / "tests").mkdir()
     shutil.copy(__file__, tmp_path / "tests")
     for name in ("pyproject.toml", "dagster.yaml"):
@@ -373,7 +374,7 @@ def done_in(folder: Path, *command: str) -> str:
     return made.stdout + made.stderr
 
 
-def test_a_sixth_architecture_is_one_file(with_a_sixth: Path) -> None:
+def test_a_sixth_architecture_is_one_folder(with_a_sixth: Path) -> None:
     chosen = ("-k", "[mean]", "-m", "not gpu")
     asked = done_in(with_a_sixth, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", *chosen)
     assert "8 passed" in asked

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from model.architectures.gpt import PRESETS, GPTConfig
-from model.batching import IGNORED
-from model.decoder import Decoder
+from model.architectures.gpt.config import PRESETS, GPTConfig
+from model.architectures.gpt.network import Decoder
+from model.batches.batching import IGNORED
 from pipelines.artifacts import Checkpoint, CorruptArtefact, TokenizerFiles
 from pipelines.cli.exporting import export
 from pipelines.evaluating import pair_examples, reply

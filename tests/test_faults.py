@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.batching import Windows
+from model.batches.batching import Windows
 from pipelines.artifacts import (
     Checkpoint,
     CorruptArtefact,

@@ -22,11 +22,11 @@ import torch
 from safetensors.torch import save
 
 from model.architectures import build, find
-from model.batching import Batch, Examples, TokenStream, Windows, in_order
-from model.masking import Masked
-from model.objectives import OBJECTIVES
-from model.state import weights
-from model.training import Step, train
+from model.batches.batching import Batch, Examples, TokenStream, Windows, in_order
+from model.batches.masking import Masked
+from model.training.loop import Step, train
+from model.training.objectives import OBJECTIVES
+from model.training.state import weights
 from pipelines import fitting
 from pipelines.assets.declare import Declaration, Making
 from pipelines.fitting import _optimizer, _schedule

@@ -179,11 +179,15 @@ def test_each_asset_hangs_on_its_own_code() -> None:
     def reached(name: str) -> set[str]:
         return reachable(f"pipelines.assets.{name}")
 
-    assert {"model.optim", "model.training", "pipelines.fitting"} <= reached("foundation")
-    assert {"model.optim", "model.adapters"} <= reached("tasks")
+    assert {"model.training.optim", "model.training.loop", "pipelines.fitting"} <= reached(
+        "foundation"
+    )
+    assert {"model.training.optim", "model.training.adapters"} <= reached("tasks")
     assert "pipelines.text.generators" in reached("corpora")
     for data in ("corpora", "tokens"):
-        assert reached(data).isdisjoint({"model.optim", "model.training", "pipelines.evaluating"})
+        assert reached(data).isdisjoint(
+            {"model.training.optim", "model.training.loop", "pipelines.evaluating"}
+        )
     # A new colour in a plot retrains nothing, but makes the report anew.
     for module in ("pipelines.describe", "pipelines.pictures"):
         assert module in reached("report")
@@ -216,7 +220,7 @@ def edit(monkeypatch: pytest.MonkeyPatch) -> Edit:
 def test_an_edit_of_the_optimizer_spares_the_documents(edit: Edit) -> None:
     assets = [f"pipelines.assets.{name}" for name in ("corpora", "tokens", "foundation", "tasks")]
     before = [code_fingerprint(name) for name in assets]
-    edit("model/optim.py", "4.7750", "4.7751")
+    edit("model/training/optim.py", "4.7750", "4.7751")
     after = [code_fingerprint(name) for name in assets]
     changed = [new != old for new, old in zip(after, before, strict=True)]
     assert changed == [False, False, True, True]
@@ -237,9 +241,9 @@ def test_an_edit_of_one_architecture_spares_the_others(edit: Edit) -> None:
         return {name for name, code in fingerprints().items() if code != before[name]}
 
     before = fingerprints()
-    edit("model/encoder.py", "norm_first", "norm_after")
+    edit("model/architectures/bert/network.py", "norm_first", "norm_after")
     assert changed() == {"bert", "any"}
-    edit("model/vectors.py", "foretold", "told")
+    edit("model/architectures/word2vec/network.py", "foretold", "told")
     assert changed() == {"any"}
 
 

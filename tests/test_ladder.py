@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from model.batching import TokenStream, Windows
+from model.batches.batching import TokenStream, Windows
 from model.ladder import RUNGS
 from pipelines import climbing
 from pipelines.assets.declare import Making

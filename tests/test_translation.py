@@ -11,7 +11,7 @@ import pytest
 import sacrebleu
 
 from model.architectures import build, find
-from model.batching import IGNORED
+from model.batches.batching import IGNORED
 from pipelines.artifacts import Checkpoint, Evaluation
 from pipelines.cli.translating import translate
 from pipelines.text.baselines import nearest_baseline

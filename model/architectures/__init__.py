@@ -1,6 +1,6 @@
-"""The catalogue of architectures: one file here declares one ``ARCHITECTURE``.
+"""The catalogue of architectures: each folder here declares one ``ARCHITECTURE``.
 
-Importing this package or a file in it loads no torch, so that recipes and definitions can check a
+Importing this package or a folder in it loads no torch, so that recipes and definitions can check a
 configuration cheaply; the network's code is imported when a network is built.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from model.architectures.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,13 @@ class Architecture:
 
     ``config`` is a frozen dataclass that checks itself; ``build`` makes the network from one, its
     parameters not yet drawn (``model.architectures.build`` draws them); ``objective`` names an
-    entry of ``model.objectives.OBJECTIVES``; ``presets`` are named partial configurations;
+    entry of ``model.training.objectives.OBJECTIVES``; ``presets`` are named partial configurations;
     ``tiny`` is a configuration small enough to overfit a batch in a test.
     """
 
     name: str
     config: type
-    build: Callable[[Any], nn.Module]
+    build: Callable[[Any], Network]
     objective: str
     presets: Mapping[str, Mapping[str, Any]]
     tiny: Any
@@ -49,15 +49,16 @@ class Architecture:
 
 @functools.cache
 def catalogue() -> dict[str, Architecture]:
-    """Every declared architecture by name, found by walking this package's modules."""
+    """Every declared architecture by name, found by walking this package's folders."""
     found: dict[str, Architecture] = {}
-    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+    folders = (info for info in pkgutil.iter_modules(__path__) if info.ispkg)
+    for info in sorted(folders, key=lambda info: info.name):
         module = importlib.import_module(f"{__name__}.{info.name}")
         architecture = getattr(module, "ARCHITECTURE", None)
         if not isinstance(architecture, Architecture):
             raise ValueError(f"module={module.__name__} declares no ARCHITECTURE: add one")
         if architecture.name != info.name:
-            raise ValueError(f"{info.name}.py declares {architecture.name!r}: name it as its file")
+            raise ValueError(f"{info.name}/ declares {architecture.name!r}: name it as its folder")
         found[architecture.name] = architecture
     return found
 
@@ -69,7 +70,7 @@ def find(name: str) -> Architecture:
     return catalogue()[name]
 
 
-def build(architecture: str | Architecture, config: Any, seed: int) -> nn.Module:
+def build(architecture: str | Architecture, config: Any, seed: int) -> Network:
     """A network on the CPU whose weights are a pure function of (config, seed).
 
     torch's global generator is neither read nor moved: each architecture's ``initialise`` draws
@@ -80,7 +81,7 @@ def build(architecture: str | Architecture, config: Any, seed: int) -> nn.Module
     if isinstance(architecture, str):
         architecture = find(architecture)
     with torch.random.fork_rng(devices=[]):  # the constructors of torch.nn draw and are overruled
-        network: Any = architecture.build(config)
+        network = architecture.build(config)
     network.initialise(torch.Generator().manual_seed(seed))
     return network
 

@@ -10,7 +10,7 @@ glassllm   a small network with a NumPy reference
 
 from __future__ import annotations
 
-from model.architectures.gpt import GPTConfig
+from model.architectures.gpt.config import GPTConfig
 from model.interop.gguf import GGUF
 from model.interop.glassllm import GLASSLLM
 from model.interop.gpt2 import GPT2

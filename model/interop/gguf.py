@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from model.architectures.gpt import PRESETS, GPTConfig
+from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, halves_to_pairs, only, pairs_to_halves
 
 FREQUENCIES = "rope_freqs.weight"

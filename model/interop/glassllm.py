@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from model.architectures.gpt import PRESETS, GPTConfig
+from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import (
     Change,
     Held,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from model.architectures.gpt import PRESETS, GPTConfig
+from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, only
 
 # Of a block: theirs, and ours in the order in which they lie there.

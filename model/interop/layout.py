@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.architectures.gpt import GPTConfig
-from model.decoder import Decoder
+from model.architectures.gpt.config import GPTConfig
+from model.architectures.gpt.network import Decoder
 
 Options = Mapping[str, Any]
 Change = Callable[[Tensor], Tensor]

@@ -1,6 +1,6 @@
 """Llama (Touvron et al. 2023) and those that arrange their tensors alike: Mistral, Qwen2, Qwen3.
 
-Their rotation turns as ours does (``Rotary`` in model/layers.py), so no row changes its place.
+Their rotation turns as ours does (``Rotary``, model/blocks/positions.py): no row changes its place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from model.architectures.gpt import PRESETS, GPTConfig
+from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, only
 
 # Of a block. What a configuration has not is left out.

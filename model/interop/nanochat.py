@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from model.architectures.gpt import PRESETS, GPTConfig
+from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, exchange_halves, only
 from model.interop.llama import rotary_from, rotary_to, shape_from, shape_to
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from model.architectures.gpt import GPTConfig
+from model.architectures.gpt.config import GPTConfig
 
 Network = tuple[GPTConfig, dict[str, Tensor]]
 

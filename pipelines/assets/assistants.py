@@ -87,7 +87,7 @@ def assistant_assets(
     ) -> None:
         """The loss on held-out replies before and after fine-tuning, and sample dialogues."""
         from model.evaluation import mean_loss, perplexity
-        from model.objectives import next_token
+        from model.training.objectives import next_token
         from pipelines.evaluating import dialogues, pair_examples
         from pipelines.fitting import HELD_OUT_BATCH, load_network, require_tokenizer
 

@@ -48,7 +48,7 @@ def classifier_assets(
         contamination: dict[str, Contamination],
     ) -> None:
         """The foundation with a head that reads a label off the last token."""
-        from model.adapters import Classifier, freeze_all_but_last
+        from model.training.adapters import Classifier, freeze_all_but_last
         from pipelines.evaluating import labelled_examples, require_labels
         from pipelines.fitting import fit, load_network, require_tokenizer, write_checkpoint
 

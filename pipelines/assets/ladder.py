@@ -40,7 +40,7 @@ def ladder_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
         The record has the rate of each. None keeps checkpoints, whatever ``checkpoint_every`` says.
         """
-        from model.batching import Windows
+        from model.batches.batching import Windows
         from pipelines import climbing
 
         encoder = tokenizer.load()

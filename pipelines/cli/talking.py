@@ -35,7 +35,7 @@ def chat(
     A line that ends in a backslash goes on with the next; role marks stay ordinary text.
 
     ``int8`` rounds the weights to eight bits; ``sampling`` are options of ``Sampling``
-    (model/sampling.py), those of evaluations where none are given.
+    (model/inference/sampling.py), those of evaluations where none are given.
     """
     project = Project.here()
     found = find_recipe(recipe, project)
@@ -43,7 +43,7 @@ def chat(
     declared = found.tasks[key.rsplit("/", 1)[1]]
     assert isinstance(declared, AssistantTask)  # as key_of found it
     network, tokenizer, _ = load_model(project, key)
-    from model.quantisation import quantise
+    from model.inference.quantisation import quantise
     from pipelines.evaluating import reply
     from pipelines.text.turns import trimmed
 

@@ -15,7 +15,7 @@ from pipelines.text.errors import TextError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.architectures.gpt import GPTConfig
+    from model.architectures.gpt.config import GPTConfig
     from model.interop import Layout
 
 CONFIG = "config.json"

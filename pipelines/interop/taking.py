@@ -9,7 +9,7 @@ from pipelines.interop.reading import read_weights
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
-    from model.decoder import Decoder
+    from model.architectures.gpt.network import Decoder
     from pipelines.artifacts import Weights
     from pipelines.text.tokenizers import HuggingFaceTokenizer
 
@@ -31,9 +31,9 @@ def take_network(
     than the tokenizer has ids keeps them with a warning, since many pad theirs to a round number;
     TextError if most rows would have none.
     """
-    from model.decoder import Decoder
+    from model.architectures.gpt.network import Decoder
     from model.interop.vocabulary import shortened, widened
-    from model.state import load_weights
+    from model.training.state import load_weights
 
     external = read_weights(weights.names(), weights.content)
     if external.config.vocab_size < words.own_size:

@@ -27,7 +27,7 @@ Rate = Annotated[float, Field(gt=0)]
 
 
 class OptimizerChoice(Strict):
-    """Learning rates by role, as in ``model/optim.py``.
+    """Learning rates by role, as in ``model/training/optim.py``.
 
     A rate that is left out hangs on the optimizer, on whether the head is the embedding and on
     whether the network was trained before.

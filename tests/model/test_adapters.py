@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.adapters import Classifier, add_low_rank, merge_low_rank
 from model.architectures import build, find
-from model.batching import Batch
-from model.objectives import classify
-from model.optim import Optimizer
-from model.training import train
+from model.batches.batching import Batch
+from model.training.adapters import Classifier, add_low_rank, merge_low_rank
+from model.training.loop import train
+from model.training.objectives import classify
+from model.training.optim import Optimizer
 
 GPT = find("gpt")
 TOKENS = torch.randint(64, (3, 9), generator=torch.Generator().manual_seed(0))

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.architectures import build, catalogue, find
-from model.architectures.gpt import GPTConfig, flops_per_token, parameter_count
-from model.attention import MultiHeadAttention
+from model.architectures.gpt.config import GPTConfig
+from model.blocks.attention import MultiHeadAttention
+from model.blocks.config import flops_per_token, parameter_count
 
 GPT = find("gpt")
 GPT2_SIZES = {  # book chapter 4: layers, heads, width; untied, tied, both without qkv_bias; MB
@@ -274,7 +275,7 @@ def test_the_catalogue_needs_no_torch():
 
 
 def test_every_architecture_names_a_known_objective():
-    from model.objectives import OBJECTIVES
+    from model.training.objectives import OBJECTIVES
 
     assert {a.objective for a in catalogue().values()} <= set(OBJECTIVES)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.attention import (
+from model.blocks.attention import (
     MultiHeadAttention,
     attend,
     attend_fused,
@@ -17,7 +17,7 @@ from model.attention import (
     recent,
     same_document,
 )
-from model.layers import Rotary
+from model.blocks.positions import Rotary
 
 B, T, D, H = 2, 7, 24, 4
 

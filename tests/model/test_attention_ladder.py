@@ -14,23 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from model.architectures import find
-from model.architectures.gpt import GPTConfig
-from model.attention import (
+from model.architectures.gpt.config import GPTConfig
+from model.batches.batching import IGNORED, Batch
+from model.blocks.attention import (
     MultiHeadAttention,
     SelfAttention,
     SimplifiedAttention,
     causal,
     shares,
 )
-from model.batching import IGNORED, Batch
+from model.blocks.positions import Rotary
 from model.evaluation import mean_loss
-from model.generation import generate
+from model.inference.generation import generate
 from model.ladder import RUNGS, Rung, attention_maps, honest_loss, on_rung
-from model.layers import Rotary
-from model.objectives import next_token
-from model.optim import Optimizer
-from model.state import weights
-from model.training import train
+from model.training.loop import train
+from model.training.objectives import next_token
+from model.training.optim import Optimizer
+from model.training.state import weights
 
 B, T, D, H = 2, 7, 24, 4
 K = D // H

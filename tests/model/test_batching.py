@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batching import IGNORED, Examples, Piece, TokenStream, Windows, in_order, spread
-from model.shuffling import key_of, permuted
+from model.batches.batching import IGNORED, Examples, Piece, TokenStream, Windows, in_order, spread
+from model.batches.shuffling import key_of, permuted
 
 
 def stream(length: int, start: int = 0) -> TokenStream:

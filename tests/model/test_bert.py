@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.architectures import build, find
-from model.architectures.bert import BERTConfig, flops_per_token, parameter_count
-from model.attention import MultiHeadAttention
-from model.batching import IGNORED, Batch
+from model.architectures.bert.config import BERTConfig, flops_per_token, parameter_count
+from model.batches.batching import IGNORED, Batch
+from model.blocks.attention import MultiHeadAttention
+from model.blocks.kernels import capped_logits
 from model.evaluation import mean_loss
-from model.kernels import capped_logits
-from model.objectives import OBJECTIVES
-from model.optim import Optimizer
-from model.training import Step, train
+from model.training.loop import Step, train
+from model.training.objectives import OBJECTIVES
+from model.training.optim import Optimizer
 
 BERT = find("bert")
 SMALL = {"vocab_size": 60, "context_length": 20, "d_model": 40, "n_layers": 2, "n_heads": 4}

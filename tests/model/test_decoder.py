@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from model.architectures import build, find
-from model.architectures.gpt import GPTConfig
-from model.attention import MultiHeadAttention
-from model.batching import IGNORED, Batch, DocumentPiece, TokenStream
-from model.objectives import next_token
-from model.optim import Optimizer
-from model.packing import Packed
-from model.training import Step, train
+from model.architectures.gpt.config import GPTConfig
+from model.batches.batching import IGNORED, Batch, DocumentPiece, TokenStream
+from model.batches.packing import Packed
+from model.blocks.attention import MultiHeadAttention
+from model.training.loop import Step, train
+from model.training.objectives import next_token
+from model.training.optim import Optimizer
 
 V, T = 50, 24
 GPT = find("gpt")

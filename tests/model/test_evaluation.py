@@ -3,9 +3,8 @@ import math
 import pytest
 import torch
 
-from model.adapters import Classifier, freeze_all_but_last
 from model.architectures import build, find
-from model.batching import IGNORED, Batch, Examples, TokenStream, in_order
+from model.batches.batching import IGNORED, Batch, Examples, TokenStream, in_order
 from model.evaluation import (
     accuracy,
     bits_per_byte,
@@ -16,7 +15,8 @@ from model.evaluation import (
     precision,
     recall,
 )
-from model.objectives import classify, next_token
+from model.training.adapters import Classifier, freeze_all_but_last
+from model.training.objectives import classify, next_token
 
 CONFIG = find("gpt").configure("gpt2", vocab_size=64, context_length=16, d_model=32, dropout=0.5)
 TOKENS = torch.randint(64, (150,), generator=torch.Generator().manual_seed(0))

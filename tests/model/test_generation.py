@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.generation import ends_with, generate, stream
-from model.sampling import Sampling, filtered, penalised
+from model.inference.generation import ends_with, generate, stream
+from model.inference.sampling import Sampling, filtered, penalised
 
 CONFIG = find("gpt").configure("gpt2", vocab_size=40, context_length=8, d_model=32, dropout=0.5)
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.beam import Hypothesis, beam_search
-from model.generation import generate
+from model.inference.beam import Hypothesis, beam_search
+from model.inference.generation import generate
 
 V = 5
 

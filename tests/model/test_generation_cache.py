@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.architectures import build, find
-from model.architectures.gpt import GPTConfig
-from model.attention import MultiHeadAttention
-from model.cache import Reader
-from model.generation import ends_with, generate, generate_batch, stream_batch
+from model.architectures.gpt.config import GPTConfig
+from model.blocks.attention import MultiHeadAttention
+from model.blocks.cache import Reader
+from model.inference.generation import ends_with, generate, generate_batch, stream_batch
 
 V, T = 40, 16
 SMALL = {"vocab_size": V, "context_length": T, "d_model": 32, "n_layers": 2, "n_heads": 4}

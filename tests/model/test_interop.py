@@ -10,13 +10,13 @@ import torch
 import transformers
 from torch import Tensor
 
-from model.architectures.gpt import PRESETS, GPTConfig
-from model.decoder import Decoder
+from model.architectures.gpt.config import PRESETS, GPTConfig
+from model.architectures.gpt.network import Decoder
+from model.blocks.positions import Rotary
 from model.interop import LAYOUTS, find, layout_for
 from model.interop.gguf import scaling_of
 from model.interop.layout import halves_to_pairs, pairs_to_halves
 from model.interop.vocabulary import shortened, widened
-from model.layers import Rotary
 
 V, T = 97, 40
 SHAPE = {
@@ -331,7 +331,7 @@ def test_what_no_stock_class_holds_is_refused_by_its_option(
 
 def test_what_a_class_cannot_hold_is_told_by_it_too() -> None:
     config = GPTConfig(**PRESETS["gpt2"] | {"vocab_size": V})
-    with pytest.raises(ValueError, match="positions='learned': LlamaForCausalLM has 'rotary'"):
+    with pytest.raises(ValueError, match="norm='layer': LlamaForCausalLM has 'rms'"):
         find("llama").config_to(config)
 
 

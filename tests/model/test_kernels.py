@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.batching import IGNORED
-from model.kernels import capped_logits, head_loss, rms_norm, rotate, squared_relu
+from model.batches.batching import IGNORED
+from model.blocks.kernels import capped_logits, head_loss, rms_norm, rotate, squared_relu
 
 ANGLES = torch.rand(5, 4, generator=torch.Generator().manual_seed(0))
 COSINE, SINE = ANGLES.cos(), ANGLES.sin()

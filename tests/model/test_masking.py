@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.batching import IGNORED, Batch, TokenStream, Windows, in_order
-from model.masking import Masked, hide, masked_in_order
-from model.objectives import OBJECTIVES
-from model.optim import Optimizer
-from model.packing import Packed
-from model.streams import DocumentPiece
-from model.training import Saved, train
+from model.batches.batching import IGNORED, Batch, TokenStream, Windows, in_order
+from model.batches.masking import Masked, hide, masked_in_order
+from model.batches.packing import Packed
+from model.batches.streams import DocumentPiece
+from model.training.loop import Saved, train
+from model.training.objectives import OBJECTIVES
+from model.training.optim import Optimizer
 
 V, END = 1000, 7  # the mask is token V
 HOW = {"vocab_size": V, "end_of_text": END}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.mixing import Mixture
+from model.batches.mixing import Mixture
 
 ROWS = {"a": 7, "b": 40, "c": 300, "d": 1}
 WEIGHTS = st.dictionaries(st.sampled_from("abcd"), st.floats(0.05, 5), min_size=1)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.architectures.gpt import GPTConfig
-from model.norms import RMSNorm, make_norm
+from model.architectures.gpt.config import GPTConfig
+from model.blocks.norms import RMSNorm, make_norm
 
 B, T, D = 2, 5, 8
 

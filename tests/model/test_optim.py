@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.adapters import Classifier, freeze_all_but_last
 from model.architectures import build, find
-from model.optim import Optimizer, group_parameters, learning_rate_factor, orthogonalised
+from model.training.adapters import Classifier, freeze_all_but_last
+from model.training.optim import Optimizer, group_parameters, learning_rate_factor, orthogonalised
 
 TINY = find("gpt").tiny
 GPT2 = find("gpt").configure("gpt2", vocab_size=64, d_model=32, n_layers=1, n_heads=2)

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import packing
-from model.batching import IGNORED, Batch, DocumentPiece, TokenStream
-from model.packing import Packed, best_fit
+from model.batches import packing
+from model.batches.batching import IGNORED, Batch, DocumentPiece, TokenStream
+from model.batches.packing import Packed, best_fit
 
 T = 16
 

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model import quantisation
 from model.architectures import build, find
-from model.beam import beam_search
-from model.generation import generate, generate_batch
-from model.quantisation import Int8Linear, quantise
+from model.inference import quantisation
+from model.inference.beam import beam_search
+from model.inference.generation import generate, generate_batch
+from model.inference.quantisation import Int8Linear, quantise
 
 N, D, V = 5, 48, 33
 SMALL = {"vocab_size": 40, "context_length": 16, "d_model": 32, "n_layers": 2, "n_heads": 4}

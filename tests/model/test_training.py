@@ -7,13 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from model import training
-from model.adapters import Classifier, freeze_all_but_last
 from model.architectures import build, find
-from model.batching import Batch, Examples, TokenStream, Windows, in_order
-from model.objectives import classify, next_token
-from model.optim import Optimizer, learning_rate_factor
-from model.training import (
+from model.batches.batching import Batch, Examples, TokenStream, Windows, in_order
+from model.training import loop
+from model.training.adapters import Classifier, freeze_all_but_last
+from model.training.loop import (
     NonFinite,
     Saved,
     State,
@@ -22,6 +20,8 @@ from model.training import (
     fastest_precision,
     train,
 )
+from model.training.objectives import classify, next_token
+from model.training.optim import Optimizer, learning_rate_factor
 
 TINY = find("gpt").tiny
 STREAM = TokenStream(
@@ -275,4 +275,4 @@ def test_the_frozen_part_records_no_gradient():
 
 def test_every_symbol_of_the_loop_is_plain():
     """No wall clock, no files: what the loop knows comes through its arguments."""
-    assert not {"time", "os", "pathlib"} & set(vars(training))
+    assert not {"time", "os", "pathlib"} & set(vars(loop))

@@ -15,21 +15,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import model.stacks
 from model.architectures import build, find
-from model.architectures.encoder_decoder import (
+from model.architectures.encoder_decoder import stacks
+from model.architectures.encoder_decoder.config import (
     EncoderDecoderConfig,
     flops_per_token,
     parameter_count,
 )
-from model.attention import MultiHeadAttention, attend
-from model.batching import IGNORED, Batch, Examples
+from model.architectures.encoder_decoder.network import Transformer
+from model.architectures.encoder_decoder.search import pad, translate
+from model.batches.batching import IGNORED, Batch, Examples
+from model.blocks.attention import MultiHeadAttention, attend
 from model.evaluation import mean_loss
-from model.objectives import sequence_to_sequence
-from model.optim import Optimizer
-from model.training import Saved, Step, snapshot, train
-from model.transformer import Transformer
-from model.translation import pad, translate
+from model.training.loop import Saved, Step, snapshot, train
+from model.training.objectives import sequence_to_sequence
+from model.training.optim import Optimizer
 
 V, LENGTH = 50, 12
 ENCODER_DECODER = find("encoder_decoder")
@@ -94,7 +94,7 @@ def test_parameters_and_flops_are_what_the_docstrings_derive(shape, monkeypatch)
     network = build("encoder_decoder", config, 0)
     assert sum(p.numel() for p in network.parameters()) == parameter_count(config)
 
-    monkeypatch.setattr(model.stacks, "attend_fused", attend)  # the counter sees products
+    monkeypatch.setattr(stacks, "attend_fused", attend)  # the counter sees products
     for module in network.modules():
         if isinstance(module, MultiHeadAttention):
             module.fused = False

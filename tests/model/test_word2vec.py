@@ -13,17 +13,17 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.architectures import build, find
-from model.architectures.word2vec import (
+from model.architectures.word2vec.config import (
     Word2VecConfig,
     flops_per_prediction,
     parameter_count,
 )
-from model.batching import IGNORED, Batch
-from model.contexts import Contexts, keep_probabilities, noise
-from model.objectives import OBJECTIVES
-from model.optim import Optimizer
-from model.state import weights
-from model.training import Saved, Step, train
+from model.architectures.word2vec.contexts import Contexts, keep_probabilities, noise
+from model.batches.batching import IGNORED, Batch
+from model.training.loop import Saved, Step, train
+from model.training.objectives import OBJECTIVES
+from model.training.optim import Optimizer
+from model.training.state import weights
 
 WORD2VEC = find("word2vec")
 METHODS = ("skip_gram", "cbow")

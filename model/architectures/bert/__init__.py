@@ -1,0 +1,32 @@
+"""BERT: reads a text in both directions and tells which words are hidden in it.
+
+Devlin et al. 2019 (preset ``bert``), without the second task of their training, next sentences,
+and its segments, which later work found of no use (Liu et al. 2019). The ``modern`` preset has the
+parts of ``gpt``'s and learns several times faster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model.architectures import Architecture
+from model.architectures.bert.config import PRESETS, BERTConfig
+
+if TYPE_CHECKING:
+    from model.architectures.bert.network import Encoder
+
+
+def _build(config: BERTConfig) -> Encoder:
+    from model.architectures.bert.network import Encoder
+
+    return Encoder(config)
+
+
+ARCHITECTURE = Architecture(
+    name="bert",
+    config=BERTConfig,
+    build=_build,
+    objective="masked_token",
+    presets=PRESETS,
+    tiny=BERTConfig(vocab_size=64, context_length=16, d_model=32, n_layers=2, n_heads=2),
+)

@@ -1,0 +1,187 @@
+"""The GPT network: embedding, blocks, norm, head. Book chapter 4.
+
+Letters: B batch, T positions, D d_model, F d_feed_forward, V vocabulary, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from model.architectures.gpt.config import GPTConfig
+from model.architectures.network import Network
+from model.blocks.attention import positions_within, recent, same_document
+from model.blocks.block import Block
+from model.blocks.cache import Cache
+from model.blocks.kernels import capped_logits, head_loss
+from model.blocks.norms import make_norm
+from model.blocks.positions import Rotary
+
+
+class Decoder(Network):
+    """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t.
+
+    With a window each block reads that far back, and L blocks L times as far.
+    Given ``documents`` (B, T) int64, which number the document of each token, it knows those of its
+    own document alone, and positions start anew in each.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        length, rotary = config.context_length, config.positions == "rotary"
+        self.positions = None if rotary else nn.Embedding(length, config.d_model)
+        self.rotary = (
+            Rotary(config.per_head, length, config.rotary_base, config.rotary_scaling)
+            if rotary
+            else None
+        )
+        self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = make_norm(config)
+        # A tied head is the embedding itself: one tensor under one name, also in a checkpoint.
+        self.head = (
+            None if config.tied_head else nn.Linear(config.d_model, config.vocab_size, False)
+        )
+
+    def features(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
+        """tokens (B, T) int64 -> (B, T, D), after the last norm.
+
+        ValueError if T exceeds context_length.
+        """
+        length = tokens.shape[1]
+        if length > self.config.context_length:
+            raise ValueError(
+                f"length={length} exceeds context_length={self.config.context_length}: "
+                "crop the tokens or build a longer network"
+            )
+        place: slice | Tensor = slice(length)
+        if documents is not None and self.positions is not None:
+            place = positions_within(documents)
+        visible = None if documents is None else same_document(documents)
+        if self.config.window is not None:
+            visible = self._within_window(visible, torch.arange(length, device=tokens.device)[None])
+        return self._through(tokens, place, visible, self.rotary)
+
+    @torch.no_grad()
+    def continued(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """``features`` of tokens (B, T) that follow those in ``cache``, which remembers them.
+
+        Equal to the last T of all tokens' features, but for rounding; without gradients.
+        """
+        place, visible = cache.claim(tokens.shape[1])
+        visible = self._within_window(visible, place)
+        rotary = None if self.rotary is None else self.rotary.at(place)
+        return self._through(tokens, place, visible, rotary, cache)
+
+    def cache(self, rows: int, length: int) -> Cache:
+        """An empty cache for ``rows`` texts of up to ``length`` tokens."""
+        config, like = self.config, self.embedding.weight
+        if length > config.context_length:
+            raise ValueError(
+                f"length={length} exceeds context_length={config.context_length}: shorten it"
+            )
+        return Cache(
+            like,
+            n_layers=config.n_layers,
+            rows=rows,
+            length=length,
+            n_kv_heads=config.groups,
+            d_head=config.per_head,
+        )
+
+    def _within_window(self, visible: Tensor | None, places: Tensor) -> Tensor | None:
+        """``visible`` less what lies before the window of each token; ``places`` (B, T)."""
+        window = self.config.window
+        length = places.shape[1] if visible is None else visible.shape[-1]
+        if window is None or length <= window:
+            return visible
+        near = recent(window, places, length)
+        return near if visible is None else visible & near
+
+    def _through(
+        self,
+        tokens: Tensor,
+        place: slice | Tensor,
+        visible: Tensor | None,
+        rotary: Callable[[Tensor], Tensor] | None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Embedding, blocks and norm; ``place`` are the tokens' positions."""
+        x = self.embedding(tokens)
+        if self.positions is not None:
+            x = x + self.positions.weight[place]
+        x = self.dropout(self.embedding_norm(x))
+        for layer, block in enumerate(self.blocks):
+            remember = None if cache is None else partial(cache.remember, layer)
+            x = block(x, rotary, visible, remember)
+        return self.norm(x)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """features (..., D) -> logits (..., V) in fp32"""
+        # Called, where it is a layer: of eight bits, say, whose weights are not for others to read.
+        head = self.embedding.weight if self.head is None else self.head
+        return capped_logits(features, head, self.config.logit_cap)
+
+    def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
+        """tokens, targets (B, T) -> mean cross-entropy in nats of the targets that count."""
+        features = self.features(tokens, documents).flatten(0, 1)
+        return head_loss(features, self._head_weight, targets.flatten(), self.config.logit_cap)
+
+    @property
+    def _head_weight(self) -> Tensor:
+        return self.embedding.weight if self.head is None else self.head.weight
+
+    def forward(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
+        return self.logits(self.features(tokens, documents))
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws every parameter, in the order of the table, from ``generator`` alone.
+
+        | tensor               | zero_output (nanochat)     | gpt2                        |
+        | -------------------- | -------------------------- | --------------------------- |
+        | embedding            | normal, 1                  | normal, 0.02                |
+        | positions            | normal, 1                  | normal, 0.02                |
+        | into a block (q, k,  | uniform with variance 1/D: | normal, 0.02                |
+        | v, expand, gate)     | +-sqrt(3 / D)              |                             |
+        | out of a block       | 0: each block begins as    | normal, 0.02 / sqrt(2 L):   |
+        | (output, contract)   | the identity               | the sum keeps its size      |
+        | head (untied)        | normal, 0.001: the first   | normal, 0.02                |
+        |                      | loss is ln V               |                             |
+        | biases, norm shifts  | 0                          | 0                           |
+        | gains of norms, also | 1                          | 1                           |
+        | of queries and keys  |                            |                             |
+
+        A tied head under zero_output takes the embedding's 0.02 of gpt2: with deviation 1 the
+        first logits would be of size sqrt(D).
+        """
+        zero_output = self.config.initialisation == "zero_output"
+        wide = 1.0 if zero_output and self.head is not None else 0.02
+        self.embedding.weight.normal_(0.0, wide, generator=generator)
+        if self.positions is not None:
+            self.positions.weight.normal_(0.0, wide, generator=generator)
+        for block in self.blocks:
+            for name, parameter in block.named_parameters():
+                if parameter.ndim < 2:
+                    parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+                elif name.endswith(("output.weight", "contract.weight")):
+                    deviation = 0.02 * (2 * self.config.n_layers) ** -0.5
+                    if zero_output:
+                        parameter.zero_()
+                    else:
+                        parameter.normal_(0.0, deviation, generator=generator)
+                elif zero_output:
+                    bound = (3 / self.config.d_model) ** 0.5
+                    parameter.uniform_(-bound, bound, generator=generator)
+                else:
+                    parameter.normal_(0.0, 0.02, generator=generator)
+        for norm in (self.embedding_norm, self.norm):
+            for name, parameter in norm.named_parameters():
+                parameter.fill_(1.0 if name == "weight" else 0.0)
+        if self.head is not None:
+            self.head.weight.normal_(0.0, 0.001 if zero_output else 0.02, generator=generator)

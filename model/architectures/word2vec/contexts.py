@@ -1,0 +1,142 @@
+"""What word2vec learns from: words of a text and those around them, against words that are drawn.
+
+Letters: W words of the text, K of them kept in an epoch, V vocabulary, B rows of a batch, C words
+given, N words drawn, R window.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.architectures.word2vec.config import Word2VecConfig
+from model.batches.batching import IGNORED, Batch
+from model.batches.shuffling import key_of
+
+NOISE_POWER = 0.75  # rare words are drawn more often than they stand in a text (2013b, 2.2)
+
+
+def keep_probabilities(counts: Tensor, subsample: float) -> Tensor:
+    """counts (V,) -> (V,): how likely each occurrence of a word stays in an epoch.
+
+    sqrt(subsample / share), at most 1: words whose share of the text is above ``subsample`` say
+    little of their neighbours. Mikolov et al. 2013b, eq. 5.
+    """
+    shares = counts.double() / counts.sum()
+    return (subsample / shares).sqrt().clamp_max(1.0)
+
+
+def noise(counts: Tensor) -> Tensor:
+    """counts (V,) -> (V,): how likely a word is drawn against a true one."""
+    weights = counts.double() ** NOISE_POWER
+    return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """The words that an epoch keeps, R places of no sentence before the first and after the last.
+
+    words, sentences (K + 2 R,); reach (K + 2 R,) how far each word looks, 1 to R; order (K,) the
+    places of the words as the epoch goes through them.
+    """
+
+    words: Tensor
+    sentences: Tensor
+    reach: Tensor
+    order: Tensor
+
+
+class Contexts:
+    """Batches of words and their neighbours; ``batch(step)`` is pure in (seed, step).
+
+    An epoch goes once through the words of a text in a seeded order, ``batch_size`` of them a step.
+    Those that are left out for being frequent are left out before neighbours are looked for, so
+    that the others see farther; each of the others looks 1 to R words to both sides, drawn evenly,
+    so that near neighbours count more. Both as in the authors' own program. No word looks beyond
+    its sentence.
+
+    skip_gram: a row for each pair, so that B is several times the words kept. cbow: a row for each
+    word that has a neighbour. A word that is drawn against itself is IGNORED.
+    """
+
+    def __init__(
+        self,
+        words: Tensor,
+        sentences: Tensor,
+        counts: Tensor,
+        config: Word2VecConfig,
+        *,
+        subsample: float,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        """``words`` (W,) int64 ids in order, ``sentences`` (W,) which sentence each stands in,
+        ``counts`` (V,) how often each id stands in the text that is trained on."""
+        if words.shape != sentences.shape or not len(words):
+            raise ValueError(
+                f"words={len(words)} sentences={len(sentences)}: give as many, at least one"
+            )
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size} must be at least 1")
+        if not 0 < subsample <= 1:
+            raise ValueError(f"subsample={subsample} must be a share above 0, up to 1")
+        self.words, self.sentences, self.config = words, sentences, config
+        self.batch_size, self.seed = batch_size, seed
+        self._keep = keep_probabilities(counts, subsample)
+        self._noise = noise(counts)
+        self._offsets = torch.tensor([d for d in range(-config.window, config.window + 1) if d])
+        self._epochs = functools.lru_cache(maxsize=2)(self._epoch)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.words) // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of that step, counted from 0. ValueError if it has no two neighbours."""
+        number, index = divmod(step, self.steps_per_epoch)
+        epoch = self._epochs(number)
+        first, last = (len(epoch.order) * i // self.steps_per_epoch for i in (index, index + 1))
+        centres = epoch.order[first:last]
+        around = centres[:, None] + self._offsets  # (centres, 2 R)
+        near = self._offsets.abs() <= epoch.reach[centres, None]
+        near &= epoch.sentences[around] == epoch.sentences[centres, None]
+        if self.config.method == "skip_gram":
+            rows = near.nonzero()[:, 0]
+            tokens, true = epoch.words[centres[rows], None], epoch.words[around[near]]
+        else:
+            rows = near.any(dim=1).nonzero()[:, 0]
+            tokens = epoch.words[around[rows]].where(near[rows], IGNORED)
+            true = epoch.words[centres[rows]]
+        if not len(rows):
+            raise ValueError(f"step={step} has no word with a neighbour: raise batch_size")
+        ids = tuple(f"step {step}, pair {row}" for row in range(len(rows)))
+        return Batch(tokens, self._against(true, step), ids)
+
+    def _against(self, true: Tensor, step: int) -> Tensor:
+        """true (B,) -> targets (B, 1 + N)."""
+        generator = torch.Generator().manual_seed(key_of("negatives", self.seed, step))
+        size = len(true) * self.config.negatives
+        drawn = torch.multinomial(self._noise, size, replacement=True, generator=generator)
+        drawn = drawn.view(len(true), -1)
+        return torch.cat([true[:, None], drawn.masked_fill(drawn == true[:, None], IGNORED)], 1)
+
+    def _epoch(self, number: int) -> _Epoch:
+        generator = torch.Generator().manual_seed(key_of("epoch", self.seed, number))
+        chance = torch.rand(len(self.words), generator=generator)
+        kept = chance < self._keep[self.words]
+        window = self.config.window
+        reach = torch.randint(1, window + 1, (int(kept.sum()),), generator=generator)
+
+        def padded(values: Tensor) -> Tensor:
+            return F.pad(values, (window, window), value=-1)
+
+        return _Epoch(
+            padded(self.words[kept]),
+            padded(self.sentences[kept]),
+            padded(reach),
+            torch.randperm(len(reach), generator=generator) + window,
+        )

@@ -1,0 +1,1 @@
+"""What a network reads at each step: pure functions of a seed and the step."""

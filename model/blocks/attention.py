@@ -1,0 +1,279 @@
+"""Attention, rung by rung: simplified, with trained projections, causal, multi-head, fused.
+
+Letters: B batch, T queries, S keys, D d_model, H heads, G key and value heads, K d_head. Masks are
+True where a position may be read. Each rung is the one below with one thing new, and is called as
+a block calls its attention (``MultiHeadAttention.forward``); model/ladder.py trains the same
+network on each. tests/model/test_attention_ladder.py shows which equals which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.blocks.norms import RMSNorm
+
+# Keys and values of new tokens (B, G, T, K) -> those of all tokens so far (B, G, S, K).
+Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention: a weighted mean of ``values``.
+
+    queries (..., T, K), keys and values (..., S, K) -> (..., T, K). ``visible`` broadcasts to
+    (..., T, S); True marks a key that the query may read. Vaswani et al. 2017, eq. 1; book 3.4.
+    """
+    return shares(queries, keys, visible) @ values
+
+
+def shares(queries: Tensor, keys: Tensor, visible: Tensor | None = None) -> Tensor:
+    """The weights of that mean, (..., T, S): each row adds up to 1."""
+    # The variance of a K-term dot product grows with K; unscaled, the softmax saturates.
+    scores = queries @ keys.transpose(-2, -1) * queries.shape[-1] ** -0.5  # (..., T, S)
+    if visible is not None:
+        scores = scores.masked_fill(~visible, float("-inf"))
+    return scores.softmax(dim=-1)
+
+
+def attend_fused(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    visible: Tensor | None = None,
+    *,
+    is_causal: bool = False,
+) -> Tensor:
+    """``attend`` in one kernel that never holds the (T, S) scores (Dao et al. 2022).
+
+    Keys and values (B, G, S, K) are shared by H / G neighbouring heads of queries (B, H, T, K)
+    where they lie. ``is_causal`` stands for the mask ``causal``.
+    """
+    shared = queries.ndim > 2 and keys.shape[-3] < queries.shape[-3]
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=visible, is_causal=is_causal, enable_gqa=shared
+    )
+
+
+def causal(length: int, device: torch.device | str | None = None) -> Tensor:
+    """(T, T) mask: a position reads itself and what came before. Book 3.5."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def same_document(documents: Tensor) -> Tensor:
+    """documents (B, T), a number each -> (B, 1, T, T) mask: a position reads its own document."""
+    return (documents[:, :, None] == documents[:, None, :])[:, None]
+
+
+def recent(window: int, positions: Tensor, length: int) -> Tensor:
+    """positions (B, T) of queries -> (B, 1, T, S) mask of the keys at 0 to S - 1 = length - 1.
+
+    A query reads itself and the window - 1 keys before it (Beltagy et al. 2020): what lies further
+    back still reaches it through the layers below. What comes after it is left to ``causal``.
+    """
+    keys = torch.arange(length, device=positions.device)
+    return (keys > positions[..., None] - window)[:, None]
+
+
+def positions_within(documents: Tensor) -> Tensor:
+    """documents (B, T), each on neighbouring positions -> (B, T): how far into it each token is."""
+    index = torch.arange(documents.shape[1], device=documents.device)
+    begins = documents[:, 1:] != documents[:, :-1]
+    starts = torch.where(F.pad(begins, (1, 0), value=True), index, 0)
+    return index - starts.cummax(dim=1).values
+
+
+class SimplifiedAttention(nn.Module):
+    """Each position becomes a mean of all, weighted by how alike they are. Book 3.3.
+
+    Nothing is trained, nothing is hidden, and the dot products are not scaled.
+    """
+
+    def forward(
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+        remember: Remember | None = None,
+    ) -> Tensor:
+        """x (B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, 1, T, T)."""
+        _refuse(remember)
+        return (self.weights(x, visible, rotary) @ x[:, None])[:, 0]
+
+    def weights(
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(B, 1, T, T): how much of each position goes into each."""
+        read = x[:, None] if rotary is None else rotary(x[:, None])
+        return shares(read * read.shape[-1] ** 0.5, read, visible)
+
+
+class SelfAttention(nn.Module):
+    """Trained projections decide what is looked for, by what it is found and what it gives.
+
+    One head of K dimensions. ``causal`` is the next rung: a position reads itself and what came
+    before, whatever else is visible. Book 3.4 and 3.5.
+    """
+
+    def __init__(self, d_model: int, d_head: int, *, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = causal
+        self.queries = nn.Linear(d_model, d_head, bias=False)
+        self.keys = nn.Linear(d_model, d_head, bias=False)
+        self.values = nn.Linear(d_model, d_head, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+        remember: Remember | None = None,
+    ) -> Tensor:
+        """x (B, T, D) -> (B, T, K). ``visible`` broadcasts to (B, 1, T, T)."""
+        _refuse(remember)
+        return self.weights(x, visible, rotary)[:, 0] @ self.values(x)
+
+    def weights(
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(B, 1, T, T): how much of each position's value goes into each."""
+        queries, keys = self.queries(x)[:, None], self.keys(x)[:, None]
+        if rotary is not None:
+            queries, keys = rotary(queries), rotary(keys)
+        return shares(queries, keys, _past(x.shape[1], visible, x.device, self.causal))
+
+
+def _past(
+    length: int, visible: Tensor | None, device: torch.device, is_causal: bool
+) -> Tensor | None:
+    """``visible``, and of it the past alone if so wanted."""
+    if not is_causal:
+        return visible
+    past = causal(length, device)
+    return past if visible is None else visible & past
+
+
+def _refuse(remember: Remember | None) -> None:
+    if remember is not None:
+        raise ValueError("this rung of attention remembers nothing: generate with cached=False")
+
+
+class MultiHeadAttention(nn.Module):
+    """H heads attend side by side in K dimensions each, D / H unless ``d_head`` says. Book 3.6.
+
+    With ``n_kv_heads`` G below H, H / G neighbouring query heads share one key and value head
+    (Ainslie et al. 2023). ``qk_norm`` normalises queries and keys before the rotation, which bounds
+    the scores (Henry et al. 2020), and ``qk_gain`` lets each dimension of the two learn its weight
+    (Qwen3). ``fused`` chooses the kernel; both give the same numbers.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int | None = None,
+        d_head: int | None = None,
+        *,
+        causal: bool = True,
+        bias: bool = False,
+        qkv_bias: bool = False,
+        qk_norm: bool = False,
+        qk_gain: bool = False,
+        epsilon: float = 1e-6,
+        fused: bool = True,
+    ) -> None:
+        super().__init__()
+        self.n_heads, self.n_kv_heads = n_heads, n_kv_heads or n_heads
+        if (d_head is None and d_model % n_heads) or n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"d_model={d_model}, n_heads={n_heads}, n_kv_heads={self.n_kv_heads}: "
+                "each must be a multiple of the next, or the first with d_head given"
+            )
+        self.d_head = d_head or d_model // n_heads
+        self.causal, self.fused = causal, fused
+        d_heads, d_shared = n_heads * self.d_head, self.n_kv_heads * self.d_head
+        self.queries = nn.Linear(d_model, d_heads, bias=qkv_bias)
+        self.keys = nn.Linear(d_model, d_shared, bias=qkv_bias)
+        self.values = nn.Linear(d_model, d_shared, bias=qkv_bias)
+        self.output = nn.Linear(d_heads, d_model, bias=bias)
+        norm = partial(RMSNorm, self.d_head, gain=qk_gain, epsilon=epsilon)
+        self.queries_norm = norm() if qk_norm else nn.Identity()
+        self.keys_norm = norm() if qk_norm else nn.Identity()
+
+    def forward(
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+        remember: Remember | None = None,
+    ) -> Tensor:
+        """x (B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T); a causal layer
+        applies its own rule besides. With ``remember``, x follows S - T tokens, and ``visible``
+        (B, H, T, S) holds the causal rule."""
+        queries, keys, values = self._project(x, rotary, joined=remember is None)
+        if remember is not None:
+            keys, values = remember(keys, values)
+        # One query reads all that is remembered, and a copy for each head would outweigh the rest.
+        if self.n_kv_heads < self.n_heads and not (self.fused and remember is not None):
+            share = self.n_heads // self.n_kv_heads
+            keys, values = (t.repeat_interleave(share, dim=1) for t in (keys, values))
+        mixed = self._attend(queries, keys, values, visible)  # (B, H, T, K)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def weights(
+        self,
+        x: Tensor,
+        visible: Tensor | None = None,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(B, H, T, T): how much of each position's value goes into each; to be looked at."""
+        queries, keys, _ = self._project(x, rotary, joined=False)
+        keys = keys.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)
+        return shares(queries, keys, _past(x.shape[1], visible, x.device, self.causal))
+
+    def _attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
+    ) -> Tensor:
+        if self.fused and self.causal and visible is None:
+            # Told the rule instead of a mask, the kernel skips the blocks it forbids.
+            return attend_fused(queries, keys, values, is_causal=True)
+        # Remembered keys outnumber the queries, and their mask holds the rule.
+        is_causal = self.causal and queries.shape[-2] == keys.shape[-2]
+        visible = _past(queries.shape[-2], visible, queries.device, is_causal)
+        return (attend_fused if self.fused else attend)(queries, keys, values, visible)
+
+    def _project(
+        self, x: Tensor, rotary: Callable[[Tensor], Tensor] | None, *, joined: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head, ready to attend; by one product if ``joined``.
+
+        Three small products leave the processor idle; for a single token even so they take less
+        time than joining the weights.
+        """
+        layers = (self.queries, self.keys, self.values)
+        joined = joined and type(self.queries) is nn.Linear  # others multiply in their own way
+        parts = self._joined(x, layers) if joined else [layer(x) for layer in layers]
+        heads = (self.n_heads, self.n_kv_heads, self.n_kv_heads)
+        queries, keys, values = map(self._split, parts, heads)
+        queries, keys = self.queries_norm(queries), self.keys_norm(keys)
+        if rotary is not None:
+            queries, keys = rotary(queries), rotary(keys)
+        return queries, keys, values
+
+    def _joined(self, x: Tensor, layers: Sequence[nn.Linear]) -> Sequence[Tensor]:
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = None if self.queries.bias is None else torch.cat([layer.bias for layer in layers])
+        return F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
+
+    def _split(self, x: Tensor, heads: int) -> Tensor:
+        """(B, T, heads K) -> (B, heads, T, K)"""
+        return x.unflatten(-1, (heads, self.d_head)).transpose(1, 2)

@@ -1,0 +1,75 @@
+"""What a block is made of: attention, a feed-forward, and a norm before each.
+
+Letters: B batch, T positions, D d_model, F d_feed_forward, H heads, K d_head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.blocks.attention import MultiHeadAttention, Remember
+from model.blocks.config import BlockConfig
+from model.blocks.kernels import squared_relu
+from model.blocks.norms import make_norm
+
+
+class FeedForward(nn.Module):
+    """Expand, bend, contract: each position by itself. Book 4.3.
+
+    gelu is GPT-2's (tanh form); squared_relu is So et al. 2021; swiglu is Shazeer 2020.
+    """
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        d, hidden = config.d_model, config.hidden
+        self.kind = config.feed_forward
+        self.expand = nn.Linear(d, hidden, bias=config.bias)
+        self.gate = nn.Linear(d, hidden, bias=config.bias) if self.kind == "swiglu" else None
+        self.contract = nn.Linear(hidden, d, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)"""
+        hidden = self.expand(x)  # (..., F)
+        if self.gate is not None:
+            hidden = F.silu(self.gate(x)) * hidden
+        elif self.kind == "gelu":
+            hidden = F.gelu(hidden, approximate="tanh")
+        else:
+            hidden = squared_relu(hidden)
+        return self.contract(hidden)
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x)): the norm comes first. Book 4.5."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.attention_norm = make_norm(config)
+        self.attention = MultiHeadAttention(
+            config.d_model,
+            config.n_heads,
+            config.n_kv_heads,
+            config.d_head,
+            bias=config.bias,
+            qkv_bias=config.qkv_bias,
+            qk_norm=config.qk_norm,
+            qk_gain=config.qk_gain,
+            epsilon=config.epsilon,
+        )
+        self.feed_forward_norm = make_norm(config)
+        self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: Callable[[Tensor], Tensor] | None = None,
+        visible: Tensor | None = None,
+        remember: Remember | None = None,
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D). The rest is told to the attention."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary, remember))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

@@ -1,0 +1,1 @@
+"""Text out of a network: sampling, search, and smaller numbers."""

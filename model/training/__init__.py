@@ -1,0 +1,1 @@
+"""The one training loop, what it asks for, and what it moves."""

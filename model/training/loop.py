@@ -1,0 +1,205 @@
+"""THE loop: one for pretraining and fine-tuning, for every architecture and objective.
+
+It yields what happens and does nothing else: the caller measures time, writes and reports.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from model.batches.batching import Batch, key_of
+from model.evaluation import mean_loss
+from model.training.objectives import Objective
+from model.training.optim import Optimizer
+from model.training.state import copy_exactly, weights
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """After update number ``step``, counted from 1.
+
+    loss: mean in nats over the batch, before the update; gradient_norm: before clipping;
+    learning_rate: the schedule's factor; tokens: read in this step, padding included.
+    """
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The validation loss in nats after ``step`` updates."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything the continuation depends on, besides the arguments of ``train``.
+
+    ``tensors``: ``network.*`` and ``optimizer.*``. There is no data position and no random state:
+    batches and dropout are pure functions of the step.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot worth writing."""
+
+    step: int
+    state: State
+
+
+class NonFinite(ValueError):  # noqa: N818 - named for what was found
+    """Loss or gradient is not a number. The weights are those before the step."""
+
+    def __init__(self, step: int, what: str, value: float, ids: tuple[str, ...]) -> None:
+        self.step, self.ids = step, ids
+        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        super().__init__(
+            f"step={step} {what}={value} on batch [{shown}]: "
+            "look at these rows, or lower the learning rate"
+        )
+
+
+def train(
+    network: nn.Module,
+    objective: Objective,
+    batches: Callable[[int], Batch],
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    schedule: Callable[[int], float] = lambda _: 1.0,
+    clip: float | None = 1.0,
+    precision: Precision = "fp32",
+    seed: int = 0,
+    validate_every: int | None = None,
+    validation: Callable[[], Iterable[Batch]] | None = None,
+    checkpoint_every: int | None = None,
+    state: State | None = None,
+) -> Iterator[Step | Validated | Saved]:
+    """Trains in place up to ``steps`` updates, from ``state`` if given.
+
+    ``batches(step)`` and ``schedule(step)`` are asked with steps from 0; ``clip`` bounds the norm
+    of all gradients together; ``validation()`` is gone through every ``validate_every`` steps and
+    at the end; ``seed`` decides the dropout. Continued from any ``Saved.state``, on the same
+    machine and threads, it ends bit for bit where the uninterrupted run does. Raises NonFinite.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision={precision!r} is unknown: use fp32 or bf16")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip={clip} must be positive, or null for none")
+    start = 0
+    if state is not None:
+        restore(network, optimizer, state)
+        start = state.step
+        del state  # what was copied need not be kept
+    if start > steps:
+        raise ValueError(f"step={start} of the state is past steps={steps}: raise steps")
+    network.train()
+    for index in range(start, steps):
+        factor = schedule(index)
+        optimizer.set_scale(factor)
+        batch = batches(index)
+        loss, norm = _update(network, objective, batch, optimizer, index, clip, precision, seed)
+        done = index + 1
+        yield Step(done, loss, norm, factor, batch.tokens.numel())
+        if _due(done, checkpoint_every) or done == steps:
+            _require_finite(network, done, batch)
+        if validation is not None and (_due(done, validate_every) or done == steps):
+            yield Validated(done, mean_loss(network, objective, validation()).nats)
+        if _due(done, checkpoint_every):
+            yield Saved(done, snapshot(network, optimizer, done))
+
+
+def _update(
+    network: nn.Module,
+    objective: Objective,
+    batch: Batch,
+    optimizer: Optimizer,
+    index: int,
+    clip: float | None,
+    precision: Precision,
+    seed: int,
+) -> tuple[float, float]:
+    """One update; its loss and gradient norm."""
+    device = next(network.parameters()).device
+    with _randomness(device, key_of("dropout", seed, index)), _autocast(device, precision):
+        loss = objective(network, batch.to(device))
+    loss.backward()
+    trained = [p for p in network.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    nats, size = torch.stack([loss.detach().double(), norm.double()]).tolist()  # the only wait
+    for what, value in (("loss", nats), ("gradient_norm", size)):
+        if not math.isfinite(value):
+            optimizer.zero_grad()
+            raise NonFinite(index + 1, what, value, batch.ids)
+    if clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(trained, clip, norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return nats, size
+
+
+def _require_finite(network: nn.Module, step: int, batch: Batch) -> None:
+    """Weights that an update broke show in no loss before the next step; these may be kept."""
+    for name, tensor in weights(network).items():
+        if not tensor.isfinite().all():
+            raise NonFinite(step, f"weights {name}", math.nan, batch.ids)
+
+
+def snapshot(network: nn.Module, optimizer: Optimizer, step: int) -> State:
+    """A copy, so that it stays what it is while training goes on."""
+    tensors = {f"network.{name}": t for name, t in weights(network).items()}
+    tensors |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
+    return State(step, {name: t.detach().clone() for name, t in tensors.items()})
+
+
+def restore(network: nn.Module, optimizer: Optimizer, state: State) -> None:
+    """Puts a snapshot back; ValueError names what is missing, extra or misshaped."""
+    live = {f"network.{name}": t for name, t in weights(network).items()}
+    live |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
+    copy_exactly(live, state.tensors, "training")
+
+
+def fastest_precision(device: torch.device | str = "cpu") -> Precision:
+    """bf16 where the hardware multiplies it; elsewhere it is emulated and several times slower."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if kind == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+    return "fp32"
+
+
+def _due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0
+
+
+def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def _randomness(device: torch.device, key: int) -> Iterator[None]:
+    """Dropout drawn from ``key`` alone; the process's own generator is given back unmoved."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(key)
+        yield
