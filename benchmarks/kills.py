@@ -36,8 +36,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.artifacts import view_of
-from pipelines.store import Store
+from pipelines.core.store import Store
+from pipelines.lineage.views import view_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DRAGON = [sys.executable, "-c", "from pipelines.cli.main import run; run()"]
@@ -85,6 +85,7 @@ class Row:
     over: float = 0.0  # the longest until the run was over, seconds
     gone: float = 0.0  # the longest until no process was left, seconds
     faults: list[str] = field(default_factory=list)
+    told: int = 0  # so many of them were printed
 
 
 class Places:
@@ -260,6 +261,8 @@ def _over(places: Places, run_id: str, row: Row, began: float) -> None:
         return
     with contextlib.suppress(TimeoutError):
         _within(2 * OVER_SECONDS, lambda: run_id not in places.unfinished(), "")
+    if _victims(places, "worker") and _finished(places, run_id) == "SUCCESS":
+        return  # the step that was killed had done its work: the run goes on
     before, seconds = places.published(), places.ended(run_id) - began
     row.over = max(row.over, seconds)
     if seconds > OVER_SECONDS:
@@ -362,6 +365,10 @@ def trial(places: Places, kills: int, share: float, seed: int) -> dict[str, Row]
         done = sum(row.kills for row in rows.values())
         faults = sum(len(row.faults) for row in rows.values())
         print(f"round {number}: {done} of {kills} kills, {faults} faults", flush=True)
+        for name, row in rows.items():
+            for fault in row.faults[row.told :]:
+                print(f"  {name}: {fault}", flush=True)
+            row.told = len(row.faults)
     gone = places.end_ui()
     if gone > GONE_SECONDS:
         rows["end"].faults.append(f"processes stayed for {gone:.0f} s")

@@ -44,7 +44,7 @@ DOCUMENTS, COPIES = 20_000, 500
 
 def ours(texts: Sequence[str]) -> Iterator[int]:
     """Numbers of the documents that the default step drops."""
-    from pipelines.text.deduplication import NearDuplicates
+    from pipelines.corpora.deduplication import NearDuplicates
 
     step = NearDuplicates()
     for number, text in enumerate(texts):
@@ -186,7 +186,7 @@ def compare(peer: str | None, folder: Path, turns: int) -> Iterator[str]:
 
 def natural(folder: Path) -> Iterator[str]:
     """A table of what the default step drops of each text's paragraphs, nothing planted."""
-    from pipelines.text.deduplication import NearDuplicates
+    from pipelines.corpora.deduplication import NearDuplicates
 
     yield "| paragraphs of | in | dropped, same | dropped, alike | less than 0.5 | than 0.4 |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"

@@ -68,10 +68,10 @@ def write_files(folder: Path, megabytes: int, cache: Path) -> None:
 def _lines(cache: Path) -> list[str]:
     import sqlite3
 
-    from pipelines.project import Project
+    from pipelines.core.project import Project
+    from pipelines.corpora.packages import package_file
+    from pipelines.corpora.sources import read_source
     from pipelines.recipe.loading import load_recipe
-    from pipelines.text.packages import package_file
-    from pipelines.text.sources import read_source
 
     source = load_recipe(Project.here().recipes / "chat.yaml").corpora["chitchat"].source
     talk = read_source(source, folder_root=Path(), cache=cache)
@@ -89,12 +89,12 @@ def _lines(cache: Path) -> list[str]:
 
 def chain(files: Path, work: Path, cache: Path) -> None:
     raw, documents = work / "raw", work / "documents"
-    from pipelines.recipe.cleaning import DEFAULT
-    from pipelines.recipe.corpora import Splitting
-    from pipelines.recipe.sources import FolderSource
-    from pipelines.store import seal
-    from pipelines.text.documents import make_documents
-    from pipelines.text.sources import read_source
+    from pipelines.core.store import seal
+    from pipelines.corpora.cleaning.options import DEFAULT
+    from pipelines.corpora.documents import make_documents
+    from pipelines.corpora.options import Splitting
+    from pipelines.corpora.sources import read_source
+    from pipelines.corpora.sources.options import FolderSource
     from pipelines.text.tables import write_documents, write_index
 
     raw.mkdir()
@@ -111,10 +111,10 @@ def chain(files: Path, work: Path, cache: Path) -> None:
 
 
 def shards(documents: Path, work: Path, cache: Path) -> None:
-    from pipelines.store import seal
-    from pipelines.text.shards import plan_shards, write_index, write_shards
-    from pipelines.text.splitting import SPLITS
+    from pipelines.core.store import seal
+    from pipelines.corpora.splitting import SPLITS
     from pipelines.text.tables import open_table
+    from pipelines.tokens.shards import plan_shards, write_index, write_shards
 
     target, workers = work / "shards", int(os.environ.get("DRAGON_WORKERS", "1"))
     tokenizer = {path.name: path.read_bytes() for path in (cache / "gpt2").iterdir()}
@@ -226,8 +226,8 @@ def measure(way: str, files: Path, documents: Path, cache: Path, work: Path) -> 
 
 def _prepare_tokenizers(cache: Path) -> None:
     """GPT-2's tokenizer as this project keeps it, and its two files where tiktoken keeps them."""
-    from pipelines.text.tokenizers import published
-    from pipelines.text.tokenizers.openai import GPT2_ENCODER, GPT2_MERGES
+    from pipelines.tokens.tokenizers import published
+    from pipelines.tokens.tokenizers.openai import GPT2_ENCODER, GPT2_MERGES
 
     (cache / "gpt2").mkdir(parents=True, exist_ok=True)
     published("gpt2", cache).save(cache / "gpt2")
@@ -284,7 +284,7 @@ def main() -> None:
 
 
 def report(folder: Path, sizes: list[int], turns: int, ways: list[str]) -> None:
-    from pipelines.project import Project
+    from pipelines.core.project import Project
 
     cache = Project.here().downloads
     _prepare_tokenizers(cache)

@@ -24,7 +24,7 @@ VARIANTS = ("ours", "without preparing the processor", "AdamW for all", "textboo
 
 def measure(variant: str, recipe_name: str, steps: int) -> float:
     """Tokens a second of one variant over ``steps`` steps, after warming up."""
-    from pipelines import processor
+    from pipelines.core import processor
 
     if variant in ("ours", "AdamW for all"):
         processor.prepare()
@@ -35,7 +35,7 @@ def measure(variant: str, recipe_name: str, steps: int) -> float:
     from model.training.loop import Step, fastest_precision, train
     from model.training.objectives import next_token
     from model.training.optim import Optimizer
-    from pipelines.project import Project
+    from pipelines.core.project import Project
     from pipelines.recipe.loading import load_recipe
 
     recipe = load_recipe(Project.here().recipes / f"{recipe_name}.yaml")

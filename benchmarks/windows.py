@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines import processor
+from pipelines.core import processor
 
 processor.prepare()
 

@@ -6,8 +6,8 @@ graph and a line in the log, and the others are there as ever.
 
 import logging
 
-from pipelines.graph import build
-from pipelines.project import Project
+from pipelines.core.project import Project
+from pipelines.orchestration.graph import build
 from pipelines.recipe.loading import disagreements, read_recipes
 
 project = Project.here()

@@ -22,9 +22,9 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests track into their own fo
 import pytest
 from hypothesis import settings
 
-from pipelines.project import CHECKOUT, Project
-from pipelines.store import Store
-from pipelines.tracking import Tracker
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.store import Store
+from pipelines.core.tracking import Tracker
 
 # A busy machine is no fault of the code.
 settings.register_profile("dragon", deadline=None)

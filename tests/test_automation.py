@@ -12,17 +12,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines import automation
-from pipelines.artifacts import RawText
-from pipelines.assets import declare
-from pipelines.automation import PAUSE, REST, UNFINISHED
-from pipelines.graph import build
-from pipelines.project import CHECKOUT, Project
-from pipelines.recipe.base import RecipeError
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.stanza import RecipeError
+from pipelines.core.tracking import TrackedRun, Tracker
+from pipelines.corpora.artefacts import RawText
+from pipelines.orchestration import assets, automation
+from pipelines.orchestration.automation import PAUSE, REST, UNFINISHED
+from pipelines.orchestration.graph import build
+from pipelines.orchestration.resources import StoreResource
 from pipelines.recipe.loading import load_recipe
-from pipelines.resources import StoreResource
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.tracking import TrackedRun, Tracker
 
 JOB = "make_own_text"
 Status = dg.DagsterRunStatus
@@ -276,9 +275,9 @@ AWAY, LOCKED = SourceUnavailable("away"), sqlite3.OperationalError("database is 
 @pytest.mark.parametrize(
     ("error", "tags", "tries"),
     [
-        (AWAY, {}, 1 + declare.RETRIES),
-        (LOCKED, {}, 1 + declare.RETRIES),
-        (AWAY, {declare.ATTENDED: "yes"}, 1),  # a person at the command line decides
+        (AWAY, {}, 1 + assets.RETRIES),
+        (LOCKED, {}, 1 + assets.RETRIES),
+        (AWAY, {assets.ATTENDED: "yes"}, 1),  # a person at the command line decides
         (TextError("bad"), {}, 1),
         (OSError("bad"), {}, 1),
         (sqlite3.OperationalError("bad"), {}, 1),
@@ -291,11 +290,11 @@ def test_what_may_pass_is_tried_again_and_what_is_wrong_is_not(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(declare, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(assets, "RETRY_SECONDS", 0)
     made: list[str] = []
 
-    @declare.asset("raw_text/talk", makes=RawText, group="corpora")
-    def talk(making: declare.Making) -> None:
+    @assets.asset("raw_text/talk", makes=RawText, group="corpora")
+    def talk(making: assets.Making) -> None:
         made.append(making.key)
         raise error
 

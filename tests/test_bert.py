@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.artifacts import Checkpoint, Documents, Evaluation
-from pipelines.cli.filling import fill
-from pipelines.masked import Neighbours
+from pipelines.cli.fill import fill
+from pipelines.corpora.artefacts import Documents
+from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.masked import Neighbours
+from pipelines.training.artefacts import Checkpoint
 
 BERT = (
     ("architecture: gpt, preset: modern, d_model: 16, n_layers: 1, n_heads: 1, context_length: 16",

@@ -34,7 +34,7 @@ from model.training.adapters import Classifier, add_low_rank
 from model.training.loop import train
 from model.training.objectives import next_token
 from model.training.optim import Optimizer
-from pipelines.text.tokenizers import (
+from pipelines.tokens.tokenizers import (
     BytePairTokenizer,
     Tokenizer,
     WordTokenizer,

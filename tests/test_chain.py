@@ -17,12 +17,15 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from pipelines.artifacts import Checkpoint, Documents, RawText, view_of
-from pipelines.assets.declare import Declaration, Making
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.core.tracking import Tracker
+from pipelines.corpora.artefacts import Documents, RawText
 from pipelines.definitions import build
-from pipelines.project import Project
+from pipelines.lineage.views import view_of
+from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipe
-from pipelines.tracking import Tracker
+from pipelines.training.artefacts import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "recipes" / "tiny.yaml"
@@ -361,8 +364,8 @@ def test_signals_of_every_kind_and_number_end_it_in_grace(place, recipe_file, tm
 # Sends the command the signal itself, at one moment of its work, once.
 AT_A_MOMENT = """
 import os, signal
-from pipelines import store
-from pipelines.assets.declare import Making
+from pipelines.core import store
+from pipelines.core.making import Making
 
 def interrupt(owner, name, when):
     real, sent = getattr(owner, name), []
@@ -423,7 +426,7 @@ def test_killed_between_publication_and_event_it_is_found_by_the_next_run(place,
     command = ("run", str(recipe_file()), "--select", "raw_text/talk")
     with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
         known = {run.run_id for run in instance.get_runs()}
-    kill = "import os; from pipelines.assets import declare;"
+    kill = "import os; from pipelines.stages import declare;"
     run = place.start(
         *command, first=f"{kill} declare._result = lambda *_, **__: os.kill(os.getpid(), 9)"
     )

@@ -14,12 +14,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.artifacts import Checkpoint, view_of
-from pipelines.assets import declare_assets
 from pipelines.cli.asking import MAX_CHARACTERS
-from pipelines.cli.suggesting import suggestions
-from pipelines.project import Project
+from pipelines.cli.suggestions import suggestions
+from pipelines.core.project import Project
+from pipelines.lineage.views import view_of
 from pipelines.recipe.loading import load_recipe
+from pipelines.stages import declare
+from pipelines.training.artefacts import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -167,7 +168,7 @@ def test_what_a_run_says_to_do_next_can_be_done(chain, tmp_path, monkeypatch):
 )
 def test_each_kind_of_thing_has_its_command(recipe, commands):
     found = load_recipe(ROOT / "recipes" / f"{recipe}.yaml")
-    keys = {d.key.to_user_string() for d in declare_assets([found])}
+    keys = {d.key.to_user_string() for d in declare([found])}
     assert [command for _, command in suggestions(found, recipe, keys)] == commands
     assert list(suggestions(found, recipe, {f"tokenizer/{recipe}"})) == []
 
@@ -308,7 +309,7 @@ def test_chat_says_the_same_for_the_same_seed_alone(chain):
 
 
 def test_what_is_said_may_have_several_lines(monkeypatch):
-    from pipelines.cli.talking import turns_of_input
+    from pipelines.cli.chat import turns_of_input
 
     lines = iter(["hello", "def f():\\", "    return 1\\", "", "the end\\"])
 
@@ -344,7 +345,7 @@ def test_odd_words_get_an_ordinary_answer(chain, line):
 
 def test_a_role_marker_is_not_a_role(chain):
     """What is written in a prompt never becomes the control token of that name."""
-    from pipelines.artifacts import TokenizerFiles
+    from pipelines.tokens.artefacts import TokenizerFiles
 
     tokenizer = chain.store.current("tokenizer/tiny", TokenizerFiles).load()
     for text in ODD:
@@ -419,13 +420,13 @@ def test_an_interruption_is_130_and_a_bug_a_traceback(chain, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.cli.looking.list_store", interrupted)
+    monkeypatch.setattr("pipelines.cli.lineage.list_store", interrupted)
     assert chain.dragon("ls").code == 130
 
     def bug(*_: object) -> None:
         raise AssertionError("ours")
 
-    monkeypatch.setattr("pipelines.cli.looking.list_store", bug)
+    monkeypatch.setattr("pipelines.cli.lineage.list_store", bug)
     with pytest.raises(AssertionError, match="ours"):
         chain.dragon("ls")
 

@@ -9,17 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import (
-    Checkpoint,
-    Contamination,
-    Documents,
-    Examples,
-    RawText,
-    TokenizerFiles,
-    TokenShards,
-)
-from pipelines.text import sources
-from pipelines.text.generators import dialogue
+from pipelines.corpora import sources
+from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.generators import dialogue
+from pipelines.examples.artefacts import Examples
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.training.artefacts import Checkpoint
 
 Write = Callable[..., Path]
 GENERATED = "{kind: generated, generator: dialogues, documents: 300, seed: 5}"

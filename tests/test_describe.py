@@ -20,41 +20,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from pipelines import card, checks
-from pipelines.artifacts import (
-    FIGURES,
-    Artefact,
-    Contamination,
-    Documents,
-    Evaluation,
-    TokenizerFiles,
-    TokenShards,
-    view_of,
-)
-from pipelines.assets.declare import Making
-from pipelines.card import Bytes, Share, legible, shown
-from pipelines.checks import _wrong
 from pipelines.cli.main import run
-from pipelines.describe import Picture, Rows, describe
-from pipelines.identity import canonical, digest
-from pipelines.page import page
-from pipelines.project import Project
-from pipelines.recipe.cleaning import CleaningStep
-from pipelines.recipe.corpora import Splitting
-from pipelines.store import Record, Store, seal
-from pipelines.text import shards, tables
+from pipelines.core.artefact import FIGURES, Artefact
+from pipelines.core.identity import canonical, digest
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.core.store import Record, Store, seal
+from pipelines.corpora.artefacts import Contamination, Documents
+from pipelines.corpora.cleaning.options import CleaningStep
+from pipelines.corpora.documents import make_documents
+from pipelines.corpora.options import Splitting
+from pipelines.corpora.overlaps import write_overlaps
+from pipelines.corpora.splitting import SPLITS
+from pipelines.evaluation.findings import Evaluation
+from pipelines.lineage.views import view_of
+from pipelines.orchestration import checks
+from pipelines.orchestration.checks import _wrong
+from pipelines.report import card
+from pipelines.report.card import Bytes, Share, legible, shown
+from pipelines.report.describe import Picture, Rows, describe
+from pipelines.report.page import page
+from pipelines.text import tables
 from pipelines.text.arrow import ArrowFile
-from pipelines.text.decontamination import write_overlaps
-from pipelines.text.documents import make_documents
-from pipelines.text.splitting import SPLITS
 from pipelines.text.tables import Document, write_documents, write_index
-from pipelines.text.tokenizers import (
-    WordTokenizer,
-    from_file,
-    openai,
-    train_bpe,
-    train_words,
-)
+from pipelines.tokens import shards
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.tokens.tokenizers import WordTokenizer, from_file, openai, train_bpe, train_words
 
 TELL = "the {} sat by the river and told the others of a day in spring, which was the {}th of them"
 EVIL = "\x1b[31mred\x1b[0m <script>alert(1)</script> \u202eback\u202c \x9b2J \ud7ff tab\there " * 2

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.artifacts import Checkpoint, Contamination, Documents, Evaluation, TokenShards
-from pipelines.recipe.base import RecipeError
+from pipelines.core.stanza import RecipeError
+from pipelines.corpora.artefacts import Contamination, Documents
+from pipelines.evaluation.findings import Evaluation
 from pipelines.recipe.loading import load_recipe
+from pipelines.tokens.artefacts import TokenShards
+from pipelines.training.artefacts import Checkpoint
 
 RECIPE = """\
 description: messages, trained on into dialogues

@@ -23,19 +23,21 @@ from safetensors.torch import load, save
 from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.architectures.gpt.network import Decoder
 from model.batches.batching import IGNORED
-from pipelines.artifacts import Checkpoint, CorruptArtefact, TokenizerFiles
-from pipelines.cli.exporting import export
-from pipelines.evaluating import pair_examples, reply
-from pipelines.identity import canonical
-from pipelines.interop.exporting import export_hf
-from pipelines.interop.taking import take_network
-from pipelines.interop.words import read_words
-from pipelines.lineage import Node, locate, trace
-from pipelines.project import CHECKOUT
-from pipelines.store import Record, Store, StoreError, seal
+from pipelines.cli.export import export
+from pipelines.core.artefact import CorruptArtefact
+from pipelines.core.identity import canonical
+from pipelines.core.project import CHECKOUT
+from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.evaluation.replies import pair_examples
+from pipelines.examples.artefacts import Pair
+from pipelines.exports.huggingface import export_hf
+from pipelines.inference.replies import reply
+from pipelines.interop.network import take_network
+from pipelines.interop.vocabulary import read_words
+from pipelines.lineage.trace import Node, locate, trace
 from pipelines.text.errors import TextError
-from pipelines.text.examples import Pair, encode_prompt
-from pipelines.text.tokenizers import (
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.tokens.tokenizers import (
     BytePairTokenizer,
     HuggingFaceTokenizer,
     Tokenizer,
@@ -43,7 +45,9 @@ from pipelines.text.tokenizers import (
     train_bpe,
     train_words,
 )
-from pipelines.text.tokenizers.conversion import to_tokenizer_json
+from pipelines.tokens.tokenizers.conversion import to_tokenizer_json
+from pipelines.tokens.turns import encode_prompt
+from pipelines.training.artefacts import Checkpoint
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TEXTS = ["A: Hi, how are you?\nB: I'm fine, thank you; and you?\n"] * 3 + ["aaa abab ababa"] * 2
@@ -511,7 +515,7 @@ def test_the_chains_models_are_exported(chain: Any, tmp_path: Path) -> None:
         assert said.out.startswith(key)
         checkpoint = chain.store.current(key, Checkpoint)
         tokenizer = chain.store.current("tokenizer/tiny", TokenizerFiles).load()
-        from pipelines.fitting import load_network
+        from pipelines.training.checkpoint import load_network
 
         if key.startswith("foundation"):
             require_same_model(folder, load_network(checkpoint).cpu().eval(), tokenizer)

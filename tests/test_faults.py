@@ -17,20 +17,18 @@ import pytest
 import torch
 
 from model.batches.batching import Windows
-from pipelines.artifacts import (
-    Checkpoint,
-    CorruptArtefact,
-    RawText,
-    TokenizerFiles,
-    TokenShards,
-    view_of,
-)
-from pipelines.assets.declare import Making, _require_one_lineage
+from pipelines.core.artefact import CorruptArtefact
+from pipelines.core.making import Making
+from pipelines.core.store import Store, Work
+from pipelines.corpora.artefacts import RawText
 from pipelines.definitions import build
+from pipelines.lineage.views import view_of
+from pipelines.orchestration.assets import _require_one_lineage
 from pipelines.recipe.loading import load_recipe
-from pipelines.store import Store, Work
 from pipelines.text.errors import TextError
 from pipelines.text.tables import write_documents
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.training.artefacts import Checkpoint
 
 GENERATED = "{kind: generated, generator: dialogues, documents: 300, seed: 5}"
 KEYS = ("raw_text/talk", "documents/talk", "tokenizer/smaller", "token_shards/smaller")
@@ -113,7 +111,7 @@ def test_a_source_that_changes_while_it_is_read(place, recipe_file, tmp_path, mo
 
     command = ("run", str(recipe_file(folder_source(tmp_path / "texts"))), "-s", "raw_text/talk")
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.assets.corpora.write_documents", grow)
+        patch.setattr("pipelines.corpora.declare.write_documents", grow)
         fault = place.dragon(*command).fault
     assert fault.startswith(
         "dragon: raw_text/talk: its source or code changed while it was made; run again"
@@ -256,7 +254,7 @@ def test_another_tokenizer_than_the_networks(made, chain, tmp_path):
 
 
 def test_tensors_of_another_network(chain):
-    from pipelines.fitting import load_network
+    from pipelines.training.checkpoint import load_network
 
     class Renamed(Checkpoint):
         def tensors(self):
@@ -362,10 +360,10 @@ def limited_memory(more):
 
 def test_code_that_changes_while_a_step_runs(place, recipe_file, monkeypatch):
     def edit(folder, path, documents):
-        monkeypatch.setattr("pipelines.assets.declare.code_fingerprint", lambda *_: "edited")
+        monkeypatch.setattr("pipelines.orchestration.assets.code_fingerprint", lambda *_: "edited")
         return write_documents(folder, path, documents)
 
-    monkeypatch.setattr("pipelines.assets.corpora.write_documents", edit)
+    monkeypatch.setattr("pipelines.corpora.declare.write_documents", edit)
     fault = place.dragon("run", str(recipe_file()), "-s", "raw_text/talk").fault
     assert "its source or code changed while it was made; run again" in fault
     assert nothing_published(place.store, "raw_text/talk")

@@ -27,13 +27,14 @@ from model.batches.masking import Masked
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES
 from model.training.state import weights
-from pipelines import fitting
-from pipelines.assets.declare import Declaration, Making
-from pipelines.fitting import _optimizer, _schedule
-from pipelines.project import CHECKOUT, Project
+from pipelines.core.making import Making
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.store import Work
+from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipes
-from pipelines.recipe.training import Training
-from pipelines.store import Work
+from pipelines.training import fitting
+from pipelines.training.fitting import _optimizer, _schedule
+from pipelines.training.options import Training
 
 BYTES = Path(__file__).read_bytes() + Path(train.__code__.co_filename).read_bytes()
 CONTEXT, STEPS, VOCABULARY = 16, 24, 128
@@ -168,9 +169,14 @@ def test_a_clock_that_jumps_decides_nothing(
 @pytest.mark.parametrize(
     ("name", "patched", "value", "told"),
     [
-        ("torch", "pipelines.fitting.library_versions", lambda *_, **__: {"torch": "9.9"}, "9.9"),
+        (
+            "torch",
+            "pipelines.training.fitting.library_versions",
+            lambda *_, **__: {"torch": "9.9"},
+            "9.9",
+        ),
         ("cpu_capability", "torch.backends.cpu.get_cpu_capability", lambda: "ABACUS", "ABACUS"),
-        ("cpu", "pipelines.processor._name", lambda: "An Abacus 3", "An Abacus 3"),
+        ("cpu", "pipelines.core.processor._name", lambda: "An Abacus 3", "An Abacus 3"),
         ("deterministic", "torch.are_deterministic_algorithms_enabled", lambda: True, "True"),
         ("matmul_precision", "torch.get_float32_matmul_precision", lambda: "medium", "medium"),
     ],
@@ -293,7 +299,7 @@ def test_the_precision_that_a_machine_chose_is_in_the_derivation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights of a machine that multiplies in bf16 are none of one that does not."""
-    monkeypatch.setattr("pipelines.fitting.fastest_precision", lambda _: "bf16")
+    monkeypatch.setattr("pipelines.training.fitting.fastest_precision", lambda _: "bf16")
     left_to_the_machine, said = set(), set()
     for key, declared in declarations().items():
         asked = chosen_by(dict(declared.decides))

@@ -22,16 +22,16 @@ FLOORS = {
     "model": 0,
     "pipelines.text": 1,
     "pipelines.recipe": 1,
-    "pipelines.identity": 1,
-    "pipelines.artifacts": 2,
-    "pipelines.store": 3,
-    "pipelines.lineage": 3,
-    "pipelines.tracking": 3,
-    "pipelines.assets": 4,
-    "pipelines.checks": 4,
-    "pipelines.automation": 4,
+    "pipelines.core.identity": 1,
+    "pipelines.core.artefact": 2,
+    "pipelines.core.store": 3,
+    "pipelines.lineage.trace": 3,
+    "pipelines.core.tracking": 3,
+    "pipelines.stages": 4,
+    "pipelines.orchestration.checks": 4,
+    "pipelines.orchestration.automation": 4,
     "pipelines.definitions": 5,
-    "pipelines.graph": 5,
+    "pipelines.orchestration.graph": 5,
     "pipelines.preload": 5,
     "pipelines.cli": 5,
 }
@@ -167,7 +167,12 @@ def test_each_heavy_library_has_its_place() -> None:
 @pytest.mark.parametrize("path", each_source("pipelines/assets/"), ids=name_of)
 def test_assets_are_thin(path: Path) -> None:
     heavy = {"torch", "mlflow", "datasets", "pandas", "numpy", "pyarrow", "sklearn", "matplotlib"}
-    heavy |= {"safetensors", "model.training.loop", "pipelines.fitting", "pipelines.evaluating"}
+    heavy |= {
+        "safetensors",
+        "model.training.loop",
+        "pipelines.training.fitting",
+        "pipelines.evaluation.language",
+    }
     for imported in imports(path, on_load=True):
         assert imported not in heavy
         assert imported.split(".")[0] not in heavy

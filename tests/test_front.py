@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.cli.front import Guard
-from pipelines.graph import build
-from pipelines.project import Project
+from pipelines.core.project import Project
+from pipelines.orchestration.graph import build
 from pipelines.recipe.loading import load_recipe
 
 PORT = 3000

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.artifacts import CorruptArtefact
-from pipelines.identity import canonical, digest
-from pipelines.lineage import locate, trace, tree
-from pipelines.recipe.base import RecipeError
+from pipelines.core.artefact import CorruptArtefact
+from pipelines.core.identity import canonical, digest
+from pipelines.core.stanza import RecipeError
+from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.lineage.trace import locate, trace, tree
 from pipelines.recipe.loading import load_recipe
-from pipelines.store import Record, Store, StoreError, seal
 from pipelines.text.errors import TextError
 
 SECONDS = 10  # of processor time for one input; the slowest takes a fraction of one

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import identity
-from pipelines.assets import declare_assets
-from pipelines.identity import canonical, code_fingerprint, digest, library_versions, reachable
+from pipelines.core import identity
+from pipelines.core.identity import canonical, code_fingerprint, digest, library_versions, reachable
 from pipelines.recipe.loading import load_recipes
+from pipelines.stages import declare
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -177,22 +177,22 @@ def test_what_only_shows_does_not_count_where_it_only_shows(
 
 def test_each_asset_hangs_on_its_own_code() -> None:
     def reached(name: str) -> set[str]:
-        return reachable(f"pipelines.assets.{name}")
+        return reachable(f"pipelines.stages.{name}")
 
-    assert {"model.training.optim", "model.training.loop", "pipelines.fitting"} <= reached(
+    assert {"model.training.optim", "model.training.loop", "pipelines.training.fitting"} <= reached(
         "foundation"
     )
     assert {"model.training.optim", "model.training.adapters"} <= reached("tasks")
-    assert "pipelines.text.generators" in reached("corpora")
+    assert "pipelines.corpora.generators" in reached("corpora")
     for data in ("corpora", "tokens"):
         assert reached(data).isdisjoint(
-            {"model.training.optim", "model.training.loop", "pipelines.evaluating"}
+            {"model.training.optim", "model.training.loop", "pipelines.evaluation.language"}
         )
     # A new colour in a plot retrains nothing, but makes the report anew.
-    for module in ("pipelines.describe", "pipelines.pictures"):
+    for module in ("pipelines.report.describe", "pipelines.report.pictures"):
         assert module in reached("report")
         assert module not in reached("foundation") | reached("corpora") | reached("tokens")
-    assert "pipelines.tracking" not in reached("foundation")
+    assert "pipelines.core.tracking" not in reached("foundation")
 
 
 Edit = Callable[[str, str, str], None]
@@ -218,7 +218,7 @@ def edit(monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 
 def test_an_edit_of_the_optimizer_spares_the_documents(edit: Edit) -> None:
-    assets = [f"pipelines.assets.{name}" for name in ("corpora", "tokens", "foundation", "tasks")]
+    assets = [f"pipelines.stages.{name}" for name in ("corpora", "tokens", "foundation", "tasks")]
     before = [code_fingerprint(name) for name in assets]
     edit("model/training/optim.py", "4.7750", "4.7751")
     after = [code_fingerprint(name) for name in assets]
@@ -228,13 +228,13 @@ def test_an_edit_of_the_optimizer_spares_the_documents(edit: Edit) -> None:
 
 def test_an_edit_of_one_architecture_spares_the_others(edit: Edit) -> None:
     def fingerprints() -> dict[str, str]:
-        foundation = "pipelines.assets.foundation"
+        foundation = "pipelines.training.declare"
         return {
             "bert": code_fingerprint(foundation, ("bert",)),
             "gpt": code_fingerprint(foundation, ("gpt",)),
             "any": code_fingerprint(foundation),
-            "documents": code_fingerprint("pipelines.assets.corpora"),
-            "shards": code_fingerprint("pipelines.assets.tokens", ()),
+            "documents": code_fingerprint("pipelines.corpora.declare"),
+            "shards": code_fingerprint("pipelines.tokens.declare", ()),
         }
 
     def changed() -> set[str]:
@@ -249,7 +249,7 @@ def test_an_edit_of_one_architecture_spares_the_others(edit: Edit) -> None:
 
 def test_every_asset_names_the_architectures_that_it_builds() -> None:
     recipes = load_recipes(Path(__file__).parents[1] / "recipes").values()
-    for declared in declare_assets(recipes):
+    for declared in declare(recipes):
         key = declared.key.to_user_string()
         found = next(iter(declared.metadata_by_key.values()))["declaration"].data
         named = found["architectures"]
@@ -259,8 +259,8 @@ def test_every_asset_names_the_architectures_that_it_builds() -> None:
 
 def test_finding_code_runs_none_of_it() -> None:
     statement = (
-        "import sys; from pipelines.identity import code_fingerprint;"
-        "code_fingerprint('pipelines.assets.foundation');"
+        "import sys; from pipelines.core.identity import code_fingerprint;"
+        "code_fingerprint('pipelines.training.declare');"
         "print([name for name in sys.modules if name.startswith(('torch', 'model', 'dagster'))])"
     )
     told = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)

@@ -11,16 +11,16 @@ import torch
 
 from model.batches.batching import TokenStream, Windows
 from model.ladder import RUNGS
-from pipelines import climbing
-from pipelines.assets.declare import Making
-from pipelines.assets.ladder import ladder_assets
-from pipelines.climbing import Climbed
-from pipelines.markup import shown
-from pipelines.page import TIMES, with_times
-from pipelines.project import CHECKOUT, Project
+from pipelines.attention_ladder import climb
+from pipelines.attention_ladder.climb import Climbed
+from pipelines.attention_ladder.declare import ladder_assets
+from pipelines.attention_ladder.options import AttentionLadder
+from pipelines.core.making import Making
+from pipelines.core.project import CHECKOUT, Project
 from pipelines.recipe.loading import load_recipe
-from pipelines.recipe.vectors import AttentionLadder
-from pipelines.text.tokenizers import BytePairTokenizer, train_bpe
+from pipelines.report.markup import shown
+from pipelines.report.page import TIMES, with_times
+from pipelines.tokens.tokenizers import BytePairTokenizer, train_bpe
 
 STEPS = 6
 LADDER = AttentionLadder.model_validate(
@@ -49,11 +49,11 @@ def held_out(tokenizer: BytePairTokenizer) -> TokenStream:
 
 def made(folder: Path, tokenizer: BytePairTokenizer) -> tuple[Making, list[Climbed]]:
     """The whole ladder, in a second."""
-    config = climbing.shape(LADDER, tokenizer.vocab_size)
+    config = climb.shape(LADDER, tokenizer.vocab_size)
     stream = TokenStream([torch.tensor(tokenizer.encode(TEXT))])
     batches = Windows({"text": stream}, {"text": 1.0}, config.context_length, 2, 1)
     making = Making("evaluation/attention_ladder/x", folder, Project(CHECKOUT, folder, folder))
-    return making, climbing.climb(making, LADDER, config, batches, held_out(tokenizer), seed=1)
+    return making, climb.climb(making, LADDER, config, batches, held_out(tokenizer), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_every_rung_is_trained_on_the_same_batches(climbed: list[Climbed]) -> No
 def test_the_same_seed_gives_the_same_figures(
     climbed: list[Climbed], tokenizer: BytePairTokenizer, tmp_path: Path
 ) -> None:
-    again = climbing.figures(made(tmp_path, tokenizer)[1])
-    assert again == climbing.figures(climbed)
+    again = climb.figures(made(tmp_path, tokenizer)[1])
+    assert again == climb.figures(climbed)
     assert len(again) == 2 * len(NAMES)
 
 
@@ -104,7 +104,7 @@ def test_the_report_shows_how_fast_each_rung_is(ladder: tuple[Making, list[Climb
 
 
 def test_rungs_that_may_look_ahead_are_compared_without(climbed: list[Climbed]) -> None:
-    found, honest = climbing.comparison(climbed), {e.rung.name: e.honest for e in climbed}
+    found, honest = climb.comparison(climbed), {e.rung.name: e.honest for e in climbed}
     assert found["ours"] == honest["fused"]
     assert found["baselines"] == {
         name: honest[name] for name in ("simplified", "self-attention", "causal")
@@ -115,23 +115,23 @@ def test_rungs_that_may_look_ahead_are_compared_without(climbed: list[Climbed]) 
 
 
 def test_the_table_says_why_a_low_loss_is_worth_nothing(climbed: list[Climbed]) -> None:
-    rows = climbing.table(climbed)
+    rows = climb.table(climbed)
     assert [row["rung"] for row in rows] == NAMES
     assert rows[0]["parameters"] < rows[1]["parameters"] == rows[2]["parameters"]
     assert [bool(row["note"]) for row in rows] == [rung.looks_ahead for rung in RUNGS]
     copied = Climbed(RUNGS[1], climbed[1].network, climbed[1].history, climbed[1].loss + 3)
-    assert climbing.table([copied])[0]["note"] == climbing.COPIES
+    assert climb.table([copied])[0]["note"] == climb.COPIES
 
 
 def test_what_is_written_can_be_looked_at(
     climbed: list[Climbed], tokenizer: BytePairTokenizer
 ) -> None:
-    curves = climbing.curves(climbed)
+    curves = climb.curves(climbed)
     assert {title: list(drawn["lines"]) for title, drawn in curves.items()} == {
         "training loss": NAMES,
         "validation loss": NAMES,
     }
-    maps = climbing.heatmaps(climbed, tokenizer, LADDER.prompt)
+    maps = climb.heatmaps(climbed, tokenizer, LADDER.prompt)
     assert len(maps) == len(NAMES) + LADDER.n_heads
     for title, drawn in maps.items():
         values = torch.tensor(drawn["values"])
@@ -140,7 +140,7 @@ def test_what_is_written_can_be_looked_at(
         torch.testing.assert_close(values.sum(dim=1), torch.ones(len(values)))
         ahead = values.triu(1).sum().item()
         assert (ahead > 0) is any(f": {name}" in title for name in NAMES[:2]), title
-    samples = climbing.samples(climbed, tokenizer, LADDER.prompt)
+    samples = climb.samples(climbed, tokenizer, LADDER.prompt)
     assert [sample["prompt"].partition(":")[0] for sample in samples] == NAMES
     assert all(sample["continuation"] for sample in samples)
     json.dumps([curves, maps, samples])  # plain values throughout
@@ -148,16 +148,16 @@ def test_what_is_written_can_be_looked_at(
 
 def test_without_a_prompt_held_out_text_is_drawn(tokenizer: BytePairTokenizer) -> None:
     silent = LADDER.model_copy(update={"prompt": ""})
-    text = climbing.prompt(silent, held_out(tokenizer), tokenizer)
+    text = climb.prompt(silent, held_out(tokenizer), tokenizer)
     assert text
     assert TEXT.startswith(text)
-    assert climbing.prompt(LADDER, held_out(tokenizer), tokenizer) == LADDER.prompt
+    assert climb.prompt(LADDER, held_out(tokenizer), tokenizer) == LADDER.prompt
 
 
 def test_sizes_that_clash_are_told() -> None:
     odd: Any = LADDER.model_copy(update={"n_heads": 3})
     with pytest.raises(ValueError, match=r"d_model=8 must be a multiple of n_heads=3"):
-        climbing.shape(odd, 300)
+        climb.shape(odd, 300)
 
 
 def test_where_it_hangs() -> None:

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import (
-    MANIFEST,
-    Artefact,
-    Checkpoint,
-    CorruptArtefact,
-    Documents,
-    view_of,
-)
-from pipelines.identity import canonical, digest
-from pipelines.lineage import DEEPEST, Node, locate, trace, tree
-from pipelines.store import Record, Store, StoreError, seal
+from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact
+from pipelines.core.identity import canonical, digest
+from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.corpora.artefacts import Documents
+from pipelines.lineage.trace import DEEPEST, Node, locate, trace, tree
+from pipelines.lineage.views import view_of
+from pipelines.training.artefacts import Checkpoint
 
 FOUNDATION = "foundation/tiny"
 PARENTS = {

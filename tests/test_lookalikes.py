@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from pipelines import identity
-from pipelines.assets import declare_assets
-from pipelines.assets.declare import Declaration
-from pipelines.identity import digest
-from pipelines.project import CHECKOUT, Project
+from pipelines.core import identity
+from pipelines.core.identity import digest
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipe
+from pipelines.stages import declare
 
 COMMAND = [sys.executable, "-c", "from pipelines.cli.main import run; run()"]
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -32,7 +32,7 @@ def declared() -> dict[str, Declaration]:
     """The declarations of two recipes that hold every kind of asset with an eye on the machine."""
     found = {}
     for name in ("tiny", "bert"):
-        for made in declare_assets([load_recipe(CHECKOUT / "recipes" / f"{name}.yaml")]):
+        for made in declare([load_recipe(CHECKOUT / "recipes" / f"{name}.yaml")]):
             one = inspect.getclosurevars(made.op.compute_fn.decorated_fn).nonlocals["declared"]
             found[one.key] = one
     return found

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.assets import declare_assets
-from pipelines.assets.declare import Declaration
-from pipelines.identity import digest
-from pipelines.recipe.base import Strict
+from pipelines.core.identity import digest
+from pipelines.core.stanza import Strict
+from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipe
 from pipelines.recipe.schema import Recipe
+from pipelines.stages import declare
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 ORDERED = """\
@@ -69,7 +69,7 @@ def load(content: Any, name: str, folder: Path) -> Recipe:
 
 def declarations(recipe: Recipe) -> dict[str, Declaration]:
     found = {}
-    for made in declare_assets([recipe]):
+    for made in declare([recipe]):
         declared = inspect.getclosurevars(made.op.compute_fn.decorated_fn).nonlocals["declared"]
         found[declared.key] = declared
     return found
@@ -165,7 +165,7 @@ def test_a_corrected_order_of_encodings_is_read_anew(
         path.write_text(recipe, encoding="utf-8")
         said = place.dragon("run", "ordered", "--select", "raw_text/zebra")
         assert said.code == 0, said.err
-        from pipelines.artifacts import RawText
+        from pipelines.corpora.artefacts import RawText
 
         documents = place.store.current("raw_text/zebra", RawText).documents()
         return {document.text.split()[0] for document in documents}

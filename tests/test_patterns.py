@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import pytest
 import regex
 
-from pipelines.text.tokenizers.bpe import BULK_PATTERNS, BytePairTokenizer
+from pipelines.tokens.tokenizers.bpe import BULK_PATTERNS, BytePairTokenizer
 
 ROOT = Path(__file__).parents[1]
 LENGTH = 2048  # characters of a text that is tried first

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from pipelines import pictures
+from pipelines.report import pictures
 
 REASONS = {
     "gopher_stop_words": 123_456,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.batches.batching import Examples
-from pipelines.recipe.base import RecipeError
+from pipelines.core.stanza import RecipeError
 from pipelines.recipe.loading import (
     disagreements,
     json_schema,
@@ -24,7 +24,7 @@ from pipelines.recipe.loading import (
     load_recipes,
     read_recipes,
 )
-from pipelines.recipe.training import LOOK_TOKENS, Training
+from pipelines.training.options import LOOK_TOKENS, Training
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SHIPPED = sorted(RECIPES.glob("*.yaml"))

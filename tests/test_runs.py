@@ -21,15 +21,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines import project as projects
-from pipelines import runs
-from pipelines.assets import declare
 from pipelines.cli.ending import marked
-from pipelines.graph import build
-from pipelines.project import CHECKOUT, Project
+from pipelines.core import project as projects
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.tracking import TrackedRun, Tracker
+from pipelines.orchestration import assets, runs
+from pipelines.orchestration.graph import build
+from pipelines.orchestration.runs import CODE_SERVER, end_dead, living, publishing
 from pipelines.recipe.loading import load_recipe
-from pipelines.runs import CODE_SERVER, end_dead, living, publishing
-from pipelines.tracking import TrackedRun, Tracker
 
 Status = dg.DagsterRunStatus
 
@@ -108,7 +107,7 @@ HOLDS = """
 import sys, time
 from pathlib import Path
 import dagster as dg
-from pipelines.runs import living
+from pipelines.orchestration.runs import living
 with dg.DagsterInstance.ephemeral() as instance, living(Path(sys.argv[1]), instance, sys.argv[2]):
     print("held", flush=True)
     time.sleep(100)
@@ -259,7 +258,7 @@ def test_what_outlived_its_run_publishes_nothing(recipe_file, tmp_path, monkeypa
     project = Project(CHECKOUT, tmp_path / "home", tmp_path / "store")
     definitions = build(project, [load_recipe(recipe_file())])
     job = definitions.resolve_implicit_global_asset_job_def()
-    seal, key, run_id = declare.seal, "raw_text/talk", str(uuid.uuid4())
+    seal, key, run_id = assets.seal, "raw_text/talk", str(uuid.uuid4())
     with dg.DagsterInstance.ephemeral() as instance:
 
         def seal_late(draft: Path) -> str:
@@ -267,7 +266,7 @@ def test_what_outlived_its_run_publishes_nothing(recipe_file, tmp_path, monkeypa
             fate(instance, project.home / "running" / run_id)
             return version
 
-        monkeypatch.setattr(declare, "seal", seal_late)
+        monkeypatch.setattr(assets, "seal", seal_late)
         monkeypatch.setattr(Tracker, "run", lambda *_: contextlib.nullcontext(TrackedRun(None)))
         result = job.execute_in_process(
             instance=instance,
@@ -318,9 +317,9 @@ def test_a_process_ends_with_who_had_it_started(method, tmp_path):
 SERVES = """
 import signal, sys, threading
 from pathlib import Path
-from pipelines.cli import serving
-from pipelines.project import Project
-serving.GRACE_SECONDS = 1.0
+from pipelines.cli import ui
+from pipelines.core.project import Project
+ui.GRACE_SECONDS = 1.0
 ending, folder = threading.Event(), Path(sys.argv[1])
 stubborn = '''
 import os, signal, subprocess, sys, time
@@ -336,7 +335,7 @@ time.sleep(100)
 import os
 os.environ["CODE"] = stubborn
 command = [sys.executable, "-c", stubborn, folder, 2]
-with serving._servers(Project.here(), ending) as servers:
+with ui._servers(Project.here(), ending) as servers:
     servers.start("Stubborn", command)
     while len(list(folder.iterdir())) < 3:
         ending.wait(0.05)

@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.artifacts import MANIFEST, Artefact, CorruptArtefact
-from pipelines.identity import canonical, digest
-from pipelines.store import Record, Store, StoreError, seal
+from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact
+from pipelines.core.identity import canonical, digest
+from pipelines.core.store import Record, Store, StoreError, seal
 
 KEY = "raw_text/sample"
 FILES = {"a.txt": b"some text\n", "deep/b.bin": bytes(range(40)), "empty": b""}
@@ -266,9 +266,9 @@ def test_a_version_is_a_digest(store: Store, version: str) -> None:
 CALLS = """
 import json, os, random, signal, time
 from pathlib import Path
-from pipelines.artifacts import Artefact
-from pipelines.identity import digest
-from pipelines.store import Record, Store, seal
+from pipelines.core.artefact import Artefact
+from pipelines.core.identity import digest
+from pipelines.core.store import Record, Store, seal
 
 KEY = "raw_text/sample"
 NAMES = "open fsync rename replace unlink mkdir rmdir chmod stat close truncate write".split()

@@ -24,11 +24,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import pipelines.tracking as tracking
-from pipelines.artifacts import Checkpoint, view_of
-from pipelines.tracking import Tracker, sending
-from pipelines.tracking.names import VALUE_LENGTH, legal, masked, parameters, text
-from pipelines.tracking.spool import Spool, claim, left, read
+import pipelines.core.tracking as tracking
+from pipelines.core.tracking import Tracker, sending
+from pipelines.core.tracking.names import VALUE_LENGTH, legal, masked, parameters, text
+from pipelines.core.tracking.spool import Spool, claim, left, read
+from pipelines.lineage.views import view_of
+from pipelines.training.artefacts import Checkpoint
 
 DECIDES = {"key": "raw_text/a", "recipe": {"steps": 3, "name": "x", "empty": {}, "none": None}}
 
@@ -218,7 +219,7 @@ def test_points_are_sent_in_batches(folder, monkeypatch):
 
 def test_mlflow_tells_nobody(tmp_path):
     body = (
-        "import sys\nfrom pathlib import Path\nfrom pipelines.tracking import Tracker\n"
+        "import sys\nfrom pathlib import Path\nfrom pipelines.core.tracking import Tracker\n"
         "Tracker(Path(sys.argv[1]) / 'mlflow').wake()\n"
         "from mlflow.telemetry import get_telemetry_client\n"
         "from mlflow.telemetry.utils import is_telemetry_disabled\n"
@@ -453,7 +454,7 @@ def test_a_fault_of_ours_is_none_of_mlflow(folder):
 
 def test_a_fault_in_the_thread_is_shown_and_loses_nothing(folder, caplog, monkeypatch):
     tracker = Tracker(folder)
-    monkeypatch.setattr("pipelines.tracking.sending._metrics", lambda *_: [].nothing)
+    monkeypatch.setattr("pipelines.core.tracking.sending._metrics", lambda *_: [].nothing)
     use(tracker)
     [told] = warnings(caplog)
     assert "Traceback" in told
@@ -714,7 +715,7 @@ def test_a_database_removed_in_the_middle_gets_all_of_it(folder):
 KILLED = """
 import contextlib, os, sys
 from pathlib import Path
-from pipelines.tracking import Tracker
+from pipelines.core.tracking import Tracker
 folder, away = Path(sys.argv[1]), sys.argv[2]
 with contextlib.ExitStack() as stack:
     for name, tracker in {'sent': Tracker(folder), 'unsent': Tracker(folder, away)}.items():
@@ -762,7 +763,7 @@ def test_two_processes_send_what_was_left(folder):
     away.settle(10)
     assert len(left(away.spools)) == 4
     body = (
-        "import sys\nfrom pathlib import Path\nfrom pipelines.tracking import Tracker\n"
+        "import sys\nfrom pathlib import Path\nfrom pipelines.core.tracking import Tracker\n"
         "print(Tracker(Path(sys.argv[1])).settle(200))\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", body, str(folder)]
@@ -972,7 +973,7 @@ def test_another_mlflow_looks_at_its_tables_under_the_lock(folder, monkeypatch):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         made.append((uri, upgrade))
 
-    monkeypatch.setattr("pipelines.tracking.sending.make_tables", make)
+    monkeypatch.setattr("pipelines.core.tracking.sending.make_tables", make)
     Tracker(folder).initialise()
     Tracker(folder).initialise()
     assert made == [(f"sqlite:///{folder / 'mlflow.db'}", True)]
@@ -1100,7 +1101,7 @@ def test_a_broken_home_is_told_in_one_line(template, fresh, recipe_file):
 @pytest.mark.slow
 def test_six_processes_begin_together_on_a_fresh_database(tmp_path):
     body = (
-        "import sys\nfrom pathlib import Path\nfrom pipelines.tracking import Tracker\n"
+        "import sys\nfrom pathlib import Path\nfrom pipelines.core.tracking import Tracker\n"
         "number = sys.argv[2]\n"
         "tracker = Tracker(Path(sys.argv[1]))\n"
         "with tracker.run('raw_text/a', number * 64, number, {'n': 1}, {}) as run:\n"

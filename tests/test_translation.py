@@ -12,28 +12,27 @@ import sacrebleu
 
 from model.architectures import build, find
 from model.batches.batching import IGNORED
-from pipelines.artifacts import Checkpoint, Evaluation
-from pipelines.cli.translating import translate
-from pipelines.text.baselines import nearest_baseline
-from pipelines.text.examples import Pair
-from pipelines.text.tokenizers import BytePairTokenizer, train_bpe
-from pipelines.translating import (
+from pipelines.cli.translate import translate
+from pipelines.evaluation.baselines import nearest_baseline
+from pipelines.evaluation.findings import Evaluation
+from pipelines.examples.artefacts import Pair
+from pipelines.inference.translations import encode_source, replies, translations
+from pipelines.tasks.translation.evaluation import (
     Sentence,
     attention_maps,
     baselines,
     by_kind,
-    encode_source,
     figures,
     held_out,
-    replies,
     samples,
     scores,
     scores_by_kind,
     signatures,
     tables,
-    translation_examples,
-    translations,
 )
+from pipelines.tasks.translation.training import translation_examples
+from pipelines.tokens.tokenizers import BytePairTokenizer, train_bpe
+from pipelines.training.artefacts import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TATOEBA = ROOT.parent / "shared" / "data" / "translate" / "eng-fra.txt"

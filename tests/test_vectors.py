@@ -15,18 +15,20 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from pipelines import pictures, vectors
-from pipelines.artifacts import Evaluation, WordVectors
-from pipelines.assets.corpora import documents, raw_text
-from pipelines.assets.vectors import word_vectors
-from pipelines.cli.neighbours import neighbours
-from pipelines.project import CHECKOUT, Project
-from pipelines.recipe.corpora import Corpus
-from pipelines.recipe.vectors import VectorsChoice
-from pipelines.resources import StoreIOManager, StoreResource
-from pipelines.store import Store
-from pipelines.tracking import TrackedRun, Tracker
-from pipelines.vectors import WordText
+from pipelines.cli.neighbours import neighbours as asked_neighbours
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.store import Store
+from pipelines.core.tracking import TrackedRun, Tracker
+from pipelines.corpora.declare import documents, raw_text
+from pipelines.corpora.options import Corpus
+from pipelines.evaluation.findings import Evaluation
+from pipelines.orchestration.resources import StoreIOManager, StoreResource
+from pipelines.report import pictures
+from pipelines.word_vectors import neighbours
+from pipelines.word_vectors.artefacts import WordVectors
+from pipelines.word_vectors.declare import word_vectors
+from pipelines.word_vectors.neighbours import WordText
+from pipelines.word_vectors.options import VectorsChoice
 
 GROUPS = {
     "animals": ("dog", "cat", "horse", "bird", "fish", "mouse"),
@@ -145,12 +147,12 @@ def test_the_checkpoint_holds_words_vectors_and_curves(store: Store) -> None:
 def test_neighbours_are_printed_or_the_word_is_named(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    neighbours("talk", ["Dog", "red"], 2, store.root)
+    asked_neighbours("talk", ["Dog", "red"], 2, store.root)
     lines = capsys.readouterr().out.splitlines()
     assert [lines[0], lines[3]] == ["dog", "red"]
     assert all(re.fullmatch(r"   ?0\.\d{3}  [a-z]+", line) for line in lines[1:3] + lines[4:])
     with pytest.raises(ValueError, match=r"^word='chese' has no vector: did you mean 'cheese'\?$"):
-        neighbours("talk", ["dog", "chese"], 2, store.root)
+        asked_neighbours("talk", ["dog", "chese"], 2, store.root)
     assert not capsys.readouterr().out
 
 
@@ -159,23 +161,23 @@ def test_neighbours_are_printed_or_the_word_is_named(
 
 def test_words_are_counted_the_frequent_first() -> None:
     texts = ["A: Tea, tea and b!\nB: A tea?", "and b"]
-    assert vectors.count_words(texts, 1) == {"tea": 3, "and": 2, "b": 2, "a": 1}
-    assert list(vectors.count_words(texts, 2)) == ["tea", "and", "b"]
+    assert neighbours.count_words(texts, 1) == {"tea": 3, "and": 2, "b": 2, "a": 1}
+    assert list(neighbours.count_words(texts, 2)) == ["tea", "and", "b"]
     with pytest.raises(ValueError, match=r"^words=1 with min_count=3: "):
-        vectors.count_words(texts, 3)
+        neighbours.count_words(texts, 3)
 
 
 def test_a_text_is_the_ids_of_its_words_and_their_documents() -> None:
-    text = vectors.word_text(["A: tea and milk", "none", "milk"], ["milk", "tea"])
+    text = neighbours.word_text(["A: tea and milk", "none", "milk"], ["milk", "tea"])
     assert text.words.tolist() == [1, 0, 0]
     assert text.documents.tolist() == [0, 0, 2]
     with pytest.raises(ValueError, match="no word of the vocabulary"):
-        vectors.word_text(["none"], ["tea"])
+        neighbours.word_text(["none"], ["tea"])
 
 
 def test_the_nearest_point_the_same_way_whatever_their_length() -> None:
     rows = torch.tensor([[1.0, 0.0], [0.0, 9.0], [7.0, 1.0], [-5.0, 0.0]])
-    found = vectors.nearest(rows, 0, 9)
+    found = neighbours.nearest(rows, 0, 9)
     assert [word for word, _ in found] == [2, 1, 3]
     assert [cosine for _, cosine in found] == pytest.approx([7 / 50**0.5, 0.0, -1.0])
 
@@ -184,22 +186,22 @@ def test_r_precision_is_one_for_groups_apart_and_near_chance_for_noise() -> None
     groups = [name for name in "abcd" for _ in range(25)]
     apart = torch.eye(4).repeat_interleave(25, dim=0)
     generator = torch.Generator().manual_seed(0)
-    chance = vectors.r_precision_by_chance(groups)
+    chance = neighbours.r_precision_by_chance(groups)
     noise = torch.randn(100, 50, generator=generator)
-    assert vectors.r_precision(apart + 0.01 * noise[:, :4], groups) == 1.0
+    assert neighbours.r_precision(apart + 0.01 * noise[:, :4], groups) == 1.0
     assert chance == pytest.approx(24 / 99)
-    assert vectors.r_precision(noise, groups) == pytest.approx(chance, abs=0.04)
+    assert neighbours.r_precision(noise, groups) == pytest.approx(chance, abs=0.04)
     # By hand: a a b on a line at 0, 1 and 5 degrees, and b at 90.
     angles = torch.tensor([0.0, 1.0, 5.0, 90.0]).deg2rad()
     line = torch.stack([angles.cos(), angles.sin()], dim=1)
-    assert vectors.r_precision(line, ["a", "a", "b", "b"]) == pytest.approx(3 / 4)
+    assert neighbours.r_precision(line, ["a", "a", "b", "b"]) == pytest.approx(3 / 4)
 
 
 def test_counted_vectors_have_the_products_of_the_mutual_information() -> None:
     # 0 stands by 1 and 2 by 3, each pair by itself.
     words = torch.tensor([0, 1] * 30 + [2, 3] * 10)
     text = WordText(words, torch.arange(40).repeat_interleave(2))
-    found = vectors.counted_vectors(text, 4, window=2, d_model=4)
+    found = neighbours.counted_vectors(text, 4, window=2, d_model=4)
     share = 30**0.75 / (2 * 30**0.75 + 2 * 10**0.75)
     # Singular values of a symmetric matrix of pairs: the information, twice each.
     sizes = found.norm(dim=1) ** 2
@@ -210,8 +212,8 @@ def test_counted_vectors_have_the_products_of_the_mutual_information() -> None:
 def test_the_map_is_the_same_each_time_and_keeps_groups_together() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.eye(3).repeat_interleave(8, dim=0) + 0.05 * torch.randn(24, 3, generator=generator)
-    placed = vectors.laid_out(rows)
-    assert placed == vectors.laid_out(rows)
+    placed = neighbours.laid_out(rows)
+    assert placed == neighbours.laid_out(rows)
     places = torch.tensor(placed)
     nearest = torch.cdist(places, places).fill_diagonal_(torch.inf).argmin(dim=1)
     assert (nearest // 8 == torch.arange(24) // 8).all()
@@ -219,10 +221,10 @@ def test_the_map_is_the_same_each_time_and_keeps_groups_together() -> None:
 
 def test_groups_without_vectors_are_refused() -> None:
     groups = {"one": ("a", "b"), "two": ("c", "z"), "three": ("d", "e")}
-    found = vectors.grouped("abcde", groups)
+    found = neighbours.grouped("abcde", groups)
     assert found == {"a": "one", "b": "one", "d": "three", "e": "three"}
     with pytest.raises(ValueError, match=r"^groups=1 with two words or more"):
-        vectors.grouped("abc", groups)
+        neighbours.grouped("abc", groups)
 
 
 def test_a_word_in_two_groups_is_refused() -> None:

@@ -31,32 +31,37 @@ from safetensors.torch import save
 
 from model.architectures.gpt.network import Decoder
 from model.batches.batching import IGNORED, Batch, TokenStream
-from pipelines import evaluating, interop
-from pipelines.artifacts import Artefact, Checkpoint, TokenizerFiles, Weights
-from pipelines.assets.declare import Making, _make
-from pipelines.assets.external_foundation import external_foundation
-from pipelines.assets.external_tokenizer import external_tokenizer
-from pipelines.assets.weights import external_weights
-from pipelines.evaluating import continuations, language_figures
-from pipelines.fitting import load_network
-from pipelines.identity import reachable
-from pipelines.interop import taking
+from pipelines import interop
+from pipelines.core.artefact import Artefact
+from pipelines.core.identity import reachable
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.core.store import Store
+from pipelines.evaluation import language
+from pipelines.evaluation.language import continuations, language_figures
+from pipelines.interop import network
+from pipelines.interop.artefacts import Weights
+from pipelines.interop.declare import external_weights
+from pipelines.interop.declare_foundation import external_foundation
+from pipelines.interop.declare_tokenizer import external_tokenizer
 from pipelines.interop.fetching import fetch_weights, folder_files
-from pipelines.interop.numbers import read_gguf, read_npz, read_safetensors
+from pipelines.interop.formats import read_gguf, read_npz, read_safetensors
+from pipelines.interop.options import FolderWeights, HubWeights, PackageWeights
 from pipelines.interop.packed import Stored, read_header, read_tensors
 from pipelines.interop.reading import External, read_weights
-from pipelines.interop.words import named_by_gguf, read_words
-from pipelines.lineage import trace, tree
-from pipelines.project import Project
+from pipelines.interop.vocabulary import named_by_gguf, read_words
+from pipelines.lineage.trace import trace, tree
+from pipelines.orchestration.assets import _make
 from pipelines.recipe.schema import Recipe
-from pipelines.recipe.weights import FolderWeights, HubWeights, PackageWeights
-from pipelines.store import Store
 from pipelines.text.addresses import HUB_ADDRESS
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.text.examples import encode_labelled, encode_prompt
-from pipelines.text.tokenizers import HuggingFaceTokenizer, Named
-from pipelines.text.tokenizers.bpe import byte_letters
-from pipelines.text.tokenizers.conversion import from_gguf
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.tokens.tokenizers import HuggingFaceTokenizer, Named
+from pipelines.tokens.tokenizers.bpe import byte_letters
+from pipelines.tokens.tokenizers.conversion import from_gguf
+from pipelines.tokens.turns import encode_labelled, encode_prompt
+from pipelines.training.artefacts import Checkpoint
+from pipelines.training.checkpoint import load_network
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 AWKWARD = [
@@ -948,8 +953,8 @@ def test_windows_and_samples_begin_as_a_text_does(monkeypatch: pytest.MonkeyPatc
         assert prompts == [[words.beginning, *words.encode("a")]]
         return [[]]
 
-    monkeypatch.setattr(evaluating, "mean_loss", lose)
-    monkeypatch.setattr(evaluating, "generate_batch", make)
+    monkeypatch.setattr(language, "mean_loss", lose)
+    monkeypatch.setattr(language, "generate_batch", make)
     language_figures(network, cast(Any, shards), words)
     assert len(read) > 4
     assert set(read) == {words.beginning}
@@ -993,13 +998,13 @@ def test_two_files_that_are_not_gpt2s_are_refused() -> None:
 
 def test_files_that_are_copied_hang_on_no_network() -> None:
     """Else any change in how a network is trained would fetch the weights again."""
-    loops = {"model.training.loop", "model.training.optim", "pipelines.fitting"}
-    numbers = {"model.interop", "pipelines.interop.reading", "pipelines.interop.taking"}
-    assert loops | numbers <= reachable("pipelines.assets.external_foundation")
-    assert not (loops | numbers) & reachable("pipelines.assets.external_tokenizer")
-    words = {"pipelines.interop.numbers", "pipelines.text.tokenizers.conversion"}
-    assert words <= reachable("pipelines.assets.external_tokenizer")
-    assert not (loops | numbers | words) & reachable("pipelines.assets.weights")
+    loops = {"model.training.loop", "model.training.optim", "pipelines.training.fitting"}
+    numbers = {"model.interop", "pipelines.interop.reading", "pipelines.interop.network"}
+    assert loops | numbers <= reachable("pipelines.interop.declare_foundation")
+    assert not (loops | numbers) & reachable("pipelines.interop.declare_tokenizer")
+    words = {"pipelines.interop.formats", "pipelines.tokens.tokenizers.conversion"}
+    assert words <= reachable("pipelines.interop.declare_tokenizer")
+    assert not (loops | numbers | words) & reachable("pipelines.interop.declare")
 
 
 def test_what_computes_with_the_numbers_decides_them() -> None:
@@ -1011,7 +1016,7 @@ def test_what_computes_with_the_numbers_decides_them() -> None:
                 found.add(str(node.module).split(".")[0])
             elif isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
-    assert found - sys.stdlib_module_names - {"model", "pipelines"} == set(taking.LIBRARIES)
+    assert found - sys.stdlib_module_names - {"model", "pipelines"} == set(network.LIBRARIES)
 
 
 # Real weights

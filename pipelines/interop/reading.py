@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines.interop.numbers import read_gguf, read_npz, read_safetensors
-from pipelines.interop.options import Read, read_options
+from pipelines.interop.formats import read_gguf, read_npz, read_safetensors
+from pipelines.interop.json_files import Read, read_options
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:

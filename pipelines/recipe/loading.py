@@ -12,9 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.recipe.base import NAME, RESERVED, RecipeError
+from pipelines.core.stanza import NAME, RESERVED, RecipeError
 from pipelines.recipe.schema import Recipe
-from pipelines.recipe.tasks import DomainTask
 from pipelines.text.addresses import hidden, names_user
 
 
@@ -121,8 +120,8 @@ def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
     for name, vectors in recipe.word_vectors.items():
         yield "word_vectors of corpus", name, vectors.model_dump(mode="json")
     for name, task in recipe.tasks.items():
-        if not isinstance(task, DomainTask):
-            yield "task", name, (task.corpus, task.examples_decide())
+        if (taken := task.taken()) is not None:
+            yield "task", name, (task.corpus, type(taken).__name__, taken.decides())
 
 
 def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:

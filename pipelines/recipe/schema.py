@@ -12,14 +12,16 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from model.architectures import catalogue
-from pipelines.recipe.base import Name, Strict
-from pipelines.recipe.corpora import Corpus, Decontamination
-from pipelines.recipe.models import architectures_for
-from pipelines.recipe.tasks import Task, TranslationTask
-from pipelines.recipe.tokens import TokenizerChoice
-from pipelines.recipe.training import Pretraining, Training
-from pipelines.recipe.vectors import AttentionLadder, VectorsChoice
-from pipelines.recipe.weights import WeightsSource
+from pipelines.attention_ladder.options import AttentionLadder
+from pipelines.core.stanza import Name, Strict
+from pipelines.corpora.options import Corpus, Decontamination
+from pipelines.interop.options import WeightsSource
+from pipelines.tasks import sections
+from pipelines.tasks.options import TaskOptions
+from pipelines.tokens.options import TokenizerChoice
+from pipelines.training.networks import architectures_for
+from pipelines.training.options import Pretraining
+from pipelines.word_vectors.options import VectorsChoice
 
 
 def _known_timezone(name: str) -> str:
@@ -37,19 +39,6 @@ _TAKEN = {
     "tokenizer": "the one that comes along with from is used; leave it out",
     "training": "what from brings is taken as it is; go on training it in a task of kind domain",
 }
-
-
-def _tuned(name: str, task: Task, tied: bool) -> Task:
-    """A task whose fine-tuning of the foundation has all its rates."""
-    field = "decoder_only" if isinstance(task, TranslationTask) else "training"
-    training: Training | None = getattr(task, field)
-    if training is None:
-        return task
-    try:
-        resolved = training.resolved(tied=tied, trained=True)
-    except ValueError as error:
-        raise ValueError(f"{name}.{field}.{error}") from None
-    return task.model_copy(update={field: resolved})
 
 
 class Recipe(Strict):
@@ -75,7 +64,7 @@ class Recipe(Strict):
     word_vectors: dict[Name, VectorsChoice] = Field(default={})
     """By corpus: vectors of its words."""
     attention_ladder: AttentionLadder | None = None
-    tasks: dict[Name, Task] = Field(default={})
+    tasks: dict[Name, sections()] = Field(default={})  # type: ignore[valid-type]
 
     @field_validator("training")
     @classmethod
@@ -88,14 +77,20 @@ class Recipe(Strict):
     @field_validator("tasks")
     @classmethod
     def _with_rates_of_fine_tuning(
-        cls, tasks: dict[str, Task], others: ValidationInfo
-    ) -> dict[str, Task]:
+        cls, tasks: dict[str, TaskOptions], others: ValidationInfo
+    ) -> dict[str, TaskOptions]:
         if "model" not in others.data:  # it is at fault itself
             return tasks
         model = others.data["model"]
         # What comes from elsewhere is as narrow as a tied embedding, tied or not.
         tied = model is None or model.tied
-        return {name: _tuned(name, task, tied) for name, task in tasks.items()}
+        found = {}
+        for name, task in tasks.items():
+            try:
+                found[name] = task.with_rates(tied=tied)
+            except ValueError as error:
+                raise ValueError(f"{name}.{error}") from None
+        return found
 
     @model_validator(mode="after")
     def _is_drawn_or_taken(self) -> Recipe:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.text.generators import dialogue
-from pipelines.text.tokenizers import BytePairTokenizer, train_bpe
-from pipelines.text.tokenizers.openai import gpt2
+from pipelines.corpora.generators import dialogue
+from pipelines.tokens.tokenizers import BytePairTokenizer, train_bpe
+from pipelines.tokens.tokenizers.openai import gpt2
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data"
 

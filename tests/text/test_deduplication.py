@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.recipe.cleaning import NearDuplicates as Section
-from pipelines.text.deduplication import Match, NearDuplicates, Seen, bands_and_rows
+from pipelines.corpora.cleaning.options import NearDuplicates as Section
+from pipelines.corpora.deduplication import Match, NearDuplicates, Seen, bands_and_rows
 from pipelines.text.ngrams import words
 
 STOCK = [
@@ -191,8 +191,8 @@ def test_memory_for_a_document_is_bounded() -> None:
 
 def test_answers_are_the_same_in_every_process(texts: list[str]) -> None:
     program = """
-from pipelines.text.deduplication import NearDuplicates
-from pipelines.text.generators import dialogue
+from pipelines.corpora.deduplication import NearDuplicates
+from pipelines.corpora.generators import dialogue
 step = NearDuplicates()
 print([step(dialogue(7, number)[0], str(number)) for number in range(300)])
 """

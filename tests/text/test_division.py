@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.cleaning.division import Divided, divide
-from pipelines.text.cleaning.outcome import Cleaned
+from pipelines.corpora.cleaning.division import Divided, divide
+from pipelines.corpora.cleaning.outcome import Cleaned
 
 
 @given(st.text("ab \n", max_size=300), st.integers(1, 40))

@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from pipelines import card
-from pipelines.recipe.cleaning import CleaningStep
-from pipelines.recipe.corpora import Splitting
+from pipelines.corpora.artefacts import DROPPED, read_dropped
+from pipelines.corpora.cleaning import clean_text
+from pipelines.corpora.cleaning.options import CleaningStep
+from pipelines.corpora.documents import make_documents
+from pipelines.corpora.ledger import LEDGER, LICENCES, MAX_LICENCE, OTHER_LICENCES, Ledger
+from pipelines.corpora.options import Splitting
+from pipelines.corpora.splitting import SPLITS, split_of
+from pipelines.report import card
 from pipelines.text import tables
-from pipelines.text.cleaning import clean_text
-from pipelines.text.documents import DROPPED, make_documents, read_dropped
 from pipelines.text.errors import TextError
-from pipelines.text.ledger import LEDGER, LICENCES, MAX_LICENCE, OTHER_LICENCES, Ledger
-from pipelines.text.splitting import SPLITS, split_of
 from pipelines.text.tables import (
     TABLES,
     Document,

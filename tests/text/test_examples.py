@@ -8,27 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.recipe.cleaning import DEFAULT
-from pipelines.recipe.corpora import Splitting
-from pipelines.text.documents import make_documents
+from pipelines.corpora.cleaning.options import DEFAULT
+from pipelines.corpora.documents import make_documents
+from pipelines.corpora.generators import message
+from pipelines.corpora.options import Splitting
+from pipelines.corpora.splitting import SPLITS, Split
+from pipelines.examples.artefacts import Labelled, Pair, read_labelled, read_pairs
+from pipelines.examples.labelled import make_labelled
+from pipelines.examples.pairs import conversation_pairs, make_pairs
 from pipelines.text.errors import TextError
-from pipelines.text.examples import (
-    Labelled,
-    Pair,
-    conversation_pairs,
-    decode_reply,
-    encode_labelled,
-    encode_pair,
-    encode_prompt,
-    make_labelled,
-    make_pairs,
-    read_labelled,
-    read_pairs,
-)
-from pipelines.text.generators import message
-from pipelines.text.splitting import SPLITS, Split
 from pipelines.text.tables import Document, open_table, read_documents, write_documents, write_index
-from pipelines.text.tokenizers import CONTROLS, Tokenizer
+from pipelines.tokens.tokenizers import CONTROLS, Tokenizer
+from pipelines.tokens.turns import decode_reply, encode_labelled, encode_pair, encode_prompt
 
 ONE_EACH: dict[Split, list[Document]] = {
     split: [Document(split, "A: Hi.\nB: Hello.", "s", "l", "ham")] for split in SPLITS
@@ -237,7 +228,7 @@ def test_too_short_a_length_is_named(small: Tokenizer) -> None:
 
 
 def test_a_pair_comes_back_whatever_is_in_it(tmp_path: Path) -> None:
-    from pipelines.text.examples import write_pairs
+    from pipelines.examples.pairs import write_pairs
 
     pairs = [Pair("d/1", "d", ["", "é\n"], "<|user|>"), Pair("d/2", "d", [], "x")]
     index = write_pairs(tmp_path, "p.arrow", pairs)

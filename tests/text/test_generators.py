@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.text.generators import dialogue, message
+from pipelines.corpora.generators import dialogue, message
 
 
 def digest(write: Callable[[int, int], tuple[str, str | None]], seed: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.text.cleaning import STEPS, Cleaned, Dropped, clean_text
+from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped, clean_text
 
 BOOK = "  EMMA\n\nEmma Woodhouse, handsome, clever, and rich,\n\n" + "lived.\n" * 9000 + "FINIS"
 START = "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\n"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.cleaning import STEPS, Cleaned, Dropped
-from pipelines.text.cleaning.language import SLICE, _detector
+from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped
+from pipelines.corpora.cleaning.language import SLICE, _detector
 from pipelines.text.errors import TextError
 
 ENGLISH = "It was the best of times, it was the worst of times, it was the age of wisdom. "

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.cleaning import Cleaned, Dropped, lines
-from pipelines.text.cleaning.lines import RepeatedLines
+from pipelines.corpora.cleaning import Cleaned, Dropped, lines
+from pipelines.corpora.cleaning.lines import RepeatedLines
 from pipelines.text.tables import Document
 
 NOTICE = "All rights reserved by the publisher of this site."

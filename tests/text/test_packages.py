@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.text import packages
+from pipelines.corpora import packages
+from pipelines.corpora.packages import open_package_file, package_file
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.text.packages import open_package_file, package_file
 
 DATA = b"old but good\n"
 SHA = hashlib.sha256(DATA).hexdigest()

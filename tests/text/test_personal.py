@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.text.cleaning import STEPS, Cleaned
+from pipelines.corpora.cleaning import STEPS, Cleaned
 
 step = STEPS["personal_data"]()
 

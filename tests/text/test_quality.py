@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.recipe.cleaning import Gopher
-from pipelines.text.cleaning import STEPS, Cleaned, Dropped
+from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped
+from pipelines.corpora.cleaning.options import Gopher
 
 
 def answer(name: str, text: str, **options: object) -> Cleaned | Dropped:

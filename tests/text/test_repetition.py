@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.recipe.cleaning import Repetition
-from pipelines.text.cleaning import STEPS, Cleaned, Dropped, clean_text
+from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped, clean_text
+from pipelines.corpora.cleaning.options import Repetition
 
 NOTHING = Repetition(
     step="repetition",

@@ -21,22 +21,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.text import shards, tables
+from pipelines.text import tables
 from pipelines.text.errors import TextError
-from pipelines.text.shards import (
-    INDEX,
-    Shard,
-    ShardEntry,
-    dtype_for,
-    plan_shards,
-    read_index,
-    write_index,
-    write_shards,
-)
 from pipelines.text.tables import Document, open_table, write_documents
 from pipelines.text.tables import write_index as write_tables
-from pipelines.text.tokenizers import Tokenizer, bulk
-from pipelines.text.tokenizers.bulk import Bulk
+from pipelines.tokens import shards
+from pipelines.tokens.artefacts import INDEX, Shard, ShardEntry, read_index
+from pipelines.tokens.shards import dtype_for, plan_shards, write_index, write_shards
+from pipelines.tokens.tokenizers import Tokenizer, bulk
+from pipelines.tokens.tokenizers.bulk import Bulk
 
 
 def documents(texts: Sequence[str]) -> list[Document]:
@@ -276,7 +269,8 @@ MAKE = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from pipelines.text import shards, tables
+from pipelines.text import tables
+from pipelines.tokens import shards
 tables.BYTES_PER_BATCH, shards.TABLE_BYTES_PER_SHARD, shards.TOKENS_PER_BATCH = 1000, 4000, 100
 from pipelines.text.tables import open_table
 folder = Path({folder!r})

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.assets.corpora import observed
-from pipelines.project import Project
-from pipelines.recipe.sources import (
+from pipelines.core.project import Project
+from pipelines.corpora import sources
+from pipelines.corpora.declare import observed
+from pipelines.corpora.sources import Document, files, folder_state, hub, read_source, web
+from pipelines.corpora.sources.conversations import render_conversation
+from pipelines.corpora.sources.options import (
     FolderSource,
     GeneratedSource,
     HubSource,
     PackageSource,
     UrlSource,
 )
-from pipelines.text import sources
 from pipelines.text.addresses import hidden, names_user, shown
 from pipelines.text.errors import TextError
-from pipelines.text.sources import Document, files, folder_state, hub, read_source, web
-from pipelines.text.sources.conversations import render_conversation
 
 NO_CACHE = Path("no-cache")
 
@@ -261,8 +261,8 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
 CHILD = """
 import json, sys
 from pathlib import Path
-from pipelines.recipe.sources import FolderSource
-from pipelines.text.sources import folder_state, read_source
+from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources import folder_state, read_source
 source = FolderSource(kind="folder", path="texts", licence="x")
 root = Path(sys.argv[1])
 documents = list(read_source(source, folder_root=root, cache=root))

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.recipe.sources import FolderSource
+from pipelines.corpora.sources import read_source
+from pipelines.corpora.sources.options import FolderSource
 from pipelines.text.errors import TextError
-from pipelines.text.sources import read_source
 
 PAGE = """<?xml version="1.0"?><!-- saved
 from the web --><!DOCTYPE html><html><head><title>Bread</title><style>p {}</style></head><body>

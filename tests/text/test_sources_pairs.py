@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.recipe.sources import FolderSource, HubSource
+from pipelines.corpora.sources import Document, hub, read_source
+from pipelines.corpora.sources.options import FolderSource, HubSource
+from pipelines.examples.pairs import conversation_pairs
 from pipelines.text.errors import TextError
-from pipelines.text.examples import conversation_pairs
-from pipelines.text.sources import Document, hub, read_source
 
 PAIRS = [("Go.", "Va\u202f!"), ("I see: a cat", "B: je vois"), ("x", "«\xa0y\xa0»")]
 

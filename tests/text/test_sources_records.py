@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.recipe.sources import FolderSource
+from pipelines.corpora.sources import Document, Unread, read_source, records
+from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.reading import documents_of_file
+from pipelines.corpora.sources.records import Origin
 from pipelines.text.errors import TextError
-from pipelines.text.sources import Document, Unread, read_source, records
-from pipelines.text.sources.reading import documents_of_file
-from pipelines.text.sources.records import Origin
 
 Row = dict[str, Any]
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.inference.stopping import cut, spoken, until
 from pipelines.text.errors import TextError
-from pipelines.text.stopping import bare, cut, spoken, until
-from pipelines.text.tokenizers.interface import ControlIds, Tokenizer
-from pipelines.text.tokenizers.words import train_words
+from pipelines.tokens.tokenizers.interface import ControlIds, Tokenizer
+from pipelines.tokens.tokenizers.words import train_words
+from pipelines.tokens.turns import bare
 
 
 class Bytes(Tokenizer):

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.recipe.tokens import TokenizerChoice
 from pipelines.text.errors import TextError
-from pipelines.text.tokenizers import (
+from pipelines.tokens.options import TokenizerChoice
+from pipelines.tokens.tokenizers import (
     CONTROLS,
     LIBRARIES,
     META,
@@ -28,8 +28,8 @@ from pipelines.text.tokenizers import (
     statistics,
     train_words,
 )
-from pipelines.text.tokenizers.bpe import CL100K_PATTERN
-from pipelines.text.tokenizers.interface import ControlIds
+from pipelines.tokens.tokenizers.bpe import CL100K_PATTERN
+from pipelines.tokens.tokenizers.interface import ControlIds
 
 SPELLED = [*CONTROLS, "</s>", "<s>", "[SEP]", "＜/s＞", "<|unk|>", "<unk>"]
 AWKWARD = ["naïve café 😀 日本語", "a\r\n\tb  c", "\x00\x7f\u200d", " "]
@@ -193,7 +193,7 @@ def test_statistics_are_counts(each: Tokenizer) -> None:
 
 
 def test_importing_tokenizers_loads_the_standard_library_alone() -> None:
-    told = "import sys, pipelines.text.tokenizers; print(*sys.modules)"
+    told = "import sys, pipelines.tokens.tokenizers; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     heavy = {"numpy", "pyarrow", "gigatoken", "tiktoken", "tokenizers", "pydantic", "awkward"}

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.errors import TextError
-from pipelines.text.tokenizers import CONTROLS, META, RANKS, BytePairTokenizer, load_tokenizer
-from pipelines.text.tokenizers import bulk as bulk_module
-from pipelines.text.tokenizers.bpe import GPT2_PATTERN, byte_letters, train_bpe
-from pipelines.text.tokenizers.bulk import Bulk
-from pipelines.text.tokenizers.interface import ControlIds
+from pipelines.tokens.tokenizers import CONTROLS, META, RANKS, BytePairTokenizer, load_tokenizer
+from pipelines.tokens.tokenizers import bulk as bulk_module
+from pipelines.tokens.tokenizers.bpe import GPT2_PATTERN, byte_letters, train_bpe
+from pipelines.tokens.tokenizers.bulk import Bulk
+from pipelines.tokens.tokenizers.interface import ControlIds
 
 BYTES = [bytes([byte]) for byte in range(256)]
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import tokenizers
 
-from pipelines.recipe.tokens import TokenizerChoice
 from pipelines.text.errors import TextError
-from pipelines.text.tokenizers import (
+from pipelines.tokens.options import TokenizerChoice
+from pipelines.tokens.tokenizers import (
     TOKENIZER_JSON,
     HuggingFaceTokenizer,
     Named,

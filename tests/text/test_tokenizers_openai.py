@@ -10,10 +10,10 @@ from unittest.mock import Mock, call
 import pytest
 import tiktoken
 
+from pipelines.corpora.sources import web
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.text.sources import web
-from pipelines.text.tokenizers import BytePairTokenizer, openai, published
-from pipelines.text.tokenizers.openai import PublishedFile, cl100k, gpt2
+from pipelines.tokens.tokenizers import BytePairTokenizer, openai, published
+from pipelines.tokens.tokenizers.openai import PublishedFile, cl100k, gpt2
 
 DATA = b"what was published"
 FILE = PublishedFile(

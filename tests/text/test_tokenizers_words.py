@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.errors import TextError
-from pipelines.text.tokenizers import WordTokenizer, train_words
+from pipelines.tokens.tokenizers import WordTokenizer, train_words
 
 
 def pieces(text: str) -> list[str]:

@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.assets.corpora import readers
-from pipelines.recipe.sources import GeneratedSource
-from pipelines.text.examples import conversation_pairs
-from pipelines.text.generators import GENERATORS
-from pipelines.text.sources import read_source
-from pipelines.text.translations import (
+from pipelines.corpora.declare import readers
+from pipelines.corpora.generators import GENERATORS
+from pipelines.corpora.generators.translations import (
     Style,
     amount,
     date,
@@ -26,6 +23,9 @@ from pipelines.text.translations import (
     shuffled,
     translation,
 )
+from pipelines.corpora.sources import read_source
+from pipelines.corpora.sources.options import GeneratedSource
+from pipelines.examples.pairs import conversation_pairs
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_only_translations_hang_on_the_libraries_they_are_written_with() -> None
 
 def test_the_text_is_that_of_any_locale_time_zone_and_hash_seed() -> None:
     code = (
-        "import sys; from pipelines.text.translations import translation;"
+        "import sys; from pipelines.corpora.generators.translations import translation;"
         "sys.stdout.buffer.write(repr([translation(3, i) for i in range(500)]).encode())"
     )
     elsewhere = {"LANG": "fr_CA.UTF-8", "LC_ALL": "C", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}

@@ -27,20 +27,21 @@ import dagster as dg
 import pytest
 import trustme
 
-from pipelines import card
-from pipelines.artifacts import Documents, view_of
-from pipelines.assets.corpora import documents, raw_text
-from pipelines.assets.declare import ATTENDED
-from pipelines.describe import describe
-from pipelines.project import Project
-from pipelines.recipe.corpora import Corpus
-from pipelines.resources import StoreIOManager, StoreResource
-from pipelines.store import Store
+from pipelines.core.project import Project
+from pipelines.core.store import Store
+from pipelines.core.tracking import TrackedRun, Tracker
+from pipelines.corpora.artefacts import Documents
+from pipelines.corpora.declare import documents, raw_text
+from pipelines.corpora.options import Corpus
+from pipelines.corpora.sources import web
+from pipelines.corpora.sources.https import Network
+from pipelines.corpora.sources.web import fetch
+from pipelines.lineage.views import view_of
+from pipelines.orchestration.assets import ATTENDED
+from pipelines.orchestration.resources import StoreIOManager, StoreResource
+from pipelines.report import card
+from pipelines.report.describe import describe
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.text.sources import web
-from pipelines.text.sources.https import Network
-from pipelines.text.sources.web import fetch
-from pipelines.tracking import TrackedRun, Tracker
 
 DATA = bytes(range(256)) * 4096  # several chunks
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -647,7 +648,7 @@ def test_killed_in_the_middle_there_is_no_file(
     server.answer = stop_half_way
     address = server.address(host="localhost")
     program = (
-        "from pathlib import Path; from pipelines.text.sources.web import Network, fetch\n"
+        "from pathlib import Path; from pipelines.corpora.sources.web import Network, fetch\n"
         f"network = Network(private=frozenset({sorted(NETWORK.private)}))\n"
         f"fetch({address!r}, {SHA!r}, Path({str(cache)!r}), network=network)"
     )

@@ -1,0 +1,34 @@
+"""``evaluation/attention_ladder/<recipe>``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.attention_ladder.options import AttentionLadder, Climbed
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.evaluation.findings import Evaluation
+from pipelines.tokens.tokenizers import LIBRARIES
+from pipelines.training.declare import PRECISION
+
+
+def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaration]:
+    """A recipe's attention ladder, if it has one."""
+    if options is None:
+        return
+    yield Declaration(
+        key=f"evaluation/attention_ladder/{scope.recipe}",
+        makes=Evaluation,
+        making="pipelines.attention_ladder.evaluation:evaluate",
+        inputs={"tokenizer": scope.tokenizer, "token_shards": scope.token_shards},
+        settings=Climbed(
+            attention_ladder=options,
+            weights=dict(scope.mixture),
+            epochs=dict(scope.epochs),
+            seed=scope.seed,
+        ),
+        libraries=("torch", *LIBRARIES[scope.tokenizer_kind]),
+        observe=PRECISION,
+        uses=("gpt",),
+        group=scope.recipe,
+    )

@@ -1,0 +1,50 @@
+"""The rungs of attention, each trained on the same small GPT and looked at."""
+
+from __future__ import annotations
+
+from model.batches.batching import Windows
+from pipelines.attention_ladder.climb import (
+    climb,
+    comparison,
+    curves,
+    figures,
+    heatmaps,
+    prompt,
+    samples,
+    shape,
+    table,
+)
+from pipelines.attention_ladder.options import Climbed
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+
+
+def evaluate(
+    making: Making, settings: Climbed, tokenizer: TokenizerFiles, token_shards: TokenShards
+) -> None:
+    """The same small GPT trained on each rung of attention: losses, maps, samples.
+
+    The record has the rate of each. None keeps checkpoints, whatever ``checkpoint_every`` says.
+    """
+    ladder = settings.attention_ladder
+    encoder = tokenizer.load()
+    config = shape(ladder, encoder.vocab_size)
+    batches = Windows(
+        token_shards.streams("train"),
+        settings.weights,
+        config.context_length,
+        ladder.training.batch_size,
+        settings.seed,
+        settings.epochs,
+    )
+    batches.mixture.require(ladder.training.steps_for(config.context_length))
+    held_out = token_shards.stream("validation", encoder.end_of_text)
+    climbed = climb(making, ladder, config, batches, held_out, settings.seed)
+    text = prompt(ladder, held_out, encoder)
+    making.write(FIGURES, figures(climbed))
+    making.write("comparison.json", comparison(climbed))
+    making.tables({"the rungs": table(climbed)})
+    making.write("curves.json", curves(climbed))
+    making.write("heatmaps.json", heatmaps(climbed, encoder, text))
+    making.write("samples.json", samples(climbed, encoder, text))

@@ -1,0 +1,234 @@
+"""``dragon documents``: the card of a corpus and its texts, read from the store alone."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import typer
+
+from pipelines.cli.lineage import open_store
+from pipelines.core.artefact import Rows
+from pipelines.core.store import Store, StoreError
+from pipelines.corpora.artefacts import Contamination, Documents
+from pipelines.corpora.splitting import SPLITS
+from pipelines.report import card
+from pipelines.tokens.artefacts import TokenShards
+
+START = 400  # characters of a text that are shown unless --full
+
+
+def documents(
+    corpus: str,
+    dropped: str | None,
+    split: str | None,
+    contaminated: str | None,
+    count: int,
+    full: bool,
+    path: Path | None,
+) -> None:
+    """Print the card of a corpus, or up to ``count`` of its documents."""
+    store = open_store(path)
+    found = _find(store, corpus.removeprefix("documents/"))
+    chosen = [option for option in (dropped, split, contaminated) if option is not None]
+    if len(chosen) > 1:
+        raise StoreError("--dropped, --split and --contaminated: give one of them")
+    if dropped is not None:
+        _read_dropped(found, dropped, count, full)
+    elif split is not None:
+        _read_split(found, split, count, full)
+    elif contaminated is not None:
+        _read_contaminated(store, found, contaminated, count)
+    else:
+        _print_card(store, found)
+
+
+def _find(store: Store, corpus: str) -> Documents:
+    known = [key.split("/")[1] for key in _keys(store, "documents")]
+    if corpus not in known:
+        names = ", ".join(known) or "no documents yet"
+        raise StoreError(f"corpus={corpus!r}: {store.root} has {names}; dragon run makes others")
+    return store.current(f"documents/{corpus}", Documents)
+
+
+# The card
+
+
+def _print_card(store: Store, found: Documents) -> None:
+    ledger, corpus = found.ledger(), _corpus(found)
+    _say(f"{found.key}  {found.version}", card.headline(ledger))
+    for title, rows in card.tables(ledger).items():
+        _say("", title.upper(), *aligned(rows))
+    _say("", "LENGTHS in characters", *_lengths(ledger.lengths))
+    for key in _made_of(store, "token_shards", found):
+        rows = card.tokens(store.current(key, TokenShards), corpus)
+        _say("", f"TOKENS of {key}", *aligned(rows))
+    contaminations = _made_of(store, "contamination", found)
+    for key in contaminations:
+        if sets := _shared(store.current(key, Contamination), corpus):
+            _say("", f"CONTAMINATED, by {key}", *aligned(sets))
+    _say("", "FIRST DOCUMENTS of the training split")
+    for sample in card.samples(found):
+        _show(sample["id"], sample["source"], _one_line(sample["text"]))
+    examples = card.examples(found)
+    if examples:
+        _say("", "LEFT OUT, an example of each reason")
+    for example in examples:
+        why = f"{example['reason']}: {example['detail']}".removesuffix(": ")
+        _show(example["id"], why, _one_line(example["text"]))
+    _next(
+        *(f"dragon documents {corpus} --dropped {why}" for why, _ in ledger.dropped.most_common(1)),
+        f"dragon documents {corpus} --split train",
+        *(f"dragon documents {corpus} --contaminated {k.split('/')[1]}" for k in contaminations),
+        f"dragon trace {found.key}",
+    )
+
+
+def _made_of(store: Store, kind: str, found: Documents) -> list[str]:
+    """The keys of a kind whose current version was made of these very documents."""
+    made = []
+    for key in _keys(store, kind):
+        parents = records[0].parents if (records := store.records(key)) else ()
+        if any((p["key"], p["version"]) == (found.key, found.version) for p in parents):
+            made.append(key)
+    return made
+
+
+def _keys(store: Store, kind: str) -> list[str]:
+    keys = store.keys()
+    return [key for key in keys if key.startswith(f"{kind}/")]
+
+
+def _lengths(lengths: Mapping[str, int]) -> Iterator[str]:
+    """A bar of documents for each power of two."""
+    bins = {int(below): count for below, count in lengths.items()}
+    below, top = min(bins), max(bins.values())
+    while below <= max(bins):
+        count = bins.get(below, 0)
+        bar = "█" * -(-30 * count // top)
+        yield f"  {below // 2:>13,} to {below - 1:<13,} {bar} {count:,}"
+        below *= 2
+
+
+# Documents
+
+
+def _read_dropped(found: Documents, reason: str, count: int, full: bool) -> None:
+    ledger, corpus = found.ledger(), _corpus(found)
+    if reason not in ledger.dropped:
+        known = ", ".join(f"{name} ({n:,})" for name, n in ledger.dropped.most_common())
+        mend = f"name one of {known}" if known else "nothing was dropped; read with --split"
+        raise StoreError(f"{found.key}: --dropped {reason}: no such reason; {mend}")
+    total = ledger.dropped[reason]
+    rows = (row for row in found.dropped() if row.reason == reason)
+    # The ledger tells how many there are: what comes after the last need not be read.
+    for number, row in enumerate(itertools.islice(rows, min(count, total)), 1):
+        text = row.text if full else card.shorten(row.text, START)
+        rest = row.characters - len(row.text)
+        if full and rest > 0:
+            text += f"\n[{rest:,} more characters are not kept]"
+        where = f"{row.source}, {row.characters:,} characters"
+        _say("")
+        why = f"{reason}: {row.detail}".removesuffix(": ")
+        label = [f"label: {row.label}"] if row.label is not None else []
+        _show(f"{number}  {row.id}", where, *label, why, text=text)
+    _say("", f"{min(count, total):,} of {total:,} that were dropped as {reason}")
+    others = [name for name, _ in ledger.dropped.most_common() if name != reason]
+    _next(
+        *([f"dragon documents {corpus} --dropped {others[0]}"] if others else []),
+        f"dragon documents {corpus} --split train",
+    )
+
+
+def _read_split(found: Documents, split: str, count: int, full: bool) -> None:
+    if split not in SPLITS:
+        raise StoreError(f"{found.key}: --split {split}: not one of {', '.join(SPLITS)}")
+    for number, document in enumerate(itertools.islice(found.split(split), count), 1):
+        text = document.text if full else card.shorten(document.text, START)
+        where = f"{document.source}, {len(document.text):,} characters"
+        label = [f"label: {document.label}"] if document.label is not None else []
+        changes = document.changes or ("not changed",)
+        _say("")
+        _show(f"{number}  {document.id}", where, *label, *changes, text=text)
+    total = found.ledger().kept[split]
+    _say("", f"{min(count, total):,} of {total:,} in {split}")
+
+
+def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) -> None:
+    known = [key.split("/")[1] for key in _keys(store, "contamination")]
+    if recipe not in known:
+        names = ", ".join(known) or "none"
+        raise StoreError(
+            f"--contaminated {recipe}: recipes that looked for it: {names}; give the recipe a"
+            " section decontamination and run it"
+        )
+    contamination, corpus = store.current(f"contamination/{recipe}", Contamination), _corpus(found)
+    if contamination.key not in _made_of(store, "contamination", found):
+        raise StoreError(
+            f"{contamination.key} is not of {found.key} as it is now; dragon run {recipe}"
+        )
+    sets = _shared(contamination, corpus)
+    if not sets:
+        _say(f"{contamination.key}: no training document of {corpus} is contaminated")
+        return
+    _say(*aligned(sets))
+    for number, row in enumerate(card.overlaps(contamination, count, corpus), 1):
+        where = f"{row['evaluation']}, {row['evaluation_id']}: {row['shared']:,} in common"
+        _say("")
+        _show(f"{number}  {row['document_id']}", where, text=row["ngram"])
+
+
+def _shared(contamination: Contamination, corpus: str) -> Rows:
+    return [row for row in card.contaminated(contamination) if row["trained on"] == corpus]
+
+
+# Printing
+
+
+def aligned(rows: Rows) -> Iterator[str]:
+    """A table as lines, numbers to the right."""
+    numbers = {name for row in rows for name, v in row.items() if isinstance(v, int | float)}
+    cells = [dict(zip(rows[0], rows[0], strict=True)), *card.readable(rows)]
+    width = {name: max(len(row[name]) for row in cells) for name in rows[0]}
+    for row in cells:
+        line = (
+            cell.rjust(width[name]) if name in numbers else cell.ljust(width[name])
+            for name, cell in row.items()
+        )
+        yield f"  {'  '.join(line)}".rstrip()
+
+
+def _show(title: str, *about: str, text: str = "") -> None:
+    """A document: its name, what there is to say of it, its text, each deeper than the last."""
+    _say(f"  {title}", *(f"     {line}" for line in about if line))
+    for line in card.legible(text).split("\n") if text else ():
+        _say(*(f"     | {piece}".rstrip() for piece in textwrap.wrap(line, _width()) or [""]))
+
+
+def _one_line(text: str) -> str:
+    return card.shorten(" ".join(text.split()), _width())
+
+
+def _width() -> int:
+    """Characters of a text that fit on a line."""
+    return max(shutil.get_terminal_size().columns - 8, 20)
+
+
+def _next(*commands: str) -> None:
+    _say("", "Next:", *(f"  {command}" for command in commands))
+
+
+def _say(*lines: str) -> None:
+    """Print lines so that no character of a document moves, colours or breaks the terminal."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        seen = card.legible(line).replace("\n", "\\n")
+        typer.echo(seen.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _corpus(found: Documents) -> str:
+    return found.key.split("/")[1]

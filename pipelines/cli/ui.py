@@ -1,0 +1,209 @@
+"""``dragon ui``: Dagster's and MLflow's pages on the loopback interface, as one foreground job."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipelines.cli.ending import MARK, end, guard
+from pipelines.cli.front import LOOPBACK
+from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.tracking import Tracker
+from pipelines.core.tracking.names import masked
+
+log = logging.getLogger("dragon.ui")
+
+START_SECONDS = 300
+GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training's last words
+LOOK_SECONDS = 5.0  # between two looks for runs whose process died
+QUIET = ["--log-level", "warning"]
+
+
+def serve(port: int, mlflow_port: int) -> None:
+    """Start both, say where they are, and end both when one ends or a person says so."""
+    project = Project.here()
+    tracker = Tracker(project.mlflow)
+    ports = (
+        {port: "--port"} if tracker.is_remote else {port: "--port", mlflow_port: "--mlflow-port"}
+    )
+    for number, option in ports.items():
+        _require_free(number, option)
+    project.prepare_dagster()
+    print("Starting; the first start takes half a minute ...", flush=True)
+    tracker.initialise()
+    tracker.replay()
+    with (
+        tempfile.TemporaryDirectory(prefix="dragon-") as folder,
+        _watched_runs(project) as ending,
+        _servers(project, ending) as servers,
+    ):
+        if not tracker.is_remote:
+            _start_mlflow(servers, mlflow_port, tracker)
+        _start_dagster(servers, port, Path(folder))
+        for number in ports:
+            servers.wait(partial(_answers, number), f"port {number}")
+        if not ending.is_set():
+            pages = masked(tracker.uri) if tracker.is_remote else f"http://{LOOPBACK}:{mlflow_port}"
+            print(f"\nDagster:  http://{LOOPBACK}:{port}/asset-groups")
+            print(f"MLflow:   {pages}\n\nCtrl-C ends all that was started here.", flush=True)
+        while not ending.wait(0.5):
+            servers.require_running()
+        print("\nEnding.", flush=True)
+
+
+@contextlib.contextmanager
+def _watched_runs(project: Project) -> Iterator[threading.Event]:
+    """End the runs whose process died: before the block, now and then in it, and after it.
+
+    Yields what is set when all is to end.
+    """
+    import dagster as dg
+
+    from pipelines.orchestration.runs import end_dead
+
+    ending = threading.Event()
+
+    def look() -> None:
+        try:
+            end_dead(project.home, instance)
+        except Exception as error:  # a busy database: the next look finds them as well
+            log.warning("runs whose process died cannot be ended now: %s", error)
+
+    def watch() -> None:
+        while not ending.wait(LOOK_SECONDS):
+            look()
+
+    with dg.DagsterInstance.get() as instance:
+        look()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield ending
+        finally:
+            ending.set()
+            watcher.join(LOOK_SECONDS)
+            look()
+
+
+class _Servers:
+    """The servers that were started, by name; all bear one mark, and so does what they start."""
+
+    def __init__(self, project: Project, ending: threading.Event) -> None:
+        self.project, self.ending = project, ending
+        self.mark = uuid.uuid4().hex
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[object]) -> None:
+        """Start a server, unless the end was asked for."""
+        if self.ending.is_set():
+            return
+        self.processes[name] = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=self.project.root,
+            # MLflow's job runners (for its GenAI features) are eight idle processes that nobody
+            # uses.
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "ignore",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                MARK: self.mark,
+            },
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us, who ask them to end in our own way
+        )
+
+    def require_running(self) -> None:
+        """Raise ValueError naming a server that ended by itself."""
+        for name, server in self.processes.items():
+            if server.poll() is not None:
+                raise ValueError(f"{name} ended with code {server.returncode}; see above")
+
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Until something is ready, or the end is asked for. Raises ValueError after a while."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and not self.ending.is_set():
+            self.require_running()
+            if ready():
+                return
+            self.ending.wait(0.3)
+        if not self.ending.is_set():
+            raise ValueError(f"{what} does not answer after {START_SECONDS} s")
+
+
+@contextlib.contextmanager
+def _servers(project: Project, ending: threading.Event) -> Iterator[_Servers]:
+    """Servers to be started, which end with all that they started when the block does."""
+    servers = _Servers(project, ending)
+    _end_by_signals(ending)
+    last = guard(servers.mark)
+    try:
+        yield servers
+    finally:
+        end(servers.mark, servers.processes.values(), GRACE_SECONDS)
+        last.communicate()
+
+
+def _end_by_signals(ending: threading.Event) -> None:
+    """Have the first of any number of signals set an event; none interrupts the ending itself.
+
+    SIGINT too, where the shell had it ignored (in the background): who inherits that, Dagster
+    and its children, would ignore SIGTERM as well. A command under nohup goes on after SIGHUP.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: ending.set())
+
+
+def _require_free(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            raise ValueError(f"port {port} is taken; choose another with {option}") from None
+
+
+def _start_mlflow(servers: _Servers, port: int, tracker: Tracker) -> None:
+    servers.start(
+        "MLflow's server",
+        [Path(sys.executable).with_name("mlflow"), "server", "--backend-store-uri", tracker.uri,
+         "--artifacts-destination", tracker.artifacts, "--host", LOOPBACK,
+         "--port", port, "--workers", 1],
+    )  # fmt: skip
+
+
+def _start_dagster(servers: _Servers, port: int, folder: Path) -> None:
+    """The code server, and once it answers the daemon and the guarded pages, which share it.
+
+    ``dagster dev`` starts the same three, but its pages answer whoever asks. The code server
+    listens on a socket in ``folder``, which is ours alone: it runs whatever it is asked to run.
+    """
+    workspace, code = folder / "workspace.yaml", folder / "code"
+    location = {"location_name": "dragon", "socket": str(code)}
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
+    module = ["-m", "pipelines.definitions", "-d", CHECKOUT, "--location-name", "dragon"]
+    python = [sys.executable, "-P", "-m"]  # -P: no file of the project's folder is imported
+    command = [*python, "dagster", "code-server", "start", *module, "-s", code, *QUIET]
+    servers.start("Dagster's code server", command)
+    servers.wait(code.exists, "Dagster's code server")
+    servers.start("Dagster's daemon", [*python, "dagster._daemon", "run", "-w", workspace, *QUIET])
+    servers.start("Dagster's page server", [*python, "pipelines.cli.front", workspace, port])
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0

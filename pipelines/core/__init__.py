@@ -1,0 +1,1 @@
+"""What every room stands on: artefacts, the store, how a thing is declared and tracked."""

@@ -1,0 +1,102 @@
+"""A declaration: all that Dagster, the store and a test need to know of one asset.
+
+To declare loads neither torch nor Dagster: the making is named, and imported when it is made. A
+making is a plain function, ``make(making, settings, **inputs)``, that fills ``making.folder``; what
+decides its result is its code, its settings and its inputs, and all of it is in the derivation.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.core.artefact import Artefact
+from pipelines.core.identity import code_fingerprint, docstring, library_versions
+from pipelines.core.project import Project
+from pipelines.core.stanza import Strict
+
+Inputs = Mapping[str, str | Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """One asset.
+
+    ``making`` names its function, ``package.module:function``. ``inputs`` maps the function's
+    parameters to asset keys, or to mappings of them; ``settings`` is what of the recipe decides the
+    result, None where nothing does. ``libraries`` are those whose version decides it. ``observe``
+    names a function of (settings, project) that reads what outside the recipe decides it, such as
+    the content of a local folder, at the time of the work. Of an ``exact`` asset the same
+    derivation gives the same bytes wherever it is made: should a source give others than before,
+    that is an error. ``uses`` are the architectures whose networks it builds, so that the code of
+    the others does not decide it; None for any.
+    """
+
+    key: str
+    makes: type[Artefact]
+    making: str
+    group: str
+    inputs: Inputs = field(default_factory=dict)
+    settings: Strict | None = None
+    libraries: tuple[str, ...] = ()
+    observe: str | None = None
+    exact: bool = False
+    uses: tuple[str, ...] | None = None
+
+    @property
+    def about(self) -> str:
+        """What the asset is: the docstring of its making, which is not imported for it."""
+        return docstring(*self.making.split(":"))
+
+    def upstream(self) -> list[str]:
+        """The keys that it reads, in order."""
+        keys: list[str] = []
+        for value in self.inputs.values():
+            keys += [value] if isinstance(value, str) else list(value.values())
+        return keys
+
+    def arguments(self, loaded: Mapping[str, Artefact]) -> dict[str, Any]:
+        """The making's arguments, but the first, from artefacts by key."""
+        inputs = {
+            name: loaded[value]
+            if isinstance(value, str)
+            else {inner: loaded[key] for inner, key in value.items()}
+            for name, value in self.inputs.items()
+        }
+        return inputs if self.settings is None else {"settings": self.settings, **inputs}
+
+    def make(self) -> Callable[..., None]:
+        """The making's function; whatever it needs is loaded."""
+        return found(self.making)
+
+    def static(self) -> dict[str, Any]:
+        """What decides the result before any input is known: code, settings, libraries."""
+        return {
+            "key": self.key,
+            "making": self.making,
+            # As lists: which parameter reads what, and in which order, decides as well.
+            "reads": [
+                [name, value if isinstance(value, str) else [list(pair) for pair in value.items()]]
+                for name, value in self.inputs.items()
+            ],
+            "code": code_fingerprint(self.making.split(":")[0], self.uses),
+            "recipe": {} if self.settings is None else self.settings.decides(),
+            "libraries": library_versions(self.libraries),
+            "uses": None if self.uses is None else list(self.uses),
+        }
+
+    def decided_by(self, loaded: Mapping[str, Artefact], project: Project) -> dict[str, Any]:
+        """All that decides the result; its digest is the derivation."""
+        decides = {**self.static(), "inputs": {key: a.version for key, a in loaded.items()}}
+        if self.observe:
+            decides["observed"] = dict(found(self.observe)(self.settings, project))
+        return decides
+
+
+def found(name: str) -> Callable[..., Any]:
+    """The function that ``package.module:function`` names."""
+    module, _, function = name.partition(":")
+    named: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return named

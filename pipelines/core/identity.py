@@ -1,0 +1,214 @@
+"""How things are named by their content: canonical JSON, digests and code fingerprints.
+
+A fingerprint is a digest of all project code that a module can reach through its imports, so a
+result made by other code is never taken for this one (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROJECT = ("model", "pipelines")
+HEX = re.compile(r"[0-9a-f]{64}")
+"""A sha256 as text: a version or a derivation."""
+
+# What these modules import to show, time or note results decides none, so a change in it retrains
+# nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.
+SHOWS_ONLY = {
+    "pipelines.core.making": {
+        "pipelines.core.progress",
+        "pipelines.core.project",
+        "pipelines.core.tracking",
+    },
+    "pipelines.attention_ladder.climb": {"pipelines.core.tracking"},
+    "pipelines.training.fitting": {"pipelines.core.progress"},
+}
+
+
+def canonical(value: Any) -> bytes:
+    """``value`` as the one JSON text that every machine writes for it, in UTF-8."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8")
+
+
+def digest(value: Any) -> str:
+    """The sha256 of ``value``'s canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, str]:
+    """Installed versions; a local build tag such as ``+cpu`` is kept only when ``exact``."""
+    versions = {name: metadata.version(name) for name in sorted(set(names))}
+    return versions if exact else {name: v.split("+")[0] for name, v in versions.items()}
+
+
+@functools.cache
+def code_fingerprint(module: str, architectures: tuple[str, ...] | None = None) -> str:
+    """A digest of ``module`` and every project module it imports, directly or through others.
+
+    Imports inside functions count. Comments, docstrings and formatting do not, nor do imports that
+    only serve to show results. Of the catalogue of architectures those count that are named; all of
+    it for None.
+    """
+    names = reachable(module, architectures)
+    passed = {package for name in names for package in _packages_of(name)} - names
+    return digest(
+        {
+            **{name: _code_digest(name) for name in sorted(names)},
+            **{f"{name} in passing": _passing_digest(name) for name in sorted(passed)},
+        }
+    )
+
+
+def forget_code() -> None:
+    """Read the code again at the next fingerprint."""
+    for cached in (code_fingerprint, _source, _tree, _code_digest, _passing_digest):
+        cached.cache_clear()
+
+
+def docstring(module: str, function: str) -> str:
+    """What a function of a project module says of itself; nothing is imported."""
+    for node in _tree(module).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return ast.get_docstring(node) or ""
+    raise ValueError(f"{module}:{function}: no such function")
+
+
+def reachable(module: str, architectures: tuple[str, ...] | None = None) -> set[str]:
+    """The project modules that ``module`` imports by name, itself included."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or _source(name) is None:
+            continue
+        found.add(name)
+        waiting += set(_imports(name)) - SHOWS_ONLY.get(name, set())
+        waiting += [f"{name}.{child}" for child in _walked(name, architectures)]
+    return found
+
+
+def _packages_of(module: str) -> Iterator[str]:
+    """The packages that Python imports on its way to ``module``."""
+    while "." in module:
+        module = module.rpartition(".")[0]
+        yield module
+
+
+@functools.cache
+def _source(module: str) -> Path | None:
+    """The file of a project module, or None; unlike ``find_spec`` on it, imports no parent."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top) if top in PROJECT else None
+    for folder in (spec and spec.submodule_search_locations) or ():
+        place = Path(folder, *rest)
+        for source in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if source.is_file():
+                return source
+    return None
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    source = _source(module)
+    assert source is not None
+    return ast.parse(source.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _code_digest(module: str) -> str:
+    return digest(_normal(_tree(module)))
+
+
+@functools.cache
+def _passing_digest(package: str) -> str:
+    """Of what a package does when something in it is imported: all but its imports and definitions.
+
+    Were its imports followed, ``pipelines.stages``, which merges all assets, would tie each asset
+    to the code of every other.
+    """
+    inert = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    body = _without_docstrings(_tree(package).body)
+    return digest([_normal(node) for node in body if not isinstance(node, inert)])
+
+
+def _imports(module: str) -> Iterator[str]:
+    """The project modules named by import statements; ``from a import b`` may name ``a.b``."""
+    source = _source(module)
+    package = module if source and source.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
+    """What a package finds by walking its folder, such as the catalogue its architectures.
+
+    No import statement names these files. ``chosen`` are those that matter; None for all.
+    """
+    source = _source(module)
+    if source is None or source.name != "__init__.py":
+        return
+    if any(
+        isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in ast.walk(_tree(module))
+    ):
+        files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
+        found = {file.stem for file in files} | {folder.parent.name for folder in folders}
+        found -= {"__init__"}
+        yield from sorted(found if chosen is None else found & set(chosen))
+
+
+def _normal(node: Any) -> Any:
+    """A syntax tree as plain lists, the same on every Python version the project supports.
+
+    Rather than ``ast.unparse``, whose quoting of f-strings moved in Python 3.12: positions and
+    empty fields are left out, docstrings dropped.
+    """
+    if isinstance(node, ast.AST):
+        fields = []
+        for name, value in ast.iter_fields(node):
+            if name == "body" and isinstance(
+                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            ):
+                value = _without_docstrings(value)
+            if value is None or value == [] or name in {"kind", "type_comment", "type_ignores"}:
+                continue
+            fields.append([name, _normal(value)])
+        return [type(node).__name__, *fields]
+    if isinstance(node, list):
+        return [_normal(item) for item in node]
+    return ascii(node)  # a lone surrogate in a literal has no UTF-8
+
+
+def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Without those of fields as well: a string that stands alone does nothing."""
+    return [
+        statement
+        for statement in body
+        if not (
+            isinstance(statement, ast.Expr)
+            and isinstance(statement.value, ast.Constant)
+            and isinstance(statement.value.value, str)
+        )
+    ]

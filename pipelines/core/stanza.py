@@ -1,0 +1,80 @@
+"""What every section of a recipe is made of: strict, frozen, with plain kinds of values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+RESERVED = ("records", "current")  # what the store keeps beside the versions of a key
+
+
+def _unreserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is a word of the store; choose another name")
+    return name
+
+
+Name = Annotated[str, Field(pattern=NAME), AfterValidator(_unreserved)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Field(gt=0, strict=True)]  # strict: `steps: yes` is not one step
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Outside = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=0.5)]
+
+
+Section = TypeVar("Section", bound="Strict")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names file, line, field and mend."""
+
+
+class Strict(BaseModel):
+    """A frozen section of a recipe that refuses unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,  # JSON, and with it a derivation, has neither
+    )
+
+    WRITTEN_ALONE: ClassVar[bool] = False
+    """Of the section only what was written decides: its defaults are code, which counts as such."""
+
+    def decides(self) -> dict[str, Any]:
+        """The section as canonical JSON material for a derivation."""
+        return self.model_dump(mode="json")
+
+    def part(self, kind: type[Section], **more: Any) -> Section:
+        """A section of those fields that ``kind`` has, ``more`` beside them."""
+        shared = kind.model_fields.keys() & type(self).model_fields.keys()
+        return kind(**{name: getattr(self, name) for name in shared}, **more)
+
+    @model_serializer(mode="wrap")
+    def _keep_order(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Mappings as lists of pairs in JSON: canonical JSON sorts keys, and their order may decide
+        (the first glob that fits). A reordered mapping is another derivation, never a wrong reuse.
+        """
+        content: dict[str, Any] = serialize(self)
+        if info.mode == "json":
+            if self.WRITTEN_ALONE:
+                content = {k: v for k, v in content.items() if k in self.model_fields_set}
+            for name, value in self:
+                if isinstance(value, Mapping) and name in content:
+                    content[name] = [list(pair) for pair in content[name].items()]
+        return content

@@ -1,0 +1,370 @@
+"""MLflow: one run per materialization, under a parent run per Dagster run.
+
+Tracking never costs training, and training never waits for MLflow: what is to reach it is appended
+to a spool first (``spool``), and a thread of its own sends it from there (``sending``, which alone
+imports mlflow). What could not be sent stays and is sent again by whatever comes next: the same
+run, its end, the next step or run, ``dragon ui``. Sending again doubles nothing: runs and models
+are found by the attempt that made them, points keep the time at which they were measured.
+
+Names, values and addresses are made fit to be written down before they reach the spool (``names``).
+Lineage needs none of this (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.tracking.names import legal, parameters, text
+from pipelines.core.tracking.spool import NoSpoolError, Spool, claim, left
+
+if TYPE_CHECKING:
+    from pipelines.core.tracking.sending import Sending, Server
+
+log = logging.getLogger("dragon.tracking")
+
+BATCH = 100  # points a call: one call a point costs MLflow on SQLite 30 ms each
+FLUSH_SECONDS = 10.0
+PATIENCE = 5.0  # seconds that a process waits for an MLflow that does not answer, in all
+SETTINGS = {  # to be made before mlflow is imported
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # what a person does here is told to nobody
+    # By its own defaults MLflow would ask a server that is gone for minutes; we ask again.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+LAST_PATIENCE = 3.0  # seconds more at the end of a run
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
+AWAY_SECONDS = 60.0  # so long no other process waits for an MLflow that did not answer one
+
+
+class TrackedRun:
+    """What one materialization tells the tracker; without a spool nobody listens."""
+
+    def __init__(self, spool: Spool | None = None, tracker: Tracker | None = None) -> None:
+        self._spool = spool
+        self._tracker = tracker
+        self._waiting = 0
+        self._woken = time.monotonic()
+
+    def curve(self, step: int, values: Mapping[str, float]) -> None:
+        """Add points to the run's curves; they are sent in batches."""
+        self._add("points", step=step, values=_named(values))
+        self._waiting += len(values)
+        if self._waiting >= BATCH or time.monotonic() - self._woken > FLUSH_SECONDS:
+            self._waiting, self._woken = 0, time.monotonic()
+            if self._tracker is not None:
+                self._tracker.wake()
+
+    def finish(self, version: str, figures: Mapping[str, float], *, model: bool) -> None:
+        """Tag the run with the version, link a model to it and log the final figures."""
+        self._add("made", version=version, figures=_named(figures), model=model)
+
+    def end(self, status: str) -> None:
+        """The run is over: FINISHED or FAILED."""
+        self._add("end", status=status)
+
+    def _add(self, kind: str, **fields: Any) -> None:
+        if self._spool is None or self._tracker is None:
+            return
+        try:
+            self._spool.add(kind, **fields)
+        except OSError as error:
+            self._tracker.unkept(error)
+
+
+class Tracker:
+    """MLflow's database and artefacts under one folder, or a server at ``uri``.
+
+    ``uri`` is, when it is not given, ``MLFLOW_TRACKING_URI``, else a database in ``folder``. The
+    spools lie beside it, in ``tracking``.
+    """
+
+    def __init__(self, folder: Path, uri: str | None = None) -> None:
+        self.folder = folder
+        self._own = f"sqlite:///{folder / 'mlflow.db'}"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self._own
+        self.artifacts = (folder / "artifacts").as_uri()
+        self.spools = folder.with_name("tracking")
+        self._away = self.spools / "away"  # MLflow did not answer at the time of this file
+        self._sendings: dict[Path, Sending] = {}
+        self._server: Server | None = None
+        self._change = threading.Condition()  # of all that follows
+        self._thread: threading.Thread | None = None
+        self._again = False
+        self._failures = 0
+        self._next_try = 0.0
+        self._patience: float | None = None
+        self._warned = False
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether MLflow is a server elsewhere, which keeps the artefacts itself."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @contextlib.contextmanager
+    def run(
+        self,
+        key: str,
+        derivation: str,
+        dagster_run: str,
+        decides: Mapping[str, Any],
+        inputs: Mapping[str, str],
+    ) -> Iterator[TrackedRun]:
+        """A run for one materialization: parameters and inputs at once, the rest as it comes.
+
+        ``inputs`` maps asset keys to versions; each becomes a dataset whose digest is the
+        version (its first 36 characters, the whole of it as a tag).
+        """
+        fields = {
+            "key": text(key),
+            "derivation": text(derivation),
+            "dagster_run": legal(dagster_run),
+            "parameters": parameters(decides),
+            "inputs": {text(name): text(version) for name, version in inputs.items()},
+        }
+        spool = None
+        try:
+            spool = Spool.begin(self.spools, **fields)
+        except OSError as error:
+            self.unkept(error)
+        tracked = TrackedRun(spool, self)
+        if spool is not None:
+            self.wake(spool)
+        status = "FAILED"
+        try:
+            yield tracked
+            status = "FINISHED"
+        finally:
+            tracked.end(status)
+            if spool is not None:
+                self.wake()
+                self._wait(lambda: spool.path not in self._sendings)
+
+    def unkept(self, error: OSError) -> None:
+        """A spool cannot be written: what cannot be kept is not tracked."""
+        if not self._warned:
+            self._warned = True
+            log.warning("tracking cannot be written down (%s); going on without it", error)
+
+    def replay(self) -> None:
+        """Begin to send what earlier runs could not; returns at once, and loads nothing if none."""
+        if left(self.spools):
+            self.wake()
+
+    def settle(self, seconds: float = LAST_PATIENCE) -> bool:
+        """The end of a run: try once more, wait so long at most, and let go what is left.
+
+        Returns whether MLflow has all that it takes of what this process can send.
+        """
+        if not self._sendings and not left(self.spools):
+            return True
+        with self._change:
+            self._patience = seconds
+            if self._next_try < float("inf"):  # never again after a fault of ours
+                self._next_try = 0.0
+        self.wake()
+        self._wait(lambda: False)
+        with self._change:
+            done = not self._failures and all(s.told for s in self._sendings.values())
+            if self._thread is None:
+                for sending in self._sendings.values():
+                    sending.spool.close()
+                self._sendings.clear()
+        if not done:
+            self._warn(f"MLflow did not take all within {seconds:g} s")
+        return done
+
+    def initialise(self) -> None:
+        """Make or upgrade the tables once: two processes that migrate them together break them.
+
+        Raises OSError where that cannot be done.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.uri.startswith("sqlite:"):
+            return
+        own = self.uri == self._own
+        # Another MLflow has other tables.
+        name = f"ready-{metadata.version('mlflow')}"
+        ready = self.folder / (name if own else f"{name}-{_short(self.uri)}")
+        if ready.exists():
+            return
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not ready.exists():
+                _mlflow().make_tables(self.uri, upgrade=own)
+                ready.touch()
+
+    def connect(self) -> Server:
+        """MLflow with its tables made. Raises OSError where it cannot be had."""
+        self.initialise()
+        return _mlflow().Server(self.uri, None if self.is_remote else self.artifacts)
+
+    # Sending
+
+    def wake(self, spool: Spool | None = None) -> None:
+        """Send what there is, in a thread of its own; not while MLflow was just seen away."""
+        try:
+            # In this thread: another that imports could wait for us, and we for it.
+            sending = _mlflow()
+        except ImportError as error:
+            self._warn(str(error))
+            return
+        with self._change:
+            if spool is not None:
+                self._sendings[spool.path] = sending.Sending(spool, alive=True)
+            self._again = True
+            due = self._thread is None and time.monotonic() >= self._next_try
+            if due and self._server is None:
+                try:
+                    # Not in the thread: half-made tables, when the process ends, stay broken.
+                    self.initialise()
+                except OSError as error:
+                    self._next_try = time.monotonic() + self._failed(error)
+                    return
+            if due:
+                self._thread = threading.Thread(target=self._send, name="tracking", daemon=True)
+                self._thread.start()
+
+    def _send(self) -> None:
+        """The thread: it ends when all is sent, or at the first failure."""
+        while True:
+            with self._change:
+                self._again = False
+            delay = self._try()
+            with self._change:
+                if delay == 0 and self._again:
+                    continue
+                self._thread, self._next_try = None, time.monotonic() + delay
+                self._change.notify_all()
+                return
+
+    def _try(self) -> float:
+        """Send everything; returns the seconds until it is worth another try."""
+        try:
+            self._send_all()
+        except OSError as error:
+            return self._failed(error)
+        except Exception:  # a fault of ours: to be seen, and no reason to lose the work
+            log.error("tracking failed by a fault of its own\n%s", traceback.format_exc())
+            return float("inf")
+        if self._failures:
+            log.info("MLflow answers again")
+        self._failures = 0
+        with contextlib.suppress(OSError):
+            self._away.unlink(missing_ok=True)
+        return 0.0
+
+    def _failed(self, error: OSError) -> float:
+        self._failures += 1
+        with contextlib.suppress(OSError):
+            self._away.touch()
+        self._warn(f"MLflow failed ({error})")
+        return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+
+    def _send_all(self) -> None:
+        if self._server is None:
+            self._server = self.connect()
+        with self._change:
+            ours = list(self._sendings.values())
+        refused: OSError | None = None  # by MLflow, of one spool: the others are sent all the same
+        for sending in ours:
+            refused = self._forward(self._server, sending) or refused
+        for path in left(self.spools):
+            if path not in self._sendings and (spool := claim(path)):
+                sending = _mlflow().Sending(spool, alive=False)
+                with self._change:
+                    self._sendings[path] = sending
+                refused = self._forward(self._server, sending) or refused
+        if refused is not None:
+            raise refused
+
+    def _forward(self, server: Server, sending: Sending) -> OSError | None:
+        """One spool; removed once it was sent whole, put aside when it is none.
+
+        Returns why MLflow does not take it; raises OSError where MLflow is away.
+        """
+        spool = sending.spool
+        try:
+            sending.send(server)
+            if not sending.sent:
+                return None
+            spool.remove()
+        except _mlflow().RefusedError as error:
+            return OSError(f"{sending.name}: {error}")
+        except _mlflow().DeletedError:
+            if sending.alive:
+                self._tell_deleted(sending)
+                return None
+            spool.remove()  # deleted before this run began, so it is meant
+        except NoSpoolError as error:
+            spool.put_aside()
+            log.warning("%s: %s; put aside as %s", spool.path, error, spool.aside.name)
+        with self._change:
+            self._sendings.pop(spool.path, None)
+            self._change.notify_all()
+        return None
+
+    def _tell_deleted(self, sending: Sending) -> None:
+        if not sending.told:
+            sending.told = True
+            log.warning(
+                "%s was deleted on MLflow's page; restore it there and the next run sends the rest",
+                sending.name,
+            )
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        """Wait until ``done``, or all is sent, or MLflow failed, while there is patience left."""
+        began = time.monotonic()
+        with self._change:
+            if self._patience is None:
+                self._patience = 0.0 if _is_recent(self._away) else PATIENCE
+            self._change.wait_for(lambda: self._thread is None or done(), self._patience)
+            waited = time.monotonic() - began
+            in_vain = waited >= PATIENCE and self._thread is not None and not done()
+            self._patience = max(0.0, self._patience - waited)
+        if in_vain:
+            with contextlib.suppress(OSError):
+                self._away.touch()
+            self._warn(f"MLflow did not answer within {PATIENCE:g} s")
+
+    def _warn(self, what: str) -> None:
+        """One warning a process says what happened and what comes of it."""
+        if not self._warned:
+            self._warned = True
+            log.warning("%s; the work goes on, its tracking waits in %s", what, self.spools)
+
+
+def _mlflow() -> ModuleType:
+    """The module that knows mlflow, whose import takes seconds."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from pipelines.core.tracking import sending
+
+    return sending
+
+
+def _named(values: Mapping[str, float]) -> dict[str, float]:
+    return {legal(name): float(value) for name, value in values.items()}
+
+
+def _short(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()[:12]
+
+
+def _is_recent(path: Path) -> bool:
+    try:
+        return abs(time.time() - path.stat().st_mtime) < AWAY_SECONDS
+    except OSError:
+        return False

@@ -1,0 +1,58 @@
+"""Lines that document after document carries: menus, notices, signatures."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, changed
+
+if TYPE_CHECKING:
+    from pipelines.text.tables import Document
+
+MOST_LINES = 4_000_000
+"""Lines remembered at once, about 150 bytes each."""
+
+
+class RepeatedLines:
+    """Take out lines of ``min_characters`` or more that ``documents`` documents had before.
+
+    Which lines go depends on the documents seen and their order, so one of these serves one
+    corpus, from its first document to its last. A line counts once a document, without the white
+    space around it. Of a line only an 8-byte hash is remembered (two of a billion lines share one
+    with a chance of 3 %); past ``MOST_LINES`` the lines seen least often are forgotten until half
+    that many are left, so that memory is bounded (after Manku and Motwani 2002, lossy counting).
+    """
+
+    def __init__(self, *, min_characters: int = 30, documents: int = 3) -> None:
+        self._min_characters = min_characters
+        self._documents = documents
+        self._seen: dict[bytes, int] = {}
+
+    def __call__(self, document: Document) -> Cleaned | Dropped:
+        """The text without those lines; ``empty`` if nothing else was in it."""
+        kept: list[str] = []
+        new: set[bytes] = set()
+        lines = document.text.split("\n")
+        for line in lines:
+            bare = line.strip()
+            if len(bare) >= self._min_characters:
+                digest = blake2b(bare.encode(), digest_size=8).digest()
+                if self._seen.get(digest, 0) >= self._documents:
+                    continue
+                new.add(digest)
+            kept.append(line)
+        self._remember(new)
+        removed = len(lines) - len(kept)
+        if not removed:
+            return changed(document.text)
+        return changed("\n".join(kept).strip("\n"), f"{removed} repeated lines removed")
+
+    def _remember(self, digests: set[bytes]) -> None:
+        for digest in digests:
+            self._seen[digest] = self._seen.get(digest, 0) + 1
+        rare = 1
+        if len(self._seen) > MOST_LINES:
+            while len(self._seen) > MOST_LINES // 2:
+                self._seen = {line: n for line, n in self._seen.items() if n > rare}
+                rare += 1

@@ -1,0 +1,136 @@
+"""Whether a text repeats itself: Gopher's repetition rules (Rae et al. 2021, table A1)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pipelines.corpora.cleaning.outcome import Measure, Step, judged
+
+_BLANK_LINES = re.compile(r"\n\s*\n")
+
+_TOP = MappingProxyType({2: 0.2, 3: 0.18, 4: 0.16})
+_DUPLICATE = MappingProxyType({5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
+
+
+def repetition(
+    *,
+    max_duplicate_lines: float = 0.3,
+    max_duplicate_paragraphs: float = 0.3,
+    max_characters_in_duplicate_lines: float = 0.2,
+    max_characters_in_duplicate_paragraphs: float = 0.2,
+    max_top_ngrams: Mapping[int, float] = _TOP,
+    max_duplicate_ngrams: Mapping[int, float] = _DUPLICATE,
+) -> Step:
+    """Leave out what repeats lines, paragraphs or word n-grams, in the paper's order.
+
+    A line, a paragraph or an n-gram is a duplicate if the same came before it in the text: the
+    first of its kind is not. The top n-gram is the one that occurs most often, all its
+    occurrences count, and one that occurs once is no repetition. Words are what white space
+    parts; a share of characters is of those in words, and no character counts twice where
+    occurrences overlap. Reasons: ``repetition_lines``, ``repetition_paragraphs``,
+    ``repetition_line_characters``, ``repetition_paragraph_characters``,
+    ``repetition_top_2_grams`` and so on, ``repetition_duplicate_5_grams`` and so on.
+    """
+    sizes = {*max_top_ngrams, *max_duplicate_ngrams} or {1}
+
+    def measures(text: str) -> Iterator[Measure]:
+        lines = _duplicates(text.split("\n"))
+        paragraphs = _duplicates(_BLANK_LINES.split(text))
+        yield Measure("repetition_lines", "duplicate_lines", lines.share, most=max_duplicate_lines)
+        yield Measure(
+            "repetition_paragraphs",
+            "duplicate_paragraphs",
+            paragraphs.share,
+            most=max_duplicate_paragraphs,
+        )
+        yield Measure(
+            "repetition_line_characters",
+            "characters_in_duplicate_lines",
+            lines.characters,
+            most=max_characters_in_duplicate_lines,
+        )
+        yield Measure(
+            "repetition_paragraph_characters",
+            "characters_in_duplicate_paragraphs",
+            paragraphs.characters,
+            most=max_characters_in_duplicate_paragraphs,
+        )
+        words = text.split()
+        ends = list(accumulate(map(len, words), initial=0))
+        for n, ngrams in _repeated_ngrams(words, min(sizes), max(sizes)):
+            if n in max_top_ngrams:
+                share = _covered(_top(ngrams), n, ends)
+                most = max_top_ngrams[n]
+                yield Measure(f"repetition_top_{n}_grams", f"top_ngrams[{n}]", share, most=most)
+            if n in max_duplicate_ngrams:
+                later = (start for start, first in ngrams.items() if start != first)
+                share = _covered(later, n, ends)
+                most = max_duplicate_ngrams[n]
+                yield Measure(
+                    f"repetition_duplicate_{n}_grams", f"duplicate_ngrams[{n}]", share, most=most
+                )
+
+    return lambda text: judged(text, measures(text))
+
+
+class _Duplicates(NamedTuple):
+    share: float
+    characters: float
+
+
+def _duplicates(parts: Iterable[str]) -> _Duplicates:
+    """Which share of the parts, and of their characters, came before; blank ones do not count."""
+    parts = [part for part in map(str.strip, parts) if part]
+    unique = set(parts)
+    if len(unique) == len(parts):
+        return _Duplicates(0.0, 0.0)
+    characters = sum(map(len, parts))
+    repeated = characters - sum(map(len, unique))
+    return _Duplicates(1 - len(unique) / len(parts), repeated / characters)
+
+
+def _repeated_ngrams(
+    words: list[str], shortest: int, longest: int
+) -> Iterator[tuple[int, dict[int, int]]]:
+    """n, and where each n-gram that occurs twice starts -> where it first did; starts ascend.
+
+    An n-gram can only repeat where both its (n-1)-grams do, and is the same as another if they
+    are: so each n looks at what is left of the last, of prose a few in a hundred from n = 4 on,
+    and compares pairs of numbers whatever n. Linear in words x n.
+    """
+    ngrams = zip(*(words[offset:] for offset in range(shortest)), strict=False)
+    keys: dict[int, tuple[object, ...]] = dict(enumerate(ngrams))
+    for n in range(shortest, longest + 1):
+        counts = Counter(keys.values())
+        firsts: dict[object, int] = {}
+        repeated = {
+            start: firsts.setdefault(key, start) for start, key in keys.items() if counts[key] > 1
+        }
+        yield n, repeated
+        keys = {
+            start: (first, repeated[start + 1])
+            for start, first in repeated.items()
+            if start + 1 in repeated
+        }
+
+
+def _top(ngrams: dict[int, int]) -> list[int]:
+    """Where the most frequent n-gram starts; of equally frequent ones, the first in the text."""
+    if not ngrams:
+        return []
+    top, _ = Counter(ngrams.values()).most_common(1)[0]
+    return [start for start, first in ngrams.items() if first == top]
+
+
+def _covered(starts: Iterable[int], n: int, ends: list[int]) -> float:
+    """Which share of the characters the n-grams at ``starts`` (ascending) hold together."""
+    characters = past = 0
+    for start in starts:
+        characters += ends[start + n] - ends[max(start, past)]
+        past = start + n
+    return characters / max(ends[-1], 1)

@@ -1,0 +1,76 @@
+"""``raw_text/<corpus>``, ``documents/<corpus>`` and ``contamination/<recipe>``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.cleaning import LIBRARIES
+from pipelines.corpora.generators import LIBRARIES as WRITERS
+from pipelines.corpora.options import Against, Cleaned, Corpus, Decontamination
+from pipelines.corpora.sources.options import Source
+
+# What decides the rows of the hub, and the text of a file's HTML.
+HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
+FILES = ("resiliparse",)
+UNICODE = "pipelines.corpora.documents:letters"
+
+
+def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
+    """A corpus as its source gives it, and its clean documents."""
+    yield Declaration(
+        key=f"raw_text/{name}",
+        makes=RawText,
+        making="pipelines.corpora.raw_text:read",
+        settings=options.source,
+        libraries=("pyarrow", *_readers(options.source)),
+        observe="pipelines.corpora.raw_text:observed",
+        exact=True,
+        group="corpora",
+    )
+    yield Declaration(
+        key=f"documents/{name}",
+        makes=Documents,
+        making="pipelines.corpora.documents:clean",
+        inputs={"raw_text": f"raw_text/{name}"},
+        settings=options.part(Cleaned),
+        libraries=(
+            "pyarrow",
+            *(name for step in options.cleaning for name in LIBRARIES.get(step.step, ())),
+        ),
+        observe=UNICODE,
+        exact=True,
+        group="corpora",
+    )
+
+
+def _readers(source: Source) -> tuple[str, ...]:
+    """The libraries, beside pyarrow, whose version decides what a source gives."""
+    match source.kind:
+        case "generated":
+            return WRITERS.get(source.generator, ())
+        case "hub":
+            return HUB
+    return FILES
+
+
+def contamination(
+    scope: Scope, corpora: Iterable[str], options: Decontamination | None
+) -> Iterator[Declaration]:
+    """What the training documents share with held-out text, where a recipe asks for it."""
+    if options is None:
+        return
+    yield Declaration(
+        key=f"contamination/{scope.recipe}",
+        makes=Contamination,
+        making="pipelines.corpora.overlaps:find",
+        inputs={"documents": {corpus: f"documents/{corpus}" for corpus in sorted(corpora)}},
+        settings=Against(ngram=options.ngram, against=tuple(sorted(options.against))),
+        libraries=("numpy", "pyarrow", "regex"),
+        observe=UNICODE,
+        exact=True,
+        uses=(),
+        group=scope.recipe,
+    )

@@ -1,0 +1,246 @@
+"""Raw text to documents: cleaned step by step, split, and every one accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.corpora.artefacts import DROPPED, DroppedRow, RawText, dropped_schema
+from pipelines.corpora.cleaning import ORDERED, STEPS, Divided, Dropped, Outcome
+from pipelines.corpora.ledger import LEDGER, Ledger, StepCount
+from pipelines.corpora.options import Cleaned
+from pipelines.corpora.splitting import SPLITS, split_of
+from pipelines.text.arrow import ArrowFile, FileIndex
+from pipelines.text.errors import TextError
+from pipelines.text.parallel import ordered_map
+from pipelines.text.tables import (
+    Document,
+    TableWriter,
+    Unread,
+    add_document,
+    document_schema,
+    documents_of,
+    write_index,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.corpora.cleaning.options import CleaningStep
+    from pipelines.corpora.options import Splitting
+
+EXCERPT = 2000  # characters of a dropped document that are kept to look at
+
+Chosen = Sequence[tuple[str, Mapping[str, Any]]]  # steps by name, with their options
+
+
+class Left(NamedTuple):
+    """A document that is left out, as it was when a step dropped it, and why."""
+
+    document: Document
+    reason: str
+    detail: str
+
+
+def make_documents(
+    raw: Path,
+    index: FileIndex,
+    cleaning: Sequence[CleaningStep],
+    splitting: Splitting,
+    folder: Path,
+    *,
+    unread: Iterable[Unread] = (),
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Ledger:
+    """Clean the documents of a table in ``raw`` into ``folder``: a table a split, one of the rest.
+
+    The steps before the first that remembers earlier documents run in ``workers`` processes; any
+    number of them gives the same bytes. ``unread`` are rows that were left out before: they are
+    counted and listed with the rest. ``advance`` is told the bytes done. TextError if nothing
+    is left to train on; a validation or test split may come out empty on a small corpus, and the
+    ledger says so.
+    """
+    chosen = [(step.step, step.options()) for step in cleaning]
+    first = next((i for i, (name, _) in enumerate(chosen) if name in ORDERED), len(chosen))
+    rest = Steps(chosen[first:])
+    ledger = Ledger(steps=[StepCount(name) for name, _ in chosen])
+    with ExitStack() as stack:
+        tables = _Tables(folder, splitting, ledger, stack)
+        numbers = range(len(index.batches))
+        made = ordered_map(_clean, (raw, index, chosen[:first]), numbers, workers)
+        for batch, cleaned in zip(index.batches, made, strict=True):
+            for outcome in cleaned.outcomes:
+                for final in rest(outcome) if isinstance(outcome, Document) else [outcome]:
+                    tables.add(final)
+            ledger.documents_in += batch.rows
+            ledger.bytes_in += cleaned.size
+            ledger.add_steps(cleaned.counts)
+            advance(batch.length)
+        for row in unread:
+            document = Document(row.id, "", row.source, row.licence)
+            tables.add(Left(document, row.reason, row.detail))
+            ledger.documents_in += 1
+            ledger.unread += 1
+    ledger.add_steps(rest.counts, first)
+    ledger.add_up()
+    _require_training_text(ledger)
+    write_index(folder, tables.indexes())
+    (folder / LEDGER).write_text(ledger.to_json(), encoding="utf-8", newline="\n")
+    return ledger
+
+
+class Steps:
+    """Cleaning steps in order, and what each has done so far."""
+
+    def __init__(self, chosen: Chosen) -> None:
+        self._steps = [(name, _step(name, options)) for name, options in chosen]
+        self.counts = [StepCount(name) for name, _ in chosen]
+
+    def __call__(self, document: Document) -> list[Document | Left]:
+        """What the steps make of a document: itself, cleaned; several; or why it is left out."""
+        made: list[Document | Left] = [document]
+        for (name, step), count in zip(self._steps, self.counts, strict=True):
+            made = [
+                outcome
+                for one in made
+                for outcome in (
+                    _take(name, step, count, one) if isinstance(one, Document) else [one]
+                )
+            ]
+        return made
+
+
+def _take(
+    name: str, step: Callable[[Document], Outcome], count: StepCount, document: Document
+) -> Sequence[Document | Left]:
+    """One step with one document, counted."""
+    count.documents_in += 1
+    count.bytes_in += (size := len(document.text.encode()))
+    outcome = step(document)
+    if isinstance(outcome, Divided):
+        count.added += len(outcome.texts) - 1
+        count.changed += 1
+        count.bytes_out += sum(len(text.encode()) for text in outcome.texts)
+        return _parts(name, document, outcome.texts)
+    if not isinstance(outcome, Dropped) and not outcome.text:
+        outcome = Dropped("empty", f"nothing is left after {name}" * bool(document.text))
+    if isinstance(outcome, Dropped):
+        count.dropped += 1
+        return [Left(document, outcome.reason, outcome.detail)]
+    if outcome.text != document.text or outcome.note:
+        count.changed += outcome.text != document.text
+        size = len(outcome.text.encode())
+        changes = (*document.changes, f"{name}: {outcome.note}".removesuffix(": "))
+        document = document._replace(text=outcome.text, changes=changes)
+    count.bytes_out += size
+    return [document]
+
+
+def _parts(name: str, document: Document, texts: Sequence[str]) -> list[Document]:
+    return [
+        document._replace(
+            id=f"{document.id}#{number}/{len(texts)}",
+            text=text,
+            changes=(*document.changes, f"{name}: part {number} of {len(texts)}"),
+        )
+        for number, text in enumerate(texts, 1)
+    ]
+
+
+def _step(name: str, options: Mapping[str, Any]) -> Callable[[Document], Outcome]:
+    if name in ORDERED:
+        return ORDERED[name](**options)
+    step = STEPS[name](**options)
+    return lambda document: step(document.text)
+
+
+class _Batch(NamedTuple):
+    """A raw record batch after the first steps; ``size`` is of its UTF-8 as it came."""
+
+    outcomes: list[Document | Left]
+    size: int
+    counts: list[StepCount]
+
+
+def _clean(raw: Path, index: FileIndex, chosen: Chosen) -> Callable[[int], _Batch]:
+    table = ArrowFile(raw, index)
+
+    def clean(number: int) -> _Batch:
+        steps, size = Steps(chosen), 0
+        outcomes: list[Document | Left] = []
+        for document in documents_of(table.batch(number)):
+            size += len(document.text.encode())
+            outcomes += steps(document)
+        return _Batch(outcomes, size, steps.counts)
+
+    return clean
+
+
+class _Tables:
+    """The tables of a corpus while they are written, and its ledger."""
+
+    def __init__(
+        self, folder: Path, splitting: Splitting, ledger: Ledger, stack: ExitStack
+    ) -> None:
+        def table(path: str, schema: pa.Schema) -> TableWriter:
+            return stack.enter_context(TableWriter(folder, path, schema))
+
+        self._splitting, self._ledger = splitting, ledger
+        self._kept = {split: table(f"{split}.arrow", document_schema()) for split in SPLITS}
+        self._dropped = table(DROPPED, dropped_schema())
+
+    def add(self, outcome: Document | Left) -> None:
+        """Write one document, or why it is left out."""
+        if isinstance(outcome, Left):
+            document, reason, detail = outcome
+            self._ledger.drop(reason, len(document.text.encode()))
+            excerpt = document.text[:EXCERPT]
+            about = (document.id, document.source, document.licence, reason, detail)
+            row = DroppedRow(*about, len(document.text), excerpt, document.label)
+            self._dropped.add(row, len(excerpt))
+            return
+        data = outcome.text.encode()
+        digest = hashlib.sha256(data).hexdigest()
+        split = split_of(digest, self._splitting)
+        add_document(self._kept[split], outcome, data, digest)
+        self._ledger.keep(split, outcome, len(data))
+
+    def indexes(self) -> Iterator[FileIndex]:
+        for writer in (*self._kept.values(), self._dropped):
+            yield writer.index
+
+
+def _require_training_text(ledger: Ledger) -> None:
+    if not ledger.kept["train"]:
+        reasons = ", ".join(f"{n} {why}" for why, n in sorted(ledger.dropped.items())) or "none"
+        raise TextError(
+            f"{ledger.documents_in} documents in, {ledger.kept.total()} kept, none to train on "
+            f"(dropped: {reasons}); loosen the recipe's cleaning or splitting, or add text"
+        )
+
+
+def clean(making: Making, settings: Cleaned, raw_text: RawText) -> None:
+    """Documents cleaned step by step and split by the hash of their text, with a ledger."""
+    table = raw_text.table(RawText.TABLE)
+    make_documents(
+        raw_text.folder,
+        table.index,
+        settings.cleaning,
+        settings.split,
+        making.folder,
+        unread=raw_text.unread(),
+        workers=making.project.workers,
+        advance=making.advance(table.index.size),
+    )
+
+
+def letters(_: Any, __: Project) -> dict[str, str]:
+    """What tells the case and the form of a letter."""
+    return {"unicode": unicodedata.unidata_version}

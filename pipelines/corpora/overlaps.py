@@ -1,0 +1,78 @@
+"""A table of the training documents that share words with what a model is evaluated on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.corpora.artefacts import OVERLAPS, Documents, Overlapping
+from pipelines.corpora.contamination import EvaluationSets, overlaps
+from pipelines.corpora.options import Against
+from pipelines.corpora.splitting import SPLITS
+from pipelines.text.arrow import ArrowFile
+from pipelines.text.tables import Document, TableWriter, documents_of, write_index
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_overlaps(
+    folder: Path,
+    training: Mapping[str, ArrowFile],
+    evaluation: Mapping[str, Iterable[Document]],
+    ngram: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Counter[str]:
+    """Write ``overlaps.arrow``; counts of contaminated documents, in all and by corpus.
+
+    ``training`` are tables of documents by corpus, ``evaluation`` held-out documents by the name of
+    their set. Only the evaluation sets are held in memory.
+    """
+    sets = EvaluationSets(ngram)
+    for name, documents in evaluation.items():
+        for document in documents:
+            sets.add(name, document.id, document.text)
+    counts: Counter[str] = Counter(documents=0)
+    with TableWriter(folder, OVERLAPS, _schema()) as writer:
+        for corpus, table in training.items():
+            for told, batch in zip(table.index.batches, table.batches(), strict=True):
+                for document in documents_of(batch):
+                    found = overlaps(sets, document.id, document.text)
+                    counts["documents"] += bool(found)
+                    counts[f"documents_{corpus}"] += bool(found)
+                    for one in found:
+                        where = (one.evaluation, one.evaluation_id, one.count, one.ngram)
+                        writer.add((corpus, document.id, *where), len(one.ngram))
+                advance(told.length)
+    write_index(folder, [writer.index])
+    counts["evaluation_texts_too_short"] = sets.skipped.total()
+    return counts
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = dict.fromkeys(Overlapping._fields, pa.string()) | {"shared": pa.int64()}
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
+
+
+def find(making: Making, settings: Against, documents: dict[str, Documents]) -> None:
+    """Training documents that share words in a row with held-out ones, by id."""
+    training = {
+        corpus: texts.table("train.arrow")
+        for corpus, texts in documents.items()
+        if corpus not in settings.against
+    }
+    evaluation = {
+        f"{corpus}/{split}": texts.split(split)
+        for corpus, texts in documents.items()
+        for split in (SPLITS if corpus in settings.against else SPLITS[1:])
+    }
+    size = sum(table.index.size for table in training.values())
+    advance = making.advance(size)
+    counts = write_overlaps(making.folder, training, evaluation, settings.ngram, advance)
+    making.write(FIGURES, dict(counts))

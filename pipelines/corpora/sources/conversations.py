@@ -1,0 +1,68 @@
+"""Conversations in one JSON file to documents of turns."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.corpora.sources.records import AS_PAIRS, BadRow, Row
+from pipelines.corpora.turns import document_text, together, trimmed
+from pipelines.text.errors import TextError
+
+SPEAKERS = string.ascii_uppercase
+_LAYOUT = (
+    'the format is one object, {id: {"messages": [[{"text": ..., "sender": ...}], ...]}}; correct'
+    f" `format`, and {AS_PAIRS}"
+)
+
+
+def conversation_rows(text: str, where: str) -> Iterator[tuple[str, Row]]:
+    """(id, id and text) of chitchat-dataset's JSON: id -> {messages: [turn, ...]}.
+
+    A turn is [{text, sender, ...}, ...].
+    """
+    try:
+        conversations = json.loads(text, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"{where}: not JSON ({error}); {_LAYOUT}") from None
+    if not isinstance(conversations, dict):
+        raise TextError(f"{where}: not an object of conversations by id; {_LAYOUT}")
+    for identity, conversation in conversations.items():
+        try:
+            row: Row = {"id": identity, "text": render_conversation(conversation["messages"])}
+        except (KeyError, TypeError, AttributeError, TextError) as error:
+            row = BadRow(f"a malformed conversation ({type(error).__name__}: {error})")
+        yield identity, row
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError for a key that stands twice, whose first value would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
+
+
+def render_conversation(turns: list[list[dict[str, Any]]]) -> str:
+    """A conversation's document: the turn's messages together, as they were written.
+
+    Speakers are lettered by first appearance, so the first is ``A`` whoever that is. Empty messages
+    and turns are left out; turns of one speaker in a row stay as given. Who speaks is told by the
+    turn's first message (in the default corpus a turn has one sender).
+    """
+    letters: dict[str, str] = {}
+    said_by: list[tuple[str, str]] = []
+    for turn in turns:
+        said = together(list(filter(None, (trimmed(message["text"]) for message in turn))))
+        if not said:
+            continue
+        sender = turn[0]["sender"]
+        if sender not in letters and len(letters) == len(SPEAKERS):
+            raise TextError(f"more than {len(SPEAKERS)} speakers")
+        letter = letters.setdefault(sender, SPEAKERS[len(letters) % len(SPEAKERS)])
+        said_by.append((letter, said))
+    return document_text(said_by)

@@ -1,0 +1,110 @@
+"""Parquet to rows: the needed columns alone, a few rows at a time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from pipelines.corpora.sources.compression import BLOCK, Expansion, Lent
+from pipelines.corpora.sources.records import BadRow, Row, columns_of, looked_at, mend_of, no_field
+from pipelines.text.errors import TextError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pipelines.corpora.sources.options import Fields
+
+ROWS_PER_BATCH = 64
+BYTES_PER_BATCH = 16 << 20
+# Text packs 3 to 10 times; a column packed tighter repeats a few values, and may repeat long ones.
+_TIGHT = 20
+
+
+@contextmanager
+def on_disk(file: IO[bytes], blocks: Iterable[bytes] | None) -> Iterator[IO[bytes]]:
+    """``file``, or the blocks unpacked from it in a temporary file: Parquet is read by seeking."""
+    if blocks is None:
+        yield file
+        return
+    with tempfile.TemporaryFile() as unpacked:
+        for block in blocks:
+            unpacked.write(block)
+        yield unpacked
+
+
+def parquet_rows(file: IO[bytes], fields: Fields, where: str) -> Iterator[tuple[int, Row]]:
+    """(row number from 1, record of the mapped columns). TextError if the file is damaged.
+
+    A row that repeats a long value of its column's dictionary takes no room in the file, so the
+    rows of a batch are fewer the tighter a column is packed, and all that comes out of a file is
+    bounded as for a packed one.
+    """
+    import pyarrow as pa
+
+    expansion = Expansion(file.seek(0, os.SEEK_END), where)
+    number = 0
+    try:
+        for batch in _batches(file, fields, where):
+            expansion.add(batch.nbytes)
+            for row in _rows(batch):
+                number += 1
+                yield number, row
+    except (OSError, pa.ArrowException) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk's, not the file's
+        raise TextError(
+            f"{where}: damaged Parquet after row {number} ({str(error).splitlines()[0]}); "
+            "fetch or write the file again"
+        ) from None
+
+
+def _batches(file: IO[bytes], fields: Fields, where: str) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    opened = pq.ParquetFile(
+        pa.PythonFile(Lent(file), mode="r"),
+        buffer_size=BLOCK,  # else a whole column of a row group is held
+        pre_buffer=False,
+        page_checksum_verification=True,
+    )
+    paths = [column.path for column in map(opened.schema.column, range(len(opened.schema)))]
+    columns = columns_of(fields)
+    for name in columns:
+        if not any(path == name or path.startswith(f"{name}.") for path in paths):
+            raise TextError(f"{where}: {no_field(name, paths)}; {mend_of(paths)}")
+    columns += [name for name in looked_at(fields) if name in paths]
+    for group in range(opened.num_row_groups):
+        rows = _rows_per_batch(opened.metadata.row_group(group), columns)
+        yield from opened.iter_batches(rows, [group], columns, use_threads=False)
+
+
+def _rows_per_batch(group: pq.RowGroupMetaData, columns: list[str]) -> int:
+    widest = 1
+    for chunk in map(group.column, range(group.num_columns)):
+        if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns):
+            packed, size = chunk.total_compressed_size, chunk.total_uncompressed_size
+            tight = size > _TIGHT * packed
+            widest = max(widest, size if tight else size // max(group.num_rows, 1))
+    return max(1, min(ROWS_PER_BATCH, BYTES_PER_BATCH // widest))
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        # Arrow does not look whether its strings are UTF-8: find the row that is not.
+        for row in range(batch.num_rows):
+            yield _row(batch, row)
+
+
+def _row(batch: pa.RecordBatch, row: int) -> Row:
+    try:
+        record: dict[str, Any] = batch.slice(row, 1).to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return BadRow(f"not UTF-8 ({error.reason})")
+    return record

@@ -1,0 +1,168 @@
+"""Lines to rows: JSON lines, CSV, labelled lines and pairs. Only one row is held."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from pipelines.corpora.sources.decoding import lines, mended
+from pipelines.corpora.sources.records import BadRow, Row, no_field
+from pipelines.text.errors import TextError
+
+if TYPE_CHECKING:
+    from pipelines.corpora.sources.options import Fields
+
+_DELIMITERS = ",;\t"
+MARK = "\ufeff"  # the byte order mark, which stands at the start of some files
+
+
+def json_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
+    """(line number, object) of JSON lines; blank lines are passed over.
+
+    So is a byte order mark at a line's start: files that have one were joined end to end.
+    """
+    decode = json.JSONDecoder().decode
+    for number, line in enumerate(lines(chunks, most), 1):
+        if line is None:
+            yield number, _too_wide(most)
+            continue
+        line = line.removeprefix(MARK)
+        if line and not line.isspace():
+            try:
+                record = decode(mended(line, notes))
+            except json.JSONDecodeError as error:
+                at = _unseen(line[error.pos : error.pos + 1])
+                yield (
+                    number,
+                    BadRow(f"not one JSON object a line (column {error.colno}: {error.msg}{at})"),
+                )
+            except (ValueError, RecursionError) as error:
+                yield number, BadRow(f"JSON that is not read ({error})")
+            else:
+                yield number, record if isinstance(record, dict) else BadRow("not a JSON object")
+
+
+def labelled_rows(
+    chunks: Iterable[str], most: int, notes: Counter[str]
+) -> Iterator[tuple[int, Row]]:
+    """(line number, label and text) of lines ``label TAB text``. Quotes are literal."""
+    for number, line in enumerate(lines(chunks, most), 1):
+        if line is None:
+            yield number, _too_wide(most)
+            continue
+        label, tab, text = _whole(line, notes).partition("\t")
+        if tab and label.strip():
+            yield number, {"label": label.strip(), "text": text}
+        else:
+            yield number, BadRow("not `label TAB text`", "mend the line or correct `format`")
+
+
+def pair_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
+    """(line number, text and target) of lines ``source TAB target``; further columns are left out.
+
+    So Tatoeba's exports are read, whose third column says who wrote the sentences.
+    """
+    for number, line in enumerate(lines(chunks, most), 1):
+        if line is None:
+            yield number, _too_wide(most)
+            continue
+        text, *columns = _whole(line, notes).split("\t")
+        if columns:
+            yield number, {"text": text, "target": columns[0]}
+        else:
+            yield number, BadRow("not `source TAB target`", "mend the line or correct `format`")
+
+
+def _whole(line: str, notes: Counter[str]) -> str:
+    """A line without what is no part of it: a byte order mark of joined files, half a line end."""
+    return mended(line, notes).removeprefix(MARK).removesuffix("\r")
+
+
+def _unseen(character: str) -> str:
+    """What to say of a character that shows nothing: its name."""
+    return "" if character.isprintable() else f", there is U+{ord(character):04X}"
+
+
+def _too_wide(most: int) -> BadRow:
+    return BadRow(f"a line of more than {most} characters", "is it the `format` that is said?")
+
+
+def csv_rows(
+    chunks: Iterable[str],
+    most: int,
+    notes: Counter[str],
+    *,
+    fields: Fields,
+    tabs: bool,
+    where: str,
+) -> Iterator[tuple[int, Row]]:
+    """(line number, record) of a CSV file (RFC 4180) whose first line names the columns.
+
+    ``tabs``: the delimiter is a tab; else the one of ``,``, ``;`` and tab that the first line has
+    most of. A row of another width than the header is bad, but that it may end in a delimiter, as
+    some tables write each of theirs. Broken quoting is TextError whatever
+    the recipe says of bad rows, for where the next row begins cannot be told.
+    """
+    # The module's own limit is one for the whole process: it may only ever be raised.
+    csv.field_size_limit(max(csv.field_size_limit(), most))
+    fed, number = _Lines(chunks, most), 1
+    try:
+        first = next(fed, "")
+        delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
+        reader = csv.reader(chain([first], fed), delimiter=delimiter, strict=True)
+        header = next(reader)
+        _check_header(header, fields, where)
+        number, fed.held = reader.line_num + 1, 0
+        for row in reader:
+            if len(row) == len(header) + 1 and not row[-1]:
+                row.pop()
+            if row and row[0].startswith(MARK) and [row[0][1:], *row[1:]] == header:
+                yield number, BadRow("the header again, behind U+FEFF: files joined end to end")
+            elif len(row) == len(header):
+                yield number, dict(zip(header, _mended_row(row, notes), strict=True))
+            elif row:
+                yield number, BadRow(f"{len(row)} fields under a header of {len(header)}")
+            number, fed.held = reader.line_num + 1, 0
+    except csv.Error as error:
+        raise TextError(
+            f"{where}:{number}: broken CSV ({error}); mend its quotes or correct `format`"
+        ) from None
+
+
+class _Lines:
+    """The lines of a file for ``csv.reader``, which would hold a record of any number of them.
+
+    ``held`` are the characters of the record so far, to be set back by who reads one.
+    """
+
+    def __init__(self, chunks: Iterable[str], most: int) -> None:
+        self.held = 0
+        self._lines, self._most = lines(chunks, most), most
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.held += 0 if line is None else len(line) + 1
+        if line is None or self.held > self._most:
+            raise csv.Error(f"a record of more than {self._most} characters")
+        return line + "\n"
+
+
+def _check_header(header: list[str], fields: Fields, where: str) -> None:
+    for path in fields.model_dump(exclude_none=True).values():
+        if header.count(path) != 1:
+            reason = f"two columns {path!r}" if path in header else no_field(path, header)
+            raise TextError(f"{where}:1: {reason}; correct the recipe's `fields` or the header")
+
+
+def _mended_row(row: list[str], notes: Counter[str]) -> list[str]:
+    found: Counter[str] = Counter()
+    fields = [mended(field, found) for field in row]
+    notes.update(dict.fromkeys(found, 1))  # one document, however many of its fields
+    return fields

@@ -1,0 +1,22 @@
+"""What decides how small text becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import zlib
+from typing import Any
+
+from pipelines.core.project import Project
+
+
+def observed(_: Any, __: Project) -> dict[str, str]:
+    """The versions of the compressors. liblzma tells none, so its output stands for it: of 30 kB in
+    which every kind of match occurs, in a few milliseconds.
+    """
+    sample = "".join(f"{n:x} {n * n % 9973} {n % 7 * 'ab'}\n" for n in range(2000)).encode()
+    packed = lzma.compress(sample)
+    return {
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        "lzma": hashlib.sha256(packed).hexdigest(),
+    }

@@ -1,0 +1,113 @@
+"""A classifier on held-out texts: scores, baselines and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from model.batches.batching import Batch, Examples
+from model.evaluation import (
+    accuracy,
+    confusion_matrix,
+    f1,
+    precision,
+    recall,
+)
+from pipelines.evaluation.baselines import (
+    majority_baseline,
+    tfidf_baseline,
+)
+from pipelines.examples.artefacts import Labelled
+from pipelines.tokens.turns import encode_labelled
+
+if TYPE_CHECKING:
+    from pipelines.tokens.tokenizers import Tokenizer
+
+
+def labelled_examples(
+    tokenizer: Tokenizer,
+    rows: Sequence[Labelled],
+    labels: Sequence[str],
+    *,
+    context_length: int,
+    batch_size: int,
+    seed: int = 0,
+) -> Examples:
+    """Labelled texts as batches."""
+    return Examples(
+        [encode_labelled(tokenizer, row.text, context_length) for row in rows],
+        labels=[labels.index(row.label) for row in rows],
+        pad=tokenizer.pad,
+        context_length=context_length,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def predict(network: Any, batches: Iterable[Batch]) -> list[int]:
+    """A classifier's most likely label for every example, in order."""
+    network.eval()
+    where = next(network.parameters()).device
+    found: list[int] = []
+    with torch.inference_mode():
+        for batch in batches:
+            moved = batch.to(where)
+            found += network(moved.tokens, moved.last).argmax(dim=-1).tolist()
+    return found
+
+
+def scores(truth: Sequence[int], predicted: Sequence[int], n_labels: int) -> dict[str, float]:
+    """Accuracy, and precision, recall and F1: of the last of two labels, of more the macro means.
+
+    A mean is over the labels that ``truth`` has: what is not there cannot be found.
+    """
+    measures = {"precision": precision, "recall": recall, "f1": f1}
+    found = {"accuracy": accuracy(truth, predicted)}
+    if n_labels == 2:
+        return found | {name: of(truth, predicted, 1) for name, of in measures.items()}
+    there = sorted(set(truth))
+    return found | {
+        f"macro_{name}": sum(of(truth, predicted, label) for label in there) / len(there)
+        for name, of in measures.items()
+    }
+
+
+def headline(labels: Sequence[str]) -> tuple[str, str]:
+    """Which of the ``scores`` a classifier is compared by, and how a person calls it."""
+    if len(labels) == 2:
+        return "f1", f"F1 of {labels[-1]}"
+    return "macro_f1", f"macro F1 of {len(labels)} labels"
+
+
+def require_labels(rows: Sequence[Labelled], split: str) -> None:
+    """ValueError where all of a split's examples bear one label, or there are none."""
+    found = {row.label for row in rows}
+    if len(found) < 2:
+        told = f"only label={min(found)}" if found else "no example"
+        raise ValueError(
+            f"the {split} split has {told}: nothing can be told apart; add documents of other"
+            " labels, or raise the split's share"
+        )
+
+
+def label_baselines(
+    train: Sequence[Labelled], test: Sequence[Labelled], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Scores of the majority label and of TF-IDF with logistic regression on the test split."""
+    truth = [labels.index(row.label) for row in test]
+    texts, given = [row.text for row in train], [row.label for row in train]
+    guesses = {
+        "TF-IDF + logistic regression": tfidf_baseline(texts, given, [row.text for row in test]),
+        "majority": majority_baseline(given, len(test)),
+    }
+    return {
+        name: scores(truth, [labels.index(label) for label in guess], len(labels))
+        for name, guess in guesses.items()
+    }
+
+
+def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Any:
+    """The confusion matrix with its labels: rows true, columns predicted."""
+    return {"matrix": confusion_matrix(truth, predicted, len(labels)), "labels": list(labels)}

@@ -1,0 +1,75 @@
+"""An assistant on held-out conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from model.batches.batching import Examples
+from model.inference.generation import generate_batch
+from pipelines.corpora.turns import document_text
+from pipelines.examples.artefacts import Pair
+from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, _prompt_tokens, unnamed
+from pipelines.tokens.turns import decode_reply, encode_pair, encode_prompt
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pipelines.tokens.tokenizers import Tokenizer
+
+
+def pair_examples(
+    tokenizer: Tokenizer,
+    pairs: Iterable[Pair],
+    *,
+    context_length: int,
+    batch_size: int,
+    seed: int = 0,
+    by_length: bool = False,
+) -> Examples:
+    """Pairs as batches whose loss is on the reply alone.
+
+    ``by_length`` is for a mean over all of them: it does not mind the order, and little is padding.
+    """
+    encoded = [encode_pair(tokenizer, p.prompt, p.reply, context_length + 1) for p in pairs]
+    if by_length:
+        encoded.sort(key=lambda pair: len(pair[0]))
+    return Examples(
+        [ids for ids, _ in encoded],
+        counted=[counted for _, counted in encoded],
+        pad=tokenizer.pad,
+        context_length=context_length,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def dialogues(
+    network: nn.Module, tokenizer: Tokenizer, pairs: Iterable[Pair], count: int = 10
+) -> list[dict[str, str]]:
+    """The assistant's replies to held-out prompts, beside what the person really said."""
+    asked = list(islice(pairs, count))
+    room = _prompt_tokens(network, REPLY_TOKENS)
+    made = generate_batch(
+        network,
+        [encode_prompt(tokenizer, pair.prompt, room) for pair in asked],
+        max_new_tokens=REPLY_TOKENS,
+        stop=tokenizer.controls,
+        forbid=unnamed(network, tokenizer),
+        **SAMPLING,
+    )
+    return [
+        {
+            "prompt": pair.prompt[0] if len(pair.prompt) == 1 else _conversation(pair.prompt),
+            "reply": decode_reply(tokenizer, tokens),
+            "person": pair.reply,
+        }
+        for pair, tokens in zip(asked, made, strict=True)
+    ]
+
+
+def _conversation(turns: Sequence[str]) -> str:
+    """Turns as they stand in a document; the last one, the user's, is A's."""
+    speakers = ("AB"[(len(turns) - 1 - place) % 2] for place in range(len(turns)))
+    return document_text(zip(speakers, turns, strict=True))

@@ -1,0 +1,84 @@
+"""What a task's examples are, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipelines.core.artefact import Artefact
+from pipelines.corpora.splitting import Split
+from pipelines.text.arrow import ArrowFile
+from pipelines.text.errors import TextError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Examples(Artefact):
+    """A task's examples by split: prompt/reply pairs, or labelled texts."""
+
+    kind = "arrow"
+
+    def pairs(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Pair]:
+        """An assistant task's examples of a split, but those from some documents."""
+        pass
+
+        found = read_pairs(self.table(f"{split}.arrow"))
+        return (pair for pair in found if pair.document_id not in left_out)
+
+    def labelled(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Labelled]:
+        """A classifier task's examples of a split, but those from some documents."""
+        pass
+
+        found = read_labelled(self.table(f"{split}.arrow"))
+        return (row for row in found if row.document_id not in left_out)
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Any task's examples as mappings, for a look."""
+        for batch in self.table(f"{split}.arrow").batches():
+            yield from batch.to_pylist()
+
+
+class Pair(NamedTuple):
+    """A reply and the turns before it, the oldest first; the last is what is replied to."""
+
+    id: str
+    document_id: str
+    prompt: list[str]
+    reply: str
+
+
+class Labelled(NamedTuple):
+    """A text and its label."""
+
+    id: str
+    document_id: str
+    text: str
+    label: str
+
+
+def read_pairs(table: ArrowFile) -> Iterator[Pair]:
+    """The pairs of an Arrow file, in order."""
+    yield from map(Pair._make, table.rows(Pair._fields))
+
+
+def read_labelled(table: ArrowFile) -> Iterator[Labelled]:
+    """The labelled texts of an Arrow file, in order."""
+    yield from map(Labelled._make, table.rows(Labelled._fields))
+
+
+def require_held_out(counts: Mapping[Split, int]) -> None:
+    """TextError for a split without an example: no figure can be had of it."""
+    if empty := [split for split, examples in counts.items() if not examples]:
+        raise TextError(
+            f"the {empty[0]} split has no example; raise its share in the corpus' `split`, or add"
+            " documents"
+        )
+
+
+def schema_of(names: Sequence[str], types: Sequence[pa.DataType]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [pa.field(name, kind, nullable=False) for name, kind in zip(names, types, strict=True)]
+    )

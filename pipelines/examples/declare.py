@@ -1,0 +1,28 @@
+"""``examples/<task>``: what a task learns from, the same for every recipe that has the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.core.declaration import Declaration
+from pipelines.examples.artefacts import Examples
+from pipelines.examples.options import LabelsTaken, PairsTaken
+
+MAKINGS = {
+    PairsTaken: "pipelines.examples.pairs:take",
+    LabelsTaken: "pipelines.examples.labelled:take",
+}
+
+
+def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iterator[Declaration]:
+    """A task's examples, taken from a corpus."""
+    yield Declaration(
+        key=f"examples/{task}",
+        makes=Examples,
+        making=MAKINGS[type(settings)],
+        inputs={"documents": f"documents/{corpus}"},
+        settings=settings,
+        libraries=("pyarrow",),
+        uses=(),
+        group="tasks",
+    )

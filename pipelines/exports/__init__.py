@@ -1,0 +1,1 @@
+"""Above the rooms: what leaves the store for others to use."""

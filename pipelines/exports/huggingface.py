@@ -1,0 +1,203 @@
+"""A model as a folder that stock ``transformers`` loads, without any code of ours.
+
+config.json, model.safetensors               the network, under a stock class's names
+tokenizer.json, tokenizer_config.json        the tokenizer; for an assistant with a chat template
+generation_config.json                       where a text ends
+README.md, lineage.json                      what it was made of, and every file's sha256
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.identity import canonical, file_digest
+from pipelines.exports.model_card import model_card
+from pipelines.lineage.trace import LINEAGE
+from pipelines.text.errors import TextError
+from pipelines.tokens.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer
+from pipelines.tokens.tokenizers.conversion import to_tokenizer_json
+from pipelines.tokens.tokenizers.interface import ASSISTANT, USER
+
+if TYPE_CHECKING:
+    from model.interop import Layout
+    from pipelines.lineage.trace import Node
+    from pipelines.tokens.tokenizers import Tokenizer
+    from pipelines.training.artefacts import Checkpoint
+
+# ``encode_prompt`` (pipelines/examples/pairs.py) as a template: a role's token, a space, the words.
+# A system's words, which the model never saw apart, stand before those of the turn that follows.
+CHAT_TEMPLATE = (
+    "{%- macro words(content) -%}"
+    "{%- if content is string -%}{{ content }}"
+    "{%- else -%}{%- for part in content -%}"
+    "{%- if part is mapping and part['type'] == 'text' -%}{{ part['text'] }}"
+    "{%- else -%}{{ raise_exception('content is text, or a list of parts of type text') }}"
+    "{%- endif -%}{%- endfor -%}{%- endif -%}"
+    "{%- endmacro -%}"
+    "{%- set told = namespace(before='') -%}"
+    "OPENING"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' and loop.first and not loop.last -%}"
+    "{%- set told.before = words(message['content']) + '\n\n' -%}"
+    "{%- elif message['role'] in ('user', 'assistant') -%}"
+    "{{ '<|' + message['role'] + '|> ' + told.before + words(message['content']) }}"
+    "{%- set told.before = '' -%}"
+    "{%- else -%}"
+    "{{ raise_exception('roles are user and assistant, behind at most one system message') }}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
+)
+# Texts that must come out alike in both libraries, each alone and one behind the other.
+PROBES = (
+    "It's a test: 1234 5, né?",
+    " two  spaces\n\n\tand\r\nlines ",
+    "日本語 🙂 \u00a0|<x>",
+    "'LL",
+)
+
+
+def export_hf(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: Path) -> str:
+    """Write a model into ``folder``, which must not exist or be empty; the class that loads it.
+
+    Nothing is left where it fails. Raises ValueError for a folder that holds something, and for
+    what no stock class can hold, naming the option.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: not an empty folder; remove it or choose another with --to")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+        draft = Path(aside, "draft")
+        draft.mkdir()
+        class_name = _write(checkpoint, tokenizer, lineage, draft)
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    return class_name
+
+
+def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: Path) -> str:
+    words = to_tokenizer_json(tokenizer)
+    _require_same_ids(tokenizer, words)
+    (folder / TOKENIZER_JSON).write_bytes(words)
+    layout, context_length = _write_network(checkpoint, tokenizer, folder)
+    chats = checkpoint.key.startswith("assistant/")
+    names = _names(words, tokenizer)
+    told = _tokenizer_config(names, tokenizer, context_length, chats)
+    _write_json(folder / "tokenizer_config.json", told)
+    _write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
+    begins = None if tokenizer.beginning is None else names["bos"]
+    card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], chats=chats)
+    (folder / "README.md").write_text(card, "utf-8")
+    exported = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    _write_json(folder / LINEAGE, {**_traced(lineage), "exported": exported})
+    return layout.class_name
+
+
+def _write_network(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path
+) -> tuple[Layout, int]:
+    """config.json and model.safetensors; whose layout it is, and the longest text it reads."""
+    from safetensors.torch import save
+
+    from model.architectures import find
+    from model.interop import layout_for
+
+    about = checkpoint.config()
+    if about["architecture"] != "gpt" or "labels" in about:
+        what = "a classifier" if "labels" in about else f"architecture={about['architecture']}"
+        raise ValueError(
+            f"{checkpoint.key}: {what} has no stock class here; a foundation or an assistant of"
+            " architecture gpt has"
+        )
+    config = find("gpt").config(**about["network"])
+    layout = layout_for(config)
+    options = layout.config_to(config) | _ends(tokenizer)
+    _write_json(folder / "config.json", options)
+    tensors = layout.tensors_to(checkpoint.tensors(), config)
+    # transformers wants to be told whose tensors these are.
+    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+    return layout, config.context_length
+
+
+def _ends(tokenizer: Tokenizer, *, chats: bool = False) -> dict[str, Any]:
+    """Where a text ends; a reply ends as well where a turn would begin."""
+    ids = _around(tokenizer)
+    ends = [ids["eos"], tokenizer.user, tokenizer.assistant] if chats else ids["eos"]
+    return {f"{role}_token_id": i for role, i in ids.items()} | {"eos_token_id": ends}
+
+
+def _around(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids that begin, end and pad a text, by what others call them."""
+    named = tokenizer.named.beginning if isinstance(tokenizer, HuggingFaceTokenizer) else None
+    begins = tokenizer.end_of_text if named is None else named
+    return {"bos": begins, "eos": tokenizer.end_of_text, "pad": tokenizer.pad}
+
+
+def _names(words: bytes, tokenizer: Tokenizer) -> dict[str, str]:
+    """The tokens that begin, end and pad a text, as the file spells them."""
+    import tokenizers
+
+    library = tokenizers.Tokenizer.from_str(words.decode())
+    return {role: str(library.id_to_token(i)) for role, i in _around(tokenizer).items()}
+
+
+def _tokenizer_config(
+    names: Mapping[str, str], tokenizer: Tokenizer, context_length: int, chats: bool
+) -> dict[str, Any]:
+    opening = "" if tokenizer.beginning is None else "{{- bos_token -}}"
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **{f"{role}_token": name for role, name in names.items()},
+        "model_max_length": context_length,
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", "attention_mask"],
+        **({"chat_template": CHAT_TEMPLATE.replace("OPENING", opening)} if chats else {}),
+    }
+
+
+def _require_same_ids(tokenizer: Tokenizer, words: bytes) -> None:
+    """TextError where the library would read a text, or a turn, otherwise than we do."""
+    import tokenizers
+
+    library = tokenizers.Tokenizer.from_str(words.decode())
+    texts = (*PROBES, "".join(PROBES))
+    turns = [f"{USER} {text}{ASSISTANT}" for text in texts]
+    turn = [library.encode(text, add_special_tokens=False).ids for text in turns]
+    library.encode_special_tokens = True
+    for text, found in zip(texts, turn, strict=True):
+        said = [tokenizer.user, *tokenizer.encode(f" {text}"), tokenizer.assistant]
+        opened = [*tokenizer.opening, *tokenizer.encode(text)]
+        if [library.encode(text).ids, found] != [opened, said]:
+            raise TextError(
+                f"tokenizer kind={tokenizer.kind}: {text!r} has other ids in its tokenizer.json; "
+                "train with kind: bpe"
+            )
+
+
+def _traced(lineage: Node) -> dict[str, Any]:
+    """The lineage as data: of each artefact its identity, what decided it, and its parents."""
+    return {
+        "key": lineage.artefact.key,
+        "version": lineage.artefact.version,
+        "artefacts": [
+            {
+                "key": node.artefact.key,
+                "version": node.artefact.version,
+                "derivation": node.artefact.derivation,
+                "recipe": node.record.decides["recipe"],
+                "parents": [dict(parent) for parent in node.record.parents],
+                "files": {name: entry.sha256 for name, entry in node.artefact.files.items()},
+            }
+            for node in lineage.walk()
+        ],
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    pretty = json.dumps(json.loads(canonical(value)), indent=2, ensure_ascii=False)
+    path.write_text(f"{pretty}\n", encoding="utf-8")

@@ -1,0 +1,90 @@
+"""The page that goes with an exported model: how it is used and what it was made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.lineage.trace import tree
+
+if TYPE_CHECKING:
+    from pipelines.lineage.trace import Node
+
+_HEAD = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [dragon]
+---
+
+# {key}
+
+{parameters:,} parameters, loaded by `{class_name}` without code of its own:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+It needs `transformers` {since} or later, `tokenizers` 0.20 or later (merges are written as pairs)
+and `safetensors`. {framing}
+"""
+_CHAT = """
+It was fine-tuned to reply: `tokenizer.apply_chat_template(messages, add_generation_prompt=True)`
+writes turns of `user` and `assistant` as it learned them. A system message at the head of a
+conversation is written before the words of the turn that follows; it was not trained with any.
+"""
+_TEXT = """
+Where the model was trained, no text could spell a control token. `transformers` takes
+`{end}`, `<|user|>` and `<|assistant|>` in a text for the tokens: give
+`split_special_tokens=True` with text from strangers.
+
+## What it was made of
+
+Every artefact by its key and the first digits of its version; `lineage.json` has them whole, with
+what decided each and the sha256 of its files.
+
+```
+{tree}
+```
+
+| source | licence |
+| --- | --- |
+{licences}
+"""
+
+
+def model_card(
+    lineage: Node, class_name: str, since: str, begins: str | None, end: str, *, chats: bool
+) -> str:
+    """A README in Markdown with the header that the Hugging Face hub reads.
+
+    ``since`` is the first version of transformers that loads it; ``begins`` and ``end`` are the
+    tokens that stand before a text, if one does, and behind it.
+    """
+    artefact = lineage.artefact
+    licences = [
+        f"| {node.artefact.key} | {node.record.decides['recipe']['licence']} |"
+        for node in lineage.walk()
+        if "licence" in node.record.decides["recipe"]
+    ]
+    head = _HEAD.format(
+        key=artefact.key,
+        parameters=int(artefact.figures()["parameters"]),
+        class_name=class_name,
+        since=since,
+        framing=_framing(begins, end),
+    )
+    text = _TEXT.format(end=end, tree="\n".join(tree(lineage)), licences="\n".join(licences))
+    return head + (_CHAT if chats else "") + text
+
+
+def _framing(begins: str | None, end: str) -> str:
+    """How a text is to begin, and where it ends."""
+    before = (
+        f"The tokenizer puts nothing before a text; Dragon's own samples begin with `{end}`"
+        if begins is None
+        else f"`{begins}` stands before every text (the tokenizer puts it there)"
+    )
+    return f"{before}; `{end}` ends it."

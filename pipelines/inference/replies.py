@@ -1,0 +1,61 @@
+"""An assistant's reply to a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from model.inference.generation import stream
+from model.inference.sampling import Sampling
+from pipelines.inference.stopping import require, spoken
+from pipelines.tokens.turns import encode_prompt
+
+if TYPE_CHECKING:
+    from pipelines.tokens.tokenizers import Tokenizer
+
+
+SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
+
+
+REPLY_TOKENS = 60
+
+
+def unnamed(network: Any, tokenizer: Tokenizer) -> range:
+    """Tokens that the network has and the tokenizer does not, as in a vocabulary that was padded.
+
+    Nothing can be read from them, so they are not to be chosen.
+    """
+    return range(tokenizer.vocab_size, network.vocab_size)
+
+
+def reply(
+    network: Any,
+    tokenizer: Tokenizer,
+    turns: Sequence[str],
+    seed: int,
+    length: int = REPLY_TOKENS,
+    stops: Sequence[str] = (),
+    **sampling: Any,
+) -> Iterator[str]:
+    """The assistant's answer to a conversation whose last turn is the user's, as it comes.
+
+    It ends before the first of ``stops``; ``sampling`` is as for ``Sampling``, by default the one
+    that evaluations use. ValueError for settings out of range or an empty stop.
+    """
+    settings = {**SAMPLING, "forbid": unnamed(network, tokenizer), **sampling}
+    Sampling(**settings)  # here, so that what is wrong is told before anything is shown
+    require(stops)
+    tokens = stream(
+        network,
+        encode_prompt(tokenizer, turns, _prompt_tokens(network, length)),
+        max_new_tokens=length,
+        stop=tokenizer.controls,
+        seed=seed,
+        **settings,
+    )
+    return spoken(tokenizer, tokens, stops)
+
+
+def _prompt_tokens(network: Any, length: int) -> int:
+    """How many tokens of a conversation are read, so that the reply fits the context."""
+    return max(int(network.context_length) - length, 8)

@@ -1,0 +1,58 @@
+"""``weights/<recipe>``, and the tokenizer and the foundation that came with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.interop.artefacts import Weights
+from pipelines.interop.options import Taken, WeightsSource
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.artefacts import Checkpoint
+
+# Whose versions decide what comes out of the files.
+TOKENIZER = ("gguf", "tokenizers")
+NETWORK = ("gguf", "numpy", "safetensors", "torch")
+
+
+def weights(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
+    """Weights that were trained elsewhere, file by file."""
+    yield Declaration(
+        key=f"weights/{scope.recipe}",
+        makes=Weights,
+        making="pipelines.interop.fetching:fetch",
+        settings=source,
+        observe="pipelines.interop.fetching:observed",
+        exact=True,
+        uses=(),
+        group=scope.recipe,
+    )
+
+
+def tokenizer(scope: Scope) -> Iterator[Declaration]:
+    """The tokenizer that came along with them."""
+    yield Declaration(
+        key=scope.tokenizer,
+        makes=TokenizerFiles,
+        making="pipelines.interop.vocabulary:take",
+        inputs={"weights": f"weights/{scope.recipe}"},
+        libraries=TOKENIZER,
+        exact=True,
+        uses=(),
+        group=scope.recipe,
+    )
+
+
+def foundation(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
+    """Their network, taken as it came: no step of training."""
+    yield Declaration(
+        key=scope.foundation,
+        makes=Checkpoint,
+        making="pipelines.interop.network:take",
+        inputs={"weights": f"weights/{scope.recipe}", "tokenizer": scope.tokenizer},
+        settings=Taken(architecture=scope.architecture, context_length=source.context_length),
+        libraries=NETWORK,
+        uses=(scope.architecture,),
+        group=scope.recipe,
+    )

@@ -1,0 +1,23 @@
+"""The JSON files that lie beside weights, each a mapping of options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.text.errors import TextError
+
+Read = Callable[[str], bytes]
+"""Gives the bytes of a file by its name."""
+
+
+def read_options(name: str, read: Read) -> dict[str, Any]:
+    """The options in a file; TextError if it is no JSON, or no mapping."""
+    try:
+        found = json.loads(read(name))
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"{name}: no JSON ({error}); fetch the file again") from None
+    if not isinstance(found, dict):
+        raise TextError(f"{name}: not a mapping of options; fetch the file again")
+    return found

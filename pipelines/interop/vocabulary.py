@@ -1,0 +1,140 @@
+"""The tokenizer that came along with external weights, as a ``tokenizer.json``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.interop.artefacts import Weights
+from pipelines.interop.json_files import Read, read_options
+from pipelines.text.errors import TextError
+from pipelines.tokens.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer, Named
+from pipelines.tokens.tokenizers.conversion import from_gguf, from_glassllm, from_gpt2_files
+from pipelines.tokens.tokenizers.huggingface import before_text
+
+VOCAB, MERGES = "vocab.json", "merges.txt"
+SPELLED = TOKENIZER_CONFIG, _ = ("tokenizer_config.json", "special_tokens_map.json")
+"""The files that say by its spelling which token does what, the one that counts first."""
+NUMBERED = ("config.json", "generation_config.json")
+"""The files that say it by its id."""
+ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
+GLASSLLM = ".tokenizer.json"
+HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, which JSON can say and no text
+GPT2_CLASSES = (None, "GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast")
+
+
+def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
+    """The tokenizer in some files, of which ``read(name)`` gives the bytes.
+
+    The first that there is of ``tokenizer.json``, GPT-2's two files, glassllm's own, and what a
+    GGUF file says of its vocabulary. The tokens that begin, end and pad a text are those that the
+    files name. TextError if there is none or it cannot be read.
+    """
+    known = sorted(names)
+    packed = [name for name in known if name.endswith(".gguf")]
+    if TOKENIZER_JSON not in known and not {VOCAB, MERGES} <= set(known) and packed:
+        from pipelines.interop.formats import read_gguf_metadata
+
+        metadata = read_gguf_metadata(packed[0], read(packed[0]))
+        data = from_gguf(metadata)
+        return HuggingFaceTokenizer(data, named=named_by_gguf(HuggingFaceTokenizer(data), metadata))
+    data = _vocabulary(known, read)
+    plain = HuggingFaceTokenizer(data)
+    return HuggingFaceTokenizer(data, named=_named(plain, before_text(data), known, read))
+
+
+def _vocabulary(known: list[str], read: Read) -> bytes:
+    """The ``tokenizer.json``, or what it would be."""
+    if TOKENIZER_JSON in known:
+        return read(TOKENIZER_JSON)
+    if {VOCAB, MERGES} <= set(known):
+        _require_gpt2(known, read)
+        special = list(dict.fromkeys(token for r in ROLES for token in _spelled(r, known, read)))
+        return from_gpt2_files(read(VOCAB), read(MERGES), special or ["<|endoftext|>"])
+    if own := [name for name in known if name.endswith(GLASSLLM)]:
+        return from_glassllm(read(own[0]))
+    raise TextError(
+        f"no tokenizer among {', '.join(known)}: add {TOKENIZER_JSON}, or {VOCAB} and {MERGES}"
+    )
+
+
+def _require_gpt2(known: list[str], read: Read) -> None:
+    """TextError where the two files are of a class that parts texts in another way."""
+    if TOKENIZER_CONFIG in known:
+        kind = read_options(TOKENIZER_CONFIG, read).get("tokenizer_class")
+        if kind not in GPT2_CLASSES:
+            raise TextError(
+                f"{TOKENIZER_CONFIG}: tokenizer_class={kind!r} parts texts otherwise than GPT-2;"
+                f" add its {TOKENIZER_JSON}"
+            )
+
+
+def _named(plain: HuggingFaceTokenizer, before: list[int], known: list[str], read: Read) -> Named:
+    """What the files say of the tokens that begin, end and pad a text, and whether one begins it.
+
+    ``before`` is what the tokenizer itself puts before a text. As ``transformers`` has it, the
+    configuration goes before that where it speaks of it.
+    """
+    if len(before) > 1:
+        raise TextError(
+            f"{TOKENIZER_JSON}: its post_processor puts {len(before)} tokens before a text; one at"
+            " most is supported"
+        )
+    about = read_options(TOKENIZER_CONFIG, read) if TOKENIZER_CONFIG in known else {}
+    own, said = next(iter(before), None), about.get("add_bos_token")
+    told = _first(plain, "bos_token", known, read)
+    first, second = (own, told) if said is None else (told, own)
+    beginning = second if first is None else first
+    return Named(
+        end=_first(plain, "eos_token", known, read),
+        beginning=beginning,
+        pad=_first(plain, "pad_token", known, read),
+        opens=beginning is not None and bool(own is not None if said is None else said),
+    )
+
+
+def _first(plain: HuggingFaceTokenizer, role: str, known: list[str], read: Read) -> int | None:
+    """The id of the first token in a role that the vocabulary has, and that opens no turn."""
+    told: list[str | int] = [*_spelled(role, known, read), *_numbered(role, known, read)]
+    turns = (None, plain.user, plain.assistant)
+    return next((i for i in map(plain.id_of, told) if i not in turns), None)
+
+
+def _spelled(role: str, known: list[str], read: Read) -> Iterator[str]:
+    for name in SPELLED:
+        token = read_options(name, read).get(role) if name in known else None
+        if token:
+            spelling = token.get("content") if isinstance(token, dict) else token
+            if not isinstance(spelling, str) or HALF.search(spelling):
+                raise TextError(f"{name}: {role} is no token; fetch the file again")
+            yield spelling
+
+
+def _numbered(role: str, known: list[str], read: Read) -> Iterator[int]:
+    for name in NUMBERED:
+        told = read_options(name, read).get(f"{role}_id") if name in known else None
+        yield from (i for i in (told if isinstance(told, list) else [told]) if type(i) is int)
+
+
+def named_by_gguf(plain: HuggingFaceTokenizer, metadata: Mapping[str, Any]) -> Named:
+    """What a GGUF file says of the tokens that begin, end and pad a text."""
+
+    def told(role: str) -> int | None:
+        i = metadata.get(f"tokenizer.ggml.{role}_token_id")
+        return plain.id_of(i) if type(i) is int else None
+
+    # llama.cpp's own default hangs on how texts are parted.
+    default = metadata.get("tokenizer.ggml.pre") == "llama-bpe"
+    opens = metadata.get("tokenizer.ggml.add_bos_token", default) is True
+    beginning = told("bos")
+    return Named(told("eos"), beginning, told("padding"), opens and beginning is not None)
+
+
+def take(making: Making, weights: Weights) -> None:
+    """The tokenizer that the weights were trained with; user and assistant come above its ids."""
+    made = read_words(weights.names(), weights.content)
+    made.save(making.folder)
+    making.write(FIGURES, {"vocab_size": float(made.vocab_size)})

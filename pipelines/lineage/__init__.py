@@ -1,0 +1,1 @@
+"""Above the rooms: which data made these weights, read from manifests and records alone."""

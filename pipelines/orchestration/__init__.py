@@ -1,0 +1,1 @@
+"""Dagster's door: declarations as assets, their checks, jobs, schedules and sensors."""

@@ -1,0 +1,220 @@
+"""Dagster's assets out of declarations. Every asset goes the same way: derive, reuse or make,
+publish, record.
+
+(This module does without ``from __future__ import annotations``: Dagster reads its annotations.)
+"""
+
+import functools
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipelines.core import processor
+from pipelines.core.artefact import Artefact
+from pipelines.core.declaration import Declaration
+from pipelines.core.identity import digest, forget_code, library_versions
+from pipelines.core.making import Making
+from pipelines.core.project import environment
+from pipelines.core.store import Fence, Record, Store, seal
+from pipelines.core.tracking import Tracker
+from pipelines.lineage.views import VIEWS, view_of
+from pipelines.orchestration.resources import StoreResource
+from pipelines.orchestration.runs import publishing
+from pipelines.report.describe import Markdown, Picture, Rows, describe
+from pipelines.text.errors import SourceUnavailable
+
+processor.prepare()  # whichever asset is made first imports torch
+
+log = logging.getLogger("dragon")
+
+OWNERS = ["team:dragon"]
+ATTENDED = "dragon/attended"  # the tag of a run that a person waits for
+RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the one before
+NO_MEMORY = (
+    "out of memory; end other programs and the same command goes on from the last checkpoint, or"
+    " give the recipe a smaller batch_size, context_length or network"
+)
+
+
+_KINDS: set[type[Artefact]] = {Artefact, *VIEWS.values()}
+DAGSTER_TYPES = {
+    view.__name__: dg.PythonObjectDagsterType(view, name=view.__name__, description=view.__doc__)
+    for view in _KINDS
+}
+
+
+def asset_of(declared: Declaration) -> dg.AssetsDefinition:
+    """A declaration as an asset of Dagster: derive, reuse or make, publish, record."""
+
+    @dg.asset(
+        key=declared.key.split("/"),
+        ins={
+            key.replace("/", "__"): dg.AssetIn(
+                key=key.split("/"), dagster_type=DAGSTER_TYPES[view_of(key).__name__]
+            )
+            for key in declared.upstream()
+        },
+        description=declared.about,
+        group_name=declared.group,
+        # The graph shows the last part of a key only: the first part is its kind.
+        kinds={declared.key.split("/")[0], declared.makes.kind},
+        owners=OWNERS,
+        code_version=digest(declared.static())[:16],
+        required_resource_keys={"store", "tracker"},
+        metadata={"declaration": dg.JsonMetadataValue(declared.static())},
+    )
+    def materialize(context: dg.AssetExecutionContext, **loaded: Artefact) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        try:
+            return _materialize(context, declared, {a.key: a for a in loaded.values()})
+        except (ValueError, OSError, sqlite3.OperationalError) as error:
+            _retry_later(context, declared.key, error)
+            # Ours name the mend in one line; the traceback stays in Dagster's log.
+            raise dg.Failure(_one_line(declared.key, error), allow_retries=False) from error
+        except (MemoryError, RuntimeError) as error:
+            if not processor.lacked_memory(error):
+                raise
+            raise dg.Failure(f"{declared.key}: {NO_MEMORY}", allow_retries=False) from error
+
+    return materialize
+
+
+def _materialize(
+    context: dg.AssetExecutionContext, declared: Declaration, loaded: Mapping[str, Artefact]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Reuse what the derivation made before, else make it, publish it and record how."""
+    resource: StoreResource = context.resources.store
+    store, project = resource.open(), resource.project()
+    tracker: Tracker = context.resources.tracker
+    tracker.replay()  # what an earlier run could not tell it
+    began = time.monotonic()
+    decides = declared.decided_by(loaded, project)
+    derivation = digest(decides)
+    _require_one_lineage(store, loaded)
+    artefact = store.reusable(declared.key, derivation, declared.makes)
+    if artefact is not None:
+        store.sweep()  # a kill after publishing leaves a work area that nobody asks for again
+        return _result(declared, artefact, began, reused=True)
+    store.require_writable()
+    with store.work(declared.key, derivation) as work:
+        # Whoever held the lock before us may have made it.
+        artefact = store.reusable(declared.key, derivation, declared.makes)
+        if artefact is not None:
+            return _result(declared, artefact, began, reused=True)
+        run_id, inputs = context.run.run_id, decides["inputs"]
+        with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
+            making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
+            making.made.update(environment(), dagster_run=run_id)
+            fence = functools.partial(publishing, project.home, context.instance, run_id)
+            artefact = _make(declared, making, decides, loaded, store, fence)
+            is_model = artefact.kind == "safetensors"
+            tracked.finish(artefact.version, artefact.figures(), model=is_model)
+    return _result(declared, artefact, began, reused=False)
+
+
+def _require_one_lineage(store: Store, loaded: Mapping[str, Artefact]) -> None:
+    """Raise ValueError where one input was made from another version of another input.
+
+    So it is after somebody materialized a tokenizer anew and not the shards that it encoded.
+    """
+    for artefact in loaded.values():
+        record = store.record(artefact.key, artefact.derivation)
+        for parent in record.parents if record else ():
+            given = loaded.get(parent["key"])
+            if given is not None and given.version != parent["version"]:
+                raise ValueError(
+                    f"{artefact.key} was made from {given.key} {parent['version'][:12]}, which is"
+                    f" {given.version[:12]} now; materialize {artefact.key} first"
+                )
+
+
+def _make(
+    declared: Declaration,
+    making: Making,
+    decides: Mapping[str, Any],
+    loaded: Mapping[str, Artefact],
+    store: Store,
+    fence: Fence,
+) -> Artefact:
+    """Fill the draft, publish it with its record and open what was published.
+
+    ``fence`` is held while it is published; it raises ValueError when the run is over by then.
+    """
+    began = time.monotonic()
+    log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
+    declared.make()(making, **declared.arguments(loaded))
+    forget_code()  # the files are read again: code is imported as late as it is needed
+    if declared.decided_by(loaded, making.project) != decides:
+        raise ValueError("its source or code changed while it was made; run again when at rest")
+    if "torch" in declared.libraries:
+        making.made.update(processor.abilities())
+    made = {
+        **making.made,
+        "libraries": library_versions(declared.libraries, exact=True),
+        "seconds": round(time.monotonic() - began, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    parents = tuple(
+        {"key": a.key, "version": a.version, "derivation": a.derivation} for a in loaded.values()
+    )
+    record = Record(seal(making.folder), decides, parents, made)
+    _require_same(declared, store.record(declared.key, record.derivation), record)
+    store.publish(making.folder, record, fence)
+    return store.open(declared.key, record.version, declared.makes, record.derivation)
+
+
+def _require_same(declared: Declaration, before: Record | None, now: Record) -> None:
+    if declared.exact and before is not None and before.version != now.version:
+        raise ValueError(
+            f"came out as {now.version[:12]}, its record says {before.version[:12]}: its source"
+            f" gave other bytes; keep the old version, or remove the record {now.derivation[:12]}"
+        )
+
+
+def _result(
+    declared: Declaration, artefact: Artefact, began: float, *, reused: bool
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    seconds = time.monotonic() - began
+    done = "reused" if reused else f"made in {seconds:.1f} s"
+    told = "; ".join(filter(None, (done, artefact.remark())))
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], told)
+    metadata = {
+        "version": artefact.version,
+        "derivation": artefact.derivation,
+        "reused": reused,
+        "folder": dg.MetadataValue.path(artefact.folder),
+        "bytes": artefact.size,
+        **{name: _shown(value) for name, value in describe(artefact).items()},
+    }
+    return dg.MaterializeResult(data_version=dg.DataVersion(artefact.version), metadata=metadata)
+
+
+def _shown(value: Any) -> Any:
+    """A plain value as Dagster shows it best."""
+    if isinstance(value, Picture):
+        return dg.MetadataValue.md(f"![picture]({value.address()})")
+    if isinstance(value, Markdown):
+        return dg.MetadataValue.md(value)
+    if isinstance(value, Rows):
+        return dg.MetadataValue.table([dg.TableRecord(row) for row in value])
+    return value
+
+
+def _retry_later(context: dg.AssetExecutionContext, key: str, error: Exception) -> None:
+    """Ask Dagster for another try of what may pass by itself: a source or a database is away.
+
+    Bad input is as bad at the next try. A person at the command line is told at once and decides.
+    """
+    passes = isinstance(error, SourceUnavailable) or "database is locked" in str(error)
+    if passes and ATTENDED not in context.run.tags and context.retry_number < RETRIES:
+        wait = RETRY_SECONDS * 4**context.retry_number
+        log.warning("%s; tried again in %d s", _one_line(key, error), wait)
+        raise dg.RetryRequested(RETRIES, wait) from error
+
+
+def _one_line(key: str, error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.startswith(key) else f"{key}: {text}"

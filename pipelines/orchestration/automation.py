@@ -1,0 +1,190 @@
+"""Jobs, the weekly retraining and the watch over local folders. Both ship switched off."""
+
+import json
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+
+from pipelines.core.identity import digest
+from pipelines.core.project import Project
+from pipelines.corpora.sources.files import Found, matching, sha256_of
+from pipelines.corpora.sources.options import FolderSource
+from pipelines.recipe.schema import Recipe
+
+WEEKLY = "0 3 * * 0"  # Sunday, three in the morning
+RECIPE = "dragon/recipe"  # the tag of every run of a recipe, whoever started it
+WATCH, STATE = "dragon/watch", "dragon/state"  # the sensor that asked, and for which content
+README = "README.md"
+REST = 10  # seconds without a change after which a folder is taken for complete
+PAUSE, LONGEST_PAUSE = 600, 86_400  # seconds after a failure; each one more doubles the pause
+UNFINISHED = [
+    status
+    for status in dg.DagsterRunStatus
+    if status.value not in ("SUCCESS", "FAILURE", "CANCELED", "MANAGED")
+]
+
+
+def declare_automation(project: Project, recipes: list[Recipe]) -> dict[str, Any]:
+    """``jobs``, ``schedules`` and ``sensors`` for ``dg.Definitions``."""
+    jobs = {recipe.name: _job(recipe) for recipe in recipes}
+    sensors = [
+        _folder_sensor(project, recipe, corpus, declared.source, jobs[recipe.name])
+        for recipe in recipes
+        for corpus, declared in recipe.corpora.items()
+        if isinstance(declared.source, FolderSource)
+    ]
+    schedules = [_weekly(recipe, jobs[recipe.name]) for recipe in recipes]
+    return {"jobs": list(jobs.values()), "schedules": schedules, "sensors": sensors}
+
+
+def _job(recipe: Recipe) -> Any:
+    return dg.define_asset_job(
+        name=f"make_{recipe.name}",
+        selection=dg.AssetSelection.assets(["report", recipe.name]).upstream(),
+        description=recipe.description,
+        tags={RECIPE: recipe.name},
+    )
+
+
+def _weekly(recipe: Recipe, job: Any) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"retrain_{recipe.name}_weekly",
+        job=job,
+        cron_schedule=WEEKLY,
+        execution_timezone=recipe.timezone,
+        description=f"Sundays at 3:00 {recipe.timezone} (the recipe's timezone): materializes"
+        f" report/{recipe.name} and all it hangs on; what is unchanged is reused. Skips while"
+        f" {job.name} runs.",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    def retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        # A tick that is evaluated by hand may know of no instance, and so of no run.
+        going = context.instance_ref and _going(context.instance, recipe, job.name)
+        return dg.SkipReason(going) if going else dg.RunRequest()
+
+    return retrain
+
+
+def _going(instance: dg.DagsterInstance, recipe: Recipe, job: str) -> str | None:
+    """The run of a recipe that has not ended yet, in words; None if there is none."""
+    for filters in (
+        dg.RunsFilter(statuses=UNFINISHED, job_name=job),
+        dg.RunsFilter(statuses=UNFINISHED, tags={RECIPE: recipe.name}),
+    ):
+        for run in instance.get_runs(filters, limit=1):
+            return f"run {run.run_id[:8]} of {recipe.name} has not ended ({run.status.value})"
+    return None
+
+
+def _folder_sensor(
+    project: Project, recipe: Recipe, corpus: str, source: FolderSource, job: Any
+) -> dg.SensorDefinition:
+    """Asks for a run while the content of a folder is not what a run of this sensor has made.
+
+    What became of a state is asked of the runs themselves, so that no failure is forgotten. The
+    cursor holds how the folder looked, to see that it is at rest, and which state was asked for.
+    """
+    name = f"watch_{corpus}_for_{job.name}"
+
+    @dg.sensor(
+        name=name,
+        job=job,
+        minimum_interval_seconds=60,
+        description=f"Runs {job.name} when the content of {source.path} changes (its {README}"
+        " apart), and again, after a pause, when that run failed.",
+        default_status=dg.DefaultSensorStatus.STOPPED,
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        before = _read_cursor(context.cursor)
+        try:
+            look = [_seen(found) for found in _watched(source, project.root)]
+            now = {**before, "look": digest([list(seen) for seen in look])}
+            context.update_cursor(json.dumps(now))
+            newest = max(seen.changed for seen in look)
+            if time.time() - newest < REST and now["look"] != before.get("look"):
+                return dg.SkipReason(f"{source.path}: is being written; waiting until it rests")
+            state = digest([[seen.name, _sha256(seen, _hour())] for seen in look])
+        except (ValueError, OSError) as error:
+            return dg.SkipReason(" ".join(str(error).split()))
+        reason = _going(context.instance, recipe, job.name)
+        reason = reason or _reason_to_wait(context.instance, name, state, before)
+        if reason:
+            return dg.SkipReason(f"{source.path}: {reason}")
+        context.update_cursor(json.dumps({**now, "asked": state, "at": time.time()}))
+        # No key: Dagster would drop the request of a folder that returned to an earlier state.
+        return dg.RunRequest(tags={WATCH: name, STATE: state})
+
+    return watch
+
+
+class Seen(NamedTuple):
+    """How a file looks from outside; while that stays, it is taken for the same."""
+
+    name: str
+    path: str
+    size: int
+    modified: int
+    inode: int
+    changed: float
+
+
+def _watched(source: FolderSource, root: Path) -> list[Found]:
+    """The files of a folder that are data: the README that tells what to put there is not."""
+    found = list(matching(root / source.path, source.glob))
+    if (root / source.path).is_dir():
+        found = [file for file in found if file.name != README]
+    if not found:
+        raise ValueError(f"{source.path}: holds no file but its {README}")
+    return found
+
+
+def _seen(found: Found) -> Seen:
+    about = Path(found.path).stat()
+    changed = max(about.st_mtime, about.st_ctime)
+    return Seen(*found, about.st_size, about.st_mtime_ns, about.st_ino, changed)
+
+
+@lru_cache(maxsize=100_000)
+def _sha256(seen: Seen, hour: int) -> str:  # noqa: ARG001 -- a new hour is a new look
+    """A file's digest, kept while it looks the same; sensors of one folder share it."""
+    return sha256_of(seen.path)
+
+
+def _hour() -> int:
+    return int(time.time() // 3600)
+
+
+def _read_cursor(cursor: str | None) -> dict[str, Any]:
+    """The cursor of the last look; empty at the first, and where another program wrote it."""
+    try:
+        held = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def _reason_to_wait(
+    instance: dg.DagsterInstance, watch: str, state: str, cursor: Mapping[str, Any]
+) -> str | None:
+    """Why no run is asked for in this state of a folder: it was made, or its turn comes later."""
+    records = instance.get_run_records(dg.RunsFilter(tags={WATCH: watch}), limit=20)
+    tries = list(takewhile(lambda r: r.dagster_run.tags.get(STATE) == state, records))
+    if not tries:
+        asked = cursor.get("at", 0) if cursor.get("asked") == state else 0
+        return "nothing new" if time.time() < asked + PAUSE else None
+    last = tries[0]
+    which = f"run {last.dagster_run.run_id[:8]}"
+    if last.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
+        return f"nothing new since {which}"
+    if last.dagster_run.status is dg.DagsterRunStatus.CANCELED:
+        return f"{which} of this state was ended by a person; change a file, or launch it by hand"
+    ended = last.end_time or last.create_timestamp.timestamp()
+    left = ended + min(PAUSE * 2 ** (len(tries) - 1), LONGEST_PAUSE) - time.time()
+    if left > 0:
+        return f"{which} of this state failed; tried again in {left / 60:.0f} minutes"
+    return None

@@ -1,0 +1,186 @@
+"""What a person wants to see of an artefact: numbers, tables and pictures, drawn when looked at."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import itertools
+import json
+from functools import singledispatch
+from typing import Any
+
+from pipelines.core.artefact import Artefact
+from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.ledger import Ledger
+from pipelines.evaluation.findings import Evaluation
+from pipelines.examples.artefacts import Examples
+from pipelines.report import card, pictures
+from pipelines.report.card import legible, masked, readable, shorten
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.training.artefacts import Checkpoint
+
+
+class Markdown(str):
+    """Text to be shown as Markdown."""
+
+    __slots__ = ()
+
+
+class Picture(bytes):
+    """A PNG."""
+
+    def address(self) -> str:
+        """A ``data:`` address that holds the picture itself."""
+        return f"data:image/png;base64,{base64.b64encode(self).decode()}"
+
+
+class Rows(list[dict[str, Any]]):
+    """A table: one mapping a row."""
+
+
+@singledispatch
+def describe(artefact: Artefact) -> dict[str, Any]:
+    """Names and values: numbers, text, ``Markdown``, ``Rows`` or ``Picture``."""
+    return dict(artefact.figures())
+
+
+@describe.register
+def _(artefact: RawText) -> dict[str, Any]:
+    samples = Rows(
+        {"id": legible(d.id), "licence": legible(d.licence), "text": masked(d.text)}
+        for d in itertools.islice(artefact.documents(), 3)
+    )
+    unread = Rows(
+        {"row": legible(row.id), "reason": row.reason, "detail": legible(row.detail)}
+        for row in itertools.islice(artefact.unread(), 5)
+    )
+    return {
+        **artefact.figures(),
+        "samples": samples,
+        **({"rows_left_out": unread} if unread else {}),
+    }
+
+
+@describe.register
+def _(artefact: Documents) -> dict[str, Any]:
+    ledger, examples = artefact.ledger(), card.examples(artefact)
+    tables = {title: Rows(readable(rows)) for title, rows in card.tables(ledger).items()}
+    return {
+        **artefact.figures(),
+        "dagster/row_count": ledger.kept.total(),
+        "splits": tables.pop("splits"),
+        "funnel": funnel_picture(ledger),
+        **tables,
+        "lengths": lengths_picture(ledger),
+        "samples": Rows(card.samples(artefact)),
+        **({"examples_of_dropped": Rows(readable(examples))} if examples else {}),
+    }
+
+
+@describe.register
+def _(artefact: Contamination) -> dict[str, Any]:
+    found = {"sets": card.contaminated(artefact), "overlaps": card.overlaps(artefact)}
+    return {
+        **artefact.figures(),
+        **{title: Rows(readable(rows)) for title, rows in found.items() if rows},
+    }
+
+
+@describe.register
+def _(artefact: TokenizerFiles) -> dict[str, Any]:
+    tokenizer = artefact.load()
+    tokens = (
+        tokenizer.decode([i]) for i in range(tokenizer.vocab_size) if i not in tokenizer.controls
+    )
+    longest = heapq.nlargest(12, tokens, key=len)
+    return {
+        **artefact.figures(),
+        "kind": tokenizer.kind,
+        "lossless": tokenizer.lossless,
+        "end_of_text": tokenizer.end_of_text,
+        **({} if tokenizer.beginning is None else {"beginning_of_text": tokenizer.beginning}),
+        "longest_tokens": ", ".join(repr(token[:60]) for token in longest),
+    }
+
+
+@describe.register
+def _(artefact: TokenShards) -> dict[str, Any]:
+    return {**artefact.figures(), "splits": Rows(readable(card.tokens(artefact)))}
+
+
+@describe.register
+def _(artefact: Examples) -> dict[str, Any]:
+    samples = Rows(
+        {name: shorten(str(value)) for name, value in row.items()}
+        for row in itertools.islice(artefact.rows("train"), 5)
+    )
+    return {**artefact.figures(), "samples": samples}
+
+
+@describe.register
+def _(artefact: Checkpoint) -> dict[str, Any]:
+    config = json.dumps(artefact.config(), indent=1)
+    return {
+        **artefact.figures(),
+        **({"loss": loss_picture(artefact)} if artefact.trained() else {}),
+        "configuration": Markdown(f"```json\n{config}\n```"),
+    }
+
+
+@describe.register
+def _(artefact: Evaluation) -> dict[str, Any]:
+    samples = Rows({k: shorten(v, 600) for k, v in s.items()} for s in artefact.samples())
+    return {
+        **artefact.figures(),
+        **evaluation_pictures(artefact),
+        **{title: Rows(readable(rows)) for title, rows in artefact.tables().items() if rows},
+        **({"samples": samples} if samples else {}),
+    }
+
+
+def funnel_picture(ledger: Ledger) -> Picture:
+    """What cleaning left, step by step, and for what reasons the rest is not."""
+    return Picture(pictures.funnel(card.steps(ledger), card.most(ledger.dropped)))
+
+
+def lengths_picture(ledger: Ledger) -> Picture:
+    """How long the kept documents are."""
+    bins = {int(below): count for below, count in ledger.lengths.items()}
+    return Picture(pictures.histogram(bins, x="characters in a document"))
+
+
+def loss_picture(checkpoint: Checkpoint) -> Picture:
+    """The loss over the steps."""
+    lines = {
+        name: ([x for x, _ in points], [y for _, y in points])
+        for name, points in checkpoint.curve().items()
+        if points
+    }
+    return Picture(pictures.curve(lines, x="step", y="loss (nats a token)"))
+
+
+def comparison_picture(evaluation: Evaluation) -> Picture:
+    """Ours against the baselines, as bars."""
+    comparison = evaluation.comparison()
+    values = {"this model": comparison["ours"], **comparison["baselines"]}
+    measure = f"{comparison['measure']} ({comparison['better']} is better)"
+    return Picture(pictures.bars(values, x=measure))
+
+
+def evaluation_pictures(evaluation: Evaluation) -> dict[str, Picture]:
+    """All that an evaluation has to look at, by title: ours against the baselines comes first."""
+    found = {"comparison": comparison_picture(evaluation)}
+    if confusion := evaluation.confusion():
+        found["confusion"] = Picture(pictures.confusion(*confusion))
+    for title, drawn in evaluation.curves().items():
+        lines = {
+            name: ([x for x, _ in line], [y for _, y in line])
+            for name, line in drawn["lines"].items()
+        }
+        found[title] = Picture(pictures.curve(lines, x=drawn["x"], y=drawn["y"]))
+    for title, drawn in evaluation.heatmaps().items():
+        drawing = pictures.heatmap(drawn["values"], rows=drawn["rows"], columns=drawn["columns"])
+        found[title] = Picture(drawing)
+    if points := evaluation.map():
+        found["map"] = Picture(pictures.scatter(points))
+    return found

@@ -1,0 +1,25 @@
+"""One page about all that a recipe made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.core.artefact import Artefact
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.report.options import Page
+from pipelines.report.page import page
+
+
+def write(making: Making, settings: Page, artefacts: dict[str, Artefact]) -> None:
+    """One self-contained page: lineage, curves, figures against baselines, samples."""
+    parents = {key: upstream for key, *upstream in settings.parents}
+    content = page(settings.recipe, settings.description, artefacts, parents)
+    (making.folder / "report.html").write_text(content, encoding="utf-8")
+
+
+def fonts_here(_: Any, __: Project) -> dict[str, dict[str, str]]:
+    """A picture's letters are drawn with the fonts of this machine."""
+    from pipelines.report.pictures import fonts
+
+    return {"fonts": fonts()}

@@ -1,0 +1,221 @@
+"""The report: one self-contained page about a recipe, for people who would rather look.
+
+Everything in it follows from the artefacts, so equal work gives an equal page; times come from the
+records and are put in at the mark ``TIMES`` when the page is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from pipelines.core.artefact import Artefact
+from pipelines.corpora.artefacts import Contamination, Documents
+from pipelines.evaluation.findings import Evaluation
+from pipelines.report import card
+from pipelines.report.card import readable
+from pipelines.report.describe import (
+    evaluation_pictures,
+    funnel_picture,
+    lengths_picture,
+    loss_picture,
+)
+from pipelines.report.markup import STYLE, folded, image, rows_table, sample, table, tile
+from pipelines.tokens.artefacts import TokenShards
+from pipelines.training.artefacts import Checkpoint
+
+TIMES = "<!-- times -->"
+
+
+def page(
+    name: str,
+    description: str,
+    artefacts: Mapping[str, Artefact],
+    parents: Mapping[str, Sequence[str]],
+) -> str:
+    """The page of a recipe, from its artefacts by key and the keys each was made from."""
+    body = [
+        f"<h1>{escape(name)}</h1><p>{escape(description)}</p>",
+        _headlines(artefacts.values()),
+        "<h2>Where every weight comes from</h2>",
+        "<p>Each box is an artefact and the first digits of its version, the digest of its bytes."
+        f" <code>dragon trace foundation/{escape(name)}</code> checks the whole chain again.</p>",
+        f'<div class="wide">{lineage_svg(artefacts, parents)}</div>',
+        *_data(artefacts.values()),
+        *(_section(a) for a in artefacts.values() if isinstance(a, Checkpoint | Evaluation)),
+        "<h2>Artefacts</h2>",
+        table(
+            ("artefact", "version", "bytes", "figures"),
+            [(a.key, a.version[:12], a.size, _figures(a)) for a in artefacts.values()],
+        ),
+        TIMES,
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(name)}: report</title><style>{STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def with_times(content: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """The page with what the records say of times: (key, ``made``) a row.
+
+    An artefact for which several networks were trained has a row for each of them besides.
+    """
+    times = table(
+        ("artefact", "finished", "seconds", "device", "threads", "tokens a second"),
+        [
+            (
+                key,
+                made.get("finished", ""),
+                made.get("seconds", made.get("training_seconds", "")),
+                made.get("device", "cpu"),
+                made.get("threads", ""),
+                made.get("tokens_per_second", ""),
+            )
+            for key, made in _trainings(rows)
+        ],
+    )
+    return content.replace(TIMES, f"<h2>Times</h2>{times}")
+
+
+def _trainings(
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, made in rows:
+        yield key, made
+        for rung, training in made.get("rungs", {}).items():
+            yield f"{key}: {rung}", training
+
+
+def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequence[str]]) -> str:
+    """The graph from sources on the left to results on the right, as inline SVG."""
+    depth: dict[str, int] = {}
+
+    def deep(key: str) -> int:
+        if key not in depth:
+            depth[key] = 1 + max((deep(p) for p in parents.get(key, ())), default=-1)
+        return depth[key]
+
+    columns: dict[int, list[str]] = {}
+    for key in artefacts:
+        columns.setdefault(deep(key), []).append(key)
+    width, height, gap_x, gap_y = 176, 42, 24, 14
+    rows = max(len(column) for column in columns.values())
+    place = {
+        key: (
+            10 + column * (width + gap_x),
+            10 + (row + (rows - len(keys)) / 2) * (height + gap_y),
+        )
+        for column, keys in columns.items()
+        for row, key in enumerate(keys)
+    }
+    parts = []
+    for key, (x, y) in place.items():
+        for parent in parents.get(key, ()):
+            px, py = place[parent][0] + width, place[parent][1] + height / 2
+            middle, end = (px + x) / 2, y + height / 2
+            parts.append(
+                f'<path d="M{px:g},{py:g} C{middle:g},{py:g} {middle:g},{end:g} {x:g},{end:g}"'
+                ' fill="none" stroke="#8d99ae" stroke-width="1.2"/>'
+            )
+    for key, (x, y) in place.items():
+        parts.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{width}" height="{height}" rx="6"'
+            ' fill="#edf2f4" stroke="#12355b"/>'
+            f'<text x="{x + 8:g}" y="{y + 18:g}" font-size="{_fitting(key)}">{escape(key)}</text>'
+            f'<text x="{x + 8:g}" y="{y + 35:g}" font-size="11" fill="#5b6b7b"'
+            f' font-family="monospace">{artefacts[key].version[:12]}</text>'
+        )
+    across = 20 + len(columns) * (width + gap_x) - gap_x
+    down = 20 + rows * (height + gap_y) - gap_y
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}" height="{down}"'
+        f' viewBox="0 0 {across} {down}" font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
+    )
+
+
+def _fitting(key: str) -> float:
+    """A font size at which a key fits its box."""
+    return min(12.5, round(164 / (0.56 * len(key)), 1))
+
+
+def _headlines(artefacts: Iterable[Artefact]) -> str:
+    tiles = []
+    for artefact in artefacts:
+        if isinstance(artefact, Evaluation):
+            comparison, (name, best) = artefact.comparison(), artefact.best_baseline()
+            measure, better = escape(comparison["measure"]), escape(comparison["better"])
+            about = f"{measure}<br>{better} is better; best baseline {best:.3f}, {escape(name)}"
+            title = artefact.key.removeprefix("evaluation/")
+            tiles.append(tile(title, f"{comparison['ours']:.3f}", about))
+    return f'<div class="big">{"".join(tiles)}</div>'
+
+
+def _data(artefacts: Iterable[Artefact]) -> list[str]:
+    """A card for each corpus, then what training shares with evaluation."""
+    found = list(artefacts)
+    shards = [a for a in found if isinstance(a, TokenShards)]
+    cards = [_card(a, shards) for a in found if isinstance(a, Documents)]
+    return ["<h2>Data</h2>", *cards, *map(_overlaps, found)]
+
+
+def _card(documents: Documents, shards: Iterable[TokenShards]) -> str:
+    """What a corpus is: counts, what cleaning did, pictures, and texts to read."""
+    corpus, ledger = documents.key.split("/")[1], documents.ledger()
+    tables = card.tables(ledger)
+    tokens = [row for each in shards for row in card.tokens(each, corpus)]
+    samples, examples = card.samples(documents), card.examples(documents)
+    return "".join(
+        [
+            f"<h3>{escape(corpus)}</h3>",
+            f"<p>{card.headline(ledger)}"
+            f" <code>dragon documents {escape(corpus)}</code> shows more of it.</p>",
+            '<div class="beside"><div>',
+            *(rows_table(rows, title) for title, rows in tables.items()),
+            rows_table(tokens, "tokens") if tokens else "",
+            "</div><div>",
+            image(funnel_picture(ledger), "documents left after each step, and dropped by reason"),
+            image(lengths_picture(ledger), "lengths of the kept documents"),
+            "</div></div>",
+            folded("The first documents of the training split", "".join(map(sample, samples))),
+            folded("What was left out, an example of each reason", rows_table(examples))
+            if examples
+            else "",
+        ]
+    )
+
+
+def _overlaps(artefact: Artefact) -> str:
+    """How much of the training text the evaluation sets hold, if that was looked for."""
+    if not isinstance(artefact, Contamination):
+        return ""
+    count = int(artefact.figures()["documents"])
+    said = f"{count:,} training documents share words in a row with an evaluation text."
+    parts = ["<h3>Contamination</h3>", f"<p>{said}</p>"]
+    if count:
+        parts.append(rows_table(card.contaminated(artefact)))
+        parts.append(folded("The first of them", rows_table(card.overlaps(artefact))))
+    return "".join(parts)
+
+
+def _section(artefact: Checkpoint | Evaluation) -> str:
+    title = f"<h2>{escape(artefact.key)}</h2>"
+    if isinstance(artefact, Checkpoint):
+        picture = image(loss_picture(artefact), "loss over the steps") if artefact.trained() else ""
+        return title + picture
+    parts = [
+        f"<h4>{escape(name)}</h4>{image(picture, name)}"
+        for name, picture in evaluation_pictures(artefact).items()
+    ]
+    parts += [rows_table(readable(rows), name) for name, rows in artefact.tables().items() if rows]
+    return "".join([title, *parts, *map(sample, artefact.samples())])
+
+
+def _figures(artefact: Artefact) -> str:
+    return ", ".join(
+        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value:,}"
+        for name, value in artefact.figures().items()
+    )

@@ -1,0 +1,56 @@
+"""The catalogue of tasks: each folder here declares one ``TASK``, found by walking.
+
+A task hangs under a foundation: what it learns from, its models and their evaluations. Importing
+this package or a folder in it loads neither torch nor Dagster.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Union
+
+from pydantic import Field
+
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.tasks.options import TaskOptions
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of task: its section of a recipe, and the assets that a task of it stands for."""
+
+    kind: str
+    options: type[TaskOptions]
+    plan: Callable[[Scope, str, Any], Iterator[Declaration]]
+
+
+@functools.cache
+def catalogue() -> dict[str, Task]:
+    """Every declared kind of task by name, found by walking this package's folders."""
+    found: dict[str, Task] = {}
+    folders = (info for info in pkgutil.iter_modules(__path__) if info.ispkg)
+    for info in sorted(folders, key=lambda info: info.name):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        task = getattr(module, "TASK", None)
+        if not isinstance(task, Task):
+            raise ValueError(f"module={module.__name__} declares no TASK: add one")
+        if task.kind != info.name:
+            raise ValueError(f"{info.name}/ declares {task.kind!r}: name it as its folder")
+        found[task.kind] = task
+    return found
+
+
+def sections() -> Any:
+    """The union of all kinds' sections, told apart by ``kind``."""
+    kinds = tuple(task.options for task in catalogue().values())
+    return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007
+
+
+def plan(scope: Scope, name: str, options: TaskOptions) -> Iterator[Declaration]:
+    """The assets of one task of a recipe."""
+    yield from catalogue()[options.kind].plan(scope, name, options)

@@ -1,0 +1,52 @@
+"""``assistant/<recipe>/<task>`` and its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.evaluation.findings import Evaluation
+from pipelines.examples.declare import examples
+from pipelines.tasks import Task
+from pipelines.tasks.assistant.options import AssistantTask
+from pipelines.tasks.options import FineTuned
+from pipelines.tokens.tokenizers import LIBRARIES
+from pipelines.training import declare as training
+from pipelines.training.artefacts import Checkpoint
+from pipelines.training.options import Training
+
+
+def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaration]:
+    """A task's pairs, the foundation fine-tuned on them, and what that is worth."""
+    yield from examples(name, options.corpus, options.taken())
+    yield from assistant(scope, name, options.corpus, options.training)
+
+
+def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterator[Declaration]:
+    """The foundation fine-tuned on a task's pairs, and what that is worth."""
+    key = f"assistant/{scope.recipe}/{name}"
+    words = LIBRARIES[scope.tokenizer_kind]
+    yield Declaration(
+        key=key,
+        makes=Checkpoint,
+        making="pipelines.tasks.assistant.training:train",
+        inputs={**scope.under(name), "contamination": scope.contamination},
+        settings=FineTuned(corpus=corpus, training=trained, seed=scope.seed),
+        libraries=(*training.LIBRARIES, *words),
+        observe=training.PRECISION,
+        uses=(scope.architecture,),
+        group=scope.recipe,
+    )
+    yield Declaration(
+        key=f"evaluation/{key}",
+        makes=Evaluation,
+        making="pipelines.tasks.assistant.evaluation:evaluate",
+        inputs={**scope.under(name), "assistant": key},
+        libraries=("torch", *words),
+        uses=(scope.architecture,),
+        group=scope.recipe,
+    )
+
+
+TASK = Task("assistant", AssistantTask, plan)

@@ -1,0 +1,54 @@
+"""What fine-tuning made of the foundation's replies."""
+
+from __future__ import annotations
+
+from model.evaluation import mean_loss, perplexity
+from model.training.objectives import next_token
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.evaluation.replies import dialogues, pair_examples
+from pipelines.examples.artefacts import Examples
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.artefacts import Checkpoint
+from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
+
+
+def evaluate(
+    making: Making,
+    foundation: Checkpoint,
+    tokenizer: TokenizerFiles,
+    examples: Examples,
+    assistant: Checkpoint,
+) -> None:
+    """The loss on held-out replies before and after fine-tuning, and sample dialogues."""
+    require_tokenizer(assistant, tokenizer)
+    encoder = tokenizer.load()
+    length = assistant.config()["network"]["context_length"]
+    held_out = pair_examples(
+        encoder,
+        examples.pairs("test"),
+        context_length=length,
+        batch_size=HELD_OUT_BATCH,
+        by_length=True,
+    )
+    tuned = load_network(assistant)
+    after = mean_loss(tuned, next_token, held_out.in_order()).nats
+    before = mean_loss(load_network(foundation), next_token, held_out.in_order()).nats
+    making.write(
+        FIGURES,
+        {
+            "reply_loss_before": before,
+            "reply_loss": after,
+            "reply_perplexity": perplexity(after),
+        },
+    )
+    making.write(
+        "comparison.json",
+        {
+            "measure": "nats a token of held-out replies",
+            "better": "lower",
+            "ours": after,
+            "baselines": {"the foundation, before": before},
+        },
+    )
+    making.write("samples.json", dialogues(tuned, encoder, examples.pairs("test")))

@@ -1,0 +1,48 @@
+"""An assistant: the foundation fine-tuned on pairs of a prompt and its reply."""
+
+from __future__ import annotations
+
+from pipelines.core.making import Making
+from pipelines.corpora.artefacts import Contamination, left_out
+from pipelines.evaluation.replies import pair_examples
+from pipelines.examples.artefacts import Examples
+from pipelines.tasks.options import FineTuned
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.artefacts import Checkpoint
+from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
+from pipelines.training.fitting import fit
+
+
+def train(
+    making: Making,
+    settings: FineTuned,
+    foundation: Checkpoint,
+    tokenizer: TokenizerFiles,
+    examples: Examples,
+    contamination: dict[str, Contamination],
+) -> None:
+    """The foundation fine-tuned to reply, with the loss on the reply alone."""
+    training = settings.training
+    require_tokenizer(foundation, tokenizer)
+    encoder, network = tokenizer.load(), load_network(foundation)
+    config = foundation.config()
+    sizes = {
+        "context_length": config["network"]["context_length"],
+        "batch_size": training.batch_size,
+    }
+    pairs = examples.pairs("train", left_out(contamination).get(settings.corpus, frozenset()))
+    train = pair_examples(encoder, pairs, **sizes, seed=settings.seed)
+    held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
+    looked_at = training.look(training.batch_size, held_out.mean_tokens)
+    history = fit(
+        making,
+        network,
+        "next_token",
+        train,
+        lambda: held_out.in_order(looked_at),
+        training,
+        steps=training.steps_for(train.mean_tokens),
+        seed=settings.seed,
+    )
+    making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
+    write_checkpoint(making, network, history, config)

@@ -1,0 +1,70 @@
+"""What a classifier is worth beside two baselines."""
+
+from __future__ import annotations
+
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.corpora.artefacts import Contamination, left_out
+from pipelines.evaluation.labels import (
+    confusion,
+    headline,
+    label_baselines,
+    labelled_examples,
+    predict,
+    require_labels,
+    scores,
+)
+from pipelines.examples.artefacts import Examples
+from pipelines.tasks.options import Judged
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.artefacts import Checkpoint
+from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
+
+
+def evaluate(
+    making: Making,
+    settings: Judged,
+    classifier: Checkpoint,
+    tokenizer: TokenizerFiles,
+    examples: Examples,
+    contamination: dict[str, Contamination],
+) -> None:
+    """Accuracy, precision, recall and F1 on the test split beside two baselines.
+    Of more than two labels they are means over the labels.
+    """
+    labels: list[str] = classifier.config()["labels"]
+    require_tokenizer(classifier, tokenizer)
+    test = list(examples.labelled("test"))
+    require_labels(test, "test")
+    held_out = labelled_examples(
+        tokenizer.load(),
+        test,
+        labels,
+        context_length=classifier.config()["network"]["context_length"],
+        batch_size=HELD_OUT_BATCH,
+    )
+    truth = [labels.index(row.label) for row in test]
+    predicted = predict(load_network(classifier), held_out.in_order())
+    ours = scores(truth, predicted, len(labels))
+    baselines = label_baselines(
+        list(examples.labelled("train", left_out(contamination).get(settings.corpus, frozenset()))),
+        test,
+        labels,
+    )
+    flat = {
+        f"{name.split()[0].lower()}_{measure}": value
+        for name, row in baselines.items()
+        for measure, value in row.items()
+    }
+    chosen, measure = headline(labels)
+    making.write(FIGURES, {**ours, **flat, "test_examples": len(test)})
+    making.write(
+        "comparison.json",
+        {
+            "measure": f"{measure} on the test split",
+            "better": "higher",
+            "ours": ours[chosen],
+            "baselines": {name: row[chosen] for name, row in baselines.items()},
+        },
+    )
+    making.write("confusion.json", confusion(truth, predicted, labels))

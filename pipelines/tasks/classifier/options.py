@@ -1,0 +1,30 @@
+"""A classifier's section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipelines.examples.options import LabelsTaken
+from pipelines.tasks.options import FineTuned, TaskOptions
+
+TrainedBlocks = Annotated[int, Field(ge=0, strict=True)] | None
+
+
+class ClassifierTask(TaskOptions, LabelsTaken):
+    """A label head on the foundation, trained on a corpus of labelled documents."""
+
+    kind: Literal["classifier"]
+    trained_blocks: TrainedBlocks = None
+    """How many of the last blocks are trained beside the head; null for the whole network."""
+
+    def taken(self) -> LabelsTaken:
+        """Its labelled texts."""
+        return self.part(LabelsTaken)
+
+
+class Labelling(FineTuned, LabelsTaken):
+    """What decides a classifier, beside what it reads."""
+
+    trained_blocks: TrainedBlocks

@@ -1,0 +1,56 @@
+"""A foundation trained on, on the text of one domain: ``domain/<recipe>/<task>``, and its worth.
+
+What it learns of the domain is one figure; what it forgets of everything else is the other
+(Gururangan et al. 2020). The evaluation has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.options import Prompts
+from pipelines.tasks import Task
+from pipelines.tasks.domain.options import DomainTask, TrainedOn
+from pipelines.tokens.declare import shards
+from pipelines.tokens.tokenizers import LIBRARIES
+from pipelines.training import declare as training
+from pipelines.training.artefacts import Checkpoint
+
+
+def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
+    """The domain's shards, the model trained on them, and its evaluation beside the foundation."""
+    key, domain_shards = f"domain/{scope.recipe}/{name}", f"{scope.token_shards}/{name}"
+    read = {"foundation": scope.foundation, "tokenizer": scope.tokenizer}
+    yield from shards(scope, domain_shards, {options.corpus: f"documents/{options.corpus}"})
+    yield Declaration(
+        key=key,
+        makes=Checkpoint,
+        making="pipelines.tasks.domain.training:train",
+        inputs={**read, "domain_shards": domain_shards},
+        settings=options.part(TrainedOn, seed=scope.seed),
+        libraries=training.LIBRARIES,
+        observe=training.PRECISION,
+        uses=(scope.architecture,),
+        group=scope.recipe,
+    )
+    yield Declaration(
+        key=f"evaluation/{key}",
+        makes=Evaluation,
+        making="pipelines.tasks.domain.evaluation:evaluate",
+        inputs={
+            **read,
+            "domain": key,
+            "token_shards": scope.token_shards,
+            "domain_shards": domain_shards,
+        },
+        settings=Prompts(samples=scope.samples),
+        libraries=("torch", *LIBRARIES[scope.tokenizer_kind]),
+        uses=(scope.architecture,),
+        group=scope.recipe,
+    )
+
+
+TASK = Task("domain", DomainTask, plan)

@@ -1,0 +1,60 @@
+"""``translator/<recipe>/<task>``, the foundation that learned the same pairs, and what both are
+worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.core.declaration import Declaration, Inputs
+from pipelines.core.scope import Scope
+from pipelines.evaluation.findings import Evaluation
+from pipelines.examples.declare import examples
+from pipelines.tasks import Task
+from pipelines.tasks.assistant import assistant
+from pipelines.tasks.translation.options import JudgedTranslations, Translated, TranslationTask
+from pipelines.tokens.tokenizers import LIBRARIES
+from pipelines.training import declare as training
+from pipelines.training.artefacts import Checkpoint
+
+
+def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declaration]:
+    """A task's pairs, a translator trained on them, a GPT beside it, and what both are worth."""
+    key, rival = f"translator/{scope.recipe}/{name}", f"assistant/{scope.recipe}/{name}"
+    words, ours = LIBRARIES[scope.tokenizer_kind], options.model.architecture
+    read: Inputs = {
+        "tokenizer": scope.tokenizer,
+        "examples": f"examples/{name}",
+        "contamination": scope.contamination,
+    }
+    yield from examples(name, options.corpus, options.taken())
+    yield Declaration(
+        key=key,
+        makes=Checkpoint,
+        making="pipelines.tasks.translation.training:train",
+        inputs=read,
+        settings=options.part(Translated, seed=scope.seed),
+        libraries=(*training.LIBRARIES, *words),
+        observe=training.PRECISION,
+        uses=(ours,),
+        group=scope.recipe,
+    )
+    if options.decoder_only is not None:
+        yield from assistant(scope, name, options.corpus, options.decoder_only)
+    yield Declaration(
+        key=f"evaluation/{key}",
+        makes=Evaluation,
+        making="pipelines.tasks.translation.evaluation:evaluate",
+        inputs={
+            **read,
+            "documents": f"documents/{options.corpus}",
+            "translator": key,
+            "decoder_only": {"decoder-only GPT, greedy": rival} if options.decoder_only else {},
+        },
+        settings=options.part(JudgedTranslations),
+        libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "torch", *words),
+        uses=(ours, scope.architecture),
+        group=scope.recipe,
+    )
+
+
+TASK = Task("translation", TranslationTask, plan)

@@ -1,0 +1,1 @@
+"""Room 2: tokenizers, and documents as shards of token ids."""

@@ -1,0 +1,220 @@
+"""Tokenizers and shards as they are read: a shard's record batches are checked one by one."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipelines.core.artefact import Artefact, Rows
+from pipelines.text.arrow import MEND, ArrowFile, FileIndex
+from pipelines.text.errors import TextError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+    from torch import Tensor
+
+    from model.batches.streams import DocumentPiece, TokenStream
+    from pipelines.tokens.tokenizers import Tokenizer
+
+
+class TokenizerFiles(Artefact):
+    """A tokenizer: its ranks in tiktoken's format and its control tokens."""
+
+    kind = "tiktoken"
+
+    def load(self) -> Tokenizer:
+        """Ready to encode and decode."""
+        from pipelines.tokens.tokenizers import load_tokenizer
+
+        return load_tokenizer(self.read)
+
+
+class TokenShards(Artefact):
+    """Token ids by split and corpus, with document boundaries and ids."""
+
+    kind = "arrow"
+    KEPT_BYTES: ClassVar[int] = 1 << 30
+    """That the streams of a split keep in memory; what is beyond is read and checked each time."""
+
+    def corpora(self, split: str) -> dict[str, list[Shard]]:
+        """A split's shards by corpus; each checks a record batch as it is read."""
+        pass
+
+        found: dict[str, list[Shard]] = {}
+        for entry in self._index():
+            if entry.split == split:
+                self._listed(entry.file.path)
+                found.setdefault(entry.corpus, []).append(Shard(self.folder, entry))
+        return found
+
+    def streams(self, split: str) -> dict[str, TokenStream]:
+        """A split's tokens by corpus, documents end to end, each piece checked as it is read."""
+        from model.batches.streams import TokenStream
+
+        corpora = self.corpora(split)
+        keep = self._pieces_kept(split)
+        return {corpus: TokenStream(_pieces(shards), keep) for corpus, shards in corpora.items()}
+
+    def stream(self, split: str, end_of_text: int) -> TokenStream:
+        """A split's tokens over all corpora behind one end of text, so that the first is asked too.
+
+        Raises ValueError for a split without text.
+        """
+        import torch
+
+        from model.batches.streams import Piece, TokenStream
+
+        if not self.text_bytes(split):
+            raise ValueError(f"the {split} split has no document; add documents or raise its share")
+        pieces: list[Tensor | Piece] = [torch.tensor([end_of_text], dtype=torch.int64)]
+        for shards in self.corpora(split).values():
+            pieces += _pieces(shards)
+        return TokenStream(pieces, self._pieces_kept(split))
+
+    def tokens(self, split: str) -> npt.NDArray[Any]:
+        """A split's tokens over all corpora in one row, copied."""
+        import numpy as np
+
+        pieces = [
+            shard.tokens(number)
+            for shards in self.corpora(split).values()
+            for shard in shards
+            for number in range(len(shard))
+        ]
+        return np.concatenate(pieces)
+
+    def summaries(self) -> Rows:
+        """Per split and corpus: documents, tokens and UTF-8 bytes of text."""
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for entry in self._index():
+            row = rows.setdefault(
+                (entry.split, entry.corpus),
+                {
+                    "split": entry.split,
+                    "corpus": entry.corpus,
+                    "documents": 0,
+                    "tokens": 0,
+                    "text_bytes": 0,
+                },
+            )
+            row["documents"] += entry.file.rows
+            row["tokens"] += sum(entry.tokens)
+            row["text_bytes"] += entry.text_bytes
+        return list(rows.values())
+
+    def text_bytes(self, split: str) -> int:
+        """UTF-8 bytes of a split's text: the denominator of bits per byte."""
+        return sum(row["text_bytes"] for row in self.summaries() if row["split"] == split)
+
+    def _pieces_kept(self, split: str) -> int:
+        """How many record batches a stream may keep: together they fit in ``KEPT_BYTES``."""
+        shards = [entry for entry in self._index() if entry.split == split]
+        longest = max((b.length for entry in shards for b in entry.file.batches), default=1)
+        corpora = len({entry.corpus for entry in shards})
+        return max(1, self.KEPT_BYTES // (longest * max(corpora, 1)))
+
+    def _index(self) -> list[ShardEntry]:
+        pass
+
+        return read_index(self.read(INDEX))[1]
+
+
+def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
+    """A piece a record batch, read and checked when it is asked for."""
+    import torch
+
+    from model.batches.streams import DocumentPiece
+
+    def view(array: npt.NDArray[Any]) -> Tensor:
+        with warnings.catch_warnings():
+            # torch has no read-only tensors and says so; a stream is only ever read.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(array)
+
+    def piece(shard: Shard, number: int, length: int) -> DocumentPiece:
+        return DocumentPiece(
+            length,
+            load=lambda: view(shard.tokens(number)),
+            bounds=lambda: view(shard.offsets(number)),
+        )
+
+    return [
+        piece(shard, number, length)
+        for shard in shards
+        for number, length in enumerate(shard.entry.tokens)
+    ]
+
+
+INDEX = "shards.json"
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One file of the index; ``tokens`` are by record batch, ``text_bytes`` are UTF-8."""
+
+    file: FileIndex
+    split: str
+    corpus: str
+    dtype: str
+    text_bytes: int
+    tokens: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> ShardEntry:
+        """From what ``dataclasses.asdict`` made of one; KeyError or TypeError if it is none."""
+        file = FileIndex.from_json(raw["file"])
+        return cls(**{**raw, "file": file, "tokens": tuple(raw["tokens"])})
+
+
+def read_index(data: bytes) -> tuple[int, list[ShardEntry]]:
+    """(vocabulary size, shards) from the bytes of ``shards.json``, whose own hash others keep."""
+    try:
+        index = json.loads(data)
+        return int(index["vocab_size"]), [ShardEntry.from_json(raw) for raw in index["shards"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TextError(f"{INDEX}: not an index of shards ({error}); {MEND}") from None
+
+
+class Shard:
+    """A shard whose record batches are read one at a time, each checked as it is read."""
+
+    def __init__(self, folder: Path, entry: ShardEntry) -> None:
+        self.entry = entry
+        self._file = ArrowFile(folder, entry.file)
+
+    def __len__(self) -> int:
+        """Record batches."""
+        return len(self._file)
+
+    def tokens(self, batch: int) -> npt.NDArray[Any]:
+        """The batch's tokens, documents end to end: a read-only row."""
+        return _tokens(self._file.batch(batch))
+
+    def offsets(self, batch: int) -> npt.NDArray[np.int32]:
+        """Where each document of the batch starts in ``tokens(batch)``, and the end of the last."""
+        return _offsets(self._file.batch(batch))
+
+    def documents(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """(document id, its tokens with the closing end of text), in order."""
+        for batch in self._file.batches():
+            tokens, bounds = _tokens(batch), pairwise(_offsets(batch).tolist())
+            names = batch.column("document_id").to_pylist()
+            for name, (start, end) in zip(names, bounds, strict=True):
+                yield name, tokens[start:end]
+
+
+def _tokens(batch: pa.RecordBatch) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = batch.column("tokens").values.to_numpy()
+    return values
+
+
+def _offsets(batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
+    bounds: npt.NDArray[np.int32] = batch.column("tokens").offsets.to_numpy()
+    return bounds

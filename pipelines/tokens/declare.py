@@ -1,0 +1,50 @@
+"""``tokenizer/<recipe>`` and ``token_shards/<recipe>``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pipelines.core.declaration import Declaration
+from pipelines.core.scope import Scope
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.tokens.options import TokenizerChoice
+from pipelines.tokens.tokenizers import LIBRARIES
+
+
+def tokenizer(scope: Scope, options: TokenizerChoice) -> Iterator[Declaration]:
+    """A recipe's tokenizer."""
+    trained = options.kind in ("bpe", "words")
+    yield Declaration(
+        key=scope.tokenizer,
+        makes=TokenizerFiles,
+        making="pipelines.tokens.training:make",
+        inputs={
+            "documents": scope.documents if trained else {},
+            "contamination": scope.contamination if trained else {},
+        },
+        settings=options,
+        libraries=LIBRARIES[options.kind],
+        exact=True,
+        uses=(),
+        group=scope.recipe,
+    )
+
+
+def shards(
+    scope: Scope, key: str | None = None, documents: Mapping[str, str] | None = None
+) -> Iterator[Declaration]:
+    """What a foundation is trained on; or the asset ``key`` of some ``documents``, by corpus."""
+    yield Declaration(
+        key=key or scope.token_shards,
+        makes=TokenShards,
+        making="pipelines.tokens.shards:encode",
+        inputs={
+            "tokenizer": scope.tokenizer,
+            "documents": documents or scope.documents,
+            "contamination": scope.contamination,
+        },
+        libraries=("pyarrow", *LIBRARIES[scope.tokenizer_kind]),
+        exact=True,
+        uses=(),
+        group=scope.recipe,
+    )

@@ -1,0 +1,309 @@
+"""Token shards: Arrow files in which a training run finds any token without reading the rest.
+
+A shard holds a row per document (``document_id: string``, ``tokens: list<uint16>``), each document
+closed by the end of text. The values buffer of a record batch is therefore one unbroken stream of
+tokens, viewed without a copy; the list offsets are the document boundaries.
+
+What goes into which shard is planned from the documents' table alone, so shards can be written by
+any number of processes, in any order, with the same bytes; and a shard that was finished before a
+kill, which the note beside it vouches for, is not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.corpora.artefacts import Contamination, Documents, left_out
+from pipelines.corpora.splitting import SPLITS
+from pipelines.text.arrow import ArrowFile, ArrowWriter, FileIndex, column, integers
+from pipelines.text.errors import TextError
+from pipelines.text.parallel import ordered_map
+from pipelines.tokens.artefacts import INDEX, ShardEntry, TokenizerFiles
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.tokens.tokenizers import Tokenizer
+
+MAX_SHARD_BYTES = 256_000_000
+# Of documents a shard, or one longer document. Tokenizers make no more tokens than bytes, and a
+# token has at most four, so a shard stays below its limit; it usually comes to about 30 MB.
+TABLE_BYTES_PER_SHARD = 60_000_000
+TOKENS_PER_BATCH = 1 << 18
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard to be: the record batches ``first`` to ``last - 1`` of a table of documents."""
+
+    path: str
+    split: str
+    corpus: str
+    table: FileIndex
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of documents."""
+        return sum(batch.length for batch in self.table.batches[self.first : self.last])
+
+
+def dtype_for(vocab_size: int) -> str:
+    """The smallest of uint16 and uint32 that holds every id; TextError where none does."""
+    if vocab_size <= 1 << 16:
+        return "uint16"
+    if vocab_size <= 1 << 32:
+        return "uint32"
+    raise TextError(f"vocab_size={vocab_size}: no token fits in 32 bits; choose a smaller one")
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def plan_shards(split: str, corpus: str, table: FileIndex) -> list[ShardPlan]:
+    """The shards of one table of documents: whole record batches in order, at least one each."""
+    cuts, size = [0], 0
+    for number, batch in enumerate(table.batches):
+        if size and size + batch.length > TABLE_BYTES_PER_SHARD:
+            cuts.append(number)
+            size = 0
+        size += batch.length
+    cuts.append(len(table.batches))
+    return [
+        ShardPlan(f"{split}/{corpus}-{number:05d}.arrow", split, corpus, table, first, last)
+        for number, (first, last) in enumerate(pairwise(cuts))
+        if last > first
+    ]
+
+
+def write_shards(
+    folder: Path,
+    plans: Sequence[ShardPlan],
+    documents: Mapping[str, Path],
+    tokenizer: Mapping[str, bytes],
+    *,
+    left_out: Mapping[str, frozenset[str]] | None = None,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[ShardEntry]:
+    """Make the shards of some plans in ``folder``; those that lie there finished are kept.
+
+    ``documents`` are the folders of the corpora's tables, ``tokenizer`` the files of one. Documents
+    whose ids are ``left_out`` of a corpus' training split are skipped. ``advance`` is told the
+    bytes of documents done. Equal documents and tokenizer give equal bytes whatever ``workers`` is.
+    """
+    for plan in plans:
+        (folder / plan.path).parent.mkdir(parents=True, exist_ok=True)
+    for partial in folder.rglob("*.partial"):
+        partial.unlink()
+    arguments = (folder, dict(documents), dict(tokenizer), dict(left_out or {}))
+    entries = []
+    for plan, entry in zip(plans, ordered_map(_encoder, arguments, plans, workers), strict=True):
+        advance(plan.size)
+        entries.append(entry)
+    return [entry for entry in entries if entry.tokens]
+
+
+def _encoder(
+    folder: Path,
+    documents: Mapping[str, Path],
+    files: Mapping[str, bytes],
+    left_out: Mapping[str, frozenset[str]],
+) -> Callable[[ShardPlan], ShardEntry]:
+    from pipelines.tokens.tokenizers import load_tokenizer
+
+    tokenizer = load_tokenizer(files.__getitem__)
+
+    def make(plan: ShardPlan) -> ShardEntry:
+        entry = _finished(folder, plan)
+        if entry is None:
+            skipped = left_out.get(plan.corpus, frozenset()) if plan.split == "train" else ()
+            tokenizer.begin()
+            entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
+            if not tokenizer.by_bulk:
+                # Found wrong in the middle: by the reference from the start, so that the bytes do
+                # not hang on what else this process encoded.
+                tokenizer.begin(bulk=False)
+                entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
+            note = {"entry": asdict(entry), "sha256": _digest(entry)}
+            _write_note(folder / f"{plan.path}.json", json.dumps(note).encode())
+        return entry
+
+    return make
+
+
+def _finished(folder: Path, plan: ShardPlan) -> ShardEntry | None:
+    """What an earlier try made of a plan, every byte of it checked; None if it has to be made."""
+    try:
+        note = json.loads((folder / f"{plan.path}.json").read_bytes())
+        entry = ShardEntry.from_json(note["entry"])
+        if note["sha256"] != _digest(entry) or (entry.file.path, entry.corpus) != (
+            plan.path,
+            plan.corpus,
+        ):
+            return None
+        for _ in ArrowFile(folder, entry.file).batches():
+            pass
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return entry
+
+
+def _digest(entry: ShardEntry) -> str:
+    return hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode()).hexdigest()
+
+
+def _make(
+    folder: Path,
+    plan: ShardPlan,
+    documents: Path,
+    tokenizer: Tokenizer,
+    skipped: frozenset[str] | tuple[()],
+) -> ShardEntry:
+    """Write one shard, by way of a partial file."""
+    table, dtype = ArrowFile(documents, plan.table), dtype_for(tokenizer.vocab_size)
+    tokens, text_bytes = [], 0
+    partial = f"{plan.path}.partial"
+    with ArrowWriter(folder, partial, shard_schema(dtype)) as writer:
+        for number in range(plan.first, plan.last):
+            ids, texts = _columns(table.batch(number), skipped)
+            text_bytes += sum(len(text.encode()) for text in texts)
+            for part, batch in _record_batches(ids, texts, tokenizer, dtype):
+                writer.write(batch)
+                tokens.append(part)
+    index = writer.index
+    if index.size > MAX_SHARD_BYTES:
+        raise TextError(
+            f"shard {plan.path}: {index.size} bytes, at most {MAX_SHARD_BYTES}: its documents are"
+            " too long for this tokenizer; lower max_document_bytes, or divide them"
+        )
+    (folder / partial).replace(folder / plan.path)
+    file = FileIndex(plan.path, index.size, index.frame_sha256, index.batches)
+    return ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, tuple(tokens))
+
+
+def _write_note(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _columns(
+    batch: pa.RecordBatch, skipped: frozenset[str] | tuple[()]
+) -> tuple[list[str], list[str]]:
+    """Ids and texts of the documents that are not skipped."""
+    ids, texts = batch.column("id").to_pylist(), batch.column("text").to_pylist()
+    if skipped:
+        kept = [i for i, name in enumerate(ids) if name not in skipped]
+        ids, texts = [ids[i] for i in kept], [texts[i] for i in kept]
+    return ids, texts
+
+
+def _record_batches(
+    ids: list[str], texts: list[str], tokenizer: Tokenizer, dtype: str
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Encoded documents, as many together as a record batch may hold, at least one."""
+    import numpy as np
+    import pyarrow as pa
+
+    schema = shard_schema(dtype)
+    tokens, lengths = tokenizer.encode_stream(texts, dtype)
+    ends = np.cumsum(lengths)
+    first = start = 0
+    while first < len(ids):
+        last = int(np.searchsorted(ends, start + TOKENS_PER_BATCH, side="right"))
+        last = max(last, first + 1)
+        end = int(ends[last - 1])
+        if end - start > np.iinfo(np.int32).max:
+            raise TextError(f"document {ids[first]}: {end - start} tokens; split it")
+        offsets = np.concatenate([[start], ends[first:last]]) - start
+        rows = pa.ListArray.from_arrays(
+            integers(offsets.astype(np.int32), pa.int32()),
+            integers(tokens[start:end], schema.field("tokens").type.value_type),
+            type=schema.field("tokens").type,
+        )
+        columns = [column(ids[first:last], pa.string()), rows]
+        yield end - start, pa.record_batch(columns, schema=schema)
+        first, start = last, end
+
+
+def shard_schema(dtype: str) -> pa.Schema:
+    """Columns of a shard; no nulls, so that Arrow writes no validity bits."""
+    import pyarrow as pa
+
+    item = pa.field("item", pa.type_for_alias(dtype), nullable=False)
+    return pa.schema(
+        [
+            pa.field("document_id", pa.string(), nullable=False),
+            pa.field("tokens", pa.list_(item), nullable=False),
+        ]
+    )
+
+
+def write_index(folder: Path, entries: Iterable[ShardEntry], vocab_size: int) -> Path:
+    """Write ``shards.json`` over all splits and corpora; equal shards give equal bytes."""
+    shards = sorted((asdict(entry) for entry in entries), key=lambda entry: entry["file"]["path"])
+    path = folder / INDEX
+    text = json.dumps({"vocab_size": vocab_size, "shards": shards}, indent=1, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    return path
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def encode(
+    making: Making,
+    tokenizer: TokenizerFiles,
+    documents: dict[str, Documents],
+    contamination: dict[str, Contamination],
+) -> None:
+    """Token ids as Arrow IPC: a row a document, a checksum a record batch."""
+    plans = [
+        plan
+        for split in SPLITS
+        for corpus, texts in documents.items()
+        for plan in plan_shards(split, corpus, texts.table(f"{split}.arrow").index)
+    ]
+    entries = write_shards(
+        making.parts(),
+        plans,
+        {corpus: texts.folder for corpus, texts in documents.items()},
+        {name: tokenizer.read(name) for name in tokenizer.files},
+        left_out=left_out(contamination),
+        workers=making.project.workers,
+        advance=making.advance(sum(plan.size for plan in plans)),
+    )
+    for corpus in documents:
+        if not any(entry.corpus == corpus and entry.split == "train" for entry in entries):
+            raise ValueError(
+                f"corpus {corpus}: no training document is left after decontamination; raise"
+                " its ngram, or set drop: false"
+            )
+    for entry in entries:
+        making.take(entry.file.path)
+    write_index(making.folder, entries, int(tokenizer.figures()["vocab_size"]))
+    making.write(FIGURES, _figures(entries))
+
+
+def _figures(entries: list[ShardEntry]) -> dict[str, float]:
+    """Tokens by split, and how far the tokenizer compressed the text."""
+    tokens = {s: sum(sum(e.tokens) for e in entries if e.split == s) for s in SPLITS}
+    text_bytes = sum(entry.text_bytes for entry in entries)
+    return {
+        **{f"{split}_tokens": count for split, count in tokens.items()},
+        "bytes_per_token": round(text_bytes / max(sum(tokens.values()), 1), 4),
+    }

@@ -1,0 +1,242 @@
+"""Byte-level BPE, trained here or given as ranks; encoded by tiktoken, in bulk by gigatoken.
+
+A vocabulary is a list of byte strings (a token's place is its rank and id), a split pattern and
+control tokens. The 256 single bytes are always among the ranks, so any bytes can be encoded and
+come back exactly. Sennrich et al. 2016; Radford et al. 2019, 2.2; book 2.5.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.text.errors import TextError
+from pipelines.tokens.tokenizers.bulk import Bulk
+from pipelines.tokens.tokenizers.interface import (
+    CONTROLS,
+    META,
+    ControlIds,
+    Joined,
+    Tokenizer,
+    joined,
+    utf8,
+)
+
+if TYPE_CHECKING:
+    import gigatoken
+    import tiktoken
+
+RANKS = "ranks.tiktoken"
+
+# The splits into words of GPT-2 and of cl100k_base, in the form that tiktoken uses for them: same
+# pieces as the published patterns, no backtracking. With them what gigatoken calls each.
+GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+CL100K_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+BULK_PATTERNS = {GPT2_PATTERN: "gpt2", CL100K_PATTERN: "gpt4"}
+
+_NOT_UTF8 = re.compile("([\udc80-\udcff])")
+
+
+class BytePairTokenizer(Tokenizer):
+    """Ids below ``len(ranks)`` are bytes; the control tokens lie above them."""
+
+    def __init__(
+        self,
+        ranks: Sequence[bytes],
+        kind: str = "bpe",
+        pattern: str = GPT2_PATTERN,
+        control: ControlIds | None = None,
+    ) -> None:
+        self.ranks = tuple(ranks)
+        self.pattern = pattern
+        control = control or ControlIds.above(len(self.ranks))
+        super().__init__(kind, control, max(control) + 1, lossless=True)
+        if len(set(self.ranks)) != len(self.ranks):
+            raise TextError(f"tokenizer kind={kind}: two ranks have the same bytes; build it again")
+        if missing := {bytes([byte]) for byte in range(256)} - set(self.ranks):
+            raise TextError(
+                f"tokenizer kind={kind}: {len(missing)} single bytes have no rank; build it again"
+            )
+        if min(control) < len(self.ranks):
+            raise TextError(
+                f"tokenizer kind={kind}: control id {min(control)} is one of the "
+                f"{len(self.ranks)} ranks; build it again"
+            )
+        self._bulk = Bulk(kind, self._new_bulk, self.encode)
+
+    @classmethod
+    def load(cls, ranks: bytes, about: dict[str, Any]) -> BytePairTokenizer:
+        """From the bytes of ``ranks.tiktoken`` and the metadata saved with them."""
+        tokens = read_ranks(ranks, RANKS)
+        told = about["ranks"]
+        if told != len(tokens):
+            raise TextError(f"{META}: ranks={told} but {RANKS} holds {len(tokens)}; build it again")
+        control = ControlIds(*(about["control_tokens"][name] for name in CONTROLS))
+        return cls(tokens, about["kind"], about["pattern"], control)
+
+    def save(self, folder: Path) -> None:
+        """Write ``ranks.tiktoken`` and ``tokenizer.meta.json``."""
+        (folder / RANKS).write_bytes(self._rank_lines)
+        self._save_meta(folder, ranks=len(self.ranks), pattern=self.pattern)
+
+    @cached_property
+    def _rank_lines(self) -> bytes:
+        """tiktoken's own file format: base64 of the bytes, a space, the rank."""
+        return b"".join(
+            b"%s %d\n" % (base64.b64encode(token), rank) for rank, token in enumerate(self.ranks)
+        )
+
+    @cached_property
+    def _encoding(self) -> tiktoken.Encoding:
+        import tiktoken
+
+        # Every id above the ranks has a name, so that whatever a network says can be decoded.
+        names = {i: f"<|unused_{i}|>" for i in range(len(self.ranks), self.vocab_size)}
+        control = (self.end_of_text, self.user, self.assistant)
+        names |= dict(zip(control, CONTROLS, strict=True))
+        return tiktoken.Encoding(
+            name=f"dragon-{self.kind}",
+            pat_str=self.pattern,
+            mergeable_ranks={token: rank for rank, token in enumerate(self.ranks)},
+            special_tokens={name: i for i, name in names.items()},
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, as tiktoken has them."""
+        utf8(text)
+        return self._encoding.encode_ordinary(text)
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Ids of any bytes; what is no UTF-8 becomes its single bytes."""
+        ids: list[int] = []
+        for run in _NOT_UTF8.split(data.decode("utf-8", "surrogateescape")):
+            if _NOT_UTF8.fullmatch(run):
+                ids.append(self._encoding.encode_single_token(bytes([ord(run) - 0xDC00])))
+            else:
+                ids += self._encoding.encode_ordinary(run)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids; bytes that are no UTF-8 show as U+FFFD, control tokens by their names."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """Exact bytes of ids; TextError for an id outside the vocabulary."""
+        self._require_known(ids)
+        return self._encoding.decode_bytes(ids)
+
+    def begin(self, *, bulk: bool = True) -> None:
+        self._bulk.begin(trusted=bulk)
+
+    @property
+    def by_bulk(self) -> bool:
+        return self._bulk.trusted
+
+    def _joined(self, texts: list[str]) -> Joined:
+        if self.pattern in BULK_PATTERNS:
+            encoded = self._bulk.encode(texts)
+            if encoded is not None:
+                return encoded
+        for text in texts:
+            utf8(text)
+        threads = int(os.environ.get("RAYON_NUM_THREADS") or os.cpu_count() or 1)
+        return joined(self._encoding.encode_ordinary_batch(texts, num_threads=threads))
+
+    def _new_bulk(self) -> gigatoken.Tokenizer:
+        import gigatoken
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, RANKS)
+            path.write_bytes(self._rank_lines)
+            # Without the control tokens: it would take their spelling in a text for them.
+            return gigatoken.Tokenizer.from_tiktoken(path, BULK_PATTERNS[self.pattern])
+
+
+def read_ranks(lines: bytes, name: str) -> list[bytes]:
+    """The tokens of a file in tiktoken's format; TextError names the line that is not one."""
+    tokens = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        try:
+            token, rank = line.split(b" ")
+            tokens.append(base64.b64decode(token, validate=True))
+            in_order = int(rank) == number - 1
+        except (ValueError, binascii.Error):
+            in_order = False
+        if not in_order:
+            raise TextError(f"{name}: line {number} is no rank; build the tokenizer again")
+    return tokens
+
+
+def byte_letters() -> dict[str, bytes]:
+    """The letter that byte-level vocabularies write for each byte, in the order of GPT-2's ids.
+
+    Printable bytes stand for themselves; the others follow as the letters from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {chr(byte): bytes([byte]) for byte in printable}
+    return letters | {chr(256 + i): bytes([byte]) for i, byte in enumerate(others)}
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> BytePairTokenizer:
+    """Byte-level BPE of ``vocab_size`` ids, the control tokens included, learned from ``texts``.
+
+    Of pairs that stand equally often the one is merged whose left token comes first, then its
+    right: bytes come in the order of ``byte_letters``, made tokens after them in the order of their
+    making. So it is with Hugging Face's trainer, and the order of the texts and the number
+    of threads do not matter. TextError if the texts hold too
+    few different words for so many merges; it names the size they reach.
+    """
+    import gigatoken
+
+    wanted = vocab_size - len(CONTROLS)
+    if wanted < 256:
+        raise TextError(f"vocab_size={vocab_size}: at least {256 + len(CONTROLS)} are needed")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "texts")
+        with path.open("wb") as file:
+            for text in texts:
+                # 0xFF is in no UTF-8: a separator that no text can hold.
+                file.write(utf8(text) + b"\xff")
+        with _silence():
+            source = gigatoken.TextFileSource([str(path)], separator=b"\xff")
+            vocabulary, _ = gigatoken.train_bpe(source, wanted, [])
+    if len(vocabulary) < wanted:
+        raise TextError(
+            f"vocab_size={vocab_size}: the training text yields {len(vocabulary) + len(CONTROLS)} "
+            "at most; lower it or add text"
+        )
+    return BytePairTokenizer([vocabulary[rank] for rank in range(wanted)])
+
+
+_SILENCE = threading.Lock()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Standard output and error closed to native code, which writes past ``sys.stdout``."""
+    with _SILENCE, Path(os.devnull).open("wb") as nowhere:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = [os.dup(1), os.dup(2)]
+        try:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            for descriptor, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, descriptor)
+                os.close(copy)

@@ -1,0 +1,325 @@
+"""Any tokenizer that Hugging Face's ``tokenizers`` library reads from a ``tokenizer.json``.
+
+Its own special tokens are never found in text (``encode_special_tokens``), and where its *model*
+comes out with one all the same (a Unigram vocabulary holds them as pieces), the piece is spelled
+out character by character instead: data is never control.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.text.errors import TextError
+from pipelines.tokens.tokenizers.bpe import byte_letters
+from pipelines.tokens.tokenizers.bulk import Bulk, is_panic
+from pipelines.tokens.tokenizers.interface import (
+    ASSISTANT,
+    CONTROLS,
+    END_OF_TEXT,
+    USER,
+    ControlIds,
+    Joined,
+    Tokenizer,
+    joined,
+    utf8,
+)
+
+if TYPE_CHECKING:
+    import gigatoken
+    import tokenizers
+
+TOKENIZER_JSON = "tokenizer.json"
+
+# What published vocabularies call the end of a text, the most telling first.
+ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|im_end|>", "[SEP]")
+
+
+# Ids that no token has are rows of the network that no text reaches: more of them than tokens, and
+# these, are no vocabulary that anybody published.
+GAPS = 1024
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Named:
+    """The ids that the files beside a vocabulary give a text's control tokens; None where they say
+    nothing. ``opens``: the beginning stands before every text."""
+
+    end: int | None = None
+    beginning: int | None = None
+    pad: int | None = None
+    opens: bool = False
+
+
+class HuggingFaceTokenizer(Tokenizer):
+    """The library's tokenizer; user, assistant and an end of text that it lacks lie above its ids.
+
+    Its own special tokens are ``controls`` too, the unknown token excepted. ``own_size``: the ids
+    of the file itself, below the ones added. ``named`` goes before what tokens are usually called.
+    """
+
+    def __init__(self, data: bytes, name: str = TOKENIZER_JSON, named: Named = Named()) -> None:
+        self._data, self.named = data, named
+        self._about, self._library = _read(data, name)
+        added = self._library.get_added_tokens_decoder()
+        ids = self._library.get_vocab()
+        top = self.own_size = max(ids.values(), default=-1) + 1
+        _require_ids(name, ids, named)
+        own_end = named.end
+        if own_end is None:
+            special = {token.content: i for i, token in added.items()}
+            own_end = next((special[word] for word in ENDS if word in special), None)
+        own = {word: ids[word] for word in (USER, ASSISTANT) if word in ids}
+        if own_end is not None:
+            own[END_OF_TEXT] = own_end
+        lacking = [word for word in (USER, ASSISTANT, END_OF_TEXT) if word not in own]
+        self._names = dict(enumerate(lacking, top))
+        own |= {word: i for i, word in self._names.items()}
+        super().__init__(
+            "file",
+            ControlIds(*(own[word] for word in CONTROLS)),
+            top + len(self._names),
+            lossless=_is_lossless(self._about),
+            beginning=named.beginning if named.opens else None,
+            pad=named.pad,
+        )
+        unknown = _unknown(self._about["model"])
+        self.controls |= {i for i, t in added.items() if t.special and t.content != unknown}
+        self._bulk = Bulk(self.kind, self._new_bulk, self.encode)
+
+    def save(self, folder: Path) -> None:
+        """Write ``tokenizer.json``, as it was given, and ``tokenizer.meta.json``."""
+        (folder / TOKENIZER_JSON).write_bytes(self._data)
+        self._save_meta(folder, **({"named": asdict(self.named)} if self.named != Named() else {}))
+
+    def id_of(self, token: str | int) -> int | None:
+        """The id of a token by its spelling, or of a special token by its id; None if it is none.
+
+        A number alone may be a default that was written down for another vocabulary, so an ordinary
+        token is not told by it.
+        """
+        if isinstance(token, str):
+            found: int | None = self._library.token_to_id(token)
+            return found
+        added = self._library.get_added_tokens_decoder()
+        return token if token in added and added[token].special else None
+
+    def with_controls(self) -> bytes:
+        """The ``tokenizer.json`` with the control tokens that it came without, and what stands
+        before a text.
+
+        TextError if the library gives them other ids, as where the vocabulary's have a gap.
+        """
+        import tokenizers
+
+        library = tokenizers.Tokenizer.from_str(json.dumps(self._about))
+        own = {self.end_of_text, self.user, self.assistant, *self.opening} - self._names.keys()
+        names = {i: str(library.id_to_token(i)) for i in own} | self._names
+        for i, name in sorted(names.items()):
+            library.add_special_tokens([tokenizers.AddedToken(name, special=True)])
+            if library.token_to_id(name) != i:
+                raise TextError(
+                    f"control token {name}: the library gives it id {library.token_to_id(name)}, "
+                    f"not {i}; use a tokenizer.json without gaps among its ids"
+                )
+        about = json.loads(library.to_str())
+        if self.beginning is not None:
+            about["post_processor"] = _template(names[self.beginning], self.beginning)
+        return json.dumps(about, ensure_ascii=False, indent=2).encode()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, as the library has them without what it puts around a text."""
+        utf8(text)
+        with _one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
+            encoded = self._library.encode(text, add_special_tokens=False)
+        if self.controls.isdisjoint(encoded.ids):
+            return encoded.ids
+        ids: list[int] = []
+        for i, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
+            ids += self._spelled(text[start:end]) if i in self.controls else [i]
+        return ids
+
+    def _spelled(self, piece: str) -> list[int]:
+        """Ids of a piece character by character: no longer the control token it comes out as."""
+        rows = self._library.encode_batch_fast(list(piece), add_special_tokens=False)
+        return [i for row in rows for i in row.ids if i not in self.controls]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids as the library's decoder has it, control tokens by their names."""
+        self._require_known(ids)
+        parts: list[str] = []
+        for name, run in groupby(ids, self._names.get):
+            own = list(run)
+            parts.append(
+                name * len(own) if name else self._library.decode(own, skip_special_tokens=False)
+            )
+        return "".join(parts)
+
+    def begin(self, *, bulk: bool = True) -> None:
+        self._bulk.begin(trusted=bulk)
+
+    @property
+    def by_bulk(self) -> bool:
+        return self._bulk.trusted
+
+    def _joined(self, texts: list[str]) -> Joined:
+        import numpy as np
+
+        if self._about["model"]["type"] == "BPE":
+            encoded = self._bulk.encode(texts)
+            if encoded is not None and not np.isin(encoded.ids, list(self.controls)).any():
+                return encoded
+        for text in texts:
+            utf8(text)
+        with _one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
+            rows = self._library.encode_batch_fast(texts, add_special_tokens=False)
+        clean = self.controls.isdisjoint
+        pairs = zip(texts, (row.ids for row in rows), strict=True)
+        return joined([ids if clean(ids) else self.encode(text) for text, ids in pairs])
+
+    def _new_bulk(self) -> gigatoken.Tokenizer:
+        import gigatoken
+
+        # It takes the spelling of a special token in a text for the token: it may know none.
+        ordinary = [token for token in self._about["added_tokens"] if not token.get("special")]
+        return gigatoken.Tokenizer.from_json(json.dumps(self._about | {"added_tokens": ordinary}))
+
+
+def from_file(path: Path, sha256: str) -> HuggingFaceTokenizer:
+    """The tokenizer of a ``tokenizer.json``; TextError if it is missing, changed or malformed."""
+    try:
+        data = _content(path)
+    except OSError as error:
+        raise TextError(f"{path}: no tokenizer ({error.strerror}); correct the path") from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise TextError(
+            f"{path}: sha256={found} but the recipe says {sha256}; correct the recipe or the file"
+        )
+    return HuggingFaceTokenizer(data, str(path))
+
+
+def _require_ids(name: str, ids: dict[str, int], named: Named) -> None:
+    """TextError for an id far above the number of tokens, and for a named one that no token has."""
+    known = set(ids.values())
+    if max(known, default=0) >= 2 * len(ids) + GAPS:
+        raise TextError(
+            f"{name}: {len(ids)} tokens and an id of {max(known)}: ids are to follow each other; "
+            "give the file that the weights came with"
+        )
+    for role, i in (("end", named.end), ("beginning", named.beginning), ("pad", named.pad)):
+        if i is not None and i not in known:
+            raise TextError(f"{name}: the {role} of a text has id {i}, which no token has")
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; TextError for a pipe or a device, of which there may be no end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise TextError(f"{path}: no tokenizer (not a regular file); correct the path")
+        if about.st_size > MAX_BYTES:
+            raise TextError(f"{path}: {about.st_size} bytes, at most {MAX_BYTES}; correct the path")
+        return file.read()
+
+
+def before_text(data: bytes, name: str = TOKENIZER_JSON) -> list[int]:
+    """The ids that a ``tokenizer.json`` puts before every text; TextError if it cannot be read."""
+    import tokenizers
+
+    with _one_line(f"{name}: the library cannot read its post_processor", _MEND):
+        processor = json.loads(data).get("post_processor")
+        if processor is None:
+            return []
+        mark = (1 << 32) - 1  # what stands for the text: an id that no vocabulary has
+        vocabulary = {"type": "WordLevel", "vocab": {"a": mark}, "unk_token": "a"}
+        about: dict[str, Any] = {"version": "1.0", "added_tokens": [], "model": vocabulary}
+        about |= dict.fromkeys(("normalizer", "pre_tokenizer", "decoder", "truncation", "padding"))
+        about["post_processor"] = processor
+        ids: list[int] = tokenizers.Tokenizer.from_str(json.dumps(about)).encode("a").ids
+        return ids[: ids.index(mark)]
+
+
+def _template(name: str, i: int) -> dict[str, Any]:
+    """What puts a token before a text, as the library writes it."""
+    token, text = (
+        {"SpecialToken": {"id": name, "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}},
+    )
+    other = [
+        {kind: about | {"type_id": 1} for kind, about in piece.items()} for piece in (token, text)
+    ]
+    other[1]["Sequence"]["id"] = "B"
+    return {
+        "type": "TemplateProcessing",
+        "single": [token, text],
+        "pair": [token, text, *other],
+        "special_tokens": {name: {"id": name, "ids": [i], "tokens": [name]}},
+    }
+
+
+_MEND = "give a tokenizer.json as Hugging Face's tokenizers writes it"
+
+
+@contextmanager
+def _one_line(told: str, mend: str) -> Iterator[None]:
+    """What the library raises, and the panics of its native code, as one line."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        raise TextError(f"{told} ({' '.join(str(error).split())}); {mend}") from None
+
+
+def _read(data: bytes, name: str) -> tuple[dict[str, Any], tokenizers.Tokenizer]:
+    """(the file as JSON, the library's tokenizer), without all that is not text to ids."""
+    import tokenizers
+
+    with _one_line(f"{name}: the library cannot read it", _MEND):
+        about = dict.fromkeys(("normalizer", "pre_tokenizer", "decoder")) | json.loads(data)
+        about["added_tokens"] = about.get("added_tokens") or []
+        # Padding, cutting and chance belong to whoever trains, not to what a text's ids are.
+        about |= {"truncation": None, "padding": None, "post_processor": None}
+        about["model"]["dropout"] = None
+        library = tokenizers.Tokenizer.from_str(json.dumps(about))
+        about["model"]["type"] = type(library.model).__name__  # older files leave it out
+        library.encode_special_tokens = True
+        return about, library
+
+
+def _unknown(model: dict[str, Any]) -> str | None:
+    """The token of what the vocabulary cannot say; text does come out as it."""
+    if model.get("unk_id") is not None:
+        piece: str = model["vocab"][model["unk_id"]][0]
+        return piece
+    return model.get("unk_token")
+
+
+def _is_lossless(about: dict[str, Any]) -> bool:
+    """Whether every text comes back: byte-level BPE that neither normalises nor drops anything."""
+    model, decoder = about["model"], about["decoder"] or {}
+    before = about["pre_tokenizer"] or {}
+    steps = before.get("pretokenizers", [before])
+    keeps = ("ByteLevel", "Split", "Digits", "Punctuation")
+    return (
+        (model["type"], decoder.get("type"), about["normalizer"]) == ("BPE", "ByteLevel", None)
+        and any(step.get("type") == "ByteLevel" for step in steps)
+        and all(
+            step.get("type") in keeps
+            and not step.get("add_prefix_space")
+            and step.get("behavior") != "Removed"
+            for step in steps
+        )
+        and byte_letters().keys() <= model["vocab"].keys()
+        and not any(token.get("lstrip") or token.get("rstrip") for token in about["added_tokens"])
+    )

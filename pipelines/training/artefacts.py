@@ -1,0 +1,42 @@
+"""A trained network as it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.artefact import Artefact
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Checkpoint(Artefact):
+    """Weights (safetensors), the network's configuration and its training curve."""
+
+    kind = "safetensors"
+
+    def config(self) -> dict[str, Any]:
+        """``architecture``, ``network``, ``tokenizer`` (key and version), a head's ``labels``."""
+        found: dict[str, Any] = self.json("config.json")
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights; the bytes that were hashed are the bytes that are parsed."""
+        from safetensors.torch import load
+
+        tensors: dict[str, Tensor] = load(self.read("model.safetensors"))
+        return tensors
+
+    def trained(self) -> bool:
+        """Whether any step was taken here; weights that came as they are have no curve."""
+        return bool(self.curve()["train"])
+
+    def drawn(self) -> dict[str, dict[str, float]]:
+        """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
+        found = self.json("drawn.json") if "drawn.json" in self.files else {}
+        return dict(found)
+
+    def curve(self) -> dict[str, list[list[float]]]:
+        """``train`` and ``validation``: [step, loss] pairs."""
+        found: dict[str, list[list[float]]] = self.json("curve.json")
+        return found

@@ -1,0 +1,252 @@
+"""Runs the one training loop for an asset: checkpoints to the work area, curves to the tracker.
+
+The loop itself (``model/training/loop.py``) knows no files and no clock; this is where both are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.core import processor
+
+processor.prepare()  # for the doors that come here without an asset
+
+import torch  # noqa: E402
+from safetensors.torch import load, save  # noqa: E402
+
+from model.training.loop import (  # noqa: E402
+    Precision,
+    Saved,
+    State,
+    Step,
+    Validated,
+    fastest_precision,
+    train,
+)
+from model.training.objectives import OBJECTIVES  # noqa: E402
+from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from pipelines.core.identity import canonical, library_versions  # noqa: E402
+from pipelines.core.progress import Progress  # noqa: E402
+from pipelines.training.checkpoint import History, device  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from model.batches.batching import Batch
+    from pipelines.core.making import Making
+    from pipelines.training.options import Training
+
+log = logging.getLogger("dragon.training")
+
+LIBRARIES = ("safetensors", "torch")
+
+
+class Batches(Protocol):
+    """Batches as a pure function of the step."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+
+
+def precision_of(training: Training) -> Precision:
+    """As the recipe says, or what is fastest on this machine."""
+    return fastest_precision(device()) if training.precision == "auto" else training.precision
+
+
+def fit(
+    making: Making,
+    network: nn.Module,
+    objective: str,
+    batches: Batches,
+    validation: Callable[[], Iterable[Batch]] | None,
+    training: Training,
+    *,
+    steps: int,
+    seed: int,
+) -> History:
+    """Train ``network`` in place, from the newest checkpoint of this derivation if there is one.
+
+    Raises ValueError (bad data, a diverged run) or CorruptArtefact (a checkpoint that changed).
+    """
+    with _turn(making):
+        network.to(device())
+        precision = precision_of(training)
+        around = {
+            "device": str(device()),
+            "threads": torch.get_num_threads(),
+            "precision": precision,
+            **processor.abilities(),
+            **library_versions(LIBRARIES, exact=True),
+        }
+        optimizer = _optimizer(network, training)
+        state, history = _resume(making, around)
+        making.made.update(around, legs=history.legs)
+        progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
+        tokens = 0
+        events = train(
+            network,
+            OBJECTIVES[objective],
+            batches.batch,
+            optimizer,
+            steps=steps,
+            schedule=_schedule(training, steps),
+            clip=training.clip,
+            precision=precision,
+            seed=seed,
+            validate_every=training.validate_every,
+            validation=validation,
+            checkpoint_every=training.checkpoint_every,
+            state=state,
+        )
+        del state  # once it is in the network, its memory is for the steps
+        for event in events:
+            if isinstance(event, Step):
+                tokens += event.tokens
+                history.train.append((event.step, event.loss))
+                making.curve(event.step, _step_values(event, tokens, progress))
+                progress.update(event.step, tokens, note=f"loss {event.loss:.3f}")
+            elif isinstance(event, Validated):
+                if not math.isfinite(event.loss):
+                    raise ValueError(
+                        f"step={event.step} validation_loss={event.loss}: lower the rates"
+                    )
+                history.validation.append((event.step, event.loss))
+                making.curve(event.step, {"validation_loss": event.loss})
+            elif isinstance(event, Saved) and event.step < steps:
+                _checkpoint(making, event.state, history)
+            del event  # nor is a checkpoint's for the next step to go without
+        making.made["tokens_per_second"] = round(tokens / max(progress.seconds, 1e-9))
+        making.made["training_seconds"] = round(progress.seconds, 1)
+        return history
+
+
+@contextlib.contextmanager
+def _turn(making: Making) -> Iterator[None]:
+    """One training at a time in a project: two would share the same cores.
+
+    A lock of the system's, because it goes with its process: a place in one of Dagster's pools
+    stays taken when a run is killed, and whoever waits for it spins.
+    """
+    making.project.home.mkdir(parents=True, exist_ok=True)
+    with (making.project.home / "trainer.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("%s: waits for another training to end", making.key)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _optimizer(network: nn.Module, training: Training) -> Optimizer:
+    choice = training.optimizer
+    if choice.head_learning_rate is None:
+        raise ValueError("the rates are not resolved: read the training out of a recipe")
+    return Optimizer(
+        network,
+        choice.kind,
+        learning_rate=choice.head_learning_rate,
+        matrix_learning_rate=choice.matrix_learning_rate,
+        embedding_learning_rate=choice.embedding_learning_rate,
+        head_learning_rate=choice.head_learning_rate,
+        weight_decay=choice.weight_decay,
+        betas=(choice.beta1, choice.beta2),
+        momentum=choice.momentum,
+    )
+
+
+def _schedule(training: Training, steps: int) -> Callable[[int], float]:
+    choice = training.schedule
+    warmup = min(choice.warmup_steps, steps)
+    decay = 0 if choice.decay == "none" else min(round(choice.decay_share * steps), steps - warmup)
+    return partial(
+        learning_rate_factor,
+        steps=steps,
+        warmup=warmup,
+        decay=decay,
+        floor=choice.floor,
+        shape="cosine" if choice.decay == "cosine" else "linear",
+    )
+
+
+def _step_values(event: Step, tokens: int, progress: Progress) -> dict[str, float]:
+    return {
+        "training_loss": event.loss,
+        "gradient_norm": event.gradient_norm,
+        "learning_rate_factor": event.learning_rate,
+        "tokens_per_second": tokens / max(progress.seconds, 1e-9),
+    }
+
+
+def _checkpoint(making: Making, state: State, history: History) -> None:
+    if making.work is None:
+        return
+    notes = {
+        "step": state.step,
+        "train": history.train,
+        "validation": history.validation,
+        "legs": history.legs,
+        "decides": making.decides,
+    }
+    tensors = {name: t.cpu().contiguous() for name, t in state.tensors.items()}
+    making.work.save_checkpoint(state.step, save(tensors), notes)
+
+
+def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, History]:
+    """The newest checkpoint's state and curves, the curves drawn in the tracker again."""
+    found = making.work.load_checkpoint() if making.work else None
+    if found is None:
+        _tell_what_differs(making)
+        return None, History(legs=[{"step": 0, **around}])
+    content, notes = found
+    history = History(
+        [(s, v) for s, v in notes["train"]],
+        [(s, v) for s, v in notes["validation"]],
+        [*notes["legs"], {"step": notes["step"], **around}],
+    )
+    log.info("%s: goes on from the checkpoint at step %d", making.key, notes["step"])
+    for name in sorted({name for leg in history.legs for name in leg} - {"step"}):
+        value = around.get(name)
+        before = {leg.get(name) for leg in history.legs[:-1]} - {value}
+        if before:
+            log.warning(
+                "%s: began with %s=%s, goes on with %s; the result is not that of an"
+                " uninterrupted run",
+                making.key,
+                name,
+                ", ".join(map(str, before)),
+                value,
+            )
+    for step, loss in history.train:
+        making.curve(step, {"training_loss": loss})
+    for step, loss in history.validation:
+        making.curve(step, {"validation_loss": loss})
+    return State(notes["step"], load(content)), history
+
+
+def _tell_what_differs(making: Making) -> None:
+    """Why a training that was interrupted is not gone on with: what decides it is another now."""
+    for notes in making.work.abandoned() if making.work else ():
+        then = notes.get("decides", {})
+        if then.get("key") == making.key:
+            log.warning(
+                "%s: begins anew; an unfinished training of it at step %s differs in %s",
+                making.key,
+                notes["step"],
+                ", ".join(_differences(then, making.decides)),
+            )
+
+
+def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:
+    """The dotted names of the leaves that two JSON values do not share."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for name in sorted({*then, *now}):
+            below = f"{path}.{name}" if path else name
+            yield from _differences(then.get(name), now.get(name), below)
+    elif canonical(then) != canonical(now):
+        yield path

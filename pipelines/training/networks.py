@@ -1,0 +1,61 @@
+"""An architecture as a recipe chooses it: its options are read off its config dataclass.
+
+Imports no torch: an architecture's declaration stays free of it on purpose.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, create_model, model_validator
+
+from model.architectures import catalogue
+from pipelines.core.stanza import Strict
+
+
+class ModelChoice(Strict):
+    """An architecture with those of its options that are written."""
+
+    WRITTEN_ALONE: ClassVar[bool] = True
+
+    architecture: str
+
+    @model_validator(mode="after")
+    def _is_a_network(self) -> Self:
+        self.config(vocab_size=50_304)
+        return self
+
+    def config(self, vocab_size: int) -> Any:
+        """The architecture's config: its preset, overridden by the options that are written."""
+        architecture = catalogue()[self.architecture]
+        written = self.model_dump(include=self.model_fields_set)
+        written.pop("architecture")
+        preset = written.pop("preset", None) or next(iter(architecture.presets), None)
+        return architecture.configure(preset, **written, vocab_size=vocab_size)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding."""
+        return bool(getattr(self.config(vocab_size=50_304), "tied_head", False))
+
+
+def architectures_for(*objectives: str) -> Any:
+    """One strict section per architecture that is trained by one of ``objectives``."""
+    sections = []
+    for name, architecture in catalogue().items():
+        if architecture.objective not in objectives:
+            continue
+        hints = typing.get_type_hints(architecture.config)
+        hints.pop("vocab_size")  # the tokenizer decides it
+        options: dict[str, Any] = {key: (hint | None, None) for key, hint in hints.items()}
+        options["architecture"] = (Literal[name], ...)
+        if architecture.presets:
+            options["preset"] = (Literal[tuple(architecture.presets)] | None, None)
+        title = "".join(part.title() for part in name.split("_"))
+        sections.append(create_model(f"{title}Model", __base__=ModelChoice, **options))
+    if not sections:
+        return ModelChoice
+    if len(sections) == 1:
+        return sections[0]
+    return Annotated[typing.Union[tuple(sections)], Field(discriminator="architecture")]  # noqa: UP007

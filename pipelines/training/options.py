@@ -1,0 +1,161 @@
+"""How a network is trained: budget, optimizer, schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
+
+from pipelines.core.stanza import Positive, Strict
+from pipelines.training.networks import ModelChoice
+
+LOOK_TOKENS = 65_536
+"""Of the validation split, in a look whose size no recipe gives."""
+HIGHEST_TIED = 0.05
+"""Of the rates of an embedding that is the head: with more the loss soon leaves ln V upwards."""
+
+# By (optimizer, what is trained): the rates of the matrices, the embeddings and the head. A network
+# is drawn anew, or was trained before. The shipped recipes' and, where they have none, what trained
+# text of bytes best without ever passing ln V.
+RATES = {
+    ("muon", "drawn"): (0.02, 0.3, 0.004),
+    ("muon", "trained"): (0.005, 0.05, 0.002),
+    ("adamw", "drawn"): (0.003, 0.003, 0.003),
+    ("adamw", "trained"): (0.0001, 0.0001, 0.0001),
+}
+
+Rate = Annotated[float, Field(gt=0)]
+
+
+class OptimizerChoice(Strict):
+    """Learning rates by role, as in ``model/training/optim.py``.
+
+    A rate that is left out hangs on the optimizer, on whether the head is the embedding and on
+    whether the network was trained before.
+    """
+
+    kind: Literal["muon", "adamw"] = "muon"
+    matrix_learning_rate: Rate | None = None
+    """For the matrices inside the blocks."""
+    embedding_learning_rate: Rate | None = None
+    """For the embeddings; at most 0.05 where the head is the embedding."""
+    head_learning_rate: Rate | None = None
+    """For the output head, and for gains and biases."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Muon's."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+    def resolved(self, *, tied: bool, trained: bool) -> OptimizerChoice:
+        """With every rate; ``tied``: the head is the embedding; ``trained``: it was before.
+
+        ValueError for a written rate that wrecks an embedding that is the head.
+        """
+        matrix, embedding, head = RATES[self.kind, "trained" if trained else "drawn"]
+        if tied:
+            embedding = head
+        rates = {
+            "matrix_learning_rate": self.matrix_learning_rate or matrix,
+            "embedding_learning_rate": self.embedding_learning_rate or embedding,
+            "head_learning_rate": self.head_learning_rate or head,
+        }
+        if tied and rates["embedding_learning_rate"] > HIGHEST_TIED:
+            raise ValueError(
+                f"optimizer.embedding_learning_rate: {rates['embedding_learning_rate']} is for an"
+                " embedding alone, and here the head is the embedding (of weights from elsewhere it"
+                f" may be); give {HIGHEST_TIED} or less, or leave it out"
+            )
+        return self.model_copy(update=rates)
+
+
+class ScheduleChoice(Strict):
+    """The learning rate over a run: up, level, down."""
+
+    warmup_steps: Annotated[int, Field(ge=0, strict=True)] = 0
+    decay: Literal["linear", "cosine", "none"] = "linear"
+    decay_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The last share of the steps over which the rate falls."""
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Where it ends, as a share of the full rate."""
+
+
+class Training(Strict):
+    """A budget and how it is spent; in steps or tokens, never in minutes."""
+
+    steps: Positive | None = None
+    tokens: Positive | None = None
+    batch_size: Positive = 16
+    optimizer: OptimizerChoice = OptimizerChoice()
+    schedule: ScheduleChoice = ScheduleChoice()
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """The largest gradient norm; null for none."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the processor multiplies it natively."""
+    validate_every: Positive = 100
+    validation_batches: Positive | Literal["all"] | None = None
+    """How much of the validation split each look reads, spread evenly over it: so many batches (of
+    32 windows; of a task's examples or of words, ``batch_size``), or all. Left out: about 65,536
+    tokens."""
+    checkpoint_every: Positive = 100
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Training:
+        if (self.steps is None) == (self.tokens is None):
+            raise ValueError("give either steps or tokens")
+        return self
+
+    def look(self, batch_size: int, mean_tokens: float) -> int | None:
+        """How many windows or examples of the validation split each look reads; None for all.
+
+        ``batch_size`` of them are a batch, ``mean_tokens`` is what one holds.
+        """
+        if self.validation_batches == "all":
+            return None
+        if self.validation_batches is not None:
+            return self.validation_batches * batch_size
+        return max(1, round(LOOK_TOKENS / mean_tokens))
+
+    def steps_for(self, mean_tokens: float) -> int:
+        """The number of optimizer steps; a token budget counts whole batches.
+
+        ``mean_tokens`` is what a row of a batch holds: a window its length, an example its own
+        tokens, prompt or source included, and not the padding behind them.
+        """
+        if self.steps is not None:
+            return self.steps
+        assert self.tokens is not None
+        return max(1, int(self.tokens / (self.batch_size * mean_tokens)))
+
+    def resolved(self, *, tied: bool, trained: bool) -> Self:
+        """With every rate of its optimizer, for a network as ``OptimizerChoice.resolved`` says."""
+        optimizer = self.optimizer.resolved(tied=tied, trained=trained)
+        return self.model_copy(update={"optimizer": optimizer})
+
+
+class Pretraining(Training):
+    """A foundation's training, which also says how documents fill the windows."""
+
+    packing: Literal["windows", "documents"] = "windows"
+    """windows: documents end to end, cut wherever a window ends. documents: whole documents packed
+    best-fit, attention kept inside each."""
+
+
+class Pretrained(Strict):
+    """What decides a foundation, beside its shards."""
+
+    model: SerializeAsAny[ModelChoice]
+    training: Pretraining
+    weights: dict[str, float]
+    """By corpus: its share of the batches."""
+    epochs: dict[str, float]
+    """By corpus: how often it may be gone through at most."""
+    seed: int
+
+
+def _with_rates(training: Training) -> Training:
+    return training.resolved(tied=False, trained=False)
+
+
+Drawn = Annotated[Training, AfterValidator(_with_rates)]
+"""The training of a network that is drawn anew and whose head is its own."""

@@ -1,0 +1,56 @@
+"""A foundation: a network trained from scratch on shards of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from model.architectures import build, find
+from pipelines.core.making import Making
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.training.batches import held_out_batches, training_batches
+from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
+from pipelines.training.fitting import fit
+from pipelines.training.options import Pretrained
+
+
+def pretrain(
+    making: Making, settings: Pretrained, tokenizer: TokenizerFiles, token_shards: TokenShards
+) -> None:
+    """A network trained from scratch to predict tokens of the recipe's documents."""
+    training, seed = settings.training, settings.seed
+    encoder = tokenizer.load()
+    config = settings.model.config(encoder.vocab_size)
+    architecture = find(settings.model.architecture)
+    asked = {"config": config, "end_of_text": encoder.end_of_text}
+    batches = training_batches(
+        architecture.objective,
+        token_shards.streams("train"),
+        settings.weights,
+        training,
+        **asked,
+        seed=seed,
+        epochs=settings.epochs,
+    )
+    steps = training.steps_for(config.context_length)
+    batches.mixture.require(steps)  # told now, should the limits not allow so many
+    held_out = token_shards.stream("validation", encoder.end_of_text)
+    looked_at = training.look(HELD_OUT_BATCH, config.context_length)
+    token_shards.stream("test", encoder.end_of_text)  # found wanting now, not afterwards
+    network = build(architecture.name, config, seed)
+    history = fit(
+        making,
+        network,
+        architecture.objective,
+        batches,
+        lambda: held_out_batches(architecture.objective, held_out, **asked, windows=looked_at),
+        training,
+        steps=steps,
+        seed=seed,
+    )
+    about = {
+        "architecture": architecture.name,
+        "network": asdict(config),
+        "tokenizer": {"key": tokenizer.key, "version": tokenizer.version},
+    }
+    making.write("drawn.json", batches.drawn(steps))
+    write_checkpoint(making, network, history, about)

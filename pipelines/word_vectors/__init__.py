@@ -1,0 +1,1 @@
+"""Room 6: a vector for every word of a corpus."""

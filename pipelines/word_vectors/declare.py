@@ -1,0 +1,38 @@
+"""``word_vectors/<corpus>`` and its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.core.declaration import Declaration
+from pipelines.evaluation.findings import Evaluation
+from pipelines.word_vectors.artefacts import WordVectors
+from pipelines.word_vectors.options import Asked, Learned, VectorsChoice
+
+
+def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
+    """The vectors of a corpus' words, and what they are worth."""
+    key, documents = f"word_vectors/{corpus}", f"documents/{corpus}"
+    uses = (options.model.architecture,)
+    yield Declaration(
+        key=key,
+        makes=WordVectors,
+        making="pipelines.word_vectors.training:train",
+        inputs={"documents": documents},
+        settings=options.part(Learned),
+        libraries=("regex", "safetensors", "torch"),
+        observe="pipelines.word_vectors.training:observed",
+        uses=uses,
+        group="corpora",
+    )
+    yield Declaration(
+        key=f"evaluation/{key}",
+        makes=Evaluation,
+        making="pipelines.word_vectors.evaluation:evaluate",
+        inputs={"vectors": key, "documents": documents},
+        settings=options.part(Asked),
+        libraries=("numpy", "regex", "scikit-learn", "scipy", "torch"),
+        observe="pipelines.corpora.documents:letters",
+        uses=uses,
+        group="corpora",
+    )

@@ -1,0 +1,27 @@
+"""What word vectors are worth."""
+
+from __future__ import annotations
+
+from pipelines.core.artefact import FIGURES
+from pipelines.core.making import Making
+from pipelines.corpora.artefacts import Documents
+from pipelines.word_vectors.artefacts import WordVectors
+from pipelines.word_vectors.neighbours import compare, map_of, neighbour_rows
+from pipelines.word_vectors.options import Asked
+
+
+def evaluate(making: Making, settings: Asked, vectors: WordVectors, documents: Documents) -> None:
+    """Nearest words, a map, and how far words of a kind lie together beside counted vectors."""
+    words, found = vectors.words(), vectors.vectors()
+    figures, comparison = compare(
+        words,
+        found,
+        documents.training_texts(),
+        settings.groups,
+        window=vectors.config()["network"]["window"],
+    )
+    making.write(FIGURES, figures)
+    making.write("comparison.json", comparison)
+    rows = neighbour_rows(words, found, settings.shown(), settings.neighbours)
+    making.tables({"nearest words": rows})
+    making.write("map.json", {"points": map_of(words, found, settings.groups)})

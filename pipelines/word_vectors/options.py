@@ -1,0 +1,58 @@
+"""Word vectors of a corpus."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from pipelines.core.stanza import Positive, Share, Strict, Whole
+from pipelines.training.networks import architectures_for
+from pipelines.training.options import Drawn
+
+Words = Annotated[tuple[str, ...], Field(min_length=2)]
+
+
+class Learned(Strict):
+    """What decides the vectors."""
+
+    model: architectures_for("negative_sampling")  # type: ignore[valid-type]
+    min_count: Positive = 5
+    """Rarer words have no vector."""
+    subsample: Annotated[Share, Field(gt=0)] = 1e-3
+    """Words that are a larger share of the text than this are left out now and then."""
+    seed: Annotated[Whole, Field(lt=2**31)] = 0
+    training: Drawn
+    """``batch_size``: words of the text a step, of which frequent ones are left out."""
+
+
+class Asked(Strict):
+    """What is asked of the vectors, and shown of them."""
+
+    groups: Annotated[dict[str, Words], Field(min_length=2)]
+    """Words by what they have in common: they are to lie together, and are coloured so."""
+    probes: tuple[str, ...] = ()
+    """Words whose neighbours are shown; the first of each group if none are given."""
+    neighbours: Positive = 8
+    """How many of them."""
+
+    @field_validator("groups")
+    @classmethod
+    def _each_in_one(cls, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        seen: dict[str, str] = {}
+        for group, words in groups.items():
+            for word in words:
+                if word in seen:
+                    raise ValueError(f"{word!r} is in {seen[word]!r} and {group!r}: take one out")
+                if word != word.lower():
+                    raise ValueError(f"{word!r} in {group!r}: write it in lower case")
+                seen[word] = group
+        return groups
+
+    def shown(self) -> tuple[str, ...]:
+        """The words whose neighbours are shown."""
+        return self.probes or tuple(words[0] for words in self.groups.values())
+
+
+class VectorsChoice(Learned, Asked):
+    """How the words of a corpus' training documents become vectors."""

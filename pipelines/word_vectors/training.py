@@ -1,0 +1,58 @@
+"""A vector for every word of a corpus, learned by foretelling neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from model.architectures import build, find
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.corpora.artefacts import Documents
+from pipelines.corpora.documents import letters
+from pipelines.training import precision
+from pipelines.training.checkpoint import write_checkpoint
+from pipelines.training.fitting import fit
+from pipelines.word_vectors.neighbours import (
+    count_words,
+    held_out_batches,
+    make_contexts,
+    word_text,
+)
+from pipelines.word_vectors.options import Learned
+
+
+def train(making: Making, settings: Learned, documents: Documents) -> None:
+    """A vector for every word of the training documents, learned by foretelling neighbours."""
+    training = settings.training
+    counts = count_words(documents.training_texts(), settings.min_count)
+    config, architecture = settings.model.config(len(counts)), find(settings.model.architecture)
+    given = {
+        "counts": list(counts.values()),
+        "config": config,
+        "subsample": settings.subsample,
+        "batch_size": training.batch_size,
+        "seed": settings.seed,
+    }
+    batches = make_contexts(word_text(documents.training_texts(), counts), **given)
+    texts = (document.text for document in documents.split("validation"))
+    held_out = make_contexts(word_text(texts, counts), **given)
+    looked_at = training.look(training.batch_size, 1)
+    network = build(architecture.name, config, settings.seed)
+    history = fit(
+        making,
+        network,
+        architecture.objective,
+        batches,
+        lambda: held_out_batches(held_out, looked_at),
+        training,
+        steps=training.steps_for(1),  # a token of the budget is a word of the text
+        seed=settings.seed,
+    )
+    making.write("words.json", [[word, count] for word, count in counts.items()])
+    about = {"architecture": architecture.name, "network": asdict(config)}
+    write_checkpoint(making, network, history, about)
+
+
+def observed(settings: Learned, project: Project) -> dict[str, str]:
+    """What tells the lower case of a letter, and the precision that ``auto`` stands for."""
+    return {**letters(settings, project), **precision.observed(settings, project)}
