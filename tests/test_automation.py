@@ -12,6 +12,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines.core.declaration import Declaration
+from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.stanza import RecipeError
 from pipelines.core.tracking import TrackedRun, Tracker
@@ -293,14 +295,21 @@ def test_what_may_pass_is_tried_again_and_what_is_wrong_is_not(
     monkeypatch.setattr(assets, "RETRY_SECONDS", 0)
     made: list[str] = []
 
-    @assets.asset("raw_text/talk", makes=RawText, group="corpora")
-    def talk(making: assets.Making) -> None:
+    def read(making: Making) -> None:
         made.append(making.key)
         raise error
 
+    monkeypatch.setattr(Declaration, "make", lambda _: read)
+    talk = Declaration(
+        key="raw_text/talk",
+        makes=RawText,
+        making="pipelines.corpora.raw_text:read",
+        group="corpora",
+    )
+
     store = StoreResource.of(Project(tmp_path, tmp_path / "home", tmp_path / "store"))
     result = dg.materialize(
-        [talk],
+        [assets.asset_of(talk)],
         resources={"store": store, "tracker": NoTracker(tmp_path / "mlflow")},
         tags=tags,
         raise_on_error=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -17,14 +16,16 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from pipelines.core.declaration import Declaration
 from pipelines.core.making import Making
 from pipelines.core.project import Project
 from pipelines.core.tracking import Tracker
 from pipelines.corpora.artefacts import Documents, RawText
+from pipelines.corpora.raw_text import read
 from pipelines.definitions import build
 from pipelines.lineage.views import view_of
-from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipe
+from pipelines.stages import declare
 from pipelines.training.artefacts import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -203,15 +204,13 @@ def test_dagsters_database_may_be_lost(copy, home):
 # A making is a plain function
 
 
-def declaration(path: Path, key: str, chain) -> Declaration:
-    assets = build(chain.project, [load_recipe(path)]).assets
-    found = next(a for a in assets if a.key.to_user_string() == key)
-    return inspect.getclosurevars(found.op.compute_fn.decorated_fn).nonlocals["declared"]
+def declaration(path: Path, key: str) -> Declaration:
+    return next(one for one in declare([load_recipe(path)]) if one.key == key)
 
 
 def test_a_making_is_called_plainly(chain, tmp_path):
-    declared = declaration(TINY, "raw_text/toy_dialogues", chain)
-    declared.make(Making(declared.key, tmp_path, chain.project))
+    declared = declaration(TINY, "raw_text/toy_dialogues")
+    read(Making(declared.key, tmp_path, chain.project), declared.settings)
     made = chain.store.current(declared.key, RawText)
     assert {path.name for path in tmp_path.iterdir()} == set(made.files)
     for name in made.files:
@@ -219,10 +218,10 @@ def test_a_making_is_called_plainly(chain, tmp_path):
 
 
 def test_a_making_takes_its_inputs_as_arguments(chain, tmp_path):
-    declared = declaration(TINY, "tokenizer/tiny", chain)
+    declared = declaration(TINY, "tokenizer/tiny")
     documents = chain.store.current("documents/toy_dialogues", Documents)
     making = Making(declared.key, tmp_path, chain.project)
-    declared.make(making, **declared.arguments({documents.key: documents}))
+    declared.make()(making, **declared.arguments({documents.key: documents}))
     made = chain.store.current(declared.key, view_of(declared.key))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         name: made.read(name) for name in made.files

@@ -168,7 +168,7 @@ def test_what_a_run_says_to_do_next_can_be_done(chain, tmp_path, monkeypatch):
 )
 def test_each_kind_of_thing_has_its_command(recipe, commands):
     found = load_recipe(ROOT / "recipes" / f"{recipe}.yaml")
-    keys = {d.key.to_user_string() for d in declare([found])}
+    keys = {declared.key for declared in declare([found])}
     assert [command for _, command in suggestions(found, recipe, keys)] == commands
     assert list(suggestions(found, recipe, {f"tokenizer/{recipe}"})) == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import inspect
 import os
 import re
 import resource
@@ -18,13 +17,14 @@ import torch
 
 from model.batches.batching import Windows
 from pipelines.core.artefact import CorruptArtefact
+from pipelines.core.declaration import Declaration
 from pipelines.core.making import Making
 from pipelines.core.store import Store, Work
 from pipelines.corpora.artefacts import RawText
-from pipelines.definitions import build
 from pipelines.lineage.views import view_of
 from pipelines.orchestration.assets import _require_one_lineage
 from pipelines.recipe.loading import load_recipe
+from pipelines.stages import declare
 from pipelines.text.errors import TextError
 from pipelines.text.tables import write_documents
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
@@ -111,7 +111,7 @@ def test_a_source_that_changes_while_it_is_read(place, recipe_file, tmp_path, mo
 
     command = ("run", str(recipe_file(folder_source(tmp_path / "texts"))), "-s", "raw_text/talk")
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.corpora.declare.write_documents", grow)
+        patch.setattr("pipelines.corpora.raw_text.write_documents", grow)
         fault = place.dragon(*command).fault
     assert fault.startswith(
         "dragon: raw_text/talk: its source or code changed while it was made; run again"
@@ -216,14 +216,8 @@ def test_a_corpus_shorter_than_a_batch(made, recipe_file):
     assert nothing_published(made.store, *KEYS)
 
 
-def a_making(chain, key: str, path: Path):
-    """The making function of an asset, and its declaration."""
-    found = next(
-        asset
-        for asset in build(chain.project, [load_recipe(path)]).assets
-        if asset.key.to_user_string() == key
-    )
-    return inspect.getclosurevars(found.op.compute_fn.decorated_fn).nonlocals["declared"]
+def declaration(key: str, path: Path) -> Declaration:
+    return next(one for one in declare([load_recipe(path)]) if one.key == key)
 
 
 def test_tokens_beyond_the_vocabulary(made, chain, recipe_file, tmp_path):
@@ -231,11 +225,11 @@ def test_tokens_beyond_the_vocabulary(made, chain, recipe_file, tmp_path):
     tokenizer = made.store.current("tokenizer/smaller", TokenizerFiles)
     foreign = chain.store.current("token_shards/tiny", TokenShards)
     assert foreign.json("shards.json")["vocab_size"] > tokenizer.load().vocab_size
-    declared = a_making(made, FOUNDATION, recipe_file(("  talk:", "  toy_dialogues:")))
+    declared = declaration(FOUNDATION, recipe_file(("  talk:", "  toy_dialogues:")))
     (tmp_path / "draft").mkdir()
     making = Making(FOUNDATION, tmp_path / "draft", made.project)
     with pytest.raises(ValueError, match=r"token=\d+ in toy_dialogues.* outside vocab_size=300"):
-        declared.make(making, tokenizer, foreign)
+        declared.make()(making, declared.settings, tokenizer, foreign)
 
 
 def test_another_tokenizer_than_the_networks(made, chain, tmp_path):
@@ -247,9 +241,10 @@ def test_another_tokenizer_than_the_networks(made, chain, tmp_path):
         "contamination": {},
     }
     key = "assistant/tiny/toy_reply"
-    declared = a_making(chain, key, Path(__file__).parents[1] / "recipes" / "tiny.yaml")
+    declared = declaration(key, Path(__file__).parents[1] / "recipes" / "tiny.yaml")
+    making = Making(key, tmp_path, chain.project)
     with pytest.raises(ValueError, match=r"foundation/tiny: trained with tokenizer .* given"):
-        declared.make(Making(key, tmp_path, chain.project), **arguments)
+        declared.make()(making, settings=declared.settings, **arguments)
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
@@ -360,10 +355,10 @@ def limited_memory(more):
 
 def test_code_that_changes_while_a_step_runs(place, recipe_file, monkeypatch):
     def edit(folder, path, documents):
-        monkeypatch.setattr("pipelines.orchestration.assets.code_fingerprint", lambda *_: "edited")
+        monkeypatch.setattr("pipelines.core.declaration.code_fingerprint", lambda *_: "edited")
         return write_documents(folder, path, documents)
 
-    monkeypatch.setattr("pipelines.corpora.declare.write_documents", edit)
+    monkeypatch.setattr("pipelines.corpora.raw_text.write_documents", edit)
     fault = place.dragon("run", str(recipe_file()), "-s", "raw_text/talk").fault
     assert "its source or code changed while it was made; run again" in fault
     assert nothing_published(place.store, "raw_text/talk")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import inspect
 import itertools
 import json
 import logging
@@ -30,8 +29,9 @@ from model.training.state import weights
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.store import Work
-from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipes
+from pipelines.core.declaration import Declaration
+from pipelines.stages import declare
 from pipelines.training import fitting
 from pipelines.training.fitting import _optimizer, _schedule
 from pipelines.training.options import Training
@@ -275,16 +275,8 @@ def test_a_checkpoint_takes_no_memory_from_the_steps_after_it(
 
 def declarations() -> dict[str, Declaration]:
     """Every asset of the shipped recipes."""
-    from pipelines.definitions import build as build_definitions  # takes a second or two
-
-    recipes = load_recipes(CHECKOUT / "recipes")
-    assets = build_definitions(Project.here(), list(recipes.values())).assets or ()
-    found: dict[str, Declaration] = {}
-    for asset in assets:
-        variables = inspect.getclosurevars(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
-        declared = variables.nonlocals["declared"]
-        found[declared.key] = declared
-    return found
+    recipes = load_recipes(CHECKOUT / "recipes").values()
+    return {declared.key: declared for declared in declare(recipes)}
 
 
 def chosen_by(recipe_part: Any) -> set[str]:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core import identity
-from pipelines.core.identity import canonical, code_fingerprint, digest, library_versions, reachable
+from pipelines.core.identity import canonical, code_fingerprint, digest, library_versions
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
 
@@ -175,86 +175,11 @@ def test_what_only_shows_does_not_count_where_it_only_shows(
     assert sample("direct", "direct.py", other) != sample("direct")
 
 
-def test_each_asset_hangs_on_its_own_code() -> None:
-    def reached(name: str) -> set[str]:
-        return reachable(f"pipelines.stages.{name}")
-
-    assert {"model.training.optim", "model.training.loop", "pipelines.training.fitting"} <= reached(
-        "foundation"
-    )
-    assert {"model.training.optim", "model.training.adapters"} <= reached("tasks")
-    assert "pipelines.corpora.generators" in reached("corpora")
-    for data in ("corpora", "tokens"):
-        assert reached(data).isdisjoint(
-            {"model.training.optim", "model.training.loop", "pipelines.evaluation.language"}
-        )
-    # A new colour in a plot retrains nothing, but makes the report anew.
-    for module in ("pipelines.report.describe", "pipelines.report.pictures"):
-        assert module in reached("report")
-        assert module not in reached("foundation") | reached("corpora") | reached("tokens")
-    assert "pipelines.core.tracking" not in reached("foundation")
-
-
-Edit = Callable[[str, str, str], None]
-
-
-@pytest.fixture
-def edit(monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """``edit(file, old, new)``: from now on one file of the project reads so."""
-    read = Path.read_text
-
-    def edit(file: str, old: str, new: str) -> None:
-        place = Path(__file__).parents[1] / file
-        assert old in read(place)
-
-        def edited(path: Path, *args: str, **kwargs: str) -> str:
-            text = read(path, *args, **kwargs)
-            return text.replace(old, new) if path == place else text
-
-        monkeypatch.setattr(Path, "read_text", edited)
-        forget()
-
-    return edit
-
-
-def test_an_edit_of_the_optimizer_spares_the_documents(edit: Edit) -> None:
-    assets = [f"pipelines.stages.{name}" for name in ("corpora", "tokens", "foundation", "tasks")]
-    before = [code_fingerprint(name) for name in assets]
-    edit("model/training/optim.py", "4.7750", "4.7751")
-    after = [code_fingerprint(name) for name in assets]
-    changed = [new != old for new, old in zip(after, before, strict=True)]
-    assert changed == [False, False, True, True]
-
-
-def test_an_edit_of_one_architecture_spares_the_others(edit: Edit) -> None:
-    def fingerprints() -> dict[str, str]:
-        foundation = "pipelines.training.declare"
-        return {
-            "bert": code_fingerprint(foundation, ("bert",)),
-            "gpt": code_fingerprint(foundation, ("gpt",)),
-            "any": code_fingerprint(foundation),
-            "documents": code_fingerprint("pipelines.corpora.declare"),
-            "shards": code_fingerprint("pipelines.tokens.declare", ()),
-        }
-
-    def changed() -> set[str]:
-        return {name for name, code in fingerprints().items() if code != before[name]}
-
-    before = fingerprints()
-    edit("model/architectures/bert/network.py", "norm_first", "norm_after")
-    assert changed() == {"bert", "any"}
-    edit("model/architectures/word2vec/network.py", "foretold", "told")
-    assert changed() == {"any"}
-
-
 def test_every_asset_names_the_architectures_that_it_builds() -> None:
     recipes = load_recipes(Path(__file__).parents[1] / "recipes").values()
     for declared in declare(recipes):
-        key = declared.key.to_user_string()
-        found = next(iter(declared.metadata_by_key.values()))["declaration"].data
-        named = found["architectures"]
         # The code of a corpus reaches no architecture, so there is none to name.
-        assert (named is None) == key.startswith(("raw_text/", "documents/")), key
+        assert (declared.uses is None) == declared.key.startswith(("raw_text/", "documents/"))
 
 
 def test_finding_code_runs_none_of_it() -> None:

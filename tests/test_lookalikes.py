@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import lzma
 import os
 import subprocess
@@ -17,9 +16,9 @@ from typing import Any
 import pytest
 
 from pipelines.core import identity
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import digest
 from pipelines.core.project import CHECKOUT, Project
-from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipe
 from pipelines.stages import declare
 
@@ -30,12 +29,8 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 @pytest.fixture(scope="module")
 def declared() -> dict[str, Declaration]:
     """The declarations of two recipes that hold every kind of asset with an eye on the machine."""
-    found = {}
-    for name in ("tiny", "bert"):
-        for made in declare([load_recipe(CHECKOUT / "recipes" / f"{name}.yaml")]):
-            one = inspect.getclosurevars(made.op.compute_fn.decorated_fn).nonlocals["declared"]
-            found[one.key] = one
-    return found
+    recipes = (load_recipe(CHECKOUT / "recipes" / f"{name}.yaml") for name in ("tiny", "bert"))
+    return {one.key: one for one in declare(recipes)}
 
 
 def derivations(declared: dict[str, Declaration], keys: set[str]) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,9 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import digest
-from pipelines.core.stanza import Strict
-from pipelines.orchestration.assets import Declaration
 from pipelines.recipe.loading import load_recipe
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import declare
@@ -68,40 +66,7 @@ def load(content: Any, name: str, folder: Path) -> Recipe:
 
 
 def declarations(recipe: Recipe) -> dict[str, Declaration]:
-    found = {}
-    for made in declare([recipe]):
-        declared = inspect.getclosurevars(made.op.compute_fn.decorated_fn).nonlocals["declared"]
-        found[declared.key] = declared
-    return found
-
-
-def sections(function: Any) -> Iterator[Any]:
-    """The sections of a recipe that a making, or a function that it closes over, closes over.
-
-    Not the recipe as a whole: what a making reads of its mappings has a test of its own.
-    """
-    for value in inspect.getclosurevars(function).nonlocals.values():
-        if inspect.isfunction(value):
-            yield from sections(value)
-        elif isinstance(value, Strict) and not isinstance(value, Recipe):
-            yield value
-
-
-def names_in(code: Any) -> set[str]:
-    """Every attribute and global that a function's code names, inner functions included."""
-    inner = [names_in(c) for c in code.co_consts if inspect.iscode(c)]
-    return set(code.co_names).union(*inner)
-
-
-def mappings_read(make: Any) -> list[str]:
-    """The mappings of its sections that a making names, itself or through a section's method."""
-    names = names_in(make.__code__)
-    found = []
-    for section in sections(make):
-        methods = [m for n in names if inspect.isfunction(m := vars(type(section)).get(n))]
-        read = names.union(*(names_in(method.__code__) for method in methods))
-        found += [repr(v) for n, v in section if isinstance(v, Mapping) and n in read]
-    return found
+    return {declared.key: declared for declared in declare([recipe])}
 
 
 ORDERS: dict[str, Callable[[list[Any]], list[Any]]] = {
@@ -130,45 +95,8 @@ def test_the_order_of_a_mapping_decides_or_reaches_no_making(
         compared += 1
         assert json.dumps(one.inputs) == json.dumps(other.inputs), key
         assert json.dumps(one.static()) == json.dumps(other.static()), key
-        assert mappings_read(one.make) == mappings_read(other.make), key
+        assert repr(one.settings) == repr(other.settings), key
     assert compared
     drawn, other = (load(c, name, tmp_path) for c in (content, permuted(content, ORDERS[order])))
     assert [*drawn.mixture().items()] == [*other.mixture().items()]
     assert [*drawn.epochs().items()] == [*other.epochs().items()]
-
-
-def test_no_making_reads_the_mappings_of_a_whole_recipe(
-    texts: dict[str, str], tmp_path: Path
-) -> None:
-    recipe = load(yaml.safe_load(ORDERED), "o", tmp_path)
-    mappings = {name for name, value in recipe if isinstance(value, Mapping)}
-    assert mappings >= {"corpora", "tasks", "word_vectors"}
-    for name, text in texts.items():
-        for key, declared in declarations(load(yaml.safe_load(text), name, tmp_path)).items():
-            assert names_in(declared.make.__code__).isdisjoint(mappings), key
-
-
-def test_a_corrected_order_of_encodings_is_read_anew(
-    place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "old").mkdir()
-    for number in range(40):
-        text = f"café number {number} is open to everybody who likes coffee"
-        (tmp_path / "old" / f"{number:02}.txt").write_text(text, encoding="utf-8")
-
-    def run(encoding: str) -> set[str]:
-        recipe = ORDERED.replace('glob: "*.txt", encoding: {"a*": latin-1, "*": utf-8}', encoding)
-        assert recipe != ORDERED
-        path = tmp_path / "recipes" / "ordered.yaml"
-        path.write_text(recipe, encoding="utf-8")
-        said = place.dragon("run", "ordered", "--select", "raw_text/zebra")
-        assert said.code == 0, said.err
-        from pipelines.corpora.artefacts import RawText
-
-        documents = place.store.current("raw_text/zebra", RawText).documents()
-        return {document.text.split()[0] for document in documents}
-
-    assert run('encoding: {"*": latin-1, "*.txt": utf-8}') == {"cafÃ©"}
-    assert run('encoding: {"*.txt": utf-8, "*": latin-1}') == {"café"}

@@ -19,9 +19,10 @@ from pipelines.cli.neighbours import neighbours as asked_neighbours
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.store import Store
 from pipelines.core.tracking import TrackedRun, Tracker
-from pipelines.corpora.declare import documents, raw_text
+from pipelines.corpora.declare import corpus
 from pipelines.corpora.options import Corpus
 from pipelines.evaluation.findings import Evaluation
+from pipelines.orchestration.assets import asset_of
 from pipelines.orchestration.resources import StoreIOManager, StoreResource
 from pipelines.report import pictures
 from pipelines.word_vectors import neighbours
@@ -100,11 +101,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     talk.mkdir()
     write_talk(talk)
     project, declared = Project(CHECKOUT, home, home / "store"), corpus_of(talk)
-    chain = [raw_text("talk", declared), documents("talk", declared)]
+    chain = [*corpus("talk", declared), *word_vectors("talk", choice_of("skip_gram"))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
         done = dg.materialize(
-            [*chain, *word_vectors("talk", choice_of("skip_gram"))],
+            list(map(asset_of, chain)),
             instance=dg.DagsterInstance.ephemeral(),
             resources={
                 "store": StoreResource.of(project),

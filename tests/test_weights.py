@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import io
 import json
 import os
@@ -39,11 +38,9 @@ from pipelines.core.project import Project
 from pipelines.core.store import Store
 from pipelines.evaluation import language
 from pipelines.evaluation.language import continuations, language_figures
+from pipelines.interop import declare as interop_declare
 from pipelines.interop import network
 from pipelines.interop.artefacts import Weights
-from pipelines.interop.declare import external_weights
-from pipelines.interop.declare_foundation import external_foundation
-from pipelines.interop.declare_tokenizer import external_tokenizer
 from pipelines.interop.fetching import fetch_weights, folder_files
 from pipelines.interop.formats import read_gguf, read_npz, read_safetensors
 from pipelines.interop.options import FolderWeights, HubWeights, PackageWeights
@@ -53,6 +50,7 @@ from pipelines.interop.vocabulary import named_by_gguf, read_words
 from pipelines.lineage.trace import trace, tree
 from pipelines.orchestration.assets import _make
 from pipelines.recipe.schema import Recipe
+from pipelines.stages import scope_of
 from pipelines.text.addresses import HUB_ADDRESS
 from pipelines.text.errors import SourceUnavailable, TextError
 from pipelines.tokens.artefacts import TokenizerFiles
@@ -769,10 +767,15 @@ def recipe(source: dict[str, Any]) -> Recipe:
 def assets(project: Project, source: dict[str, Any]) -> dict[str, Artefact]:
     """Weights, tokenizer and foundation of a source, published with their records."""
     store, loaded = Store(project.store), {}
-    for declare in (external_weights, external_tokenizer, external_foundation):
-        made = declare(recipe(source))
-        declared = inspect.getclosurevars(made.op.compute_fn.decorated_fn).nonlocals["declared"]
-        given = {key: loaded[key] for key in declared.flat_inputs().values()}
+    taken = recipe(source)
+    assert taken.weights is not None
+    scope = scope_of(taken)
+    for declared in (
+        *interop_declare.weights(scope, taken.weights),
+        *interop_declare.tokenizer(scope),
+        *interop_declare.foundation(scope, taken.weights),
+    ):
+        given = {key: loaded[key] for key in declared.upstream()}
         decides = declared.decided_by(given, project)
         folder = project.home / "draft"
         folder.mkdir(parents=True)

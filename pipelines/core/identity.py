@@ -150,10 +150,19 @@ def _passing_digest(package: str) -> str:
 
 
 def _imports(module: str) -> Iterator[str]:
-    """The project modules named by import statements; ``from a import b`` may name ``a.b``."""
+    """The project modules named by import statements; ``from a import b`` may name ``a.b``.
+
+    What is there for a type checker alone is never imported.
+    """
     source = _source(module)
     package = module if source and source.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(_tree(module)):
+    waiting: list[ast.AST] = [_tree(module)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

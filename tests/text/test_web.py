@@ -31,13 +31,13 @@ from pipelines.core.project import Project
 from pipelines.core.store import Store
 from pipelines.core.tracking import TrackedRun, Tracker
 from pipelines.corpora.artefacts import Documents
-from pipelines.corpora.declare import documents, raw_text
+from pipelines.corpora.declare import corpus
 from pipelines.corpora.options import Corpus
 from pipelines.corpora.sources import web
 from pipelines.corpora.sources.https import Network
 from pipelines.corpora.sources.web import fetch
 from pipelines.lineage.views import view_of
-from pipelines.orchestration.assets import ATTENDED
+from pipelines.orchestration.assets import ATTENDED, asset_of
 from pipelines.orchestration.resources import StoreIOManager, StoreResource
 from pipelines.report import card
 from pipelines.report.describe import describe
@@ -516,7 +516,7 @@ def made_from(
     declared = Corpus.model_validate({"source": source, "split": {"validation": 0, "test": 0}})
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
-            [raw_text("web", declared), documents("web", declared)],
+            list(map(asset_of, corpus("web", declared))),
             instance=instance,
             raise_on_error=False,
             tags={ATTENDED: "yes"},  # no waits before another try
