@@ -50,7 +50,7 @@ def conversations(size: int) -> list[str]:
 
 
 def ours(texts: list[str], vocab_size: int) -> set[bytes]:
-    from pipelines.tokens.tokenizers import train_bpe
+    from pipelines.tokens.tokenizers.bpe_training import train_bpe
 
     return set(train_bpe(texts, vocab_size).ranks)
 

@@ -89,10 +89,9 @@ def _lines(cache: Path) -> list[str]:
 
 def chain(files: Path, work: Path, cache: Path) -> None:
     raw, documents = work / "raw", work / "documents"
-    from pipelines.core.store import seal
-    from pipelines.corpora.cleaning.options import DEFAULT
+    from pipelines.core.work import seal
+    from pipelines.corpora.cleaning.options import DEFAULT, Splitting
     from pipelines.corpora.documents import make_documents
-    from pipelines.corpora.options import Splitting
     from pipelines.corpora.sources import read_source
     from pipelines.corpora.sources.options import FolderSource
     from pipelines.text.tables import write_documents, write_index
@@ -111,7 +110,7 @@ def chain(files: Path, work: Path, cache: Path) -> None:
 
 
 def shards(documents: Path, work: Path, cache: Path) -> None:
-    from pipelines.core.store import seal
+    from pipelines.core.work import seal
     from pipelines.corpora.splitting import SPLITS
     from pipelines.text.tables import open_table
     from pipelines.tokens.shards import plan_shards, write_index, write_shards
@@ -226,8 +225,7 @@ def measure(way: str, files: Path, documents: Path, cache: Path, work: Path) -> 
 
 def _prepare_tokenizers(cache: Path) -> None:
     """GPT-2's tokenizer as this project keeps it, and its two files where tiktoken keeps them."""
-    from pipelines.tokens.tokenizers import published
-    from pipelines.tokens.tokenizers.openai import GPT2_ENCODER, GPT2_MERGES
+    from pipelines.tokens.tokenizers.openai import GPT2_ENCODER, GPT2_MERGES, published
 
     (cache / "gpt2").mkdir(parents=True, exist_ok=True)
     published("gpt2", cache).save(cache / "gpt2")

@@ -34,13 +34,9 @@ from model.training.adapters import Classifier, add_low_rank
 from model.training.loop import train
 from model.training.objectives import next_token
 from model.training.optim import Optimizer
-from pipelines.tokens.tokenizers import (
-    BytePairTokenizer,
-    Tokenizer,
-    WordTokenizer,
-    published,
-    train_words,
-)
+from pipelines.tokens.tokenizers import BytePairTokenizer, Tokenizer, WordTokenizer
+from pipelines.tokens.tokenizers.openai import published
+from pipelines.tokens.tokenizers.words import train_words
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

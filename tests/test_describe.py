@@ -25,11 +25,12 @@ from pipelines.core.artefact import FIGURES, Artefact
 from pipelines.core.identity import canonical, digest
 from pipelines.core.making import Making
 from pipelines.core.project import Project
-from pipelines.core.store import Record, Store, seal
+from pipelines.core.record import Record
+from pipelines.core.store import Store
+from pipelines.core.work import seal
 from pipelines.corpora.artefacts import Contamination, Documents
-from pipelines.corpora.cleaning.options import CleaningStep
+from pipelines.corpora.cleaning.options import CleaningStep, Splitting
 from pipelines.corpora.documents import make_documents
-from pipelines.corpora.options import Splitting
 from pipelines.corpora.overlaps import write_overlaps
 from pipelines.corpora.splitting import SPLITS
 from pipelines.evaluation.findings import Evaluation
@@ -45,7 +46,10 @@ from pipelines.text.arrow import ArrowFile
 from pipelines.text.tables import Document, write_documents, write_index
 from pipelines.tokens import shards
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.tokens.tokenizers import WordTokenizer, from_file, openai, train_bpe, train_words
+from pipelines.tokens.tokenizers import WordTokenizer, openai
+from pipelines.tokens.tokenizers.bpe_training import train_bpe
+from pipelines.tokens.tokenizers.huggingface import from_file
+from pipelines.tokens.tokenizers.words import train_words
 
 TELL = "the {} sat by the river and told the others of a day in spring, which was the {}th of them"
 EVIL = "\x1b[31mred\x1b[0m <script>alert(1)</script> \u202eback\u202c \x9b2J \ud7ff tab\there " * 2

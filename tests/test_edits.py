@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines.core.identity import code_fingerprint
+from pipelines.recipe.loading import load_recipes
+from pipelines.stages import declare
+
 ROOT = Path(__file__).parents[1]
 SHORT = {
     "pipelines.corpora.raw_text:read": "raw text",

@@ -27,7 +27,9 @@ from pipelines.cli.export import export
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.identity import canonical
 from pipelines.core.project import CHECKOUT
-from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.core.record import Record, StoreError
+from pipelines.core.store import Store
+from pipelines.core.work import seal
 from pipelines.evaluation.replies import pair_examples
 from pipelines.examples.artefacts import Pair
 from pipelines.exports.huggingface import export_hf
@@ -37,15 +39,11 @@ from pipelines.interop.vocabulary import read_words
 from pipelines.lineage.trace import Node, locate, trace
 from pipelines.text.errors import TextError
 from pipelines.tokens.artefacts import TokenizerFiles
-from pipelines.tokens.tokenizers import (
-    BytePairTokenizer,
-    HuggingFaceTokenizer,
-    Tokenizer,
-    published,
-    train_bpe,
-    train_words,
-)
+from pipelines.tokens.tokenizers import BytePairTokenizer, HuggingFaceTokenizer, Tokenizer
+from pipelines.tokens.tokenizers.bpe_training import train_bpe
 from pipelines.tokens.tokenizers.conversion import to_tokenizer_json
+from pipelines.tokens.tokenizers.openai import published
+from pipelines.tokens.tokenizers.words import train_words
 from pipelines.tokens.turns import encode_prompt
 from pipelines.training.artefacts import Checkpoint
 

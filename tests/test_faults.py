@@ -19,7 +19,8 @@ from model.batches.batching import Windows
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.declaration import Declaration
 from pipelines.core.making import Making
-from pipelines.core.store import Store, Work
+from pipelines.core.store import Store
+from pipelines.core.work import Work
 from pipelines.corpora.artefacts import RawText
 from pipelines.lineage.views import view_of
 from pipelines.orchestration.assets import _require_one_lineage

@@ -26,11 +26,11 @@ from model.batches.masking import Masked
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES
 from model.training.state import weights
+from pipelines.core.declaration import Declaration
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
-from pipelines.core.store import Work
+from pipelines.core.work import Work
 from pipelines.recipe.loading import load_recipes
-from pipelines.core.declaration import Declaration
 from pipelines.stages import declare
 from pipelines.training import fitting
 from pipelines.training.fitting import _optimizer, _schedule

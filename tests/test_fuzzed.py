@@ -16,8 +16,10 @@ import yaml
 
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.identity import canonical, digest
+from pipelines.core.record import Record, StoreError
 from pipelines.core.stanza import RecipeError
-from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.core.store import Store
+from pipelines.core.work import seal
 from pipelines.lineage.trace import locate, trace, tree
 from pipelines.recipe.loading import load_recipe
 from pipelines.text.errors import TextError

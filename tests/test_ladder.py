@@ -20,7 +20,8 @@ from pipelines.core.project import CHECKOUT, Project
 from pipelines.recipe.loading import load_recipe
 from pipelines.report.markup import shown
 from pipelines.report.page import TIMES, with_times
-from pipelines.tokens.tokenizers import BytePairTokenizer, train_bpe
+from pipelines.tokens.tokenizers import BytePairTokenizer
+from pipelines.tokens.tokenizers.bpe_training import train_bpe
 
 STEPS = 6
 LADDER = AttentionLadder.model_validate(

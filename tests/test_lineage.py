@@ -12,7 +12,9 @@ import pytest
 
 from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact
 from pipelines.core.identity import canonical, digest
-from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.core.record import Record, StoreError
+from pipelines.core.store import Store
+from pipelines.core.work import seal
 from pipelines.corpora.artefacts import Documents
 from pipelines.lineage.trace import DEEPEST, Node, locate, trace, tree
 from pipelines.lineage.views import view_of

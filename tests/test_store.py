@@ -23,7 +23,9 @@ import pytest
 
 from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact
 from pipelines.core.identity import canonical, digest
-from pipelines.core.store import Record, Store, StoreError, seal
+from pipelines.core.record import Record, StoreError
+from pipelines.core.store import Store
+from pipelines.core.work import seal
 
 KEY = "raw_text/sample"
 FILES = {"a.txt": b"some text\n", "deep/b.bin": bytes(range(40)), "empty": b""}
@@ -268,7 +270,9 @@ import json, os, random, signal, time
 from pathlib import Path
 from pipelines.core.artefact import Artefact
 from pipelines.core.identity import digest
-from pipelines.core.store import Record, Store, seal
+from pipelines.core.record import Record
+from pipelines.core.store import Store
+from pipelines.core.work import seal
 
 KEY = "raw_text/sample"
 NAMES = "open fsync rename replace unlink mkdir rmdir chmod stat close truncate write".split()

@@ -31,7 +31,8 @@ from pipelines.tasks.translation.evaluation import (
     tables,
 )
 from pipelines.tasks.translation.training import translation_examples
-from pipelines.tokens.tokenizers import BytePairTokenizer, train_bpe
+from pipelines.tokens.tokenizers import BytePairTokenizer
+from pipelines.tokens.tokenizers.bpe_training import train_bpe
 from pipelines.training.artefacts import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]

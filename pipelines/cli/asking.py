@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.core.project import Project
+from pipelines.core.record import StoreError
 from pipelines.core.stanza import RecipeError
-from pipelines.core.store import Store, StoreError
+from pipelines.core.store import Store
 from pipelines.recipe.loading import read_recipes
 from pipelines.recipe.schema import Recipe
 from pipelines.tokens.artefacts import TokenizerFiles

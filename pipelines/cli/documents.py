@@ -13,7 +13,8 @@ import typer
 
 from pipelines.cli.lineage import open_store
 from pipelines.core.artefact import Rows
-from pipelines.core.store import Store, StoreError
+from pipelines.core.record import StoreError
+from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents
 from pipelines.corpora.splitting import SPLITS
 from pipelines.report import card

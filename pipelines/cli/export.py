@@ -9,8 +9,8 @@ import typer
 from pipelines.cli.lineage import open_store
 from pipelines.cli.run import find_recipe
 from pipelines.core.project import Project
+from pipelines.core.record import StoreError
 from pipelines.core.stanza import RecipeError
-from pipelines.core.store import StoreError
 from pipelines.lineage.trace import trace
 from pipelines.recipe.schema import Recipe
 from pipelines.tasks.assistant.options import AssistantTask

@@ -9,7 +9,8 @@ import typer
 
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.project import Project
-from pipelines.core.store import Store, StoreError
+from pipelines.core.record import StoreError
+from pipelines.core.store import Store
 from pipelines.lineage.trace import locate, tree
 from pipelines.lineage.trace import trace as trace_lineage
 

@@ -12,8 +12,8 @@ from pipelines.core.artefact import TABLES
 from pipelines.core.identity import canonical
 from pipelines.core.progress import Progress
 from pipelines.core.project import Project
-from pipelines.core.store import Work
 from pipelines.core.tracking import TrackedRun
+from pipelines.core.work import Work
 
 T = TypeVar("T")
 

@@ -16,179 +16,33 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-import stat
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipelines.core.artefact import (
-    MANIFEST,
     Artefact,
     CorruptArtefact,
-    build_manifest,
     read_manifest,
 )
-from pipelines.core.identity import HEX, canonical, digest
-from pipelines.text.regular import open_regular, read_regular
+from pipelines.core.disk import lock_file, make_folder, persist, replace, sync
+from pipelines.core.identity import HEX, canonical
+from pipelines.core.record import Record, StoreError, record_of
+from pipelines.core.work import KEY, Work, locked, tidy
+from pipelines.text.regular import read_regular
 
 View = TypeVar("View", bound=Artefact)
-Fence = Callable[[], contextlib.AbstractContextManager[None]]
 log = logging.getLogger("dragon.store")
+Fence = Callable[[], contextlib.AbstractContextManager[None]]
 
 PART = re.compile(r"[a-z][a-z0-9_]{0,62}")
 RESERVED = ("records", "current")
-KEY = "key"  # in a work area: the asset that it is for
-
-
-class StoreError(ValueError):
-    """The store cannot do what was asked; the message says why and the mend."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """How a version came about.
-
-    ``decides`` is what the derivation is the digest of: key, code, recipe part, seed, input
-    versions and libraries. ``parents`` are (key, version, derivation). ``made`` holds what does
-    not decide the result: git commit, device, threads, times, the Dagster run.
-    """
-
-    version: str
-    decides: Mapping[str, Any]
-    parents: tuple[Mapping[str, str], ...]
-    made: Mapping[str, Any]
-
-    @property
-    def derivation(self) -> str:
-        """The sha256 of what decides the result, known before the work."""
-        return digest(self.decides)
-
-    @property
-    def key(self) -> str:
-        """The asset's key."""
-        return str(self.decides["key"])
-
-    def to_bytes(self) -> bytes:
-        """The record's file, with a digest of itself inside."""
-        content = {
-            "version": self.version,
-            "decides": self.decides,
-            "parents": list(self.parents),
-            "made": self.made,
-        }
-        return canonical({**content, "digest": digest(content)})
-
-    @classmethod
-    def from_file(cls, path: Path) -> Record:
-        """Read and check a record: its own digest, its shape, and its name against what it says.
-
-        Raises CorruptArtefact naming the file.
-        """
-        try:
-            raw = read_regular(path)
-            content = json.loads(raw)
-            stated = content.pop("digest")
-            faithful = raw == canonical({**content, "digest": stated})
-            record = cls(**{**content, "parents": tuple(content["parents"])})
-            shaped = record.has_shape()
-        except OSError as error:
-            raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise CorruptArtefact(f"{path}: not a record; remove it and run again") from None
-        if not faithful or stated != digest(content):
-            raise CorruptArtefact(f"{path}: its digest does not fit; remove it and run again")
-        if not shaped:
-            raise CorruptArtefact(f"{path}: not shaped as a record; remove it and run again")
-        if path.name not in (f"{record.derivation}.json", record.earlier_name):
-            raise CorruptArtefact(f"{path}: tells of derivation {record.derivation[:12]}")
-        return record
-
-    @property
-    def earlier_name(self) -> str:
-        """Its file's name once the derivation has come out as another version."""
-        return f"{self.derivation}.{self.version}.json"
-
-    def has_shape(self) -> bool:
-        """Whether every part is of the kind that readers rely on; a digest proves no shape."""
-        decides, inputs = self.decides, self.decides["inputs"]
-        links = [part for p in self.parents for part in (p["version"], p["derivation"])]
-        return (
-            all(isinstance(part, Mapping) for part in (decides, inputs, decides["recipe"]))
-            and all(isinstance(key, str) for key in (decides["key"], *inputs.values()))
-            and all(isinstance(parent["key"], str) for parent in self.parents)
-            and isinstance(self.made, Mapping)
-            and all(HEX.fullmatch(link) for link in (self.version, *links))
-        )
-
-
-class Work:
-    """The locked working area of one derivation: a draft, finished parts, the newest checkpoint."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def draft(self) -> Path:
-        """An empty folder for the files of the artefact to be."""
-        draft = self.folder / "draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        if draft.exists():  # of another user, who was interrupted
-            draft.rename(self.folder / f"{uuid.uuid4().hex}.partial")
-        _make_folder(draft)
-        return draft
-
-    def parts(self) -> Path:
-        """A folder whose finished files stay for the next try; ``*.partial`` ones are swept."""
-        parts = self.folder / "parts"
-        _make_folder(parts)
-        return parts
-
-    def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
-        """Keep a running training's state; the one before goes only when this one is safe."""
-        name = f"step-{step:08d}.safetensors"
-        self._replace(name, tensors)
-        sha256 = hashlib.sha256(tensors).hexdigest()
-        state = {"file": name, "sha256": sha256, "step": step, "notes": notes}
-        self._replace("checkpoint.json", canonical({**state, "digest": digest(state)}))
-        for old in self.folder.glob("step-*"):
-            if old.name != name:
-                old.unlink()
-
-    def _replace(self, name: str, content: bytes) -> None:
-        _write(self.folder / name, content, self.folder / f"{name}.partial")
-
-    def load_checkpoint(self) -> tuple[bytes, dict[str, Any]] | None:
-        """The newest checkpoint's tensors and notes, hashed before use; None at the start.
-
-        Raises CorruptArtefact when its bytes are not the ones that were saved.
-        """
-        pointer = self.folder / "checkpoint.json"
-        if not pointer.exists():
-            return None
-        mend = f"remove {self.folder} to train from the start"
-        try:
-            state = _checkpoint_state(pointer)
-            tensors = read_regular(self.folder / state["file"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise CorruptArtefact(f"{pointer}: not a checkpoint; {mend}") from None
-        if hashlib.sha256(tensors).hexdigest() != state["sha256"]:
-            raise CorruptArtefact(f"{self.folder / state['file']}: sha256 differs; {mend}")
-        return tensors, state["notes"]
-
-    def abandoned(self) -> Iterator[dict[str, Any]]:
-        """The notes of the newest checkpoints of other derivations; unreadable ones are passed."""
-        for pointer in sorted(self.folder.parent.glob("*/checkpoint.json")):
-            if pointer.parent != self.folder:
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                    yield dict(_checkpoint_state(pointer)["notes"])
 
 
 class Store:
@@ -208,7 +62,7 @@ class Store:
         """Raise StoreError at once, not after hours of work, if nothing can be published."""
         probe = self.root / ".work" / f"{uuid.uuid4().hex}.probe"
         try:
-            _make_folder(probe.parent)
+            make_folder(probe.parent)
             probe.write_bytes(b"")
             probe.unlink(missing_ok=True)  # a sweep may have been quicker
         except OSError as error:
@@ -258,7 +112,7 @@ class Store:
         names = [f"{derivation}.json", *([f"{derivation}.{version}.json"] if version else [])]
         for path in (folder / name for name in names if HEX.fullmatch(derivation)):
             if os.path.lexists(path):
-                record = _record_of(key, path)
+                record = record_of(key, path)
                 if version in (None, record.version):
                     return record
         return None
@@ -272,7 +126,7 @@ class Store:
         folder, records, fault = self.folder(key), [], None
         for path in sorted((folder / "records").glob("*.json")):
             try:
-                records.append(_record_of(key, path))
+                records.append(record_of(key, path))
             except CorruptArtefact as error:
                 fault = fault or error
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -360,15 +214,15 @@ class Store:
         lock = folder.with_suffix(".lock")
         self.sweep()
         with self._writing():
-            handle = _locked(lock, key)
+            handle = locked(lock, key)
             try:
-                _make_folder(folder)
+                make_folder(folder)
                 if not (folder / KEY).exists():
                     (folder / KEY).write_text(key)
                 yield Work(folder)
                 shutil.rmtree(folder)
             finally:
-                _tidy(folder)
+                tidy(folder)
                 lock.unlink(missing_ok=True)
                 os.close(handle)
 
@@ -380,19 +234,19 @@ class Store:
         before the rename until all is published; what it raises leaves the store as it was.
         """
         final = self.folder(record.key) / record.version
-        _persist(draft)
+        persist(draft)
         with fence():
             self._publish(draft, final, record)
 
     def _publish(self, draft: Path, final: Path, record: Record) -> None:
-        _make_folder(final.parent / "records")
+        make_folder(final.parent / "records")
         try:
             draft.rename(final)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             self._keep_or_replace(final, draft, record)
-        _sync(final.parent)
+        sync(final.parent)
         self._keep_record(record)
         self._replace(final.parent / "records" / f"{record.derivation}.json", record.to_bytes())
         self._point(record.key, record.version, record.derivation)
@@ -435,7 +289,7 @@ class Store:
     def _replace(self, path: Path, content: bytes) -> None:
         """Replace a file; what a killed process leaves half-written lies where it is swept."""
         with self._writing():
-            _write(path, content, self._aside())
+            replace(path, content, self._aside())
 
     def _aside(self) -> Path:
         return self.root / ".work" / f"{uuid.uuid4().hex}.partial"
@@ -443,7 +297,7 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Keep the sweep away: what lies in ``.work`` is wanted."""
-        with _lock_file(self.root / ".work" / "lock") as handle:
+        with lock_file(self.root / ".work" / "lock") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
@@ -453,14 +307,14 @@ class Store:
         Checkpoints and finished parts stay until their derivation has a record.
         """
         lock = self.root / ".work" / "lock"
-        with contextlib.suppress(OSError), _lock_file(lock) as handle:
+        with contextlib.suppress(OSError), lock_file(lock) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
             for path in lock.parent.iterdir():
                 if HEX.fullmatch(path.name) and not self._is_made(path):
-                    _tidy(path)
+                    tidy(path)
                 elif path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 elif path != lock:
@@ -473,135 +327,3 @@ class Store:
         except (OSError, ValueError):
             return False
         return (records / f"{work.name}.json").exists()
-
-
-def _checkpoint_state(pointer: Path) -> dict[str, Any]:
-    """What a checkpoint's file says, its own digest checked. Raises ValueError if it differs."""
-    state: dict[str, Any] = json.loads(read_regular(pointer))
-    if state.pop("digest") != digest(state):
-        raise ValueError(f"{pointer}: its digest does not fit")
-    return state
-
-
-def _tidy(work: Path) -> None:
-    """Remove what no later try can use; checkpoints and finished parts stay."""
-    shutil.rmtree(work / "draft", ignore_errors=True)
-    if {path.name for path in work.glob("*")} <= {KEY}:
-        (work / KEY).unlink(missing_ok=True)
-    for partial in work.rglob("*.partial"):
-        partial.unlink(missing_ok=True)
-    for folder in sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True):
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only when empty
-    with contextlib.suppress(OSError):
-        work.rmdir()
-
-
-def _record_of(key: str, path: Path) -> Record:
-    record = Record.from_file(path)
-    if record.key != key:
-        raise CorruptArtefact(f"{path}: tells of {record.key}; remove it and run again")
-    return record
-
-
-def seal(draft: Path) -> str:
-    """Write a draft's manifest and return its version: the sha256 of that manifest."""
-    manifest = build_manifest(draft)
-    (draft / MANIFEST).write_bytes(manifest)
-    return hashlib.sha256(manifest).hexdigest()
-
-
-def _locked(lock: Path, key: str) -> int:
-    told = False
-    while True:
-        handle = _open_lock(lock)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            if not told:
-                owner = os.read(handle, 32).decode() or "another process"
-                log.info("%s: process %s is making it; waiting", key, owner)
-                told = True
-            os.close(handle)
-            time.sleep(0.2)
-            continue
-        # The owner before us may have removed the file that we locked: then lock the new one.
-        with contextlib.suppress(FileNotFoundError):
-            if os.fstat(handle).st_ino == lock.stat().st_ino:
-                with contextlib.suppress(OSError):  # a file of another user's, open for reading
-                    os.truncate(handle, 0)
-                    os.write(handle, str(os.getpid()).encode())
-                return handle
-        os.close(handle)
-
-
-def _write(path: Path, content: bytes, partial: Path) -> None:
-    """Replace a file in one step, by way of ``partial``; after return it survives a power cut."""
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it; after return their names survive a power cut.
-
-    Each is as open to its group as the folder that it lies in, so that users can share a store.
-    """
-    if not folder.is_dir():
-        if folder.exists() and not folder.is_dir():  # another may have made it meanwhile
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _open_to_group(folder)
-        _sync(folder.parent)
-
-
-def _open_to_group(path: Path) -> None:
-    if path.parent.stat().st_mode & stat.S_IWGRP:
-        path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IWGRP)
-
-
-@contextlib.contextmanager
-def _lock_file(path: Path) -> Iterator[int]:
-    """A descriptor to lock; the file is made if need be, and never written."""
-    _make_folder(path.parent)
-    handle = _open_lock(path)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _open_lock(path: Path) -> int:
-    """A lock file, which another user may have made: to lock it, reading is enough."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except PermissionError:
-        return open_regular(path)
-    with contextlib.suppress(OSError):
-        _open_to_group(path)
-    return handle
-
-
-def _persist(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file():
-            path.chmod(0o444)
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

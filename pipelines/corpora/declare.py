@@ -8,14 +8,16 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
 from pipelines.corpora.cleaning import LIBRARIES
+from pipelines.corpora.cleaning.options import Cleaning
+from pipelines.corpora.decontamination import Against, Decontamination
 from pipelines.corpora.generators import LIBRARIES as WRITERS
-from pipelines.corpora.options import Against, Cleaned, Corpus, Decontamination
+from pipelines.corpora.options import Corpus
 from pipelines.corpora.sources.options import Source
 
 # What decides the rows of the hub, and the text of a file's HTML.
 HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
 FILES = ("resiliparse",)
-UNICODE = "pipelines.corpora.documents:letters"
+UNICODE = "pipelines.corpora.letters:letters"
 
 
 def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
@@ -35,7 +37,7 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         makes=Documents,
         making="pipelines.corpora.documents:clean",
         inputs={"raw_text": f"raw_text/{name}"},
-        settings=options.part(Cleaned),
+        settings=options.part(Cleaning),
         libraries=(
             "pyarrow",
             *(name for step in options.cleaning for name in LIBRARIES.get(step.step, ())),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.core.making import Making
-from pipelines.core.project import Project
 from pipelines.corpora.artefacts import DROPPED, DroppedRow, RawText, dropped_schema
 from pipelines.corpora.cleaning import ORDERED, STEPS, Divided, Dropped, Outcome
+from pipelines.corpora.cleaning.options import Cleaning
 from pipelines.corpora.ledger import LEDGER, Ledger, StepCount
-from pipelines.corpora.options import Cleaned
 from pipelines.corpora.splitting import SPLITS, split_of
 from pipelines.text.arrow import ArrowFile, FileIndex
 from pipelines.text.errors import TextError
@@ -32,8 +30,7 @@ from pipelines.text.tables import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.corpora.cleaning.options import CleaningStep
-    from pipelines.corpora.options import Splitting
+    from pipelines.corpora.cleaning.options import CleaningStep, Splitting
 
 EXCERPT = 2000  # characters of a dropped document that are kept to look at
 
@@ -226,7 +223,7 @@ def _require_training_text(ledger: Ledger) -> None:
         )
 
 
-def clean(making: Making, settings: Cleaned, raw_text: RawText) -> None:
+def clean(making: Making, settings: Cleaning, raw_text: RawText) -> None:
     """Documents cleaned step by step and split by the hash of their text, with a ledger."""
     table = raw_text.table(RawText.TABLE)
     make_documents(
@@ -239,8 +236,3 @@ def clean(making: Making, settings: Cleaned, raw_text: RawText) -> None:
         workers=making.project.workers,
         advance=making.advance(table.index.size),
     )
-
-
-def letters(_: Any, __: Project) -> dict[str, str]:
-    """What tells the case and the form of a letter."""
-    return {"unicode": unicodedata.unidata_version}

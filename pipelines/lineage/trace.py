@@ -15,7 +15,8 @@ from typing import Any
 
 from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact, read_manifest
 from pipelines.core.identity import file_digest
-from pipelines.core.store import Record, Store, StoreError
+from pipelines.core.record import Record, StoreError
+from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents
 from pipelines.lineage.views import VIEWS, view_of
 

@@ -19,8 +19,10 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.identity import digest, forget_code, library_versions
 from pipelines.core.making import Making
 from pipelines.core.project import environment
-from pipelines.core.store import Fence, Record, Store, seal
+from pipelines.core.record import Record
+from pipelines.core.store import Fence, Store
 from pipelines.core.tracking import Tracker
+from pipelines.core.work import seal
 from pipelines.lineage.views import VIEWS, view_of
 from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import publishing

@@ -7,7 +7,8 @@ import dagster as dg
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.project import Project
-from pipelines.core.store import Store, StoreError
+from pipelines.core.record import StoreError
+from pipelines.core.store import Store
 from pipelines.lineage.views import view_of
 
 

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from model.architectures import catalogue
 from pipelines.attention_ladder.options import AttentionLadder
 from pipelines.core.stanza import Name, Strict
-from pipelines.corpora.options import Corpus, Decontamination
+from pipelines.corpora.decontamination import Decontamination
+from pipelines.corpora.options import Corpus
 from pipelines.interop.options import WeightsSource
 from pipelines.tasks import sections
 from pipelines.tasks.options import TaskOptions

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out
+from pipelines.tokens.building import build_tokenizer
 from pipelines.tokens.options import TokenizerChoice
-from pipelines.tokens.tokenizers import build_tokenizer, statistics
+from pipelines.tokens.tokenizers import statistics
 
 SAMPLE_CHARACTERS = 4_000_000  # of each corpus, that the figures are measured on
 

@@ -32,7 +32,7 @@ def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
         inputs={"vectors": key, "documents": documents},
         settings=options.part(Asked),
         libraries=("numpy", "regex", "scikit-learn", "scipy", "torch"),
-        observe="pipelines.corpora.documents:letters",
+        observe="pipelines.corpora.letters:letters",
         uses=uses,
         group="corpora",
     )

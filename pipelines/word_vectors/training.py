@@ -8,7 +8,7 @@ from model.architectures import build, find
 from pipelines.core.making import Making
 from pipelines.core.project import Project
 from pipelines.corpora.artefacts import Documents
-from pipelines.corpora.documents import letters
+from pipelines.corpora.letters import letters
 from pipelines.training import precision
 from pipelines.training.checkpoint import write_checkpoint
 from pipelines.training.fitting import fit

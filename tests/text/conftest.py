@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipelines.corpora.generators import dialogue
-from pipelines.tokens.tokenizers import BytePairTokenizer, train_bpe
+from pipelines.tokens.tokenizers import BytePairTokenizer
+from pipelines.tokens.tokenizers.bpe_training import train_bpe
 from pipelines.tokens.tokenizers.openai import gpt2
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data"

@@ -15,10 +15,9 @@ from pydantic import TypeAdapter
 
 from pipelines.corpora.artefacts import DROPPED, read_dropped
 from pipelines.corpora.cleaning import clean_text
-from pipelines.corpora.cleaning.options import CleaningStep
+from pipelines.corpora.cleaning.options import CleaningStep, Splitting
 from pipelines.corpora.documents import make_documents
 from pipelines.corpora.ledger import LEDGER, LICENCES, MAX_LICENCE, OTHER_LICENCES, Ledger
-from pipelines.corpora.options import Splitting
 from pipelines.corpora.splitting import SPLITS, split_of
 from pipelines.report import card
 from pipelines.text import tables

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.text.errors import TextError
+from pipelines.tokens.building import build_tokenizer
 from pipelines.tokens.options import TokenizerChoice
 from pipelines.tokens.tokenizers import (
     CONTROLS,
@@ -23,13 +24,12 @@ from pipelines.tokens.tokenizers import (
     BytePairTokenizer,
     HuggingFaceTokenizer,
     Tokenizer,
-    build_tokenizer,
     load_tokenizer,
     statistics,
-    train_words,
 )
 from pipelines.tokens.tokenizers.bpe import CL100K_PATTERN
 from pipelines.tokens.tokenizers.interface import ControlIds
+from pipelines.tokens.tokenizers.words import train_words
 
 SPELLED = [*CONTROLS, "</s>", "<s>", "[SEP]", "＜/s＞", "<|unk|>", "<unk>"]
 AWKWARD = ["naïve café 😀 日本語", "a\r\n\tb  c", "\x00\x7f\u200d", " "]

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pipelines.text.errors import TextError
 from pipelines.tokens.tokenizers import CONTROLS, META, RANKS, BytePairTokenizer, load_tokenizer
 from pipelines.tokens.tokenizers import bulk as bulk_module
-from pipelines.tokens.tokenizers.bpe import GPT2_PATTERN, byte_letters, train_bpe
+from pipelines.tokens.tokenizers.bpe import GPT2_PATTERN, byte_letters
+from pipelines.tokens.tokenizers.bpe_training import train_bpe
 from pipelines.tokens.tokenizers.bulk import Bulk
 from pipelines.tokens.tokenizers.interface import ControlIds
 

@@ -13,15 +13,10 @@ import pytest
 import tokenizers
 
 from pipelines.text.errors import TextError
+from pipelines.tokens.building import build_tokenizer
 from pipelines.tokens.options import TokenizerChoice
-from pipelines.tokens.tokenizers import (
-    TOKENIZER_JSON,
-    HuggingFaceTokenizer,
-    Named,
-    build_tokenizer,
-    from_file,
-    load_tokenizer,
-)
+from pipelines.tokens.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer, Named, load_tokenizer
+from pipelines.tokens.tokenizers.huggingface import from_file
 
 MODELS = ["BPE", "Unigram", "WordPiece", "WordLevel"]
 PLAIN = ["A: Hi, how are you?\nB: I am cheerful, thanks.", "  two  spaces ", "naïve 日本 😀", ""]

@@ -12,8 +12,8 @@ import tiktoken
 
 from pipelines.corpora.sources import web
 from pipelines.text.errors import SourceUnavailable, TextError
-from pipelines.tokens.tokenizers import BytePairTokenizer, openai, published
-from pipelines.tokens.tokenizers.openai import PublishedFile, cl100k, gpt2
+from pipelines.tokens.tokenizers import BytePairTokenizer, openai
+from pipelines.tokens.tokenizers.openai import PublishedFile, cl100k, gpt2, published
 
 DATA = b"what was published"
 FILE = PublishedFile(

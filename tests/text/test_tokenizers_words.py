@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.errors import TextError
-from pipelines.tokens.tokenizers import WordTokenizer, train_words
+from pipelines.tokens.tokenizers import WordTokenizer
+from pipelines.tokens.tokenizers.words import train_words
 
 
 def pieces(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.core.stanza import Positive, Share, Strict, Whole
+from pipelines.core.stanza import Fraction, Positive, Share, Strict, Whole
 
 NGram = Annotated[int, Field(ge=1)]
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
@@ -180,3 +180,18 @@ DEFAULT: tuple[CleaningStep, ...] = (
     Normalise(step="normalise"),
     Duplicates(step="duplicates"),
 )
+
+
+class Splitting(Strict):
+    """The shares held out, by the hash of the document."""
+
+    validation: Fraction = 0.05
+    test: Fraction = 0.05
+
+
+class Cleaning(Strict):
+    """How documents become clean ones in three splits."""
+
+    cleaning: Annotated[tuple[CleaningStep, ...], Field(min_length=1)] = DEFAULT
+    """Steps in the order in which they are taken."""
+    split: Splitting = Splitting()

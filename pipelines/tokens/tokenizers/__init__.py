@@ -11,25 +11,17 @@ bulk         many texts at once, for all but words
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pipelines.text.errors import TextError
-from pipelines.text.places import placed
-from pipelines.tokens.tokenizers.bpe import RANKS, BytePairTokenizer, train_bpe
+from pipelines.tokens.tokenizers.bpe import RANKS, BytePairTokenizer
 from pipelines.tokens.tokenizers.huggingface import (
     TOKENIZER_JSON,
     HuggingFaceTokenizer,
     Named,
-    from_file,
 )
 from pipelines.tokens.tokenizers.interface import CONTROLS, META, Tokenizer, statistics
-from pipelines.tokens.tokenizers.openai import published
-from pipelines.tokens.tokenizers.words import WORDS, WordTokenizer, train_words
-
-if TYPE_CHECKING:
-    from pipelines.tokens.options import TokenizerChoice
+from pipelines.tokens.tokenizers.words import WORDS, WordTokenizer
 
 __all__ = [
     "CONTROLS",
@@ -43,13 +35,8 @@ __all__ = [
     "Named",
     "Tokenizer",
     "WordTokenizer",
-    "build_tokenizer",
-    "from_file",
     "load_tokenizer",
-    "published",
     "statistics",
-    "train_bpe",
-    "train_words",
 ]
 
 _BYTE_PAIRS = ("gigatoken", "tiktoken")
@@ -61,29 +48,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "file": ("gigatoken", "tokenizers"),
 }
 """What decides, besides this package, which ids a tokenizer of each kind gives."""
-
-
-def build_tokenizer(
-    choice: TokenizerChoice, texts: Iterable[str], root: Path, cache: Path
-) -> Tokenizer:
-    """The tokenizer of a recipe.
-
-    ``texts`` are read by the kinds that are trained. A file's path is relative to ``root``;
-    ``cache`` keeps what is downloaded.
-    """
-    match choice.kind:
-        case "bpe":
-            assert choice.vocab_size is not None
-            return train_bpe(texts, choice.vocab_size)
-        case "words":
-            return train_words(texts)
-        case "gpt2" | "cl100k":
-            return published(choice.kind, cache)
-        case "file":
-            assert choice.path is not None
-            assert choice.sha256 is not None
-            path = placed(root, choice.path, outside=choice.outside)
-            return from_file(path, choice.sha256)
 
 
 def load_tokenizer(read: Callable[[str], bytes]) -> Tokenizer:

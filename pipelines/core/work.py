@@ -1,0 +1,143 @@
+"""Work areas: a draft, finished parts and checkpoints, for one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.core.artefact import MANIFEST, CorruptArtefact, build_manifest
+from pipelines.core.disk import make_folder, open_lock, replace
+from pipelines.core.identity import canonical, digest
+from pipelines.text.regular import read_regular
+
+log = logging.getLogger("dragon.store")
+
+
+KEY = "key"  # in a work area: the asset that it is for
+
+
+class Work:
+    """The locked working area of one derivation: a draft, finished parts, the newest checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def draft(self) -> Path:
+        """An empty folder for the files of the artefact to be."""
+        draft = self.folder / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        if draft.exists():  # of another user, who was interrupted
+            draft.rename(self.folder / f"{uuid.uuid4().hex}.partial")
+        make_folder(draft)
+        return draft
+
+    def parts(self) -> Path:
+        """A folder whose finished files stay for the next try; ``*.partial`` ones are swept."""
+        parts = self.folder / "parts"
+        make_folder(parts)
+        return parts
+
+    def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
+        """Keep a running training's state; the one before goes only when this one is safe."""
+        name = f"step-{step:08d}.safetensors"
+        self._replace(name, tensors)
+        sha256 = hashlib.sha256(tensors).hexdigest()
+        state = {"file": name, "sha256": sha256, "step": step, "notes": notes}
+        self._replace("checkpoint.json", canonical({**state, "digest": digest(state)}))
+        for old in self.folder.glob("step-*"):
+            if old.name != name:
+                old.unlink()
+
+    def _replace(self, name: str, content: bytes) -> None:
+        replace(self.folder / name, content, self.folder / f"{name}.partial")
+
+    def load_checkpoint(self) -> tuple[bytes, dict[str, Any]] | None:
+        """The newest checkpoint's tensors and notes, hashed before use; None at the start.
+
+        Raises CorruptArtefact when its bytes are not the ones that were saved.
+        """
+        pointer = self.folder / "checkpoint.json"
+        if not pointer.exists():
+            return None
+        mend = f"remove {self.folder} to train from the start"
+        try:
+            state = checkpoint_state(pointer)
+            tensors = read_regular(self.folder / state["file"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise CorruptArtefact(f"{pointer}: not a checkpoint; {mend}") from None
+        if hashlib.sha256(tensors).hexdigest() != state["sha256"]:
+            raise CorruptArtefact(f"{self.folder / state['file']}: sha256 differs; {mend}")
+        return tensors, state["notes"]
+
+    def abandoned(self) -> Iterator[dict[str, Any]]:
+        """The notes of the newest checkpoints of other derivations; unreadable ones are passed."""
+        for pointer in sorted(self.folder.parent.glob("*/checkpoint.json")):
+            if pointer.parent != self.folder:
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                    yield dict(checkpoint_state(pointer)["notes"])
+
+
+def checkpoint_state(pointer: Path) -> dict[str, Any]:
+    """What a checkpoint's file says, its own digest checked. Raises ValueError if it differs."""
+    state: dict[str, Any] = json.loads(read_regular(pointer))
+    if state.pop("digest") != digest(state):
+        raise ValueError(f"{pointer}: its digest does not fit")
+    return state
+
+
+def tidy(work: Path) -> None:
+    """Remove what no later try can use; checkpoints and finished parts stay."""
+    shutil.rmtree(work / "draft", ignore_errors=True)
+    if {path.name for path in work.glob("*")} <= {KEY}:
+        (work / KEY).unlink(missing_ok=True)
+    for partial in work.rglob("*.partial"):
+        partial.unlink(missing_ok=True)
+    for folder in sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only when empty
+    with contextlib.suppress(OSError):
+        work.rmdir()
+
+
+def seal(draft: Path) -> str:
+    """Write a draft's manifest and return its version: the sha256 of that manifest."""
+    manifest = build_manifest(draft)
+    (draft / MANIFEST).write_bytes(manifest)
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def locked(lock: Path, key: str) -> int:
+    told = False
+    while True:
+        handle = open_lock(lock)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            if not told:
+                owner = os.read(handle, 32).decode() or "another process"
+                log.info("%s: process %s is making it; waiting", key, owner)
+                told = True
+            os.close(handle)
+            time.sleep(0.2)
+            continue
+        # The owner before us may have removed the file that we locked: then lock the new one.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(handle).st_ino == lock.stat().st_ino:
+                with contextlib.suppress(OSError):  # a file of another user's, open for reading
+                    os.truncate(handle, 0)
+                    os.write(handle, str(os.getpid()).encode())
+                return handle
+        os.close(handle)
