@@ -5,8 +5,12 @@ The rows name kinds of assets by their makings, with the architecture where ther
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+from pipelines.core import identity
 from pipelines.core.identity import code_fingerprint
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
@@ -38,18 +42,100 @@ SHORT = {
     "pipelines.tasks.domain.evaluation:evaluate": "domain's evaluation",
     "pipelines.report.making:write": "report",
 }
-ASSETS = {
-    "declare": "pipelines/stages.py",
-}
+LEARNED = {"foundation", "bert's foundation", "translator", "assistant", "classifier", "domain"}
+BESIDE = {"word vectors", "ladder"}
+ON_GPT = {"foundation", "taken foundation", "foundation's evaluation", "ladder", "domain",
+          "domain's evaluation", "assistant", "assistant's evaluation", "classifier",
+          "classifier's evaluation", "translator's evaluation"}  # fmt: skip
+ON_BERT = {"bert's foundation", "bert's foundation's evaluation"}
+TRANSLATOR = {"translator", "translator's evaluation"}
+EDITS: dict[str, tuple[str, str, str, set[str]]] = {
+    "a cleaning step": ("pipelines/corpora/cleaning/gutenberg.py", "START", "BEGIN", {"documents"}),
+    "a writer of text": (
+        "pipelines/corpora/generators/translations.py", "share", "part", {"raw text"},
+    ),
+    "the BPE trainer": (
+        "pipelines/tokens/tokenizers/bpe_training.py", "256", "257", {"tokenizer"},
+    ),
+    "the shard writer": ("pipelines/tokens/shards.py", "1 << 18", "1 << 17", {"shards"}),
+    "the https client": (
+        "pipelines/corpora/sources/https.py", "timeout", "patience", {"raw text", "tokenizer"},
+    ),
+    "published ranks": ("pipelines/tokens/tokenizers/openai.py", "gpt2", "gpt3", {"tokenizer"}),
+    "the decoder": ("model/architectures/gpt/network.py", "0.02", "0.03", ON_GPT),
+    "the encoder": ("model/architectures/bert/network.py", "0.02", "0.03", ON_BERT),
+    "the encoder-decoder": (
+        "model/architectures/encoder_decoder/network.py", "0.02", "0.03", TRANSLATOR,
+    ),
+    "the loop": ("model/training/loop.py", "steps", "paces", LEARNED | BESIDE),
+    "the optimizer": ("model/training/optim.py", "4.7750", "4.7751", LEARNED | BESIDE),
+    "one task's options": (
+        "pipelines/tasks/translation/options.py", "beams", "rays", TRANSLATOR,
+    ),
+    "one task's evaluation": (
+        "pipelines/tasks/classifier/evaluation.py", "test", "trial", {"classifier's evaluation"},
+    ),
+    "what labels are scored by": (
+        "pipelines/evaluation/labels.py", "macro", "mean",
+        {"classifier", "classifier's evaluation"},
+    ),
+    "the baselines": (
+        "pipelines/evaluation/baselines.py", "lzma", "zip",
+        {"foundation's evaluation", "bert's foundation's evaluation", "classifier",
+         "classifier's evaluation", "translator's evaluation"},
+    ),
+    "the report": ("pipelines/report/page.py", "section", "part", {"report"}),
+    "pictures": ("pipelines/report/pictures.py", "color", "colour", {"report"}),
+    "the tracker": ("pipelines/core/tracking/__init__.py", "100", "101", set()),
+    "the store": ("pipelines/core/store.py", "records", "notes", set()),
+    "Dagster's door": ("pipelines/orchestration/assets.py", "reused", "used", set()),
+    "the command line": ("pipelines/cli/run.py", "recipe", "receipt", set()),
+    "a comment": ("model/training/loop.py", "# ", "# Then: ", set()),
+}  # fmt: skip
 
 
-def kinds() -> dict[str, str]:
+@pytest.fixture
+def edit(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """``edit(file, old, new)``: from now on one file of the project reads so."""
+    read = Path.read_text
+
+    def edit(file: str, old: str, new: str) -> None:
+        place = ROOT / file
+        assert old in read(place)
+
+        def edited(path: Path, *args: str, **kwargs: str) -> str:
+            text = read(path, *args, **kwargs)
+            return text.replace(old, new) if path == place else text
+
+        monkeypatch.setattr(Path, "read_text", edited)
+        identity.forget_code()
+
+    return edit
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    yield
+    identity.forget_code()
+
+
+@pytest.fixture(scope="module")
+def codes() -> Callable[[], dict[str, str]]:
     """The code of every kind of asset that the shipped recipes declare."""
-    found: dict[str, str] = {}
-    for declared in declare(load_recipes(ROOT / "recipes").values()):
-        name = SHORT[declared.making]
-        if declared.uses == ("bert",):
-            name = f"bert's {name}"
-        module = declared.making.partition(":")[0]
-        found[name] = code_fingerprint(module, declared.uses)
-    return found
+    declared = {}
+    for one in declare(load_recipes(ROOT / "recipes").values()):
+        name = SHORT[one.making]
+        name = f"bert's {name}" if one.uses == ("bert",) else name
+        declared[name] = one.making.partition(":")[0], one.uses
+    assert {name.removeprefix("bert's ") for name in declared} == set(SHORT.values())
+    return lambda: {name: code_fingerprint(*told) for name, told in declared.items()}
+
+
+@pytest.mark.parametrize(("file", "old", "new", "anew"), EDITS.values(), ids=EDITS)
+def test_an_edit_makes_anew_what_hangs_on_it(
+    file: str, old: str, new: str, anew: set[str], codes: Callable[[], dict[str, str]],
+    edit: Callable[[str, str, str], None],
+) -> None:  # fmt: skip
+    before = codes()
+    edit(file, old, new)
+    assert {name for name, code in codes().items() if code != before[name]} == anew

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model.architectures import find
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out
-from pipelines.evaluation.language import continuations, language_baselines, language_figures
+from pipelines.evaluation.baselines import (
+    compressor_bits_per_byte,
+    interpolated_ngram_bits_per_byte,
+    unigram_bits_per_byte,
+)
+from pipelines.evaluation.language import continuations, language_figures
 from pipelines.evaluation.masked import fillings, masked_baselines, masked_figures
 from pipelines.evaluation.options import Prompts
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
@@ -88,3 +93,36 @@ def _masked(
     }
     tested = (document for corpus in documents.values() for document in corpus.split("test"))
     return figures, comparison, fillings(network, encoder, prompts, tested)
+
+
+def language_baselines(
+    shards: TokenShards,
+    documents: Mapping[str, Documents],
+    vocab_size: int,
+    end_of_text: int,
+    left_out: Mapping[str, frozenset[str]],
+) -> dict[str, float]:
+    """Bits per byte of the test split by counting and by compressing what the shards hold.
+
+    ``left_out`` are the ids of training documents that the shards were made without, by corpus.
+    """
+    train, test = shards.tokens("train"), shards.tokens("test")
+    n_bytes = shards.text_bytes("test")
+    ngram = {"vocab_size": vocab_size, "end_of_text": end_of_text, "test_bytes": n_bytes}
+
+    def trained() -> Iterable[str]:
+        return (
+            text
+            for corpus, kept in documents.items()
+            for text in kept.training_texts(left_out.get(corpus, frozenset()))
+        )
+
+    def tested() -> Iterable[str]:
+        return (d.text for corpus in documents.values() for d in corpus.split("test"))
+
+    return {
+        "trigram (Kneser-Ney)": interpolated_ngram_bits_per_byte(train, test, **ngram),
+        "lzma": compressor_bits_per_byte(trained(), tested(), "lzma"),
+        "zlib": compressor_bits_per_byte(trained(), tested(), "zlib"),
+        "unigram": unigram_bits_per_byte(train, test, vocab_size=vocab_size, test_bytes=n_bytes),
+    }

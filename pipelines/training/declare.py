@@ -11,7 +11,7 @@ from pipelines.training.networks import ModelChoice
 from pipelines.training.options import Pretrained, Pretraining
 
 PRECISION = "pipelines.training.precision:observed"
-LIBRARIES = ("safetensors", "torch")
+TRAINED_BY = ("safetensors", "torch")
 
 
 def foundation(scope: Scope, model: ModelChoice, training: Pretraining) -> Iterator[Declaration]:
@@ -28,7 +28,7 @@ def foundation(scope: Scope, model: ModelChoice, training: Pretraining) -> Itera
             epochs=dict(scope.epochs),
             seed=scope.seed,
         ),
-        libraries=LIBRARIES,
+        libraries=TRAINED_BY,
         observe=PRECISION,
         uses=(scope.architecture,),
         group=scope.recipe,

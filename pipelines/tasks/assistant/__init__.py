@@ -12,8 +12,8 @@ from pipelines.tasks import Task
 from pipelines.tasks.assistant.options import AssistantTask
 from pipelines.tasks.options import FineTuned
 from pipelines.tokens.tokenizers import LIBRARIES
-from pipelines.training import declare as training
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.declare import PRECISION, TRAINED_BY
 from pipelines.training.options import Training
 
 
@@ -33,8 +33,8 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
         making="pipelines.tasks.assistant.training:train",
         inputs={**scope.under(name), "contamination": scope.contamination},
         settings=FineTuned(corpus=corpus, training=trained, seed=scope.seed),
-        libraries=(*training.LIBRARIES, *words),
-        observe=training.PRECISION,
+        libraries=(*TRAINED_BY, *words),
+        observe=PRECISION,
         uses=(scope.architecture,),
         group=scope.recipe,
     )

@@ -12,8 +12,8 @@ from pipelines.tasks import Task
 from pipelines.tasks.classifier.options import ClassifierTask, Labelling
 from pipelines.tasks.options import Judged
 from pipelines.tokens.tokenizers import LIBRARIES
-from pipelines.training import declare as training
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.declare import PRECISION, TRAINED_BY
 
 
 def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declaration]:
@@ -27,8 +27,8 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         making="pipelines.tasks.classifier.training:train",
         inputs={**scope.under(name), "contamination": scope.contamination},
         settings=options.part(Labelling, seed=scope.seed),
-        libraries=(*training.LIBRARIES, *words),
-        observe=training.PRECISION,
+        libraries=(*TRAINED_BY, *words),
+        observe=PRECISION,
         uses=(scope.architecture,),
         group=scope.recipe,
     )

@@ -16,8 +16,8 @@ from pipelines.tasks import Task
 from pipelines.tasks.domain.options import DomainTask, TrainedOn
 from pipelines.tokens.declare import shards
 from pipelines.tokens.tokenizers import LIBRARIES
-from pipelines.training import declare as training
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.declare import PRECISION, TRAINED_BY
 
 
 def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
@@ -31,8 +31,8 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         making="pipelines.tasks.domain.training:train",
         inputs={**read, "domain_shards": domain_shards},
         settings=options.part(TrainedOn, seed=scope.seed),
-        libraries=training.LIBRARIES,
-        observe=training.PRECISION,
+        libraries=TRAINED_BY,
+        observe=PRECISION,
         uses=(scope.architecture,),
         group=scope.recipe,
     )

@@ -13,8 +13,8 @@ from pipelines.tasks import Task
 from pipelines.tasks.assistant import assistant
 from pipelines.tasks.translation.options import JudgedTranslations, Translated, TranslationTask
 from pipelines.tokens.tokenizers import LIBRARIES
-from pipelines.training import declare as training
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.declare import PRECISION, TRAINED_BY
 
 
 def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declaration]:
@@ -33,8 +33,8 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         making="pipelines.tasks.translation.training:train",
         inputs=read,
         settings=options.part(Translated, seed=scope.seed),
-        libraries=(*training.LIBRARIES, *words),
-        observe=training.PRECISION,
+        libraries=(*TRAINED_BY, *words),
+        observe=PRECISION,
         uses=(ours,),
         group=scope.recipe,
     )
