@@ -13,13 +13,14 @@ from model.batches.batching import TokenStream, Windows
 from model.ladder import RUNGS
 from pipelines.attention_ladder import climb
 from pipelines.attention_ladder.climb import Climbed
-from pipelines.attention_ladder.declare import ladder_assets
+from pipelines.attention_ladder.declare import ladder
 from pipelines.attention_ladder.options import AttentionLadder
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.recipe.loading import load_recipe
 from pipelines.report.markup import shown
 from pipelines.report.page import TIMES, with_times
+from pipelines.stages import scope_of
 from pipelines.tokens.tokenizers import BytePairTokenizer
 from pipelines.tokens.tokenizers.bpe_training import train_bpe
 
@@ -163,11 +164,10 @@ def test_sizes_that_clash_are_told() -> None:
 
 def test_where_it_hangs() -> None:
     recipe = load_recipe(CHECKOUT / "recipes" / "ladder.yaml")
-    (declared,) = ladder_assets(recipe)
-    assert declared.key.to_user_string() == "evaluation/attention_ladder/ladder"
-    parents = {key.to_user_string() for key in declared.dependency_keys}
-    assert parents == {"tokenizer/ladder", "token_shards/ladder"}
+    (declared,) = ladder(scope_of(recipe), recipe.attention_ladder)
+    assert declared.key == "evaluation/attention_ladder/ladder"
+    assert declared.upstream() == ["tokenizer/ladder", "token_shards/ladder"]
     chat = load_recipe(CHECKOUT / "recipes" / "chat.yaml")
-    assert ladder_assets(chat) == []
+    assert list(ladder(scope_of(chat), chat.attention_ladder)) == []
     # The same words make the same asset: what one recipe has cleaned the other reads.
     assert recipe.corpora["chitchat"] == chat.corpora["chitchat"]

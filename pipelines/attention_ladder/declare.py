@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.attention_ladder.options import AttentionLadder, Climbed
+from pipelines.attention_ladder.options import AttentionLadder, Climb
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.findings import Evaluation
@@ -21,7 +21,7 @@ def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaratio
         makes=Evaluation,
         making="pipelines.attention_ladder.evaluation:evaluate",
         inputs={"tokenizer": scope.tokenizer, "token_shards": scope.token_shards},
-        settings=Climbed(
+        settings=Climb(
             attention_ladder=options,
             weights=dict(scope.mixture),
             epochs=dict(scope.epochs),

@@ -14,14 +14,14 @@ from pipelines.attention_ladder.climb import (
     shape,
     table,
 )
-from pipelines.attention_ladder.options import Climbed
+from pipelines.attention_ladder.options import Climb
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 
 
 def evaluate(
-    making: Making, settings: Climbed, tokenizer: TokenizerFiles, token_shards: TokenShards
+    making: Making, settings: Climb, tokenizer: TokenizerFiles, token_shards: TokenShards
 ) -> None:
     """The same small GPT trained on each rung of attention: losses, maps, samples.
 

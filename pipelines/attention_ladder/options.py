@@ -30,7 +30,7 @@ class AttentionLadder(Strict):
         return self
 
 
-class Climbed(Strict):
+class Climb(Strict):
     """What decides a ladder, beside its shards."""
 
     attention_ladder: AttentionLadder

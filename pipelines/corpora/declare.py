@@ -27,7 +27,7 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         makes=RawText,
         making="pipelines.corpora.raw_text:read",
         settings=options.source,
-        libraries=("pyarrow", *_readers(options.source)),
+        libraries=("pyarrow", *readers(options.source)),
         observe="pipelines.corpora.raw_text:observed",
         exact=True,
         group="corpora",
@@ -48,7 +48,7 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
     )
 
 
-def _readers(source: Source) -> tuple[str, ...]:
+def readers(source: Source) -> tuple[str, ...]:
     """The libraries, beside pyarrow, whose version decides what a source gives."""
     match source.kind:
         case "generated":

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipelines.core.project import Project
 from pipelines.corpora import sources
-from pipelines.corpora.declare import observed
+from pipelines.corpora.raw_text import observed
 from pipelines.corpora.sources import Document, files, folder_state, hub, read_source, web
 from pipelines.corpora.sources.conversations import render_conversation
 from pipelines.corpora.sources.options import (
