@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
+# A file of tests after another, so many files side by side: what they share is made in each process.
+BESIDE := -n auto --maxprocesses 4 --dist loadfile
+# Another fifth of the long proofs each day.
 SHARE ?= $(shell echo $$(( $$(date +%s) / 86400 % 5 )))/5
 .PHONY: help setup run test test-all test-share lint ui schema constraints clean
 
@@ -34,7 +37,7 @@ run: $(READY) ## Make the recipe RECIPE (chat): text, tokens, model, assistant, 
 	$(BIN)/dragon run $(RECIPE)
 
 test: $(READY) ## The tests, without the long proofs
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu" $(BESIDE)
 
 test-all: $(READY) ## All tests
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,harness]'

@@ -11,9 +11,8 @@ import torch
 
 from model.batches.batching import TokenStream, Windows
 from model.ladder import RUNGS
-from pipelines.attention_ladder import climb
+from pipelines.attention_ladder import climb, declare
 from pipelines.attention_ladder.climb import Climbed
-from pipelines.attention_ladder.declare import ladder
 from pipelines.attention_ladder.options import AttentionLadder
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
@@ -164,10 +163,10 @@ def test_sizes_that_clash_are_told() -> None:
 
 def test_where_it_hangs() -> None:
     recipe = load_recipe(CHECKOUT / "recipes" / "ladder.yaml")
-    (declared,) = ladder(scope_of(recipe), recipe.attention_ladder)
+    (declared,) = declare.ladder(scope_of(recipe), recipe.attention_ladder)
     assert declared.key == "evaluation/attention_ladder/ladder"
     assert declared.upstream() == ["tokenizer/ladder", "token_shards/ladder"]
     chat = load_recipe(CHECKOUT / "recipes" / "chat.yaml")
-    assert list(ladder(scope_of(chat), chat.attention_ladder)) == []
+    assert list(declare.ladder(scope_of(chat), chat.attention_ladder)) == []
     # The same words make the same asset: what one recipe has cleaned the other reads.
     assert recipe.corpora["chitchat"] == chat.corpora["chitchat"]
