@@ -425,9 +425,9 @@ def test_killed_between_publication_and_event_it_is_found_by_the_next_run(place,
     command = ("run", str(recipe_file()), "--select", "raw_text/talk")
     with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
         known = {run.run_id for run in instance.get_runs()}
-    kill = "import os; from pipelines.stages import declare;"
+    kill = "import os; from pipelines.orchestration import assets;"
     run = place.start(
-        *command, first=f"{kill} declare._result = lambda *_, **__: os.kill(os.getpid(), 9)"
+        *command, first=f"{kill} assets._result = lambda *_, **__: os.kill(os.getpid(), 9)"
     )
     run.communicate(timeout=120)
     assert run.returncode == -signal.SIGKILL

@@ -26,7 +26,7 @@ from model.batches.masking import Masked
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES
 from model.training.state import weights
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, found
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.work import Work
@@ -294,8 +294,9 @@ def test_the_precision_that_a_machine_chose_is_in_the_derivation(
     monkeypatch.setattr("pipelines.training.fitting.fastest_precision", lambda _: "bf16")
     left_to_the_machine, said = set(), set()
     for key, declared in declarations().items():
-        asked = chosen_by(dict(declared.decides))
-        observed = declared.observe(Project.here()) if declared.observe and asked else {}
+        asked, observed = chosen_by(declared.static()["recipe"]), {}
+        if declared.observe and asked:
+            observed = found(declared.observe)(declared.settings, Project.here())
         assert observed.get("precision") == ("bf16" if "auto" in asked else None), key
         (left_to_the_machine if "auto" in asked else said if asked else set()).add(key)
     kinds = {key.split("/")[0] for key in left_to_the_machine}

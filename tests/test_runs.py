@@ -353,6 +353,7 @@ def test_no_process_outlives_the_servers(tmp_path, signals, background):
     """However deep, in whatever session, and whatever they ignore."""
     (tmp_path / "pids").mkdir()
     before = signal.getsignal(signal.SIGINT)
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else it goes on, as under nohup
     with contextlib.ExitStack() as stack:
         try:
             if background:  # as a shell has it for a command with & in a script
@@ -360,6 +361,7 @@ def test_no_process_outlives_the_servers(tmp_path, signals, background):
             owner = stack.enter_context(python("-c", SERVES, str(tmp_path / "pids")))
         finally:
             signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGHUP, hung_up)
         assert owner.stdout.readline() == "ready\n"
         files = list((tmp_path / "pids").iterdir())
         mark = files[0].read_text()

@@ -39,7 +39,6 @@ from pipelines.core.store import Store
 from pipelines.evaluation import language
 from pipelines.evaluation.language import continuations, language_figures
 from pipelines.interop import declare as interop_declare
-from pipelines.interop import network
 from pipelines.interop.artefacts import Weights
 from pipelines.interop.fetching import fetch_weights, folder_files
 from pipelines.interop.formats import read_gguf, read_npz, read_safetensors
@@ -1003,23 +1002,25 @@ def test_files_that_are_copied_hang_on_no_network() -> None:
     """Else any change in how a network is trained would fetch the weights again."""
     loops = {"model.training.loop", "model.training.optim", "pipelines.training.fitting"}
     numbers = {"model.interop", "pipelines.interop.reading", "pipelines.interop.network"}
-    assert loops | numbers <= reachable("pipelines.interop.declare_foundation")
-    assert not (loops | numbers) & reachable("pipelines.interop.declare_tokenizer")
+    assert loops - {"pipelines.training.fitting"} <= reachable("pipelines.training.fitting")
+    assert numbers <= reachable("pipelines.interop.network")
+    assert not loops & reachable("pipelines.interop.network")
+    assert not (loops | numbers) & reachable("pipelines.interop.vocabulary")
     words = {"pipelines.interop.formats", "pipelines.tokens.tokenizers.conversion"}
-    assert words <= reachable("pipelines.interop.declare_tokenizer")
-    assert not (loops | numbers | words) & reachable("pipelines.interop.declare")
+    assert words <= reachable("pipelines.interop.vocabulary")
+    assert not (loops | numbers | words) & reachable("pipelines.interop.fetching")
 
 
 def test_what_computes_with_the_numbers_decides_them() -> None:
     (folder,) = interop.__path__
     found = set()
-    for name in ("numbers", "packed", "reading", "taking"):
+    for name in ("formats", "packed", "reading", "network"):
         for node in ast.walk(ast.parse(Path(folder, f"{name}.py").read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 found.add(str(node.module).split(".")[0])
             elif isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
-    assert found - sys.stdlib_module_names - {"model", "pipelines"} == set(network.LIBRARIES)
+    assert found - sys.stdlib_module_names - {"model", "pipelines"} == set(interop_declare.NETWORK)
 
 
 # Real weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipelines.core.project import Project
 from pipelines.core.record import StoreError
@@ -13,8 +13,10 @@ from pipelines.core.stanza import RecipeError
 from pipelines.core.store import Store
 from pipelines.recipe.loading import read_recipes
 from pipelines.recipe.schema import Recipe
-from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
+
+if TYPE_CHECKING:
+    from pipelines.inference.session import Session
 
 MAX_CHARACTERS = 20_000
 
@@ -33,20 +35,16 @@ def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
     return clean_text(text, form)
 
 
-def load_model(project: Project, key: str) -> tuple[Any, Any, list[str]]:
-    """A model ready to use, the tokenizer it was trained with, a classifier's labels."""
+def load_model(project: Project, key: str) -> Session:
+    """A model ready to use. StoreError where it was not made yet."""
     store = Store(project.store)
     try:
         checkpoint = store.current(key, Checkpoint)
     except StoreError:
         raise StoreError(f"{key}: not made yet; dragon run {key.split('/')[1]}") from None
-    config = checkpoint.config()
-    from pipelines.training.checkpoint import load_network
+    from pipelines.inference.session import open_session
 
-    tokenizer = store.open(
-        config["tokenizer"]["key"], config["tokenizer"]["version"], TokenizerFiles
-    ).load()
-    return load_network(checkpoint).eval(), tokenizer, config.get("labels", [])
+    return open_session(store, checkpoint)
 
 
 def key_of(recipe: Recipe, kind: str, task: str | None) -> str:

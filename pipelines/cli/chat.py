@@ -1,4 +1,4 @@
-"""``dragon chat`` and ``dragon classify``: using what a recipe made."""
+"""``dragon chat``, ``dragon write`` and ``dragon classify``: using what a recipe made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from model.architectures import catalogue
 from pipelines.cli.asking import (
     as_trained_on,
     key_of,
@@ -18,6 +19,7 @@ from pipelines.cli.asking import (
 )
 from pipelines.cli.run import find_recipe
 from pipelines.core.project import Project
+from pipelines.core.stanza import RecipeError
 from pipelines.tasks.assistant.options import AssistantTask
 
 
@@ -42,12 +44,10 @@ def chat(
     key = key_of(found, "assistant", task)
     declared = found.tasks[key.rsplit("/", 1)[1]]
     assert isinstance(declared, AssistantTask)  # as key_of found it
-    network, tokenizer, _ = load_model(project, key)
-    from model.inference.quantisation import quantise
+    model = load_model(project, key)
     from pipelines.corpora.turns import trimmed
-    from pipelines.inference.replies import reply
 
-    network = quantise(network) if int8 else network
+    model = model.in_eight_bits() if int8 else model
     turns: list[str] = []
     if sys.stdin.isatty():
         typer.echo("Say something; an empty line ends it, a backslash goes on with the next line.")
@@ -56,9 +56,30 @@ def chat(
         if not said:
             break
         turns = [*turns, said][-declared.context_turns :]
-        pieces = reply(network, tokenizer, turns, seed + number, length, stops, **sampling)
+        pieces = model.say(turns, seed=seed + number, length=length, stops=stops, **sampling)
         typer.echo(f"{found.name}: ", nl=False)
-        turns.append("".join(_shown(pieces)))
+        turns.append("".join(shown(pieces)))
+        typer.echo()
+
+
+def write(
+    recipe: str,
+    prompt: str,
+    seed: int,
+    length: int,
+    stops: Sequence[str] = (),
+    **sampling: Any,
+) -> None:
+    """How the foundation goes on with a text, or with each line of standard input."""
+    project = Project.here()
+    found = find_recipe(recipe, project)
+    if catalogue()[found.architecture].objective != "next_token":
+        raise RecipeError(f"{found.name}: its network writes nothing; ask it with dragon fill")
+    model = load_model(project, f"foundation/{found.name}")
+    for text in texts_of(prompt):
+        typer.echo(text, nl=False)
+        for _ in shown(model.write(text, seed=seed, length=length, stops=stops, **sampling)):
+            pass
         typer.echo()
 
 
@@ -78,30 +99,15 @@ def classify(task: str, text: str, recipe: str | None) -> None:
     """Prints a label and its probability for a text, or for each line of standard input."""
     project = Project.here()
     found = find_recipe(recipe, project) if recipe else recipe_with(project, task)
-    network, tokenizer, labels = load_model(project, key_of(found, "classifier", task))
+    model = load_model(project, key_of(found, "classifier", task))
     for line in texts_of(text):
         clean = as_trained_on(found, found.tasks[task].corpus, line)
-        label, share = _label(network, tokenizer, labels, clean)
+        label, share = next(iter(model.classify(clean).items()))
         typer.echo(f"{label}\t{share:.1%}")
 
 
-def _shown(pieces: Iterable[str]) -> Iterator[str]:
+def shown(pieces: Iterable[str]) -> Iterator[str]:
     """The pieces of a text, each on the screen before the next is made."""
     for piece in pieces:
         typer.echo(piece, nl=False)
         yield piece
-
-
-def _label(network: Any, tokenizer: Any, labels: list[str], text: str) -> tuple[str, float]:
-    import torch
-
-    from pipelines.tokens.turns import encode_labelled
-
-    where = next(network.parameters()).device
-    tokens = encode_labelled(tokenizer, text, network.context_length)
-    last = torch.tensor([len(tokens) - 1], device=where)
-    network.eval()
-    with torch.inference_mode():
-        shares = network(torch.tensor([tokens], device=where), last)[0].softmax(dim=-1)
-    best = int(shares.argmax())
-    return labels[best], float(shares[best])

@@ -20,7 +20,7 @@ def fill(recipe: str, text: str, count: int) -> None:
     mixture = found.mixture()
     # As a whole: a piece between two blanks would lose the space at its end.
     clean = as_trained_on(found, max(mixture, key=lambda name: mixture[name]), bearable(text))
-    network, tokenizer, _ = load_model(project, f"foundation/{found.name}")
-    from pipelines.evaluation.masked import fill, told
+    model = load_model(project, f"foundation/{found.name}")
+    from pipelines.inference.blanks import told
 
-    typer.echo(told(fill(network, tokenizer, clean, count)))
+    typer.echo(told(model.fill(clean, count)))

@@ -23,6 +23,18 @@ StoreOption = Annotated[
 ]
 
 
+MaxTokens = Annotated[int, typer.Option(min=1, help="The longest answer.")]
+Stops = Annotated[
+    list[str] | None, typer.Option("--stop", help="A text that ends it; may be given again.")
+]
+Seed = Annotated[int, typer.Option(help="Same seed and words, same answer.")]
+Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest.")]
+TopK = Annotated[int | None, typer.Option(help="Of so many likeliest tokens.")]
+TopP = Annotated[float | None, typer.Option(help="Of those that share this much.")]
+MinP = Annotated[float | None, typer.Option(help="Of those this likely beside the likeliest.")]
+Penalty = Annotated[float | None, typer.Option(help="Above 1: less of what stands there already.")]
+
+
 @app.command("run")
 def run_recipe(
     recipe: Annotated[str, typer.Argument(help="A name in recipes/, or a .yaml file.")],
@@ -43,34 +55,57 @@ def run_recipe(
 def chat(
     recipe: Annotated[str, typer.Argument(help="A recipe that was run.")],
     task: Annotated[str | None, typer.Option(help="The assistant task, if it has several.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed and words, same replies.")] = 0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest reply.")] = 60,
-    stop: Annotated[
-        list[str] | None, typer.Option(help="A text that ends a reply; may be given again.")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="0: always the likeliest.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Of so many likeliest tokens.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Of those that share this much.")] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Of those this likely beside the likeliest.")
-    ] = None,
-    repetition_penalty: Annotated[
-        float | None, typer.Option(help="Above 1: less of what stands there already.")
-    ] = None,
+    seed: Seed = 0,
+    max_tokens: MaxTokens = 60,
+    stop: Stops = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: Penalty = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights rounded to eight bits.")] = False,
 ) -> None:
     """Talk to a recipe's assistant; an empty line or Ctrl-D ends it."""
     from pipelines.cli.chat import chat
 
-    given = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    sampling = {name: value for name, value in given.items() if value is not None}
+    sampling = _given(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
     chat(recipe, task, seed, max_tokens, stop or [], int8, **sampling)
+
+
+@app.command()
+def write(
+    recipe: Annotated[str, typer.Argument(help="A recipe that was run.")],
+    prompt: Annotated[str, typer.Argument(help="The text; - reads standard input, a text a line.")],
+    seed: Seed = 0,
+    max_tokens: MaxTokens = 120,
+    stop: Stops = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: Penalty = None,
+) -> None:
+    """Let a recipe's foundation go on with a text."""
+    from pipelines.cli.chat import write
+
+    sampling = _given(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
+    write(recipe, prompt, seed, max_tokens, stop or [], **sampling)
+
+
+def _given(**sampling: float | None) -> dict[str, float]:
+    return {name: value for name, value in sampling.items() if value is not None}
 
 
 @app.command()

@@ -30,14 +30,7 @@ def translate(
     if decoder_only and beams is not None:
         raise RecipeError("--beams and --decoder-only: the GPT is greedy; give one of them")
     kind = "assistant" if decoder_only else "translator"
-    network, tokenizer, _ = load_model(project, f"{kind}/{found.name}/{name}")
-    from pipelines.inference.translations import replies, translations
-
+    model = load_model(project, f"{kind}/{found.name}/{name}")
     for line in texts_of(text):
         clean = " ".join(as_trained_on(found, declared.corpus, line).split())
-        if not clean:
-            typer.echo("")
-        elif decoder_only:
-            typer.echo(replies(network, tokenizer, [clean])[0])
-        else:
-            typer.echo(translations(network, tokenizer, [clean], beams or declared.beams)[0])
+        typer.echo(model.translate(clean, beams or declared.beams) if clean else "")

@@ -6,7 +6,7 @@ Letters: N words asked for, V vocabulary.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import torch
 from model.batches.batching import IGNORED, Batch
 from model.batches.shuffling import key_of
 from model.evaluation import evaluating, perplexity
+from pipelines.inference.blanks import WORD, fill, told
 from pipelines.training.batches import held_out_batches
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
 
     Ints = npt.NDArray[np.int64]
-
-BLANK = re.compile(r"_{3,}")
-_WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
 def held_out(network: Any, shards: TokenShards, split: str, end_of_text: int) -> Iterator[Batch]:
@@ -132,53 +130,6 @@ def _looked_up(table: tuple[Ints, Ints, Any], wanted: Ints) -> Any:
     return np.stack([words[places], np.where(contexts[places] == wanted, shares[places], 0.0)])
 
 
-def fill(
-    network: Any, tokenizer: Tokenizer, text: str, count: int = 3
-) -> list[list[tuple[str, float]]]:
-    """For each ___ of a text the best words, best first, each with its probability.
-
-    A blank is one token; tokens that are no word, or not the beginning of one behind a space, are
-    passed over, and keep their share. ValueError without a blank or where the text is too long.
-    """
-    pieces = BLANK.split(text)
-    if len(pieces) < 2:
-        raise ValueError(f"text={text!r} has no ___: write one where a word is hidden")
-    tokens, places, spaced = [tokenizer.end_of_text], [], []
-    for number, piece in enumerate(pieces):
-        if number:
-            places.append(len(tokens))
-            tokens.append(network.mask)
-        open_ended = number < len(pieces) - 1 and piece.endswith(" ")
-        spaced.append(open_ended)
-        # A word's token holds the space before the word.
-        tokens += tokenizer.encode(piece[:-1] if open_ended else piece)
-    if len(tokens) > network.context_length:
-        raise ValueError(
-            f"text of {len(tokens)} tokens: at most {network.context_length}; shorten it"
-        )
-    device = next(network.parameters()).device
-    with evaluating(network), torch.inference_mode():
-        features = network.features(torch.tensor([tokens], device=device))[0, places]
-        shares = network.logits(features).softmax(-1).cpu()  # (N, V)
-    return [_best(tokenizer, row, space, count) for row, space in zip(shares, spaced, strict=False)]
-
-
-def _best(tokenizer: Tokenizer, shares: Any, spaced: bool, count: int) -> list[tuple[str, float]]:
-    before = " " if spaced and tokenizer.lossless else ""
-    ranked = ((tokenizer.decode([i]), i) for i in shares.argsort(descending=True).tolist())
-    words = (
-        (word.removeprefix(before), float(shares[i]))
-        for word, i in ranked
-        if word.startswith(before) and _WORD.fullmatch(word.removeprefix(before))
-    )
-    return list(islice(words, count))
-
-
-def told(filled: Sequence[Sequence[tuple[str, float]]]) -> str:
-    """Fillings to read: a line a blank."""
-    return "\n".join(", ".join(f"{word} {share:.1%}" for word, share in line) for line in filled)
-
-
 def fillings(
     network: Any, tokenizer: Tokenizer, prompts: Iterable[str], documents: Iterable[Document]
 ) -> list[dict[str, str]]:
@@ -199,7 +150,7 @@ def _with_a_word_hidden(
         for line in document.text.splitlines():
             words = [
                 found
-                for found in re.finditer(rf"(?<= ){_WORD.pattern}(?!\S)", line)
+                for found in re.finditer(rf"(?<= ){WORD.pattern}(?!\S)", line)
                 if len(tokenizer.encode(f" {found[0]}")) == 1
             ]
             fits = len(tokenizer.encode(line)) + 2 <= network.context_length

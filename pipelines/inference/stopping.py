@@ -33,14 +33,19 @@ def until(tokenizer: Tokenizer, stops: Sequence[str]) -> Callable[[list[int]], b
     return ended
 
 
-def spoken(tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = ()) -> Iterator[str]:
+def spoken(
+    tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = (), *, as_reply: bool = True
+) -> Iterator[str]:
     """The text of ids, piece by piece as they come, as ``bare`` leaves it.
+
+    What is no reply but goes on with a text (``as_reply`` False) keeps the white space before it.
 
     Takes no id after the one that completes a stop; the pieces make up ``bare(cut(text, stops))``
     of those taken. What may yet turn out to begin a stop, to be part of a character or to end the
     text as white space is held back until that is known. TextError for an empty stop.
     """
     require(stops)
+    clean = bare if as_reply else str.rstrip
     known: list[int] = []
     text, said = "", 0
     for token in ids:
@@ -48,13 +53,13 @@ def spoken(tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = ()) 
         text = tokenizer.decode(known)
         ended = cut(text, stops)
         found = len(ended) < len(text)
-        certain = bare(ended if found else _certain(text, stops))
+        certain = clean(ended if found else _certain(text, stops))
         if len(certain) > said:
             yield certain[said:]
             said = len(certain)
         if found:
             return
-    if rest := bare(text)[said:]:
+    if rest := clean(text)[said:]:
         yield rest
 
 

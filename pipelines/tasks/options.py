@@ -12,11 +12,10 @@ from pipelines.training.options import Training
 
 
 class TaskOptions(Strict):
-    """A task: the corpus that it learns from and how it is trained."""
+    """A task: its kind and the corpus that it learns from; how it is trained says each kind."""
 
     kind: str
     corpus: Name
-    training: Training
 
     def taken(self) -> PairsTaken | LabelsTaken | None:
         """What its examples are taken by; None where it learns from text as it is."""

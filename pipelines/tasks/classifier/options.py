@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipelines.examples.options import LabelsTaken
 from pipelines.tasks.options import FineTuned, TaskOptions
+from pipelines.training.options import Training
 
 TrainedBlocks = Annotated[int, Field(ge=0, strict=True)] | None
 
@@ -16,6 +17,7 @@ class ClassifierTask(TaskOptions, LabelsTaken):
     """A label head on the foundation, trained on a corpus of labelled documents."""
 
     kind: Literal["classifier"]
+    training: Training
     trained_blocks: TrainedBlocks = None
     """How many of the last blocks are trained beside the head; null for the whole network."""
 

@@ -1,0 +1,155 @@
+"""A model in use: a network, the tokenizer that it was trained with, and what it can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from model.architectures import find
+from model.evaluation import evaluating
+from model.inference.generation import stream
+from model.inference.quantisation import quantise
+from model.inference.sampling import Sampling
+from pipelines.core.store import Store
+from pipelines.inference import blanks, labels, replies, translations
+from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, unnamed
+from pipelines.inference.stopping import require, spoken
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.tokens.tokenizers import Tokenizer
+from pipelines.training.artefacts import Checkpoint
+from pipelines.training.checkpoint import load_network
+
+WRITTEN_TOKENS = 120
+
+
+@dataclass(frozen=True)
+class Session:
+    """A checkpoint, ready to be asked; what it was not trained for is a ValueError.
+
+    ``sampling`` are options of ``Sampling`` (model/inference/sampling.py); where none are given
+    they are those of evaluations. The same seed and words give the same answer.
+    """
+
+    checkpoint: Checkpoint
+    network: Any
+    tokenizer: Tokenizer
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """``architecture``, ``network``, ``tokenizer`` and a classifier's ``labels``."""
+        return self.checkpoint.config()
+
+    @property
+    def labels(self) -> list[str]:
+        """A classifier's labels, in the order of its outputs."""
+        return list(self.config.get("labels", []))
+
+    def in_eight_bits(self) -> Session:
+        """The same model, its weights rounded to eight bits."""
+        return replace(self, network=quantise(self.network))
+
+    def write(
+        self,
+        prompt: str,
+        *,
+        length: int = WRITTEN_TOKENS,
+        seed: int = 0,
+        stops: Sequence[str] = (),
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """How the model goes on with a text, piece by piece as it comes.
+
+        The text is what was said, its white space too: it is continued and not answered.
+        """
+        self._require("next_token")
+        words = self.tokenizer
+        roles = {words.user, words.assistant}
+        forbid = {*roles, *unnamed(self.network, words)}
+        settings = {**SAMPLING, "forbid": forbid, **sampling}
+        Sampling(**settings)  # here, so that what is wrong is told before anything is shown
+        require(stops)
+        tokens = stream(
+            self.network,
+            [words.start, *words.encode(prompt)],
+            max_new_tokens=length,
+            stop=words.controls - roles,
+            seed=seed,
+            **settings,
+        )
+        return spoken(words, tokens, stops, as_reply=False)
+
+    def generate(self, prompt: str, **settings: Any) -> str:
+        """``write`` to its end."""
+        return "".join(self.write(prompt, **settings))
+
+    def say(
+        self,
+        turns: Sequence[str],
+        *,
+        length: int = REPLY_TOKENS,
+        seed: int = 0,
+        stops: Sequence[str] = (),
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """The reply to a conversation whose last turn is the user's, piece by piece."""
+        self._require("next_token")
+        return replies.reply(self.network, self.tokenizer, turns, seed, length, stops, **sampling)
+
+    def reply(self, *turns: str, **settings: Any) -> str:
+        """``say`` to its end."""
+        return "".join(self.say(turns, **settings))
+
+    def classify(self, text: str) -> dict[str, float]:
+        """The probability of each label of a text, the likeliest first."""
+        if not self.labels:
+            raise ValueError(f"{self.checkpoint.key} has no labels: load a classifier")
+        shares = labels.shares(self.network, self.tokenizer, text)
+        told = zip(self.labels, shares, strict=True)
+        return dict(sorted(told, key=lambda pair: pair[1], reverse=True))
+
+    def translate(self, text: str, beams: int = 1) -> str:
+        """The translation of a sentence, the best that so many beams find."""
+        if self._objective == "sequence_to_sequence":
+            return translations.translations(self.network, self.tokenizer, [text], beams)[0]
+        self._require("next_token")
+        return translations.replies(self.network, self.tokenizer, [text])[0]
+
+    def fill(self, text: str, count: int = 3) -> list[list[tuple[str, float]]]:
+        """For each ___ of a text the best words, best first, each with its probability."""
+        self._require("masked_token")
+        return blanks.fill(self.network, self.tokenizer, text, count)
+
+    def embed(self, text: str) -> list[float]:
+        """A vector for a text: the mean of the last hidden states, D numbers.
+
+        ValueError for a text without a token, or one that is longer than the context.
+        """
+        self._require("next_token", "masked_token")
+        tokens = self.tokenizer.encode(text)
+        if not tokens:
+            raise ValueError("text='' has no token: give at least one character")
+        device = next(self.network.parameters()).device
+        with evaluating(self.network), torch.inference_mode():
+            features = self.network.features(torch.tensor([tokens], device=device))
+        found: list[float] = features[0].mean(0).tolist()
+        return found
+
+    @property
+    def _objective(self) -> str:
+        return find(self.config["architecture"]).objective
+
+    def _require(self, *objectives: str) -> None:
+        if self.labels or self._objective not in objectives:
+            kind = "a classifier" if self.labels else f"a {self.config['architecture']}"
+            raise ValueError(f"{self.checkpoint.key} is {kind}, which cannot be asked that")
+
+
+def open_session(store: Store, checkpoint: Checkpoint) -> Session:
+    """A checkpoint of a store with its tokenizer, every byte checked."""
+    told = checkpoint.config()["tokenizer"]
+    words = store.open(told["key"], told["version"], TokenizerFiles).load()
+    return Session(checkpoint, load_network(checkpoint).eval(), words)

@@ -1,0 +1,88 @@
+"""Dragon in a program: the examples of its page run as they stand; models say what they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import dragon
+from pipelines.core.record import StoreError
+from pipelines.inference.session import Session
+
+EXAMPLES = (Path(__file__).parents[1] / "docs" / "library.md").read_text(encoding="utf-8")
+
+
+def load(chain, key: str) -> Session:
+    return dragon.load(key, store=chain.root)
+
+
+def test_the_examples_of_the_page_run(chain, monkeypatch, capsys):
+    monkeypatch.setenv("DRAGON_STORE", str(chain.root))
+    found: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", EXAMPLES, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(block, found)  # the page's own text
+    printed = capsys.readouterr().out
+    model, text = found["model"], found["text"]
+    assert text == model.generate("A: hello\nB:", length=20, seed=1)
+    assert len(found["vector"]) == model.config["network"]["d_model"]
+    assert found["first"]
+    assert found["second"]
+    assert found["label"] == max(found["shares"], key=found["shares"].get)
+    assert sum(found["shares"].values()) == pytest.approx(1, abs=1e-5)
+    assert found["keys"][-1] == "foundation/tiny"
+    assert "raw_text/toy_dialogues" in found["keys"][:-1]
+    assert found["document"].text in printed
+
+
+def test_it_says_what_the_command_line_says(chain):
+    model = load(chain, "assistant/tiny/toy_reply")
+    said = chain.dragon("chat", "tiny", stdin="hello\nwhat do you like?\n").out
+    first = model.reply("hello")
+    second = model.reply("hello", first, "what do you like?", seed=1)
+    assert said == f"tiny: {first}\ntiny: {second}\n"
+    shares = load(chain, "classifier/tiny/toy_spam").classify("win a prize")
+    label, share = next(iter(shares.items()))
+    assert chain.dragon("classify", "toy_spam", "win a prize").out == f"{label}\t{share:.1%}\n"
+
+
+def test_a_foundation_writes_on(chain):
+    model = load(chain, "foundation/tiny")
+    text = model.generate("A: hello\nB:", length=12, seed=3)
+    assert text == "".join(model.write("A: hello\nB:", length=12, seed=3))
+    said = chain.dragon("write", "tiny", "A: hello", "--max-tokens", "12", "--seed", "3")
+    assert said.out == f"A: hello{model.generate('A: hello', length=12, seed=3)}\n"
+    piped = chain.dragon("write", "tiny", "-", "--max-tokens", "5", stdin="A: hello\nA: good\n")
+    assert piped.out.startswith("A: hello")
+    assert "\nA: good" in piped.out
+    assert model.in_eight_bits().generate("A: hello", length=5)
+
+
+@pytest.mark.parametrize(
+    ("key", "ask", "wrong"),
+    [
+        ("foundation/tiny", lambda m: m.fill("a ___ b"), "is a gpt, which cannot be asked that"),
+        ("foundation/tiny", lambda m: m.classify("a"), "has no labels: load a classifier"),
+        ("foundation/tiny", lambda m: m.embed(""), "has no token"),
+        ("foundation/tiny", lambda m: m.embed("hello " * 9999), "exceeds context_length"),
+        ("foundation/tiny", lambda m: m.generate("a", top_k=0), "top_k=0"),
+        ("foundation/tiny", lambda m: m.generate("a", stops=[""]), "stop=''"),
+        ("classifier/tiny/toy_spam", lambda m: m.reply("a"), "is a classifier"),
+        ("classifier/tiny/toy_spam", lambda m: m.translate("a"), "is a classifier"),
+    ],
+)
+def test_what_a_model_cannot_do_is_said(chain, key, ask, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        ask(load(chain, key))
+
+
+def test_what_is_no_model_is_said(chain):
+    with pytest.raises(ValueError, match="documents/toy_dialogues: no model that reads text"):
+        load(chain, "documents/toy_dialogues")
+    with pytest.raises(StoreError, match="did you mean 'foundation/tiny'"):
+        load(chain, "foundation/tinny")
+    with pytest.raises(ValueError, match="split='tests': one of train, validation, test"):
+        dragon.documents("toy_dialogues", "tests", chain.root)
