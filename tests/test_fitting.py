@@ -21,7 +21,8 @@ import torch
 from safetensors.torch import save
 
 from model.architectures import build, find
-from model.batches.batching import Batch, Examples, TokenStream, Windows, in_order
+from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.batches.examples import Examples
 from model.batches.masking import Masked
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cli.front import Guard
 from pipelines.core.project import Project
+from pipelines.orchestration.front import Guard
 from pipelines.orchestration.graph import build
 from pipelines.recipe.loading import load_recipe
 

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.batches.batching import Examples
+from model.batches.examples import Examples
 from pipelines.core.stanza import RecipeError
 from pipelines.recipe.loading import (
     disagreements,

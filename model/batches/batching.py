@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from model.batches.mixing import check_sizes, mix
-from model.batches.shuffling import key_of, permuted, permuted_all
+from model.batches.shuffling import key_of, permuted_all
 from model.batches.streams import DocumentPiece, Piece, TokenStream
 
 __all__ = [
     "IGNORED",
     "Batch",
     "DocumentPiece",
-    "Examples",
     "Piece",
     "TokenStream",
     "Windows",
@@ -32,7 +31,6 @@ __all__ = [
 
 IGNORED = -100  # a target that is not counted; the number is cross_entropy's own default
 _DRAWS = 1 << 14  # windows whose places are computed together
-_POOL = 32  # batches whose examples are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -214,8 +212,8 @@ def in_order(
     for first in range(0, len(chosen), batch_size):
         starts = [window * context_length for window in chosen[first : first + batch_size]]
         rows = [stream.read(s, min(s + context_length + 1, len(stream))) for s in starts]
-        tokens = _pad([row[:-1] for row in rows], 0, context_length)
-        asked = _pad([row[1:] for row in rows], IGNORED, context_length)
+        tokens = pad([row[:-1] for row in rows], 0, context_length)
+        asked = pad([row[1:] for row in rows], IGNORED, context_length)
         if beginning is not None:
             tokens[asked[:, 0] != beginning, 0] = beginning
             asked[asked == beginning] = IGNORED
@@ -223,139 +221,7 @@ def in_order(
         yield Batch(tokens, asked, ids)
 
 
-class Examples:
-    """Batches of whole examples, padded on the right; ``batch(step)`` is pure in (seed, step).
-
-    With ``counted`` (per token: is it to be learned?) each example asks for its counted tokens,
-    each from the tokens before it; with ``labels`` each example asks for its label, read at its
-    last token. ``sources`` are what an encoder reads beside each. An epoch takes every example once
-    in a seeded order, and the next epoch fills its last batch up: every batch is full, so that no
-    example weighs more than another. Batches are cut from pools of draws sorted by length, so that
-    little is padding.
-    """
-
-    def __init__(
-        self,
-        tokens: Sequence[Sequence[int]],
-        *,
-        counted: Sequence[Sequence[bool]] | None = None,
-        labels: Sequence[int] | None = None,
-        sources: Sequence[Sequence[int]] | None = None,
-        pad: int,
-        context_length: int,
-        batch_size: int,
-        seed: int = 0,
-    ) -> None:
-        check_sizes(context_length, batch_size)
-        if (counted is None) == (labels is None):
-            raise ValueError("give either counted or labels")
-        if not tokens:
-            raise ValueError("examples=0: there is nothing to batch")
-        answers: Sequence[object] = counted if counted is not None else labels or ()
-        if len(answers) != len(tokens):
-            raise ValueError(f"examples={len(tokens)} answers={len(answers)}: give one each")
-        self.pad, self.batch_size, self.seed = pad, batch_size, seed
-        self._tokens = [torch.as_tensor(row, dtype=torch.int64) for row in tokens]
-        self._labels = None if labels is None else torch.as_tensor(labels, dtype=torch.int64)
-        self._counted = (
-            None if counted is None else [torch.as_tensor(row, dtype=torch.bool) for row in counted]
-        )
-        self._sources: list[Tensor] | None = None
-        if sources is not None:
-            self._sources = [torch.as_tensor(row, dtype=torch.int64) for row in sources]
-            self._check_sources(self._sources, context_length)
-        longest = context_length + (labels is None)  # the last token of all is only ever a target
-        for index, row in enumerate(self._tokens):
-            if not 0 < len(row) <= longest:
-                raise ValueError(
-                    f"example {index} has tokens={len(row)}: drop it or cut it to {longest}"
-                )
-            if self._counted is None:
-                continue
-            if len(self._counted[index]) != len(row):
-                raise ValueError(
-                    f"example {index} has tokens={len(row)} counted={len(self._counted[index])}"
-                )
-            if not self._counted[index][1:].any():
-                raise ValueError(f"example {index} is fully masked, nothing to learn: drop it")
-        # No longer than an epoch: a batch would be one example many times over.
-        self._batches_a_pool = max(1, min(_POOL, len(self._tokens) // batch_size))
-        self._pools = functools.lru_cache(maxsize=2)(self._sort_pool)
-
-    def _check_sources(self, sources: Sequence[Tensor], context_length: int) -> None:
-        if len(sources) != len(self._tokens):
-            raise ValueError(f"examples={len(self._tokens)} sources={len(sources)}: give one each")
-        for index, row in enumerate(sources):
-            if not 0 < len(row) <= context_length:
-                raise ValueError(
-                    f"example {index} has source tokens={len(row)}: drop it or cut it to "
-                    f"{context_length}"
-                )
-
-    @property
-    def mean_tokens(self) -> float:
-        """Tokens that a network reads of an example on average, its source's included, unpadded."""
-        read = sum(len(row) for row in (*self._tokens, *(self._sources or ())))
-        if self._labels is None:  # the last token of all is only ever a target
-            read -= len(self._tokens)
-        return read / len(self._tokens)
-
-    def unfinished(self, end: int) -> int:
-        """How many examples do not end with the token ``end``: they were cut to fit."""
-        return sum(int(row[-1]) != end for row in self._tokens)
-
-    def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0: always ``batch_size`` examples."""
-        pool, row = divmod(step, self._batches_a_pool)
-        return self._collate(self._pools(pool)[row])
-
-    def in_order(self, count: int | None = None) -> Iterator[Batch]:
-        """Every example once, in the order given; for evaluation.
-
-        With ``count`` only so many, spread evenly, those of like length together.
-        """
-        chosen = spread(len(self._tokens), count)
-        if len(chosen) < len(self._tokens):
-            chosen = sorted(chosen, key=self._length)
-        for first in range(0, len(chosen), self.batch_size):
-            yield self._collate(chosen[first : first + self.batch_size])
-
-    def _sort_pool(self, pool: int) -> list[list[int]]:
-        """The batches of a pool: its draws sorted by length and cut, the cuts in a seeded order."""
-        first, size = pool * self._batches_a_pool * self.batch_size, len(self._tokens)
-        draws = range(first, first + self._batches_a_pool * self.batch_size)
-        chosen = sorted(map(self._drawn, draws), key=self._length)
-        cuts = [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
-        shuffle = key_of("pool", self.seed, first // size, pool)
-        return [cuts[permuted(i, len(cuts), shuffle)] for i in range(len(cuts))]
-
-    def _drawn(self, draw: int) -> int:
-        """The example of that draw, epochs end to end."""
-        epoch, place = divmod(draw, len(self._tokens))
-        return permuted(place, len(self._tokens), key_of("examples", self.seed, epoch))
-
-    def _length(self, index: int) -> tuple[int, int]:
-        return len(self._tokens[index]), len(self._sources[index]) if self._sources else 0
-
-    def _collate(self, indices: Sequence[int]) -> Batch:
-        rows = [self._tokens[i] for i in indices]
-        ids = tuple(f"example {i}" for i in indices)
-        width = max(len(row) for row in rows)
-        if self._labels is not None:
-            last = torch.tensor([len(row) - 1 for row in rows])
-            labels = self._labels[torch.as_tensor(list(indices))]
-            return Batch(_pad(rows, self.pad, width), labels, ids, last)
-        assert self._counted is not None
-        targets = [torch.where(self._counted[i], self._tokens[i], IGNORED)[1:] for i in indices]
-        tokens = _pad([row[:-1] for row in rows], self.pad, width - 1)
-        sources = None
-        if self._sources is not None:
-            read = [self._sources[i] for i in indices]
-            sources = _pad(read, IGNORED, max(len(row) for row in read))
-        return Batch(tokens, _pad(targets, IGNORED, width - 1), ids, sources=sources)
-
-
-def _pad(rows: Sequence[Tensor], value: int, width: int) -> Tensor:
+def pad(rows: Sequence[Tensor], value: int, width: int) -> Tensor:
     """(B, width), each row followed by ``value``."""
     padded = torch.full((len(rows), width), value, dtype=torch.int64)
     for index, row in enumerate(rows):

@@ -19,16 +19,15 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.cli.ending import MARK, end, guard
-from pipelines.cli.front import LOOPBACK
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.tracking import Tracker
 from pipelines.core.tracking.names import masked
+from pipelines.orchestration.front import LOOPBACK
 
 log = logging.getLogger("dragon.ui")
 
 START_SECONDS = 300
 GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training's last words
-LOOK_SECONDS = 5.0  # between two looks for runs whose process died
 QUIET = ["--log-level", "warning"]
 
 
@@ -43,11 +42,13 @@ def serve(port: int, mlflow_port: int) -> None:
         _require_free(number, option)
     project.prepare_dagster()
     print("Starting; the first start takes half a minute ...", flush=True)
+    from pipelines.orchestration.runs import watched_runs
+
     tracker.initialise()
     tracker.replay()
     with (
         tempfile.TemporaryDirectory(prefix="dragon-") as folder,
-        _watched_runs(project) as ending,
+        watched_runs(project.home) as ending,
         _servers(project, ending) as servers,
     ):
         if not tracker.is_remote:
@@ -62,40 +63,6 @@ def serve(port: int, mlflow_port: int) -> None:
         while not ending.wait(0.5):
             servers.require_running()
         print("\nEnding.", flush=True)
-
-
-@contextlib.contextmanager
-def _watched_runs(project: Project) -> Iterator[threading.Event]:
-    """End the runs whose process died: before the block, now and then in it, and after it.
-
-    Yields what is set when all is to end.
-    """
-    import dagster as dg
-
-    from pipelines.orchestration.runs import end_dead
-
-    ending = threading.Event()
-
-    def look() -> None:
-        try:
-            end_dead(project.home, instance)
-        except Exception as error:  # a busy database: the next look finds them as well
-            log.warning("runs whose process died cannot be ended now: %s", error)
-
-    def watch() -> None:
-        while not ending.wait(LOOK_SECONDS):
-            look()
-
-    with dg.DagsterInstance.get() as instance:
-        look()
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield ending
-        finally:
-            ending.set()
-            watcher.join(LOOK_SECONDS)
-            look()
 
 
 class _Servers:
@@ -200,7 +167,9 @@ def _start_dagster(servers: _Servers, port: int, folder: Path) -> None:
     servers.start("Dagster's code server", command)
     servers.wait(code.exists, "Dagster's code server")
     servers.start("Dagster's daemon", [*python, "dagster._daemon", "run", "-w", workspace, *QUIET])
-    servers.start("Dagster's page server", [*python, "pipelines.cli.front", workspace, port])
+    servers.start(
+        "Dagster's page server", [*python, "pipelines.orchestration.front", workspace, port]
+    )
 
 
 def _answers(port: int) -> bool:

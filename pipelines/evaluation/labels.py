@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from model.batches.batching import Batch, Examples
+from model.batches.batching import Batch
+from model.batches.examples import Examples
 from model.evaluation import (
     accuracy,
     confusion_matrix,

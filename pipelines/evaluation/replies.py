@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from model.batches.batching import Examples
+from model.batches.examples import Examples
 from model.inference.generation import generate_batch
 from pipelines.corpora.turns import document_text
 from pipelines.examples.artefacts import Pair

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ log = logging.getLogger("dragon.runs")
 
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CODE_SERVER = ".dagster/grpc_info"  # Dagster's tag: where the server listens that starts the worker
+LOOK_SECONDS = 5.0  # between two looks for runs whose process died
 PATIENCE_SECONDS = 5.0  # for a publication under way, before dead runs are left to the next look
 UNCLAIMED_SECONDS = 30.0  # from a run's last word until some process must have taken it
 MEND = "run it again: what was published is reused, a training goes on from its last checkpoint"
@@ -230,3 +232,35 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> No
     else:
         instance.report_run_failed(run, told)
     log.info("run %s: %s", run.run_id[:8], reason)
+
+
+@contextlib.contextmanager
+def watched_runs(home: Path) -> Iterator[threading.Event]:
+    """End the runs whose process died: before the block, now and then in it, and after it.
+
+    Yields what is set when all is to end.
+    """
+    import dagster as dg
+
+    ending = threading.Event()
+
+    def look() -> None:
+        try:
+            end_dead(home, instance)
+        except Exception as error:  # a busy database: the next look finds them as well
+            log.warning("runs whose process died cannot be ended now: %s", error)
+
+    def watch() -> None:
+        while not ending.wait(LOOK_SECONDS):
+            look()
+
+    with dg.DagsterInstance.get() as instance:
+        look()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield ending
+        finally:
+            ending.set()
+            watcher.join(LOOK_SECONDS)
+            look()

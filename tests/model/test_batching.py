@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batches.batching import IGNORED, Examples, Piece, TokenStream, Windows, in_order, spread
+from model.batches.batching import IGNORED, Piece, TokenStream, Windows, in_order, spread
+from model.batches.examples import Examples
 from model.batches.shuffling import key_of, permuted
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.batches.batching import IGNORED, Batch, Examples, TokenStream, in_order
+from model.batches.batching import IGNORED, Batch, TokenStream, in_order
+from model.batches.examples import Examples
 from model.evaluation import (
     accuracy,
     bits_per_byte,

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from model.architectures import build, find
-from model.batches.batching import Batch, Examples, TokenStream, Windows, in_order
+from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.batches.examples import Examples
 from model.training import loop
 from model.training.adapters import Classifier, freeze_all_but_last
 from model.training.loop import (

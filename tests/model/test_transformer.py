@@ -24,7 +24,8 @@ from model.architectures.encoder_decoder.config import (
 )
 from model.architectures.encoder_decoder.network import Transformer
 from model.architectures.encoder_decoder.search import pad, translate
-from model.batches.batching import IGNORED, Batch, Examples
+from model.batches.batching import IGNORED, Batch
+from model.batches.examples import Examples
 from model.blocks.attention import MultiHeadAttention, attend
 from model.evaluation import mean_loss
 from model.training.loop import Saved, Step, snapshot, train

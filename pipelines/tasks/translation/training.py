@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from model.architectures import build, find
-from model.batches.batching import Examples as Batches
+from model.batches.examples import Examples as Batches
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out
 from pipelines.examples.artefacts import Examples, Pair

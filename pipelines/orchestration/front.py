@@ -1,4 +1,4 @@
-"""Dagster's pages behind a guard: ``python -m pipelines.cli.front WORKSPACE PORT``.
+"""Dagster's pages behind a guard: ``python -m pipelines.orchestration.front WORKSPACE PORT``.
 
 Dagster answers whoever reaches its port, and any page in a person's browser reaches it: a picture's
 address is enough to launch a run. The guard lets in what comes from the pages themselves, and from

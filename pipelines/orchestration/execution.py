@@ -1,0 +1,121 @@
+"""A run in this process: the same definitions as in the UI."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from pipelines.core.project import Project
+from pipelines.core.stanza import RecipeError
+from pipelines.core.tracking import Tracker
+from pipelines.orchestration.assets import ATTENDED
+from pipelines.orchestration.automation import RECIPE
+from pipelines.orchestration.graph import build
+from pipelines.orchestration.runs import end_dead, living
+from pipelines.recipe.schema import Recipe
+
+OURS = ("CorruptArtefact", "RecipeError", "SourceUnavailable", "StoreError", "TextError")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run came to: the keys that were asked for, how many were made, checks not passed."""
+
+    keys: frozenset[str]
+    made: int
+    unmet: tuple[str, ...]
+
+
+def execute(project: Project, recipe: Recipe, select: list[str]) -> Done:
+    """Materialize a recipe's report and all before it, or the selected assets and theirs.
+
+    Raises ValueError with the line of the first failure, SystemExit where it is a bug of ours or
+    a person interrupted it.
+    """
+    folder = project.prepare_dagster()
+    tracker = Tracker(project.mlflow)
+    definitions = build(project, [recipe], tracker=tracker)
+    keys = _selection(definitions, recipe, select)
+    tracker.replay()
+    run_id = str(uuid.uuid4())
+    with _instance(folder) as instance, living(project.home, instance, run_id):
+        end_dead(project.home, instance)
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            asset_selection=sorted(keys),
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={RECIPE: recipe.name, ATTENDED: "yes"},
+            run_id=run_id,
+        )
+    tracker.settle()
+    if not result.success:
+        _fail(result)
+    made = sum(not _reused(event) for event in result.get_asset_materialization_events())
+    unmet = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    return Done(
+        frozenset(key.to_user_string() for key in keys),
+        made,
+        tuple(f"{check.check_name} of {check.asset_key.to_user_string()}" for check in unmet),
+    )
+
+
+def _instance(folder: Path) -> dg.DagsterInstance:
+    """Dagster with its databases in a folder, leaving this terminal's streams as they are.
+
+    Else Dagster would send them through a file and two processes a step: progress on one line
+    would not show, and Ctrl-C would print the end of those processes.
+    """
+    module, name = "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager"
+    streams = {"compute_logs": {"module": module, "class": name}}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=streams))
+
+
+def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
+    graph = definitions.resolve_asset_graph()
+    known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
+    wanted = [name.strip("/") for name in select] or [f"report/{recipe.name}"]
+    for name in wanted:
+        if name not in known:
+            raise RecipeError(f"--select {name}: {recipe.name} has {', '.join(sorted(known))}")
+    chosen = dg.AssetSelection.assets(*(known[name] for name in wanted)).upstream()
+    return set(chosen.resolve(graph))
+
+
+def _reused(event: Any) -> bool:
+    value = event.materialization.metadata.get("reused")
+    return bool(value and value.value)
+
+
+def _fail(result: Any) -> None:
+    """End with the first failure: ours as one line, a bug (or with DRAGON_DEBUG all) in full."""
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    if not failures:
+        raise ValueError("the run failed outside of its steps; make ui shows its log")
+    data = failures[0]
+    error = data.error.to_string() if data.error else ""
+    if "DagsterExecutionInterruptedError" in error:
+        print("\ndragon: interrupted; the same command goes on from the last checkpoint")
+        raise SystemExit(130)
+    if "DagsterAssetCheckFailedError" in error:
+        lines = error.splitlines()[0].split(": ", 1)
+        raise ValueError(f"{lines[-1]}; nothing downstream was made")
+    if not os.environ.get("DRAGON_DEBUG"):
+        if data.user_failure_data:
+            raise ValueError(data.user_failure_data.description)
+        if said := _said_by_us(data.error):
+            raise ValueError(said)
+    raise SystemExit(error)
+
+
+def _said_by_us(error: Any) -> str | None:
+    """The one line of an error of ours that Dagster wrapped, as it does where inputs are loaded."""
+    while error is not None:
+        if error.cls_name in OURS:
+            return str(error.message).partition(": ")[2].strip()
+        error = error.cause
+    return None
