@@ -94,6 +94,17 @@ def test_shipped_recipes_agree() -> None:
     assert set(load_recipes(RECIPES)) == {path.stem for path in SHIPPED}
 
 
+def test_a_fault_is_one_line_whatever_it_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    step = "{step: normalise}"
+    text = (RECIPES / "chat.yaml").read_text()
+    assert step in text
+    path.write_text(text.replace(step, '{step: "one\\ntwo"}'))
+    with pytest.raises(RecipeError, match="step: one two is unknown; known here: repair") as told:
+        load_recipe(path)
+    assert "\n" not in str(told.value)
+
+
 def test_the_published_schema_is_this_one() -> None:
     published = json.loads((RECIPES / "recipe.schema.json").read_text())
     assert published == json_schema(), "make schema writes it anew"

@@ -38,7 +38,10 @@ Section = TypeVar("Section", bound="Strict")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names file, line, field and mend."""
+    """A recipe that cannot be used; the message names file, line, field and mend, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # what it quotes may have several
 
 
 class Strict(BaseModel):
