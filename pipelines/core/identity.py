@@ -141,8 +141,8 @@ def _code_digest(module: str) -> str:
 def _passing_digest(package: str) -> str:
     """Of what a package does when something in it is imported: all but its imports and definitions.
 
-    Were its imports followed, ``pipelines.stages``, which merges all assets, would tie each asset
-    to the code of every other.
+    Were its imports followed, ``pipelines.tasks.classifier``, which declares a task, would tie the
+    task's training to all that declares an asset.
     """
     inert = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     body = _without_docstrings(_tree(package).body)
