@@ -363,7 +363,7 @@ def test_signals_of_every_kind_and_number_end_it_in_grace(place, recipe_file, tm
 # Sends the command the signal itself, at one moment of its work, once.
 AT_A_MOMENT = """
 import os, signal
-from pipelines.core import store
+from pipelines.core import store, work
 from pipelines.core.making import Making
 
 def interrupt(owner, name, when):
@@ -377,9 +377,9 @@ def interrupt(owner, name, when):
 MOMENTS = {
     "warm-up": "interrupt(Making, 'curve', lambda making, step, values: step == 1)",
     "validation": "interrupt(Making, 'curve', lambda m, s, values: 'validation_loss' in values)",
-    "save": "interrupt(store, '_write', lambda path, *_: path.name == 'checkpoint.json')",
-    "second save": "interrupt(store, '_write', lambda path, *_: path.stem == 'step-00000008')",
-    "publication": "interrupt(store, '_sync', lambda path: path.name == 'smaller')",
+    "save": "interrupt(work, 'replace', lambda path, *_: path.name == 'checkpoint.json')",
+    "second save": "interrupt(work, 'replace', lambda path, *_: path.stem == 'step-00000008')",
+    "publication": "interrupt(store, 'sync', lambda path: path.name == 'smaller')",
     "evaluation": "interrupt(Making, 'write', lambda making, *_: making.key.startswith('eval'))",
 }  # fmt: skip
 EVALUATED = ("foundation/smaller", "evaluation/foundation/smaller")
