@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["documents", "load", "trace"]
 
 
-def load(target: str, store: Path | None = None) -> Session:
+def load(target: str, store: Path | str | None = None) -> Session:
     """A model with its tokenizer, ready to ``generate``, ``reply``, ``classify``, ``translate``,
     ``fill`` or ``embed``. ValueError for what is no model, or is not in the store."""
     from pipelines.inference.session import open_session
@@ -39,7 +39,9 @@ def load(target: str, store: Path | None = None) -> Session:
     return open_session(opened, found)
 
 
-def documents(corpus: str, split: str = "train", store: Path | None = None) -> Iterator[Document]:
+def documents(
+    corpus: str, split: str = "train", store: Path | str | None = None
+) -> Iterator[Document]:
     """The clean documents of a corpus' ``train``, ``validation`` or ``test`` split."""
     from pipelines.corpora.artefacts import Documents
     from pipelines.corpora.splitting import SPLITS
@@ -52,7 +54,7 @@ def documents(corpus: str, split: str = "train", store: Path | None = None) -> I
     return found.split(split)
 
 
-def trace(target: str, store: Path | None = None) -> Node:
+def trace(target: str, store: Path | str | None = None) -> Node:
     """The lineage of an asset, every file, manifest and record of it hashed again."""
     from pipelines.lineage.trace import locate, trace
 
@@ -60,8 +62,8 @@ def trace(target: str, store: Path | None = None) -> Node:
     return trace(opened, locate(opened, target))
 
 
-def _store(path: Path | None) -> Store:
+def _store(path: Path | str | None) -> Store:
     from pipelines.core.project import Project
     from pipelines.core.store import Store
 
-    return Store(path or Project.here().store)
+    return Store(Path(path) if path else Project.here().store)

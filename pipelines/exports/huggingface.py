@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
     from pipelines.training.artefacts import Checkpoint
 
-# ``encode_prompt`` (pipelines/examples/pairs.py) as a template: a role's token, a space, the words.
+# ``encode_prompt`` (pipelines/tokens/turns.py) as a template: a role's token, a space, the words.
 # A system's words, which the model never saw apart, stand before those of the turn that follows.
 CHAT_TEMPLATE = (
     "{%- macro words(content) -%}"

@@ -7,21 +7,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
+from pipelines.core import processor
 
-from model.architectures import find
-from model.evaluation import evaluating
-from model.inference.generation import stream
-from model.inference.quantisation import quantise
-from model.inference.sampling import Sampling
-from pipelines.core.store import Store
-from pipelines.inference import blanks, labels, replies, translations
-from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, unnamed
-from pipelines.inference.stopping import require, spoken
-from pipelines.tokens.artefacts import TokenizerFiles
-from pipelines.tokens.tokenizers import Tokenizer
-from pipelines.training.artefacts import Checkpoint
-from pipelines.training.checkpoint import load_network
+processor.prepare()  # before torch is loaded
+
+import torch  # noqa: E402
+
+from model.architectures import find  # noqa: E402
+from model.evaluation import evaluating  # noqa: E402
+from model.inference.generation import stream  # noqa: E402
+from model.inference.quantisation import quantise  # noqa: E402
+from model.inference.sampling import Sampling  # noqa: E402
+from pipelines.core.store import Store  # noqa: E402
+from pipelines.inference import blanks, labels, replies, translations  # noqa: E402
+from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, unnamed  # noqa: E402
+from pipelines.inference.stopping import require, spoken  # noqa: E402
+from pipelines.tokens.artefacts import TokenizerFiles  # noqa: E402
+from pipelines.tokens.tokenizers import Tokenizer  # noqa: E402
+from pipelines.training.artefacts import Checkpoint  # noqa: E402
+from pipelines.training.checkpoint import load_network  # noqa: E402
 
 WRITTEN_TOKENS = 120
 
