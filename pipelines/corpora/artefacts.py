@@ -108,6 +108,11 @@ def left_out(contamination: Mapping[str, Contamination]) -> dict[str, frozenset[
     return contamination["all"].left_out() if contamination else {}
 
 
+def left_out_of(corpus: str, contamination: Mapping[str, Contamination]) -> frozenset[str]:
+    """The documents of a corpus that nothing is trained on."""
+    return left_out(contamination).get(corpus, frozenset())
+
+
 def dropped_schema() -> pa.Schema:
     """Columns of the table of documents that were left out; ``text`` is the start of each."""
     import pyarrow as pa

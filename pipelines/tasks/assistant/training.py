@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.core.making import Making
-from pipelines.corpora.artefacts import Contamination, left_out
+from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.evaluation.replies import pair_examples
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import FineTuned
@@ -30,7 +30,7 @@ def train(
         "context_length": config["network"]["context_length"],
         "batch_size": training.batch_size,
     }
-    pairs = examples.pairs("train", left_out(contamination).get(settings.corpus, frozenset()))
+    pairs = examples.pairs("train", left_out_of(settings.corpus, contamination))
     train = pair_examples(encoder, pairs, **sizes, seed=settings.seed)
     held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
     looked_at = training.look(training.batch_size, held_out.mean_tokens)

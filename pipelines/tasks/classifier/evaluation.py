@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
-from pipelines.corpora.artefacts import Contamination, left_out
+from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.evaluation.labels import (
     confusion,
     headline,
@@ -47,7 +47,7 @@ def evaluate(
     predicted = predict(load_network(classifier), held_out.in_order())
     ours = scores(truth, predicted, len(labels))
     baselines = label_baselines(
-        list(examples.labelled("train", left_out(contamination).get(settings.corpus, frozenset()))),
+        list(examples.labelled("train", left_out_of(settings.corpus, contamination))),
         test,
         labels,
     )

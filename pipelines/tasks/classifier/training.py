@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model.training.adapters import Classifier, freeze_all_but_last
 from pipelines.core.making import Making
-from pipelines.corpora.artefacts import Contamination, left_out
+from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.evaluation.labels import labelled_examples, require_labels
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.classifier.options import Labelling
@@ -33,7 +33,7 @@ def train(
         "context_length": config["network"]["context_length"],
         "batch_size": training.batch_size,
     }
-    out = left_out(contamination).get(settings.corpus, frozenset())
+    out = left_out_of(settings.corpus, contamination)
     rows = list(examples.labelled("train", out))
     require_labels(rows, "train")
     require_labels(list(examples.labelled("test")), "test")  # found wanting now, not afterwards

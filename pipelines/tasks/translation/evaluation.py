@@ -16,7 +16,7 @@ from model.architectures.encoder_decoder.search import pad, translate
 from model.evaluation import evaluating
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
-from pipelines.corpora.artefacts import Contamination, Documents, left_out
+from pipelines.corpora.artefacts import Contamination, Documents, left_out_of
 from pipelines.evaluation.baselines import nearest_baseline
 from pipelines.examples.artefacts import Examples, Pair
 from pipelines.inference.translations import encode_source, replies, translations
@@ -240,7 +240,7 @@ def evaluate(
     for checkpoint in (translator, *decoder_only.values()):
         require_tokenizer(checkpoint, tokenizer)
     encoder, network = tokenizer.load(), load_network(translator)
-    train = list(examples.pairs("train", left_out(contamination).get(settings.corpus, frozenset())))
+    train = list(examples.pairs("train", left_out_of(settings.corpus, contamination)))
     kinds = {document.id: document.label for document in documents.split("test")}
     sentences = held_out(examples.pairs("test"), train, kinds)
     texts = [sentence.source for sentence in sentences]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from model.architectures import build, find
 from model.batches.examples import Examples as Batches
 from pipelines.core.making import Making
-from pipelines.corpora.artefacts import Contamination, left_out
+from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.examples.artefacts import Examples, Pair
 from pipelines.inference.translations import encode_source
 from pipelines.tasks.translation.options import Translated
@@ -60,7 +60,7 @@ def train(
     config = settings.model.config(encoder.vocab_size)
     architecture = find(settings.model.architecture)
     length = {"context_length": config.context_length}
-    pairs = examples.pairs("train", left_out(contamination).get(settings.corpus, frozenset()))
+    pairs = examples.pairs("train", left_out_of(settings.corpus, contamination))
     train = translation_examples(
         encoder, pairs, **length, batch_size=training.batch_size, seed=settings.seed
     )
