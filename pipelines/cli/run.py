@@ -8,15 +8,11 @@ import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.core.project import Project
 from pipelines.core.stanza import RecipeError
 from pipelines.recipe.loading import disagreements, load_recipe, read_recipes
 from pipelines.recipe.schema import Recipe
-
-if TYPE_CHECKING:
-    pass
 
 
 def find_recipe(name: str, project: Project) -> Recipe:

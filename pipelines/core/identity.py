@@ -20,6 +20,8 @@ from typing import Any
 PROJECT = ("model", "pipelines")
 HEX = re.compile(r"[0-9a-f]{64}")
 """A sha256 as text: a version or a derivation."""
+RESERVED = ("records", "current")
+"""What the store keeps beside the versions of a key: no part of a key is called so."""
 
 # What these modules import to show, time or note results decides none, so a change in it retrains
 # nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.

@@ -15,8 +15,9 @@ from pydantic import (
     model_serializer,
 )
 
+from pipelines.core.identity import RESERVED
+
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
-RESERVED = ("records", "current")  # what the store keeps beside the versions of a key
 
 
 def _unreserved(name: str) -> str:

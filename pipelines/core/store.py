@@ -32,7 +32,7 @@ from pipelines.core.artefact import (
     read_manifest,
 )
 from pipelines.core.disk import lock_file, make_folder, persist, replace, sync
-from pipelines.core.identity import HEX, canonical
+from pipelines.core.identity import HEX, RESERVED, canonical
 from pipelines.core.record import Record, StoreError, record_of
 from pipelines.core.work import KEY, Work, locked, tidy
 from pipelines.text.regular import read_regular
@@ -42,7 +42,6 @@ log = logging.getLogger("dragon.store")
 Fence = Callable[[], contextlib.AbstractContextManager[None]]
 
 PART = re.compile(r"[a-z][a-z0-9_]{0,62}")
-RESERVED = ("records", "current")
 
 
 class Store:

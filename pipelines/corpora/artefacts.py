@@ -65,8 +65,6 @@ class Documents(Artefact):
 
     def dropped(self) -> Iterator[DroppedRow]:
         """The documents that were left out: why, and the start of each."""
-        pass
-
         return read_dropped(self.table(DROPPED))
 
     def ledger(self) -> Ledger:
@@ -91,8 +89,6 @@ class Contamination(Artefact):
 
     def overlaps(self) -> Iterator[Overlapping]:
         """Pairs of a training document and an evaluation text."""
-        pass
-
         return read_overlaps(self.table(OVERLAPS))
 
     def left_out(self) -> dict[str, frozenset[str]]:

@@ -10,7 +10,7 @@ from model.batches.examples import Examples
 from model.inference.generation import generate_batch
 from pipelines.corpora.turns import document_text
 from pipelines.examples.artefacts import Pair
-from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, _prompt_tokens, unnamed
+from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, prompt_tokens, unnamed
 from pipelines.tokens.turns import decode_reply, encode_pair, encode_prompt
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def dialogues(
 ) -> list[dict[str, str]]:
     """The assistant's replies to held-out prompts, beside what the person really said."""
     asked = list(islice(pairs, count))
-    room = _prompt_tokens(network, REPLY_TOKENS)
+    room = prompt_tokens(network, REPLY_TOKENS)
     made = generate_batch(
         network,
         [encode_prompt(tokenizer, pair.prompt, room) for pair in asked],

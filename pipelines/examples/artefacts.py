@@ -21,15 +21,11 @@ class Examples(Artefact):
 
     def pairs(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Pair]:
         """An assistant task's examples of a split, but those from some documents."""
-        pass
-
         found = read_pairs(self.table(f"{split}.arrow"))
         return (pair for pair in found if pair.document_id not in left_out)
 
     def labelled(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Labelled]:
         """A classifier task's examples of a split, but those from some documents."""
-        pass
-
         found = read_labelled(self.table(f"{split}.arrow"))
         return (row for row in found if row.document_id not in left_out)
 

@@ -1,8 +1,7 @@
-"""What a task learns from: prompt/reply pairs out of conversations, and labelled texts.
+"""Prompt/reply pairs out of conversations.
 
-An example stays in the split of the document it is from, so nothing that a foundation was tested
-on is fine-tuned on. Turns are encoded as the foundation saw them behind ``A:`` and ``B:``, with a
-space before the first word, but under a control token that no text can spell.
+A pair stays in the split of the document it is from, so nothing that a foundation was tested on is
+fine-tuned on.
 """
 
 from __future__ import annotations
@@ -120,9 +119,6 @@ def write_pairs(folder: Path, path: str, pairs: Iterable[Pair]) -> FileIndex:
         for pair in pairs:
             writer.add(pair, len(pair.reply) + sum(map(len, pair.prompt)))
     return writer.index
-
-
-# --- as tokens ----------------------------------------------------------------------------------
 
 
 def take(making: Making, settings: PairsTaken, documents: Documents) -> None:

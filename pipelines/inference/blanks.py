@@ -7,17 +7,12 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from model.evaluation import evaluating
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from pipelines.tokens.tokenizers import Tokenizer
-
-    Ints = npt.NDArray[np.int64]
 
 
 BLANK = re.compile(r"_{3,}")

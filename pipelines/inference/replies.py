@@ -47,7 +47,7 @@ def reply(
     require(stops)
     tokens = stream(
         network,
-        encode_prompt(tokenizer, turns, _prompt_tokens(network, length)),
+        encode_prompt(tokenizer, turns, prompt_tokens(network, length)),
         max_new_tokens=length,
         stop=tokenizer.controls,
         seed=seed,
@@ -56,6 +56,6 @@ def reply(
     return spoken(tokenizer, tokens, stops)
 
 
-def _prompt_tokens(network: Any, length: int) -> int:
+def prompt_tokens(network: Any, length: int) -> int:
     """How many tokens of a conversation are read, so that the reply fits the context."""
     return max(int(network.context_length) - length, 8)

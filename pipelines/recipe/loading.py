@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.core.stanza import NAME, RESERVED, RecipeError
+from pipelines.core.identity import RESERVED
+from pipelines.core.stanza import NAME, RecipeError
 from pipelines.recipe.schema import Recipe
 from pipelines.text.addresses import hidden, names_user
 

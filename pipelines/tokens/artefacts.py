@@ -45,8 +45,6 @@ class TokenShards(Artefact):
 
     def corpora(self, split: str) -> dict[str, list[Shard]]:
         """A split's shards by corpus; each checks a record batch as it is read."""
-        pass
-
         found: dict[str, list[Shard]] = {}
         for entry in self._index():
             if entry.split == split:
@@ -121,8 +119,6 @@ class TokenShards(Artefact):
         return max(1, self.KEPT_BYTES // (longest * max(corpora, 1)))
 
     def _index(self) -> list[ShardEntry]:
-        pass
-
         return read_index(self.read(INDEX))[1]
 
 

@@ -1,4 +1,8 @@
-"""A conversation, or a labelled text, as tokens; and a reply out of them."""
+"""A conversation, or a labelled text, as tokens; and a reply out of them.
+
+Turns are encoded as the foundation saw them behind ``A:`` and ``B:``, with a space before the first
+word, but under a control token that no text can spell.
+"""
 
 from __future__ import annotations
 

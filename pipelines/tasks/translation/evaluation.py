@@ -1,4 +1,4 @@
-"""Translation pairs as batches, texts as translations, and what those are worth.
+"""What translations of held-out sentences are worth.
 
 The one place that imports sacrebleu (Post 2018, "A call for clarity in reporting BLEU scores").
 """
@@ -39,12 +39,6 @@ class Sentence(NamedTuple):
     source: str
     references: list[str]
     kind: str | None
-
-
-# --- as tokens ----------------------------------------------------------------------------------
-
-
-# --- translations -------------------------------------------------------------------------------
 
 
 def baselines(train: Sequence[Pair], texts: Sequence[str]) -> dict[str, list[str]]:
