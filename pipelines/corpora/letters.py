@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.core.project import Project
+if TYPE_CHECKING:
+    from pipelines.core.project import Project
 
 
 def letters(_: Any, __: Project) -> dict[str, str]:

@@ -19,12 +19,12 @@ from pipelines.interop.options import (
     PackageWeights,
     WeightsSource,
 )
+from pipelines.interop.pickles import TELLING, refuse_pickle
 from pipelines.text.addresses import hidden, hub_endpoint
 from pipelines.text.errors import SourceUnavailable, TextError
 from pipelines.text.places import placed
 
 WEIGHTS = (".safetensors", ".gguf", ".npz")
-TELLING = 9  # how many bytes tell what a file is
 BLOCK = 1 << 20
 
 
@@ -60,21 +60,6 @@ def folder_files(source: FolderWeights, root: Path) -> dict[str, str]:
     for name, sha256 in source.files.items():
         _require(found[name] == sha256, root / source.path / name, found[name], sha256)
     return found
-
-
-def refuse_pickle(name: str, start: bytes) -> None:
-    """TextError if a file's first bytes are those of a pickle, or of torch's archive of one.
-
-    A safetensors file opens with the length of its header, which may spell either: it is known by
-    the brace that opens the header itself, at byte 8.
-    """
-    if name.endswith(".safetensors") and start[8:TELLING] == b"{":
-        return
-    archive = start.startswith(b"PK") and not name.endswith(".npz")
-    if archive or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
-        raise TextError(
-            f"{name}: a pickle, which can run code when it is read; convert it to safetensors"
-        )
 
 
 def _wanted(source: FolderWeights, root: Path) -> list[Path]:

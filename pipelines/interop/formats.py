@@ -14,8 +14,8 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from pipelines.interop.fetching import TELLING, refuse_pickle
 from pipelines.interop.packed import Header, read_header, read_tensors
+from pipelines.interop.pickles import TELLING, refuse_pickle
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:

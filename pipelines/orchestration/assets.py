@@ -51,6 +51,7 @@ DAGSTER_TYPES = {
 
 def asset_of(declared: Declaration) -> dg.AssetsDefinition:
     """A declaration as an asset of Dagster: derive, reuse or make, publish, record."""
+    static = declared.static()
 
     @dg.asset(
         key=declared.key.split("/"),
@@ -65,9 +66,9 @@ def asset_of(declared: Declaration) -> dg.AssetsDefinition:
         # The graph shows the last part of a key only: the first part is its kind.
         kinds={declared.key.split("/")[0], declared.makes.kind},
         owners=OWNERS,
-        code_version=digest(declared.static())[:16],
+        code_version=digest(static)[:16],
         required_resource_keys={"store", "tracker"},
-        metadata={"declaration": dg.JsonMetadataValue(declared.static())},
+        metadata={"declaration": dg.JsonMetadataValue(static)},
     )
     def materialize(context: dg.AssetExecutionContext, **loaded: Artefact) -> dg.MaterializeResult:  # type: ignore[type-arg]
         try:

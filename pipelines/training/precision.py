@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipelines.core.project import Project
 from pipelines.training.options import Training
+
+if TYPE_CHECKING:
+    from pipelines.core.project import Project
 
 
 class Trained(Protocol):

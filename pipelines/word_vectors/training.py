@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from model.architectures import build, find
 from pipelines.core.making import Making
-from pipelines.core.project import Project
 from pipelines.corpora.artefacts import Documents
 from pipelines.corpora.letters import letters
 from pipelines.training import precision
@@ -19,6 +19,9 @@ from pipelines.word_vectors.neighbours import (
     word_text,
 )
 from pipelines.word_vectors.options import Learned
+
+if TYPE_CHECKING:
+    from pipelines.core.project import Project
 
 
 def train(making: Making, settings: Learned, documents: Documents) -> None:
