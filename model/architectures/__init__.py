@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+from model.catalogue import declared
 
 if TYPE_CHECKING:
     from model.architectures.network import Network
@@ -50,17 +51,8 @@ class Architecture:
 @functools.cache
 def catalogue() -> dict[str, Architecture]:
     """Every declared architecture by name, found by walking this package's folders."""
-    found: dict[str, Architecture] = {}
-    folders = (info for info in pkgutil.iter_modules(__path__) if info.ispkg)
-    for info in sorted(folders, key=lambda info: info.name):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        architecture = getattr(module, "ARCHITECTURE", None)
-        if not isinstance(architecture, Architecture):
-            raise ValueError(f"module={module.__name__} declares no ARCHITECTURE: add one")
-        if architecture.name != info.name:
-            raise ValueError(f"{info.name}/ declares {architecture.name!r}: name it as its folder")
-        found[architecture.name] = architecture
-    return found
+    modules = pkgutil.iter_modules(__path__)
+    return declared(modules, __name__, "ARCHITECTURE", Architecture, lambda found: found.name)
 
 
 def find(name: str) -> Architecture:

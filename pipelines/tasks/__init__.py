@@ -7,7 +7,6 @@ this package or a folder in it loads neither torch nor Dagster.
 from __future__ import annotations
 
 import functools
-import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field
 
+from model.catalogue import declared
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.tasks.options import TaskOptions
@@ -32,17 +32,9 @@ class Task:
 @functools.cache
 def catalogue() -> dict[str, Task]:
     """Every declared kind of task by name, found by walking this package's folders."""
-    found: dict[str, Task] = {}
-    folders = (info for info in pkgutil.iter_modules(__path__) if info.ispkg)
-    for info in sorted(folders, key=lambda info: info.name):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        task = getattr(module, "TASK", None)
-        if not isinstance(task, Task):
-            raise ValueError(f"module={module.__name__} declares no TASK: add one")
-        if task.kind != info.name:
-            raise ValueError(f"{info.name}/ declares {task.kind!r}: name it as its folder")
-        found[task.kind] = task
-    return found
+    return declared(
+        pkgutil.iter_modules(__path__), __name__, "TASK", Task, lambda found: found.kind
+    )
 
 
 def sections() -> Any:

@@ -1,0 +1,38 @@
+"""A catalogue: each folder of a package declares one entry, found by walking.
+
+Pure Python; it loads no more than the folders' own ``__init__.py`` do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from pkgutil import ModuleInfo
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def declared(
+    modules: Iterable[ModuleInfo],
+    package: str,
+    attribute: str,
+    kind: type[T],
+    name: Callable[[T], str],
+) -> dict[str, T]:
+    """The entries of a package by name, in order: each folder's ``attribute``, of that ``kind``.
+
+    ``modules`` are what ``pkgutil.iter_modules`` finds in the package; it is called there, for by
+    that call a fingerprint knows a catalogue (pipelines/core/identity.py). ValueError for a folder
+    without an entry, or one whose entry has another name than it.
+    """
+    found: dict[str, T] = {}
+    for info in sorted((info for info in modules if info.ispkg), key=lambda info: info.name):
+        module = importlib.import_module(f"{package}.{info.name}")
+        entry = getattr(module, attribute, None)
+        if not isinstance(entry, kind):
+            raise ValueError(f"module={module.__name__} declares no {attribute}: add one")
+        if name(entry) != info.name:
+            raise ValueError(f"{info.name}/ declares {name(entry)!r}: name it as its folder")
+        found[info.name] = entry
+    return found
