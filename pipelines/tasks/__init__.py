@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field
 
-from model.catalogue import declared
+from model.catalogue import declared, folders
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.tasks.options import TaskOptions
@@ -32,9 +32,8 @@ class Task:
 @functools.cache
 def catalogue() -> dict[str, Task]:
     """Every declared kind of task by name, found by walking this package's folders."""
-    return declared(
-        pkgutil.iter_modules(__path__), __name__, "TASK", Task, lambda found: found.kind
-    )
+    modules = folders(pkgutil.iter_modules(__path__))
+    return declared(modules, __name__, "TASK", Task, lambda task: task.kind)
 
 
 def sections() -> Any:
