@@ -58,11 +58,11 @@ def asked(bert, monkeypatch, capsys):
 def test_it_tells_more_hidden_words_than_counting_does(bert):
     place, _ = bert
     evaluation = place.store.current("evaluation/foundation/smaller", Evaluation)
-    comparison, figures = evaluation.comparison(), evaluation.figures()
-    unigram = comparison["baselines"]["unigram"]
-    between = comparison["baselines"]["most frequent between its neighbours"]
-    assert comparison["better"] == "higher"
-    assert comparison["ours"] == figures["test_masked_accuracy"] > 2 * unigram
+    comparison, figures = evaluation.findings().comparison, evaluation.figures()
+    unigram = comparison.baselines["unigram"]
+    between = comparison.baselines["most frequent between its neighbours"]
+    assert comparison.better == "higher"
+    assert comparison.ours == figures["test_masked_accuracy"] > 2 * unigram
     assert 0 < unigram < between < 1
     assert 0 < figures["validation_masked_loss"] < np.log(300)
 
@@ -70,7 +70,7 @@ def test_it_tells_more_hidden_words_than_counting_does(bert):
 def test_samples_show_the_fillings_beside_the_true_word(bert):
     place, _ = bert
     evaluation = place.store.current("evaluation/foundation/smaller", Evaluation)
-    own, *held_out = evaluation.samples()
+    own, *held_out = evaluation.findings().samples
     assert own["prompt"] == "A: how ___ you?"
     assert len(held_out) > 3
     tested = {d.text for d in place.store.current("documents/talk", Documents).split("test")}

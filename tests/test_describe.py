@@ -20,8 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from pipelines.checks import ledger_adds_up, no_contamination
+from pipelines.checks.round_trip import faults
 from pipelines.cli.main import run
 from pipelines.core.artefact import FIGURES, Artefact
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import canonical, digest
 from pipelines.core.making import Making
 from pipelines.core.project import Project
@@ -33,11 +36,10 @@ from pipelines.corpora.cleaning.options import CleaningStep, Splitting
 from pipelines.corpora.documents import make_documents
 from pipelines.corpora.overlaps import write_overlaps
 from pipelines.corpora.splitting import SPLITS
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.lineage.views import view_of
-from pipelines.orchestration import checks
-from pipelines.orchestration.checks import _wrong
 from pipelines.report import card
+from pipelines.report.artefacts import Report
 from pipelines.report.card import Bytes, Share, legible, shown
 from pipelines.report.describe import Picture, Rows, describe
 from pipelines.report.page import page
@@ -411,7 +413,7 @@ def test_every_kind_of_tokenizer_is_described_and_checked(kind: str, tmp_path: P
     assert len(lengths) == min(12, made.vocab_size - len(made.controls))
     assert lengths == sorted(lengths, reverse=True)
     assert not any("<|" in token or "[SEP]" in token for token in longest)
-    assert list(_wrong(made)) == []
+    assert list(faults(made)) == []
 
 
 @pytest.mark.parametrize(
@@ -432,19 +434,19 @@ def test_published_tokenizers_are_described(kind: str, end_of_text: int, tmp_pat
     found = describe(publish(store, f"tokenizer/{kind}", lambda draft: made.save(draft)))
     assert (found["kind"], found["end_of_text"]) == (kind, end_of_text)
     assert max(map(len, found["longest_tokens"].split(", "))) == 62  # a look, in quotes
-    assert list(_wrong(made)) == []
+    assert list(faults(made)) == []
 
 
-def test_the_check_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_finds_what_isfaults(monkeypatch: pytest.MonkeyPatch) -> None:
     words = train_words(["the river told the day"])
-    assert list(_wrong(words)) == []
+    assert list(faults(words)) == []
     monkeypatch.setattr(WordTokenizer, "encode", lambda self, _: [self.end_of_text])
-    assert any("becomes [4]" in line for line in _wrong(words))
-    assert "'river' is not known" in list(_wrong(words))
+    assert any("becomes [4]" in line for line in faults(words))
+    assert "'river' is not known" in list(faults(words))
 
     bpe = KINDS["bpe"](Path())
     monkeypatch.setattr(type(bpe), "decode", lambda *_: "other")
-    assert "'naïve café 😀 日本語' comes back as 'other'" in list(_wrong(bpe))
+    assert "'naïve café 😀 日本語' comes back as 'other'" in list(faults(bpe))
 
 
 # Checks
@@ -453,57 +455,60 @@ def test_the_check_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_ledger_is_compared_with_the_tables_rows(
     documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = checks._ledger("tales")
-
     def batch(*_: object) -> None:
         raise AssertionError("a text was read")
 
     monkeypatch.setattr(ArrowFile, "batch", batch)
-    result = check(documents)
-    assert result.passed
+    outcome = ledger_adds_up.look(documents, ())
+    assert outcome.passed
     ledger = documents.ledger()
-    rows = result.metadata["rows"].value
-    assert rows == {
+    assert outcome.numbers["rows"] == {
         **{f"{split}.arrow": ledger.kept[split] for split in SPLITS},
         "dropped.arrow": ledger.dropped.total(),
     }
     ledger.kept.update(train=1, test=-1)
     monkeypatch.setattr(Documents, "ledger", lambda _: ledger)
-    assert not check(documents).passed
+    assert not ledger_adds_up.look(documents, ()).passed
 
 
 @pytest.mark.parametrize("drop", [False, True])
 def test_contamination_warns_unless_it_is_left_out(store: Store, drop: bool) -> None:
     found = store.current("contamination/small", Contamination)
-    result = checks._no_contamination("small", drop)(found)
-    assert result.passed is drop
-    assert result.severity.name == "WARN"
-    assert result.metadata["documents"].value == found.figures()["documents"] > 0
+    views = (Report, TokenShards) if drop else (Report,)
+    readers = [Declaration(key="", makes=view, making="", group="") for view in views]
+    outcome = no_contamination.look(found, readers)
+    assert outcome.passed is outcome.numbers["left out"] is drop
+    assert outcome.numbers["documents"] == found.figures()["documents"] > 0
     first = next(found.overlaps())
-    assert result.metadata["first"].value[0] == f"{first.corpus}: {first.document_id}"
+    assert outcome.numbers["first"][0] == f"{first.corpus}: {first.document_id}"
 
 
 # The report
 
 
 def test_an_evaluation_shows_all_that_it_holds(store: Store) -> None:
-    curve = {"x": "step", "y": "loss", "lines": {"one": [[0, 2.0], [1, 1.0]]}}
-    shades = {"rows": ["la", "mer"], "columns": ["the", "sea"], "values": [[1, 0], [0.2, 0.8]]}
-    points = [{"name": name, "x": x, "y": 1.0, "group": "all"} for x, name in enumerate("abc")]
     rows = [{"word": "sea", "nearest": "shore"}, {"word": "day", "nearest": "night"}]
+    findings = Findings(
+        figures={"loss": 1.0},
+        comparison=Comparison(measure="loss", better="lower", ours=1.0, baselines={"one": 2.0}),
+        tables={"near words": rows, "nothing": []},
+        curves={"a curve": {"x": "step", "y": "loss", "lines": {"one": [[0, 2.0], [1, 1.0]]}}},
+        heatmaps={
+            "where it looks": {
+                "rows": ["la", "mer"],
+                "columns": ["the", "sea"],
+                "values": [[1, 0], [0.2, 0.8]],
+            }
+        },
+        map=[{"name": name, "x": x, "y": 1.0, "group": "all"} for x, name in enumerate("abc")],
+    )
 
     def fill(folder: Path) -> None:
-        making = Making("evaluation/foundation/x", folder, Project.here())
-        making.write(FIGURES, {"loss": 1.0})
-        compared = {"measure": "loss", "better": "lower", "ours": 1.0, "baselines": {"one": 2.0}}
-        making.write("comparison.json", compared)
-        making.write("curves.json", {"a curve": curve})
-        making.write("heatmaps.json", {"where it looks": shades})
-        making.write("map.json", {"points": points})
-        making.tables({"near words": rows, "nothing": []})
+        findings.write(Making("evaluation/foundation/x", folder, Project.here()))
 
     found = publish(store, "evaluation/foundation/x", fill)
     assert isinstance(found, Evaluation)
+    assert found.findings() == findings
     told = describe(found)
     pictures = {name for name, value in told.items() if isinstance(value, Picture)}
     assert pictures == {"comparison", "a curve", "where it looks", "map"}

@@ -68,14 +68,16 @@ def test_the_domain_is_learned_and_the_general_text_is_asked_too(onward: Any) ->
         figures["domain_model_general_bits_per_byte"]
         - figures["general_model_general_bits_per_byte"]
     )
-    rows = worth.tables()["bits per byte of held-out text"]
+    findings = worth.findings()
+    tables = findings.tables or {}
+    rows = tables["bits per byte of held-out text"]
     assert [row["model"] for row in rows] == ["general", "domain"]
     assert rows[1]["domain text"] == figures["domain_model_domain_bits_per_byte"]
-    comparison = worth.comparison()
-    assert comparison["ours"] == rows[1]["domain text"]
-    assert comparison["baselines"] == {"general model": rows[0]["domain text"]}
-    (sample,) = worth.samples()
-    (both,) = worth.tables()["how each model goes on"]
+    comparison = findings.comparison
+    assert comparison.ours == rows[1]["domain text"]
+    assert comparison.baselines == {"general model": rows[0]["domain text"]}
+    (sample,) = findings.samples or ()
+    (both,) = tables["how each model goes on"]
     assert both["prompt"] == sample["prompt"] == "A: hello"
     assert both["domain"] == sample["continuation"] != both["general"]
 

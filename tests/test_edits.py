@@ -48,6 +48,9 @@ ON_GPT = {"foundation", "taken foundation", "foundation's evaluation", "ladder",
           "domain's evaluation", "assistant", "assistant's evaluation", "classifier",
           "classifier's evaluation", "translator's evaluation"}  # fmt: skip
 ON_BERT = {"bert's foundation", "bert's foundation's evaluation"}
+EVALUATIONS = {"foundation's evaluation", "bert's foundation's evaluation", "ladder",
+               "vectors' evaluation", "assistant's evaluation", "classifier's evaluation",
+               "translator's evaluation", "domain's evaluation"}  # fmt: skip
 TRANSLATOR = {"translator", "translator's evaluation"}
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a cleaning step": ("pipelines/corpora/cleaning/gutenberg.py", "START", "BEGIN", {"documents"}),
@@ -76,13 +79,29 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "pipelines/tasks/classifier/evaluation.py", "test", "trial", {"classifier's evaluation"},
     ),
     "what labels are scored by": (
-        "pipelines/evaluation/labels.py", "macro", "mean",
+        "pipelines/evaluation/labels.py", "macro", "mean", {"classifier's evaluation"},
+    ),
+    "what replies are seen of": (
+        "pipelines/evaluation/replies.py", "count", "number", {"assistant's evaluation"},
+    ),
+    "pairs as batches": (
+        "pipelines/training/pairs.py", "by_length", "sorted",
+        {"assistant", "assistant's evaluation"},
+    ),
+    "labelled texts as batches": (
+        "pipelines/training/labelled.py", "split has", "part has",
         {"classifier", "classifier's evaluation"},
+    ),
+    "what lies near a word": (
+        "pipelines/word_vectors/neighbours.py", "-2.0", "-3.0", {"vectors' evaluation"},
+    ),
+    "what evaluations write": (
+        "pipelines/evaluation/findings.py", ".json", ".js", EVALUATIONS | {"report"},
     ),
     "the baselines": (
         "pipelines/evaluation/baselines.py", "lzma", "zip",
-        {"foundation's evaluation", "bert's foundation's evaluation", "classifier",
-         "classifier's evaluation", "translator's evaluation"},
+        {"foundation's evaluation", "bert's foundation's evaluation", "classifier's evaluation",
+         "translator's evaluation"},
     ),
     "the report": ("pipelines/report/page.py", "section", "part", {"report"}),
     "pictures": ("pipelines/report/pictures.py", "color", "colour", {"report"}),

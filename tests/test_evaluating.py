@@ -11,15 +11,17 @@ from model.architectures import build, find
 from model.batches.batching import IGNORED
 from model.inference.generation import generate
 from pipelines.corpora.turns import turns_of
-from pipelines.evaluation.labels import headline, label_baselines, require_labels, scores
+from pipelines.evaluation.labels import headline, label_baselines, scores
 from pipelines.evaluation.language import continuations
-from pipelines.evaluation.replies import dialogues, pair_examples
+from pipelines.evaluation.replies import dialogues
 from pipelines.examples.artefacts import Labelled, Pair
 from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, reply
 from pipelines.inference.stopping import cut
 from pipelines.inference.translations import replies
 from pipelines.tokens.tokenizers.words import WordTokenizer, train_words
 from pipelines.tokens.turns import decode_reply, encode_prompt
+from pipelines.training.labelled import require_labels
+from pipelines.training.pairs import pair_examples
 
 WORDS = [f"{first}{second}" for first in "abcdefg" for second in "aeiou"]
 PROMPTS = ["aa be ci", "do", "eu fa ga ae bi co", "ba be"]

@@ -30,7 +30,6 @@ from pipelines.core.project import CHECKOUT
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.core.work import seal
-from pipelines.evaluation.replies import pair_examples
 from pipelines.examples.artefacts import Pair
 from pipelines.exports.huggingface import export_hf
 from pipelines.inference.replies import reply
@@ -46,6 +45,7 @@ from pipelines.tokens.tokenizers.openai import published
 from pipelines.tokens.tokenizers.words import train_words
 from pipelines.tokens.turns import encode_prompt
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.pairs import pair_examples
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TEXTS = ["A: Hi, how are you?\nB: I'm fine, thank you; and you?\n"] * 3 + ["aaa abab ababa"] * 2

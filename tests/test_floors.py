@@ -34,6 +34,7 @@ FLOORS = {
     "pipelines.word_vectors": 8,
     "pipelines.attention_ladder": 8,
     "pipelines.report": 9,
+    "pipelines.checks": 10,
     "pipelines.lineage": 10,
     "pipelines.exports": 11,
     "pipelines.recipe": 11,

@@ -106,8 +106,8 @@ def test_the_report_shows_how_fast_each_rung_is(ladder: tuple[Making, list[Climb
 
 def test_rungs_that_may_look_ahead_are_compared_without(climbed: list[Climbed]) -> None:
     found, honest = climb.comparison(climbed), {e.rung.name: e.honest for e in climbed}
-    assert found["ours"] == honest["fused"]
-    assert found["baselines"] == {
+    assert found.ours == honest["fused"]
+    assert found.baselines == {
         name: honest[name] for name in ("simplified", "self-attention", "causal")
     }
     for each in climbed:

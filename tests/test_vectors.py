@@ -28,8 +28,8 @@ from pipelines.report import pictures
 from pipelines.word_vectors import neighbours
 from pipelines.word_vectors.artefacts import WordVectors
 from pipelines.word_vectors.declare import word_vectors
-from pipelines.word_vectors.neighbours import WordText
 from pipelines.word_vectors.options import VectorsChoice
+from pipelines.word_vectors.texts import WordText, count_words, word_text
 
 GROUPS = {
     "animals": ("dog", "cat", "horse", "bird", "fish", "mouse"),
@@ -119,15 +119,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_words_of_a_group_lie_together(store: Store) -> None:
     evaluation = store.current("evaluation/word_vectors/talk", Evaluation)
-    figures, comparison = evaluation.figures(), evaluation.comparison()
+    findings = evaluation.findings()
+    figures, comparison = findings.figures, findings.comparison
     assert figures["grouped_words"] == 18
-    assert comparison["baselines"]["chance"] == pytest.approx(5 / 17)
-    assert comparison["ours"] == figures["r_precision"] > 0.95
-    assert comparison["better"] == "higher"
-    rows = evaluation.tables()["nearest words"]
+    assert comparison.baselines["chance"] == pytest.approx(5 / 17)
+    assert comparison.ours == figures["r_precision"] > 0.95
+    assert comparison.better == "higher"
+    rows = (findings.tables or {})["nearest words"]
     assert [row["word"] for row in rows] == ["dog"]
     assert set(re.findall("[a-z]+", rows[0]["nearest"])) < set(GROUPS["animals"])
-    points = evaluation.map()
+    points = findings.map or []
     assert {(p["name"], p["group"]) for p in points} == {(w, g) for g in GROUPS for w in GROUPS[g]}
 
 
@@ -162,18 +163,18 @@ def test_neighbours_are_printed_or_the_word_is_named(
 
 def test_words_are_counted_the_frequent_first() -> None:
     texts = ["A: Tea, tea and b!\nB: A tea?", "and b"]
-    assert neighbours.count_words(texts, 1) == {"tea": 3, "and": 2, "b": 2, "a": 1}
-    assert list(neighbours.count_words(texts, 2)) == ["tea", "and", "b"]
+    assert count_words(texts, 1) == {"tea": 3, "and": 2, "b": 2, "a": 1}
+    assert list(count_words(texts, 2)) == ["tea", "and", "b"]
     with pytest.raises(ValueError, match=r"^words=1 with min_count=3: "):
-        neighbours.count_words(texts, 3)
+        count_words(texts, 3)
 
 
 def test_a_text_is_the_ids_of_its_words_and_their_documents() -> None:
-    text = neighbours.word_text(["A: tea and milk", "none", "milk"], ["milk", "tea"])
+    text = word_text(["A: tea and milk", "none", "milk"], ["milk", "tea"])
     assert text.words.tolist() == [1, 0, 0]
     assert text.documents.tolist() == [0, 0, 2]
     with pytest.raises(ValueError, match="no word of the vocabulary"):
-        neighbours.word_text(["none"], ["tea"])
+        word_text(["none"], ["tea"])
 
 
 def test_the_nearest_point_the_same_way_whatever_their_length() -> None:

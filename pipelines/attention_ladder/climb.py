@@ -14,6 +14,7 @@ from model.batches.batching import Batch, in_order
 from model.inference.generation import generate
 from model.ladder import RUNGS, Rung, attention_maps, honest_loss, on_rung
 from pipelines.core.tracking import TrackedRun
+from pipelines.evaluation.findings import Comparison, Curves, Heatmap
 from pipelines.inference.replies import SAMPLING, unnamed
 from pipelines.training.checkpoint import HELD_OUT_BATCH, History
 from pipelines.training.fitting import Batches, fit
@@ -128,15 +129,15 @@ def figures(climbed: Sequence[Climbed]) -> dict[str, float]:
     return found
 
 
-def comparison(climbed: Sequence[Climbed]) -> dict[str, Any]:
+def comparison(climbed: Sequence[Climbed]) -> Comparison:
     """The highest rung against those below many heads, all without a look ahead."""
     honest = {each.rung.name: each.honest for each in climbed}
-    return {
-        "measure": "nats a token of held-out text, nothing after it there yet",
-        "better": "lower",
-        "ours": honest["fused"],
-        "baselines": {name: honest[name] for name in BASELINES},
-    }
+    return Comparison(
+        measure="nats a token of held-out text, nothing after it there yet",
+        better="lower",
+        ours=honest["fused"],
+        baselines={name: honest[name] for name in BASELINES},
+    )
 
 
 def table(climbed: Sequence[Climbed]) -> list[dict[str, Any]]:
@@ -160,20 +161,20 @@ def _note(climbed: Climbed) -> str:
     return COPIES if climbed.honest - climbed.loss > 0.5 else DOES_NOT_COPY
 
 
-def curves(climbed: Sequence[Climbed]) -> dict[str, Any]:
+def curves(climbed: Sequence[Climbed]) -> dict[str, Curves]:
     """The losses over the steps, a line a rung."""
-    found = {}
+    found: dict[str, Curves] = {}
     for kind, points in (("training", "train"), ("validation", "validation")):
         lines = {each.rung.name: getattr(each.history, points) for each in climbed}
         found[f"{kind} loss"] = {"x": "step", "y": "loss (nats a token)", "lines": lines}
     return found
 
 
-def heatmaps(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> dict[str, Any]:
+def heatmaps(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> dict[str, Heatmap]:
     """What each token of a text reads in the first block, and each head of the highest rung."""
     tokens = tokenizer.encode(text)[: min(SHOWN, climbed[0].network.context_length)]
     labels = [tokenizer.decode([token]).strip() or "␣" for token in tokens]
-    found: dict[str, Any] = {}
+    found: dict[str, Heatmap] = {}
 
     def draw(title: str, values: torch.Tensor) -> None:
         found[title] = {"rows": labels, "columns": labels, "values": values.tolist()}

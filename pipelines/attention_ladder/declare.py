@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipelines.attention_ladder.options import AttentionLadder, Climb
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.declare import evaluation_of
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.declare import PRECISION
 
@@ -16,10 +16,9 @@ def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaratio
     """A recipe's attention ladder, if it has one."""
     if options is None:
         return
-    yield Declaration(
-        key=f"evaluation/attention_ladder/{scope.recipe}",
-        makes=Evaluation,
-        making="pipelines.attention_ladder.evaluation:evaluate",
+    yield evaluation_of(
+        f"attention_ladder/{scope.recipe}",
+        "pipelines.attention_ladder.evaluation:evaluate",
         inputs={"tokenizer": scope.tokenizer, "token_shards": scope.token_shards},
         settings=Climb(
             attention_ladder=options,

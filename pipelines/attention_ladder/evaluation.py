@@ -15,8 +15,8 @@ from pipelines.attention_ladder.climb import (
     table,
 )
 from pipelines.attention_ladder.options import Climb
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
+from pipelines.evaluation.findings import Findings
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 
 
@@ -42,9 +42,11 @@ def evaluate(
     held_out = token_shards.stream("validation", encoder.end_of_text)
     climbed = climb(making, ladder, config, batches, held_out, settings.seed)
     text = prompt(ladder, held_out, encoder)
-    making.write(FIGURES, figures(climbed))
-    making.write("comparison.json", comparison(climbed))
-    making.tables({"the rungs": table(climbed)})
-    making.write("curves.json", curves(climbed))
-    making.write("heatmaps.json", heatmaps(climbed, encoder, text))
-    making.write("samples.json", samples(climbed, encoder, text))
+    Findings(
+        figures=figures(climbed),
+        comparison=comparison(climbed),
+        samples=samples(climbed, encoder, text),
+        tables={"the rungs": table(climbed)},
+        curves=curves(climbed),
+        heatmaps=heatmaps(climbed, encoder, text),
+    ).write(making)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 FIGURES = "figures.json"
-TABLES = "tables.json"
 MANIFEST = "manifest.json"
 
 

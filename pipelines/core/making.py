@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.core.artefact import TABLES
 from pipelines.core.identity import canonical
 from pipelines.core.progress import Progress
 from pipelines.core.project import Project
@@ -73,18 +72,6 @@ class Making:
             count, done = count + 1, done + size(item)
             progress.update(count, done / 1e6)
             yield item
-
-    def tables(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """An evaluation's tables by title, the columns in the order of the rows' names.
-
-        The rows of a table have the same names; canonical JSON sorts those of a mapping, so they
-        are written as lists.
-        """
-        told = {}
-        for title, rows in tables.items():
-            columns = list(rows[0]) if rows else []
-            told[title] = {"columns": columns, "rows": [[row[c] for c in columns] for row in rows]}
-        self.write(TABLES, told)
 
     def write(self, name: str, value: Any) -> None:
         """A file of canonical JSON in the folder."""

@@ -1,22 +1,50 @@
-"""``evaluation/foundation/<recipe>``."""
+"""``evaluation/<key of the model>``, for every model; ``evaluation/foundation/<recipe>``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, Inputs
 from pipelines.core.scope import Scope
+from pipelines.core.stanza import Strict
 from pipelines.evaluation.findings import Evaluation
 from pipelines.evaluation.options import Prompts
 from pipelines.tokens.tokenizers import LIBRARIES
 
 
+def evaluation_of(
+    model: str,
+    making: str,
+    *,
+    inputs: Inputs,
+    libraries: tuple[str, ...],
+    uses: tuple[str, ...],
+    group: str,
+    settings: Strict | None = None,
+    observe: str | None = None,
+) -> Declaration:
+    """The evaluation of the model whose key is ``model``; the rest is as in ``Declaration``.
+
+    Its making writes ``Findings``. The checks on evaluations hold for it (pipelines/checks/).
+    """
+    return Declaration(
+        key=f"evaluation/{model}",
+        makes=Evaluation,
+        making=making,
+        inputs=inputs,
+        settings=settings,
+        libraries=libraries,
+        observe=observe,
+        uses=uses,
+        group=group,
+    )
+
+
 def foundation_evaluation(scope: Scope) -> Iterator[Declaration]:
     """What the foundation is worth."""
-    yield Declaration(
-        key=f"evaluation/{scope.foundation}",
-        makes=Evaluation,
-        making="pipelines.evaluation.foundation:evaluate",
+    yield evaluation_of(
+        scope.foundation,
+        "pipelines.evaluation.foundation:evaluate",
         inputs={
             "foundation": scope.foundation,
             "tokenizer": scope.tokenizer,

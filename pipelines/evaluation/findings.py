@@ -1,10 +1,110 @@
-"""What an evaluation found: figures beside baselines, and what there is to read or look at."""
+"""What an evaluation found: one type, written to files and read from them here alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from pipelines.core.artefact import TABLES, Artefact, Rows
+from pipelines.core.artefact import Artefact, Rows
+
+if TYPE_CHECKING:
+    from pipelines.core.making import Making
+
+# Canonical JSON sorts the names of a sample; people read them in this order.
+SAMPLE_ORDER = ("prompt", "source", "continuation", "translation", "reply", "person", "reference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Our figure beside the baselines' figures, all of one measure on the same text.
+
+    ``measure`` says what is measured; ``better`` says which figures are better. ValueError for a
+    comparison without a baseline.
+    """
+
+    measure: str
+    better: Literal["lower", "higher"]
+    ours: float
+    baselines: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not self.baselines:
+            raise ValueError(f"baselines of {self.measure!r}: none; compare with one at least")
+
+    def best_baseline(self) -> tuple[str, float]:
+        """The name and the figure of the baseline that is hardest to beat."""
+        best = min if self.better == "lower" else max
+        name = best(self.baselines, key=self.baselines.__getitem__)
+        return name, self.baselines[name]
+
+    def margin(self) -> float:
+        """By how much our figure is better than the best baseline's; below 0 if it is worse."""
+        _, best = self.best_baseline()
+        return best - self.ours if self.better == "lower" else self.ours - best
+
+
+class Confusion(TypedDict):
+    """How often each label was predicted for each true label: rows true, columns predicted."""
+
+    matrix: list[list[int]]
+    labels: list[str]
+
+
+class Curves(TypedDict):
+    """Lines over common axes: the labels of the axes, and [x, y] pairs by the line's name."""
+
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[Sequence[float]]]
+
+
+class Heatmap(TypedDict):
+    """Values in a grid, a list a row, and the labels of its rows and columns."""
+
+    rows: list[str]
+    columns: list[str]
+    values: list[list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What an evaluation found. Each part has a file, ``<part>.json``; a part of None has none.
+
+    ``figures`` are numbers by name. ``samples`` are texts to read, such as what the model wrote
+    behind each prompt. ``tables``, ``curves`` and ``heatmaps`` go by title; all rows of a table
+    have the same names. ``map`` are points: ``name``, ``x``, ``y`` and the ``group`` of each.
+    """
+
+    figures: Mapping[str, float]
+    comparison: Comparison
+    samples: Sequence[Mapping[str, str]] | None = None
+    tables: Mapping[str, Rows] | None = None
+    confusion: Confusion | None = None
+    curves: Mapping[str, Curves] | None = None
+    heatmaps: Mapping[str, Heatmap] | None = None
+    map: Rows | None = None
+
+    def shown_tables(self) -> dict[str, Rows]:
+        """The tables that have a row, by title; without a row a table has no columns to show."""
+        return {title: rows for title, rows in (self.tables or {}).items() if rows}
+
+    def write(self, making: Making) -> None:
+        """Write a file for each part into the folder of the making."""
+        parts = {part: value for part, value in vars(self).items() if value is not None}
+        parts["comparison"] = asdict(self.comparison)
+        if self.tables is not None:
+            parts["tables"] = {title: _columns(rows) for title, rows in self.tables.items()}
+        if self.map is not None:
+            parts["map"] = {"points": self.map}
+        for part, value in parts.items():
+            making.write(f"{part}.json", value)
+
+
+def _columns(rows: Rows) -> dict[str, Any]:
+    """A table as lists: canonical JSON would sort the names of a row."""
+    columns = list(rows[0]) if rows else []
+    return {"columns": columns, "rows": [[row[name] for name in columns] for row in rows]}
 
 
 class Evaluation(Artefact):
@@ -12,49 +112,27 @@ class Evaluation(Artefact):
 
     kind = "evaluation"
 
-    def comparison(self) -> dict[str, Any]:
-        """``measure``, ``better`` (lower or higher), ``ours`` and the ``baselines`` by name."""
-        found: dict[str, Any] = self.json("comparison.json")
-        return found
-
-    def best_baseline(self) -> tuple[str, float]:
-        """The baseline that is hardest to beat."""
-        comparison = self.comparison()
-        best = min if comparison["better"] == "lower" else max
-        name: str = best(comparison["baselines"], key=comparison["baselines"].get)
-        return name, comparison["baselines"][name]
-
-    def samples(self) -> list[dict[str, str]]:
-        """What the model wrote, each behind its prompt."""
-        found = self.json("samples.json") if "samples.json" in self.files else []
-        order = ("prompt", "source", "continuation", "translation", "reply", "person", "reference")
-        return [{name: sample[name] for name in order if name in sample} for sample in found]
-
-    def tables(self) -> dict[str, Rows]:
-        """Tables to read, by title."""
-        return {
-            title: [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
-            for title, found in self._shown(TABLES).items()
+    def findings(self) -> Findings:
+        """What the evaluation found, as it was written."""
+        parts = {
+            part.name: self.json(f"{part.name}.json")
+            for part in fields(Findings)
+            if part.default is MISSING or f"{part.name}.json" in self.files
         }
+        parts["comparison"] = Comparison(**parts["comparison"])
+        if "samples" in parts:
+            parts["samples"] = [_in_order(sample) for sample in parts["samples"]]
+        if "tables" in parts:
+            parts["tables"] = {title: _rows(table) for title, table in parts["tables"].items()}
+        if "map" in parts:
+            parts["map"] = parts["map"]["points"]
+        return Findings(**parts)
 
-    def curves(self) -> dict[str, dict[str, Any]]:
-        """By title: the axes' labels ``x`` and ``y``, and ``lines`` of [x, y] pairs by name."""
-        return self._shown("curves.json")
 
-    def heatmaps(self) -> dict[str, dict[str, Any]]:
-        """By title: the labels of ``rows`` and ``columns``, and ``values``, a list a row."""
-        return self._shown("heatmaps.json")
+def _rows(table: Mapping[str, Any]) -> Rows:
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
-    def map(self) -> Rows:
-        """Points of a map: ``name``, ``x``, ``y`` and the ``group`` each belongs to."""
-        return self._shown("map.json").get("points", [])
 
-    def _shown(self, name: str) -> dict[str, Any]:
-        return dict(self.json(name)) if name in self.files else {}
-
-    def confusion(self) -> tuple[list[list[int]], list[str]] | None:
-        """The confusion matrix and its labels, for a classifier."""
-        if "confusion.json" not in self.files:
-            return None
-        found = self.json("confusion.json")
-        return found["matrix"], found["labels"]
+def _in_order(sample: Mapping[str, str]) -> dict[str, str]:
+    order = dict.fromkeys((*SAMPLE_ORDER, *sample))
+    return {name: sample[name] for name in order if name in sample}

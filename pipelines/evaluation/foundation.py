@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model.architectures import find
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out
 from pipelines.evaluation.baselines import (
@@ -14,6 +13,7 @@ from pipelines.evaluation.baselines import (
     interpolated_ngram_bits_per_byte,
     unigram_bits_per_byte,
 )
+from pipelines.evaluation.findings import Comparison, Findings
 from pipelines.evaluation.language import continuations, language_figures
 from pipelines.evaluation.masked import fillings, masked_baselines, masked_figures
 from pipelines.evaluation.options import Prompts
@@ -37,21 +37,14 @@ def evaluate(
     """What the foundation makes of held-out text, against counting and compressing."""
     require_tokenizer(foundation, tokenizer)
     masked = find(foundation.config()["architecture"]).objective == "masked_token"
-    figures, comparison, samples = (_masked if masked else _language)(
+    (_masked if masked else _language)(
         load_network(foundation),
         tokenizer.load(),
         token_shards,
         documents,
         left_out(contamination),
         settings.samples,
-    )
-    flat = {f"{s}_{name}": v for s, values in figures.items() for name, v in values.items()}
-    making.write(FIGURES, flat)
-    making.write("comparison.json", comparison)
-    making.write("samples.json", samples)
-
-
-Found = tuple[dict[str, dict[str, float]], dict[str, Any], list[dict[str, str]]]
+    ).write(making)
 
 
 def _language(
@@ -61,17 +54,18 @@ def _language(
     documents: dict[str, Documents],
     without: dict[str, frozenset[str]],
     prompts: Sequence[str],
-) -> Found:
+) -> Findings:
     """Loss, perplexity and bits per byte of the next token; continuations of the prompts."""
     end = encoder.end_of_text
     figures = language_figures(network, shards, encoder)
-    comparison = {
-        "measure": "bits per byte of the test split",
-        "better": "lower",
-        "ours": figures["test"]["bits_per_byte"],
-        "baselines": language_baselines(shards, documents, encoder.vocab_size, end, without),
-    }
-    return figures, comparison, continuations(network, encoder, prompts)
+    comparison = Comparison(
+        measure="bits per byte of the test split",
+        better="lower",
+        ours=figures["test"]["bits_per_byte"],
+        baselines=language_baselines(shards, documents, encoder.vocab_size, end, without),
+    )
+    samples = continuations(network, encoder, prompts)
+    return Findings(figures=_flat(figures), comparison=comparison, samples=samples)
 
 
 def _masked(
@@ -81,18 +75,24 @@ def _masked(
     documents: dict[str, Documents],
     _: dict[str, frozenset[str]],
     prompts: Sequence[str],
-) -> Found:
+) -> Findings:
     """Accuracy and loss at hidden words; the prompts and held-out sentences filled in."""
     end = encoder.end_of_text
     figures = masked_figures(network, shards, end)
-    comparison = {
-        "measure": "share of the test split's hidden words told right",
-        "better": "higher",
-        "ours": figures["test"]["masked_accuracy"],
-        "baselines": masked_baselines(network, shards, end),
-    }
+    comparison = Comparison(
+        measure="share of the test split's hidden words told right",
+        better="higher",
+        ours=figures["test"]["masked_accuracy"],
+        baselines=masked_baselines(network, shards, end),
+    )
     tested = (document for corpus in documents.values() for document in corpus.split("test"))
-    return figures, comparison, fillings(network, encoder, prompts, tested)
+    samples = fillings(network, encoder, prompts, tested)
+    return Findings(figures=_flat(figures), comparison=comparison, samples=samples)
+
+
+def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Figures by split and name as figures by one name."""
+    return {f"{s}_{name}": value for s, row in figures.items() for name, value in row.items()}
 
 
 def language_baselines(

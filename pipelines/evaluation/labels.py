@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from model.batches.batching import Batch
-from model.batches.examples import Examples
-from model.evaluation import (
-    accuracy,
-    confusion_matrix,
-    f1,
-    precision,
-    recall,
-)
-from pipelines.evaluation.baselines import (
-    majority_baseline,
-    tfidf_baseline,
-)
+from model.evaluation import accuracy, confusion_matrix, f1, precision, recall
+from pipelines.evaluation.baselines import majority_baseline, tfidf_baseline
+from pipelines.evaluation.findings import Confusion
 from pipelines.examples.artefacts import Labelled
-from pipelines.tokens.turns import encode_labelled
-
-if TYPE_CHECKING:
-    from pipelines.tokens.tokenizers import Tokenizer
-
-
-def labelled_examples(
-    tokenizer: Tokenizer,
-    rows: Sequence[Labelled],
-    labels: Sequence[str],
-    *,
-    context_length: int,
-    batch_size: int,
-    seed: int = 0,
-) -> Examples:
-    """Labelled texts as batches."""
-    return Examples(
-        [encode_labelled(tokenizer, row.text, context_length) for row in rows],
-        labels=[labels.index(row.label) for row in rows],
-        pad=tokenizer.pad,
-        context_length=context_length,
-        batch_size=batch_size,
-        seed=seed,
-    )
 
 
 def predict(network: Any, batches: Iterable[Batch]) -> list[int]:
@@ -82,17 +49,6 @@ def headline(labels: Sequence[str]) -> tuple[str, str]:
     return "macro_f1", f"macro F1 of {len(labels)} labels"
 
 
-def require_labels(rows: Sequence[Labelled], split: str) -> None:
-    """ValueError where all of a split's examples bear one label, or there are none."""
-    found = {row.label for row in rows}
-    if len(found) < 2:
-        told = f"only label={min(found)}" if found else "no example"
-        raise ValueError(
-            f"the {split} split has {told}: nothing can be told apart; add documents of other"
-            " labels, or raise the split's share"
-        )
-
-
 def label_baselines(
     train: Sequence[Labelled], test: Sequence[Labelled], labels: Sequence[str]
 ) -> dict[str, dict[str, float]]:
@@ -109,6 +65,6 @@ def label_baselines(
     }
 
 
-def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Any:
+def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Confusion:
     """The confusion matrix with its labels: rows true, columns predicted."""
     return {"matrix": confusion_matrix(truth, predicted, len(labels)), "labels": list(labels)}

@@ -88,9 +88,10 @@ def build(
     graph find what is wrong in the same place.
     """
     recipes = list(recipes)
+    declarations = declare(recipes)
     return dg.Definitions(
-        assets=[*map(asset_of, declare(recipes)), *_notices(faults or {})],
-        asset_checks=declare_checks(recipes),
+        assets=[*map(asset_of, declarations), *_notices(faults or {})],
+        asset_checks=declare_checks(declarations),
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.core.artefact import Artefact
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
 from pipelines.corpora.ledger import Ledger
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, pictures
 from pipelines.report.card import legible, masked, readable, shorten
@@ -129,11 +129,15 @@ def _(artefact: Checkpoint) -> dict[str, Any]:
 
 @describe.register
 def _(artefact: Evaluation) -> dict[str, Any]:
-    samples = Rows({k: shorten(v, 600) for k, v in s.items()} for s in artefact.samples())
+    findings = artefact.findings()
+    samples = Rows(
+        {name: shorten(text, 600) for name, text in sample.items()}
+        for sample in findings.samples or ()
+    )
     return {
-        **artefact.figures(),
-        **evaluation_pictures(artefact),
-        **{title: Rows(readable(rows)) for title, rows in artefact.tables().items() if rows},
+        **findings.figures,
+        **evaluation_pictures(findings),
+        **{title: Rows(readable(rows)) for title, rows in findings.shown_tables().items()},
         **({"samples": samples} if samples else {}),
     }
 
@@ -159,28 +163,27 @@ def loss_picture(checkpoint: Checkpoint) -> Picture:
     return Picture(pictures.curve(lines, x="step", y="loss (nats a token)"))
 
 
-def comparison_picture(evaluation: Evaluation) -> Picture:
+def comparison_picture(comparison: Comparison) -> Picture:
     """Ours against the baselines, as bars."""
-    comparison = evaluation.comparison()
-    values = {"this model": comparison["ours"], **comparison["baselines"]}
-    measure = f"{comparison['measure']} ({comparison['better']} is better)"
+    values = {"this model": comparison.ours, **comparison.baselines}
+    measure = f"{comparison.measure} ({comparison.better} is better)"
     return Picture(pictures.bars(values, x=measure))
 
 
-def evaluation_pictures(evaluation: Evaluation) -> dict[str, Picture]:
+def evaluation_pictures(findings: Findings) -> dict[str, Picture]:
     """All that an evaluation has to look at, by title: ours against the baselines comes first."""
-    found = {"comparison": comparison_picture(evaluation)}
-    if confusion := evaluation.confusion():
-        found["confusion"] = Picture(pictures.confusion(*confusion))
-    for title, drawn in evaluation.curves().items():
+    found = {"comparison": comparison_picture(findings.comparison)}
+    if confusion := findings.confusion:
+        found["confusion"] = Picture(pictures.confusion(confusion["matrix"], confusion["labels"]))
+    for title, drawn in (findings.curves or {}).items():
         lines = {
             name: ([x for x, _ in line], [y for _, y in line])
             for name, line in drawn["lines"].items()
         }
         found[title] = Picture(pictures.curve(lines, x=drawn["x"], y=drawn["y"]))
-    for title, drawn in evaluation.heatmaps().items():
-        drawing = pictures.heatmap(drawn["values"], rows=drawn["rows"], columns=drawn["columns"])
+    for title, grid in (findings.heatmaps or {}).items():
+        drawing = pictures.heatmap(grid["values"], rows=grid["rows"], columns=grid["columns"])
         found[title] = Picture(drawing)
-    if points := evaluation.map():
-        found["map"] = Picture(pictures.scatter(points))
+    if findings.map:
+        found["map"] = Picture(pictures.scatter(findings.map))
     return found

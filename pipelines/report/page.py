@@ -146,11 +146,12 @@ def _headlines(artefacts: Iterable[Artefact]) -> str:
     tiles = []
     for artefact in artefacts:
         if isinstance(artefact, Evaluation):
-            comparison, (name, best) = artefact.comparison(), artefact.best_baseline()
-            measure, better = escape(comparison["measure"]), escape(comparison["better"])
+            comparison = artefact.findings().comparison
+            name, best = comparison.best_baseline()
+            measure, better = escape(comparison.measure), escape(comparison.better)
             about = f"{measure}<br>{better} is better; best baseline {best:.3f}, {escape(name)}"
             title = artefact.key.removeprefix("evaluation/")
-            tiles.append(tile(title, f"{comparison['ours']:.3f}", about))
+            tiles.append(tile(title, f"{comparison.ours:.3f}", about))
     return f'<div class="big">{"".join(tiles)}</div>'
 
 
@@ -206,12 +207,14 @@ def _section(artefact: Checkpoint | Evaluation) -> str:
     if isinstance(artefact, Checkpoint):
         picture = image(loss_picture(artefact), "loss over the steps") if artefact.trained() else ""
         return title + picture
+    findings = artefact.findings()
     parts = [
         f"<h4>{escape(name)}</h4>{image(picture, name)}"
-        for name, picture in evaluation_pictures(artefact).items()
+        for name, picture in evaluation_pictures(findings).items()
     ]
-    parts += [rows_table(readable(rows), name) for name, rows in artefact.tables().items() if rows]
-    return "".join([title, *parts, *map(sample, artefact.samples())])
+    tables = findings.shown_tables().items()
+    parts += [rows_table(readable(rows), name) for name, rows in tables]
+    return "".join([title, *parts, *map(sample, findings.samples or ())])
 
 
 def _figures(artefact: Artefact) -> str:

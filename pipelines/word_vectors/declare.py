@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.core.declaration import Declaration
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.declare import evaluation_of
 from pipelines.word_vectors.artefacts import WordVectors
 from pipelines.word_vectors.options import Asked, Learned, VectorsChoice
 
@@ -25,10 +25,9 @@ def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
         uses=uses,
         group="corpora",
     )
-    yield Declaration(
-        key=f"evaluation/{key}",
-        makes=Evaluation,
-        making="pipelines.word_vectors.evaluation:evaluate",
+    yield evaluation_of(
+        key,
+        "pipelines.word_vectors.evaluation:evaluate",
         inputs={"vectors": key, "documents": documents},
         settings=options.part(Asked),
         libraries=("numpy", "regex", "scikit-learn", "scipy", "torch"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Documents
+from pipelines.evaluation.findings import Findings
 from pipelines.word_vectors.artefacts import WordVectors
 from pipelines.word_vectors.neighbours import compare, map_of, neighbour_rows
 from pipelines.word_vectors.options import Asked
@@ -20,8 +20,10 @@ def evaluate(making: Making, settings: Asked, vectors: WordVectors, documents: D
         settings.groups,
         window=vectors.config()["network"]["window"],
     )
-    making.write(FIGURES, figures)
-    making.write("comparison.json", comparison)
     rows = neighbour_rows(words, found, settings.shown(), settings.neighbours)
-    making.tables({"nearest words": rows})
-    making.write("map.json", {"points": map_of(words, found, settings.groups)})
+    Findings(
+        figures=figures,
+        comparison=comparison,
+        tables={"nearest words": rows},
+        map=map_of(words, found, settings.groups),
+    ).write(making)

@@ -12,13 +12,8 @@ from pipelines.corpora.letters import letters
 from pipelines.training import precision
 from pipelines.training.checkpoint import write_checkpoint
 from pipelines.training.fitting import fit
-from pipelines.word_vectors.neighbours import (
-    count_words,
-    held_out_batches,
-    make_contexts,
-    word_text,
-)
 from pipelines.word_vectors.options import Learned
+from pipelines.word_vectors.texts import count_words, held_out_batches, make_contexts, word_text
 
 if TYPE_CHECKING:
     from pipelines.core.project import Project

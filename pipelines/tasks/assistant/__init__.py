@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
 from pipelines.tasks import Task
 from pipelines.tasks.assistant.options import AssistantTask
@@ -38,10 +38,9 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
         uses=(scope.architecture,),
         group=scope.recipe,
     )
-    yield Declaration(
-        key=f"evaluation/{key}",
-        makes=Evaluation,
-        making="pipelines.tasks.assistant.evaluation:evaluate",
+    yield evaluation_of(
+        key,
+        "pipelines.tasks.assistant.evaluation:evaluate",
         inputs={**scope.under(name), "assistant": key},
         libraries=("torch", *words),
         uses=(scope.architecture,),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from model.evaluation import mean_loss, perplexity
 from model.training.objectives import next_token
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
-from pipelines.evaluation.replies import dialogues, pair_examples
+from pipelines.evaluation.findings import Comparison, Findings
+from pipelines.evaluation.replies import dialogues
 from pipelines.examples.artefacts import Examples
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
+from pipelines.training.pairs import pair_examples
 
 
 def evaluate(
@@ -34,21 +35,17 @@ def evaluate(
     tuned = load_network(assistant)
     after = mean_loss(tuned, next_token, held_out.in_order()).nats
     before = mean_loss(load_network(foundation), next_token, held_out.in_order()).nats
-    making.write(
-        FIGURES,
-        {
+    Findings(
+        figures={
             "reply_loss_before": before,
             "reply_loss": after,
             "reply_perplexity": perplexity(after),
         },
-    )
-    making.write(
-        "comparison.json",
-        {
-            "measure": "nats a token of held-out replies",
-            "better": "lower",
-            "ours": after,
-            "baselines": {"the foundation, before": before},
-        },
-    )
-    making.write("samples.json", dialogues(tuned, encoder, examples.pairs("test")))
+        comparison=Comparison(
+            measure="nats a token of held-out replies",
+            better="lower",
+            ours=after,
+            baselines={"the foundation, before": before},
+        ),
+        samples=dialogues(tuned, encoder, examples.pairs("test")),
+    ).write(making)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
-from pipelines.evaluation.replies import pair_examples
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import FineTuned
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
+from pipelines.training.pairs import pair_examples
 
 
 def train(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
 from pipelines.tasks import Task
 from pipelines.tasks.classifier.options import ClassifierTask, Labelling
@@ -32,10 +32,9 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         uses=(scope.architecture,),
         group=scope.recipe,
     )
-    yield Declaration(
-        key=f"evaluation/{key}",
-        makes=Evaluation,
-        making="pipelines.tasks.classifier.evaluation:evaluate",
+    yield evaluation_of(
+        key,
+        "pipelines.tasks.classifier.evaluation:evaluate",
         inputs={
             "contamination": scope.contamination,
             "classifier": key,

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from pipelines.core.artefact import FIGURES
+from collections.abc import Mapping, Sequence
+
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
-from pipelines.evaluation.labels import (
-    confusion,
-    headline,
-    label_baselines,
-    labelled_examples,
-    predict,
-    require_labels,
-    scores,
-)
+from pipelines.evaluation.findings import Comparison, Findings
+from pipelines.evaluation.labels import confusion, headline, label_baselines, predict, scores
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import Judged
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
+from pipelines.training.labelled import labelled_examples, require_labels
 
 
 def evaluate(
@@ -45,26 +40,38 @@ def evaluate(
     )
     truth = [labels.index(row.label) for row in test]
     predicted = predict(load_network(classifier), held_out.in_order())
-    ours = scores(truth, predicted, len(labels))
     baselines = label_baselines(
         list(examples.labelled("train", left_out_of(settings.corpus, contamination))),
         test,
         labels,
     )
+    findings(labels, truth, predicted, baselines).write(making)
+
+
+def findings(
+    labels: Sequence[str],
+    truth: Sequence[int],
+    predicted: Sequence[int],
+    baselines: Mapping[str, Mapping[str, float]],
+) -> Findings:
+    """What predictions are worth beside the ``scores`` of the baselines; labels by their number.
+
+    Two labels are compared by the F1 of the last one, more labels by macro F1.
+    """
+    ours = scores(truth, predicted, len(labels))
     flat = {
         f"{name.split()[0].lower()}_{measure}": value
         for name, row in baselines.items()
         for measure, value in row.items()
     }
     chosen, measure = headline(labels)
-    making.write(FIGURES, {**ours, **flat, "test_examples": len(test)})
-    making.write(
-        "comparison.json",
-        {
-            "measure": f"{measure} on the test split",
-            "better": "higher",
-            "ours": ours[chosen],
-            "baselines": {name: row[chosen] for name, row in baselines.items()},
-        },
+    return Findings(
+        figures={**ours, **flat, "test_examples": len(truth)},
+        comparison=Comparison(
+            measure=f"{measure} on the test split",
+            better="higher",
+            ours=ours[chosen],
+            baselines={name: row[chosen] for name, row in baselines.items()},
+        ),
+        confusion=confusion(truth, predicted, labels),
     )
-    making.write("confusion.json", confusion(truth, predicted, labels))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from model.training.adapters import Classifier, freeze_all_but_last
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
-from pipelines.evaluation.labels import labelled_examples, require_labels
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.classifier.options import Labelling
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
+from pipelines.training.labelled import labelled_examples, require_labels
 
 
 def train(

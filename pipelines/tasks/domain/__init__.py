@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.declare import evaluation_of
 from pipelines.evaluation.options import Prompts
 from pipelines.tasks import Task
 from pipelines.tasks.domain.options import DomainTask, TrainedOn
@@ -36,10 +36,9 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         uses=(scope.architecture,),
         group=scope.recipe,
     )
-    yield Declaration(
-        key=f"evaluation/{key}",
-        makes=Evaluation,
-        making="pipelines.tasks.domain.evaluation:evaluate",
+    yield evaluation_of(
+        key,
+        "pipelines.tasks.domain.evaluation:evaluate",
         inputs={
             **read,
             "domain": key,

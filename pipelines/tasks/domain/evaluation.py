@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
+from pipelines.evaluation.findings import Comparison, Findings
 from pipelines.evaluation.language import continuations, language_figures
 from pipelines.evaluation.options import Prompts
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
@@ -32,14 +32,6 @@ def evaluate(
             figures = language_figures(network, held_out, encoder)
             bits[model, text] = figures["test"]["bits_per_byte"]
         samples[model] = continuations(network, encoder, settings.samples)
-    making.write(
-        FIGURES,
-        {f"{m}_model_{t}_bits_per_byte": value for (m, t), value in bits.items()}
-        | {
-            "gained_bits_per_byte": bits["general", "domain"] - bits["domain", "domain"],
-            "forgotten_bits_per_byte": bits["domain", "general"] - bits["general", "general"],
-        },
-    )
     rows = [
         {"model": model, **{f"{text} text": bits[model, text] for text in texts}}
         for model in ("general", "domain")
@@ -52,14 +44,18 @@ def evaluate(
         }
         for general, ours in zip(samples["general"], samples["domain"], strict=True)
     ]
-    making.tables({"bits per byte of held-out text": rows, "how each model goes on": both})
-    making.write(
-        "comparison.json",
-        {
-            "measure": "bits per byte of the domain's test split",
-            "better": "lower",
-            "ours": bits["domain", "domain"],
-            "baselines": {"general model": bits["general", "domain"]},
+    Findings(
+        figures={f"{m}_model_{t}_bits_per_byte": value for (m, t), value in bits.items()}
+        | {
+            "gained_bits_per_byte": bits["general", "domain"] - bits["domain", "domain"],
+            "forgotten_bits_per_byte": bits["domain", "general"] - bits["general", "general"],
         },
-    )
-    making.write("samples.json", samples["domain"])
+        comparison=Comparison(
+            measure="bits per byte of the domain's test split",
+            better="lower",
+            ours=bits["domain", "domain"],
+            baselines={"general model": bits["general", "domain"]},
+        ),
+        samples=samples["domain"],
+        tables={"bits per byte of held-out text": rows, "how each model goes on": both},
+    ).write(making)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pipelines.core.declaration import Declaration, Inputs
 from pipelines.core.scope import Scope
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
 from pipelines.tasks import Task
 from pipelines.tasks.assistant import assistant
@@ -40,10 +40,9 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
     )
     if options.decoder_only is not None:
         yield from assistant(scope, name, options.corpus, options.decoder_only)
-    yield Declaration(
-        key=f"evaluation/{key}",
-        makes=Evaluation,
-        making="pipelines.tasks.translation.evaluation:evaluate",
+    yield evaluation_of(
+        key,
+        "pipelines.tasks.translation.evaluation:evaluate",
         inputs={
             **read,
             "documents": f"documents/{options.corpus}",

@@ -14,10 +14,10 @@ import torch
 
 from model.architectures.encoder_decoder.search import pad, translate
 from model.evaluation import evaluating
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out_of
 from pipelines.evaluation.baselines import nearest_baseline
+from pipelines.evaluation.findings import Comparison, Findings, Heatmap
 from pipelines.examples.artefacts import Examples, Pair
 from pipelines.inference.translations import encode_source, replies, translations
 from pipelines.tasks.translation.options import JudgedTranslations
@@ -190,12 +190,12 @@ def samples(
 
 def attention_maps(
     network: Any, tokenizer: Tokenizer, sentences: Sequence[Sentence]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Heatmap]:
     """Where the last block of the decoder looks in the source for each token of its translation.
 
     By source: a row each token that is written, a column each that is read, the mean of the heads.
     """
-    found = {}
+    found: dict[str, Heatmap] = {}
     for sentence in sentences:
         source = encode_source(tokenizer, sentence.source, network.context_length)
         ends = {"begin": tokenizer.assistant, "end": tokenizer.end_of_text}
@@ -248,16 +248,15 @@ def evaluate(
     simple = baselines(train, texts)
     told |= simple
     judged = scores_by_kind(told, sentences)
-    making.write(FIGURES, figures(judged, ours, len(sentences)))
-    making.tables(tables(judged, sentences))
-    making.write(
-        "comparison.json",
-        {
-            "measure": f"chrF of held-out sentences ({signatures(sentences)['chrF']})",
-            "better": "higher",
-            "ours": judged[ALL][ours]["chrF"],
-            "baselines": {name: judged[ALL][name]["chrF"] for name in simple},
-        },
-    )
-    making.write("samples.json", samples(told[ours], sentences))
-    making.write("heatmaps.json", attention_maps(network, encoder, sentences[:2]))
+    Findings(
+        figures=figures(judged, ours, len(sentences)),
+        comparison=Comparison(
+            measure=f"chrF of held-out sentences ({signatures(sentences)['chrF']})",
+            better="higher",
+            ours=judged[ALL][ours]["chrF"],
+            baselines={name: judged[ALL][name]["chrF"] for name in simple},
+        ),
+        samples=samples(told[ours], sentences),
+        tables=tables(judged, sentences),
+        heatmaps=attention_maps(network, encoder, sentences[:2]),
+    ).write(making)

@@ -1,0 +1,76 @@
+"""The catalogue of checks: each file here declares one ``CHECK``, found by walking.
+
+A check says what must hold of an artefact, and knows nothing of Dagster. It is for one view, and
+is declared for every asset that is read through that view.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.catalogue import declared
+from pipelines.core.artefact import Artefact
+from pipelines.core.declaration import Declaration
+
+Readers = Sequence[Declaration]
+"""The declarations that read an asset."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a check passed, and by which numbers, texts and lists a person can see why."""
+
+    passed: bool
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What must hold of every artefact that is read as ``view``.
+
+    ``look(artefact, readers)`` gives the outcome. A check that is ``blocking`` stops everything
+    downstream of an artefact that does not pass; any other warns.
+    """
+
+    name: str
+    view: type[Artefact]
+    description: str
+    look: Callable[[Any, Readers], Outcome]
+    blocking: bool = False
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A check of one asset, and the declarations that read the asset."""
+
+    check: Check
+    key: str
+    readers: tuple[Declaration, ...]
+
+    def look(self, artefact: Artefact) -> Outcome:
+        """The outcome for a version of the asset."""
+        return self.check.look(artefact, self.readers)
+
+
+@functools.cache
+def catalogue() -> dict[str, Check]:
+    """Every declared check by name, found by walking this package's files."""
+    modules = pkgutil.iter_modules(__path__)
+    return declared(modules, __name__, "CHECK", Check, lambda check: check.name)
+
+
+def checks_of(declarations: Iterable[Declaration]) -> Iterator[Applied]:
+    """The checks of some assets, each as often as there are assets that it is for."""
+    assets = list(declarations)
+    readers: dict[str, list[Declaration]] = {}
+    for asset in assets:
+        for key in asset.upstream():
+            readers.setdefault(key, []).append(asset)
+    for asset in assets:
+        for check in catalogue().values():
+            if issubclass(asset.makes, check.view):
+                yield Applied(check, asset.key, tuple(readers.get(asset.key, ())))

@@ -1,0 +1,24 @@
+"""Every corpus: the ledger counts the documents that lie in the tables."""
+
+from __future__ import annotations
+
+from pipelines.checks import Check, Outcome, Readers
+from pipelines.corpora.artefacts import DROPPED, Documents
+
+
+def look(documents: Documents, _: Readers) -> Outcome:
+    """The rows of each table, beside what the ledger says; no text is read."""
+    ledger = documents.ledger()  # raises unless it adds up
+    counted = {f"{split}.arrow": count for split, count in ledger.kept.items()}
+    counted[DROPPED] = ledger.dropped.total()
+    rows = {name: documents.table(name).index.rows for name in counted}
+    return Outcome(rows == counted, {"rows": rows})
+
+
+CHECK = Check(
+    name="ledger_adds_up",
+    view=Documents,
+    description="Every document is kept or dropped, and lies in the table where it is counted.",
+    look=look,
+    blocking=True,
+)

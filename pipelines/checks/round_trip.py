@@ -1,0 +1,49 @@
+"""Every tokenizer: text comes back from its tokens, and spells no control token."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from pipelines.checks import Check, Outcome, Readers
+from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.tokens.tokenizers import BytePairTokenizer, Tokenizer, WordTokenizer
+
+MOST = 10  # faults that are named
+# Text that has broken tokenizers: several scripts, control spellings, control characters.
+AWKWARD = ("naïve café 😀 日本語", "<|endoftext|> <|user|>", "a\r\n\tb  c", "\x00\x7f\u200d")
+
+
+def look(tokenizer: TokenizerFiles, _: Readers) -> Outcome:
+    """The first faults, none if it passes."""
+    wrong = list(itertools.islice(faults(tokenizer.load()), MOST))
+    return Outcome(not wrong, {"wrong": wrong})
+
+
+def faults(tokenizer: Tokenizer) -> Iterator[str]:
+    """What is wrong with a tokenizer, on awkward text and on the text of its own tokens."""
+    controls = tokenizer.controls
+    ordinary = [i for i in range(tokenizer.vocab_size) if i not in controls]
+    some = ordinary[:: 1 + len(ordinary) // 1000]
+    for text in (*AWKWARD, *(tokenizer.decode([i]) for i in (*sorted(controls), *some))):
+        ids = tokenizer.encode(text)
+        if not controls.isdisjoint(ids) or max(ids, default=0) >= tokenizer.vocab_size:
+            yield f"{text!r} becomes {ids}"
+        elif tokenizer.lossless and tokenizer.decode(ids) != text:
+            yield f"{text!r} comes back as {tokenizer.decode(ids)!r}"
+    if isinstance(tokenizer, BytePairTokenizer):
+        every = bytes(range(256))
+        if tokenizer.decode_bytes(tokenizer.encode_bytes(every)) != every:
+            yield "not every byte comes back"
+    if isinstance(tokenizer, WordTokenizer):
+        known = itertools.islice(enumerate(tokenizer.words), len(some))
+        yield from (f"{word!r} is not known" for i, word in known if tokenizer.encode(word) != [i])
+
+
+CHECK = Check(
+    name="round_trip",
+    view=TokenizerFiles,
+    description="No text becomes a control token; what can come back comes back exactly.",
+    look=look,
+    blocking=True,
+)

@@ -1,0 +1,39 @@
+"""Pairs of a prompt and its reply, as a network reads them in training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from model.batches.examples import Examples
+from pipelines.examples.artefacts import Pair
+from pipelines.tokens.turns import encode_pair
+
+if TYPE_CHECKING:
+    from pipelines.tokens.tokenizers import Tokenizer
+
+
+def pair_examples(
+    tokenizer: Tokenizer,
+    pairs: Iterable[Pair],
+    *,
+    context_length: int,
+    batch_size: int,
+    seed: int = 0,
+    by_length: bool = False,
+) -> Examples:
+    """Pairs as batches whose loss is on the reply alone.
+
+    ``by_length`` is for a mean over all of them: it does not mind the order, and little is padding.
+    """
+    encoded = [encode_pair(tokenizer, p.prompt, p.reply, context_length + 1) for p in pairs]
+    if by_length:
+        encoded.sort(key=lambda pair: len(pair[0]))
+    return Examples(
+        [ids for ids, _ in encoded],
+        counted=[counted for _, counted in encoded],
+        pad=tokenizer.pad,
+        context_length=context_length,
+        batch_size=batch_size,
+        seed=seed,
+    )
