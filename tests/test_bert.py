@@ -49,7 +49,7 @@ def asked(bert, monkeypatch, capsys):
         monkeypatch.setenv(name, value)
 
     def ask(text: str, count: int = 3, of: str = str(recipe)) -> str:
-        fill(of, text, count)
+        fill.main([of, text, "--count", str(count)], standalone_mode=False)
         return capsys.readouterr().out
 
     return ask
@@ -115,11 +115,12 @@ def test_fill_reads_a_text_as_the_corpus_was_written(asked):
     assert asked("A: how are you? B: nai\u0308\x00ve ___.\r\n") == plain
 
 
-def test_fill_asks_for_another_recipe_before_it_asks_for_a_run(asked, tmp_path, monkeypatch):
+def test_fill_asks_for_another_recipe_before_it_asks_for_a_run(bert, asked, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="tiny: its network fills no blanks"):
         asked("A: ___", of="tiny")
     monkeypatch.setenv("DRAGON_STORE", str(tmp_path))
-    with pytest.raises(ValueError, match="foundation/smaller: not made yet; dragon run smaller"):
+    told = f"foundation/smaller: not made yet; dragon run {bert[1]}$"
+    with pytest.raises(ValueError, match=told):
         asked("A: ___")
 
 

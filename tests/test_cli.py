@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +17,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pipelines import tasks
 from pipelines.cli.asking import MAX_CHARACTERS
+from pipelines.cli.export import _key
+from pipelines.cli.main import VERBS, app
+from pipelines.cli.recipes import task_for, uses_of
 from pipelines.cli.suggestions import suggestions
 from pipelines.core.project import Project
 from pipelines.lineage.views import view_of
 from pipelines.recipe.loading import load_recipe
-from pipelines.stages import declare
+from pipelines.stages import declare, scope_of
+from pipelines.tasks import Use
 from pipelines.training.artefacts import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,6 +181,39 @@ def test_each_kind_of_thing_has_its_command(recipe, commands):
     assert list(suggestions(found, recipe, {f"tokenizer/{recipe}"})) == []
 
 
+SHIPPED = [path.stem for path in (ROOT / "recipes").glob("*.yaml")]
+
+
+@pytest.mark.parametrize("recipe", sorted(SHIPPED))
+def test_what_can_be_done_with_a_task_names_a_verb_and_an_asset_of_it(recipe):
+    found = load_recipe(ROOT / "recipes" / f"{recipe}.yaml")
+    for name, options in found.tasks.items():
+        keys = {made.key for made in tasks.plan(scope_of(found), name, options)}
+        uses = uses_of(found, name)
+        assert uses, "a person can do something with it"
+        assert {use.key for use in uses} <= keys
+        assert {use.verb for use in uses} <= VERBS.keys()
+
+
+def test_a_new_kind_of_task_is_used_by_the_verbs_it_names(monkeypatch):
+    """Nothing outside its folder knows its kind."""
+    known = tasks.catalogue()
+
+    def used_by(called, _):
+        yield Use(("chat", called.named), f"dreamer/{called.recipe}/{called.task}", "Dream")
+        yield Use(("export", called.named), f"dreamer/{called.recipe}/{called.task}")
+
+    new = replace(known["classifier"], used_by=used_by)
+    monkeypatch.setattr("pipelines.cli.recipes.catalogue", lambda: {**known, "classifier": new})
+    tiny = load_recipe(ROOT / "recipes" / "tiny.yaml")
+    key = "dreamer/tiny/toy_spam"
+    assert ("Dream", "dragon chat tiny") in suggestions(tiny, "tiny", {key})
+    assert task_for("chat", "assistant", tiny, "toy_spam")[1][0].key == key
+    assert _key(tiny, "toy_spam") == key
+    with pytest.raises(ValueError, match="several assistant tasks; name one with --task: toy_re"):
+        task_for("chat", "assistant", tiny, None)
+
+
 def test_a_recipe_that_lies_elsewhere_is_called_as_it_was(recipe_file):
     tasks = "".join(
         f"  {name}: {{kind: assistant, corpus: talk, training: {{steps: 1}}}}\n" for name in "ab"
@@ -278,9 +319,56 @@ def test_the_published_schema_is_printed(place):
     assert place.dragon("schema").out == published
 
 
+def test_help_names_every_verb_and_loads_none():
+    """Each line of ``dragon --help`` is the first line of a verb's own help, in a file so named."""
+    script = "import sys\nfrom pipelines.cli.main import app\n"
+    script += "app.main(['--help'], 'dragon', standalone_mode=False)\nprint(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    *said, loaded = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    ours = {name for name in loaded.split() if name.startswith(("pipelines", "model", "dragon"))}
+    assert ours == {"pipelines", "pipelines.cli", "pipelines.cli.main"}
+    for verb, line in VERBS.items():
+        module = importlib.import_module(f"pipelines.cli.{verb}")
+        own = getattr(module, verb)
+        assert own.help.splitlines()[0] == line
+        assert f"  {verb:<10}  {line}" in said
+        assert all(option.help for option in own.params), "every argument and option says its use"
+
+
+def test_the_help_tells_how_evaluations_draw_words():
+    from pipelines.cli.chat import chat
+    from pipelines.inference.replies import REPLY_TOKENS, SAMPLING
+
+    options = {option.name: option for option in chat.params}
+    assert {name: float(options[name].show_default) for name in SAMPLING} == SAMPLING
+    assert options["length"].default == REPLY_TOKENS
+
+
+def test_what_to_do_next_is_told_to_a_person_alone(chain, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert "Next:" not in chain.dragon("ls").out
+    for name, value in chain.environment.items():
+        monkeypatch.setenv(name, value)
+    for verb in ("ls", "show", "trace"):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        words = [verb] if verb == "ls" else [verb, "tokenizer/tiny"]
+        app.main(words, "dragon", standalone_mode=False)
+        command = terminal.getvalue().split("\nNext:\n")[1].splitlines()[0]
+        assert chain.dragon(*command.split()[1:]).code == 0, command
+
+
 def test_usage_is_told(place):
     assert place.dragon("--help").code == 0
     assert place.dragon("chaat").code == 2
+    assert "No such command 'chaat'. Did you mean 'chat'?" in place.dragon("chaat").err
+    assert place.dragon("").code == 2
+    assert "did you mean" not in place.dragon("zzz").err.lower()
     assert place.dragon("run").code == 2
     assert "Missing argument" in place.dragon("run").err
 
@@ -420,13 +508,13 @@ def test_an_interruption_is_130_and_a_bug_a_traceback(chain, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.cli.lineage.list_store", interrupted)
+    monkeypatch.setattr("pipelines.cli.ls.open_store", interrupted)
     assert chain.dragon("ls").code == 130
 
     def bug(*_: object) -> None:
         raise AssertionError("ours")
 
-    monkeypatch.setattr("pipelines.cli.lineage.list_store", bug)
+    monkeypatch.setattr("pipelines.cli.ls.open_store", bug)
     with pytest.raises(AssertionError, match="ours"):
         chain.dragon("ls")
 

@@ -109,6 +109,10 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "the store": ("pipelines/core/store.py", "records", "notes", set()),
     "Dagster's door": ("pipelines/orchestration/assets.py", "reused", "used", set()),
     "the command line": ("pipelines/cli/run.py", "recipe", "receipt", set()),
+    "what a person does with a task": (
+        "pipelines/tasks/assistant/__init__.py", "Talk to it", "Speak to it", set(),
+    ),
+    "how tasks are called": ("pipelines/tasks/__init__.py", "--task", "--the-task", set()),
     "a comment": ("model/training/loop.py", "# ", "# Then: ", set()),
 }  # fmt: skip
 

@@ -82,7 +82,9 @@ def published_model(
 
     def publish(made: str, parents: tuple[dict[str, str], ...], about: dict[str, Any]) -> Record:
         inputs = {parent["key"]: parent["version"] for parent in parents}
+        reads = [["examples", "examples/reply"]] if made.startswith("assistant/") else []
         decides = {"key": made, "code": "", "recipe": about, "libraries": {}, "inputs": inputs}
+        decides["reads"] = reads
         record = Record(seal(draft), decides, parents, {})
         store.publish(draft, record)
         return record
@@ -522,14 +524,16 @@ def test_the_chains_models_are_exported(chain: Any, tmp_path: Path) -> None:
     again = chain.dragon("export", "tiny", "--to", str(folder))
     assert "not an empty folder" in again.fault
     fault = chain.dragon("export", "tiny", "--task", "toy_spam").fault
-    assert "a classifier has no stock class here" in fault
+    assert "what a task of kind classifier makes has no stock class here" in fault
     assert "--format onnx: only hf" in chain.dragon("export", "tiny", "--format", "onnx").fault
 
 
 def exports_nothing(folder: Path, recipe: str, told: str, task: str | None = None) -> None:
     """The command says why, in one line, with ``folder`` as its store."""
+    words = [recipe, "--to", str(folder / "export"), "--store", str(folder)]
+    words += [] if task is None else ["--task", task]
     with pytest.raises(ValueError, match=told) as caught:
-        export(recipe, "hf", folder / "export", task, folder)
+        export.main(words, standalone_mode=False)
     assert "\n" not in str(caught.value)
     assert not (folder / "export").exists()
 
@@ -545,13 +549,13 @@ def test_models_that_no_stock_class_holds(tmp_path: Path) -> None:
     """They are told before any work is asked for."""
     exports_nothing(tmp_path, "bert", "^bert: no stock class here holds architecture=bert; a found")
     rest = r"; the foundation can be exported, without --task, and of the tasks: "
-    told = r"^tiny: task='toy_spam': a classifier has no stock class here"
+    told = r"^tiny: task='toy_spam': what a task of kind classifier makes has no stock class here"
     exports_nothing(tmp_path, "tiny", f"{told}{rest}toy_reply$", "toy_spam")
     exports_nothing(tmp_path, "domain", f"task='other': no such task{rest}security$", "other")
     text = (CHECKOUT / "recipes" / "translate.yaml").read_text("utf-8")
     alone = tmp_path / "alone.yaml"
     alone.write_text(text[: text.index("    decoder_only:")], "utf-8")
-    told = r"^alone: task='en_fr': an encoder-decoder has no stock class here"
+    told = r"^alone: task='en_fr': what a task of kind translation makes has no stock class here"
     exports_nothing(tmp_path, str(alone), f"{told}{rest}none$", "en_fr")
 
 
@@ -561,7 +565,8 @@ def test_the_gpt_of_a_translation_task_is_exported(
     ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
     store = Store(tmp_path / "store")
     published_model(store, "assistant/translate/en_fr", ours, words, tmp_path / "draft")
-    export("translate", "hf", tmp_path / "export", "en_fr", store.root)
+    command = ["translate", "--task", "en_fr", "--to", str(tmp_path / "export")]
+    export.main([*command, "--store", str(store.root)], standalone_mode=False)
     assert capsys.readouterr().out.startswith("assistant/translate/en_fr ")
     require_same_model(tmp_path / "export", ours, words)
     template = transformers.AutoTokenizer.from_pretrained(tmp_path / "export").chat_template

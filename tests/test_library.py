@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import tokenizers
+import torch
 
 import dragon
+from model.architectures import build
+from model.architectures.gpt.config import GPTConfig
 from pipelines.core.record import StoreError
 from pipelines.inference.session import Session
+from pipelines.tokens.tokenizers import HuggingFaceTokenizer, Named
 
 EXAMPLES = (Path(__file__).parents[1] / "docs" / "library.md").read_text(encoding="utf-8")
 
@@ -59,6 +65,9 @@ def test_a_foundation_writes_on(chain):
     assert piped.out.startswith("A: hello")
     assert "\nA: good" in piped.out
     assert model.in_eight_bits().generate("A: hello", length=5)
+    wrong = chain.dragon("write", "tiny", "A: hello", "--top-k", "0")
+    assert wrong.fault.startswith("dragon: top_k=0 must be")
+    assert wrong.out == "", "what is wrong is said before anything is shown"
 
 
 @pytest.mark.parametrize(
@@ -72,11 +81,40 @@ def test_a_foundation_writes_on(chain):
         ("foundation/tiny", lambda m: m.generate("a", stops=[""]), "stop=''"),
         ("classifier/tiny/toy_spam", lambda m: m.reply("a"), "is a classifier"),
         ("classifier/tiny/toy_spam", lambda m: m.translate("a"), "is a classifier"),
+        ("foundation/tiny", lambda m: m.translate("a"), "learned no translations: load a translat"),
+        ("assistant/tiny/toy_reply", lambda m: m.translate("a", 3), "beams=3: .* leave beams out"),
     ],
 )
 def test_what_a_model_cannot_do_is_said(chain, key, ask, wrong):
     with pytest.raises(ValueError, match=wrong):
         ask(load(chain, key))
+
+
+def test_a_vector_is_of_a_text_behind_its_beginning():
+    """As the network was trained to read it; the beginning itself is no part of the mean."""
+    library = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel(
+            {"<s>": 0, "</s>": 1, "<unk>": 2, "hello": 3, "you": 4}, "<unk>"
+        )
+    )
+    library.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    library.add_special_tokens(["<s>", "</s>"])
+    plain = HuggingFaceTokenizer(library.to_str().encode())
+    opened = HuggingFaceTokenizer(library.to_str().encode(), named=Named(beginning=0, opens=True))
+    config = GPTConfig(
+        vocab_size=opened.vocab_size, context_length=8, d_model=16, n_layers=1, n_heads=2
+    )
+    network = build("gpt", config, seed=1).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0.0, 0.5, generator=torch.Generator().manual_seed(len(parameter)))
+        behind = network.features(torch.tensor([[0, 3, 4]]))[0, 1:].mean(0)
+        alone = network.features(torch.tensor([[3, 4]]))[0].mean(0)
+    checkpoint = SimpleNamespace(key="foundation/x", config=lambda: {"architecture": "gpt"})
+    assert not torch.allclose(behind, alone)
+    for words, expected in ((opened, behind), (plain, alone)):
+        vector = Session(checkpoint, network, words).embed("hello you")
+        assert vector == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_what_is_no_model_is_said(chain):

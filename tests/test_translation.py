@@ -12,7 +12,7 @@ import sacrebleu
 
 from model.architectures import build, find
 from model.batches.batching import IGNORED
-from pipelines.cli.translate import translate
+from pipelines.cli.translate import translate as command
 from pipelines.evaluation.baselines import nearest_baseline
 from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Pair
@@ -256,15 +256,19 @@ def test_the_command_translates_as_the_evaluation_does(short, monkeypatch, capsy
     for name, value in place.environment.items():
         monkeypatch.setenv(name, value)
     sample = place.store.current(f"evaluation/{KEY}", Evaluation).findings().samples[0]
-    translate(str(recipe), sample["source"], None, None, False)
+
+    def translate(*words: str) -> None:
+        command.main([str(recipe), *words], standalone_mode=False)
+
+    translate(sample["source"])
     assert capsys.readouterr().out == f"{sample['translation']}\n"
-    translate(str(recipe), f" {sample['source']} ", "little_fr", 1, False)
-    translate(str(recipe), sample["source"], None, None, True)
+    translate(f" {sample['source']} ", "--task", "little_fr", "--beams", "1")
+    translate(sample["source"], "--decoder-only")
     assert len(capsys.readouterr().out.splitlines()) == 2
     with pytest.raises(ValueError, match="the GPT is greedy; give one of them"):
-        translate(str(recipe), "one", None, 2, True)
+        translate("one", "--beams", "2", "--decoder-only")
     with pytest.raises(ValueError, match="task='other' is not one of its translations"):
-        translate(str(recipe), "one", "other", None, False)
+        translate("one", "--task", "other")
 
 
 # --- long proofs --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from pipelines.cli.neighbours import neighbours as asked_neighbours
+from pipelines.cli.neighbours import neighbours as command
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.store import Store
 from pipelines.core.tracking import TrackedRun, Tracker
@@ -149,12 +149,18 @@ def test_the_checkpoint_holds_words_vectors_and_curves(store: Store) -> None:
 def test_neighbours_are_printed_or_the_word_is_named(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked_neighbours("talk", ["Dog", "red"], 2, store.root)
+    def asked(*words: str) -> None:
+        arguments = ["talk", *words, "--count", "2", "--store", str(store.root)]
+        command.main(arguments, standalone_mode=False)
+
+    asked("Dog", "red")
     lines = capsys.readouterr().out.splitlines()
     assert [lines[0], lines[3]] == ["dog", "red"]
     assert all(re.fullmatch(r"   ?0\.\d{3}  [a-z]+", line) for line in lines[1:3] + lines[4:])
     with pytest.raises(ValueError, match=r"^word='chese' has no vector: did you mean 'cheese'\?$"):
-        asked_neighbours("talk", ["dog", "chese"], 2, store.root)
+        asked("dog", "chese")
+    with pytest.raises(ValueError, match=r"^corpus='none' has no word vectors; give it"):
+        command.main(["none", "dog", "--store", str(store.root)], standalone_mode=False)
     assert not capsys.readouterr().out
 
 

@@ -9,9 +9,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import typer
+import click
 
-from pipelines.cli.lineage import open_store
+from pipelines.cli.store import open_store, store_option
 from pipelines.core.artefact import Rows
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
@@ -23,6 +23,24 @@ from pipelines.tokens.artefacts import TokenShards
 START = 400  # characters of a text that are shown unless --full
 
 
+@click.command()
+@click.argument("corpus", help="A corpus that was made.")
+@click.option("--dropped", metavar="REASON", help="Read what was left out for this reason.")
+@click.option("--split", metavar="SPLIT", help="Read what was kept in this split.")
+@click.option(
+    "--contaminated",
+    metavar="RECIPE",
+    help="Show which share words with what it is evaluated on.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How many documents.",
+)
+@click.option("--full", is_flag=True, help="All of each text, not its start.")
+@store_option
 def documents(
     corpus: str,
     dropped: str | None,
@@ -30,11 +48,14 @@ def documents(
     contaminated: str | None,
     count: int,
     full: bool,
-    path: Path | None,
+    store: Path | None,
 ) -> None:
-    """Print the card of a corpus, or up to ``count`` of its documents."""
-    store = open_store(path)
-    found = _find(store, corpus.removeprefix("documents/"))
+    """Print a corpus' data card, or read its documents.
+
+    The card says what cleaning did, and names the reasons and splits by which documents are read.
+    """
+    opened = open_store(store)
+    found = _find(opened, corpus.removeprefix("documents/"))
     chosen = [option for option in (dropped, split, contaminated) if option is not None]
     if len(chosen) > 1:
         raise StoreError("--dropped, --split and --contaminated: give one of them")
@@ -43,9 +64,9 @@ def documents(
     elif split is not None:
         _read_split(found, split, count, full)
     elif contaminated is not None:
-        _read_contaminated(store, found, contaminated, count)
+        _read_contaminated(opened, found, contaminated, count)
     else:
-        _print_card(store, found)
+        _print_card(opened, found)
 
 
 def _find(store: Store, corpus: str) -> Documents:
@@ -157,6 +178,11 @@ def _read_split(found: Documents, split: str, count: int, full: bool) -> None:
         _show(f"{number}  {document.id}", where, *label, *changes, text=text)
     total = found.ledger().kept[split]
     _say("", f"{min(count, total):,} of {total:,} in {split}")
+    corpus, dropped = _corpus(found), found.ledger().dropped.most_common(1)
+    _next(
+        *(f"dragon documents {corpus} --dropped {why}" for why, _ in dropped),
+        f"dragon trace {found.key}",
+    )
 
 
 def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) -> None:
@@ -228,7 +254,7 @@ def _say(*lines: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     for line in lines:
         seen = card.legible(line).replace("\n", "\\n")
-        typer.echo(seen.encode(encoding, "backslashreplace").decode(encoding))
+        click.echo(seen.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _corpus(found: Documents) -> str:

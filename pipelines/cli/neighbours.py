@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import typer
+import click
 
-from pipelines.cli.lineage import open_store
+from pipelines.cli.store import open_store, store_option
+from pipelines.core.record import StoreError
 from pipelines.lineage.trace import locate
 from pipelines.word_vectors.artefacts import WordVectors
 
 
-def neighbours(corpus: str, words: Sequence[str], count: int, path: Path | None = None) -> None:
-    """Print the ``count`` nearest words of each with their cosines; ValueError for an unknown."""
+@click.command()
+@click.argument("corpus", help="A corpus with word vectors, such as chitchat of the recipe bert.")
+@click.argument("words", nargs=-1, required=True, help="Words of it.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Neighbours of each.",
+)
+@store_option
+def neighbours(corpus: str, words: tuple[str, ...], count: int, store: Path | None) -> None:
+    """List the words whose vectors lie nearest.
+
+    Prints each word, and below it its neighbours with their cosines.
+    """
     from pipelines.word_vectors.neighbours import find_word, nearest
 
-    found = locate(open_store(path), f"word_vectors/{corpus}")
+    opened, key = open_store(store), f"word_vectors/{corpus}"
+    if key.partition("@")[0] not in set(opened.keys()):
+        raise StoreError(
+            f"corpus={corpus!r} has no word vectors; give it some in a recipe's section"
+            " word_vectors, as bert does, and run that"
+        )
+    found = locate(opened, key)
     assert isinstance(found, WordVectors)
     known, vectors = found.words(), found.vectors()
     places = [find_word(known, word) for word in words]  # all of them, before any is printed
     for place in places:
-        typer.echo(known[place])
+        click.echo(known[place])
         for near, cosine in nearest(vectors, place, count):
-            typer.echo(f"  {cosine:6.3f}  {known[near]}")
+            click.echo(f"  {cosine:6.3f}  {known[near]}")

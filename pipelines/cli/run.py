@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import sys
 import time
 from collections.abc import Collection
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from pipelines.core.project import Project
-from pipelines.core.stanza import RecipeError
-from pipelines.recipe.loading import disagreements, load_recipe, read_recipes
-from pipelines.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from pipelines.recipe.schema import Recipe
 
 
-def find_recipe(name: str, project: Project) -> Recipe:
-    """A recipe by name or by file. Raises RecipeError naming those there are."""
-    path = Path(name)
-    if path.suffix != ".yaml":
-        path = project.recipes / f"{name}.yaml"
-        if path.is_relative_to(Path.cwd()):
-            path = path.relative_to(Path.cwd())
-        if not path.exists():
-            known = sorted(p.stem for p in project.recipes.glob("*.yaml"))
-            near = difflib.get_close_matches(name, known, n=1)
-            mend = f"did you mean {near[0]!r}?" if near else "or name a .yaml file"
-            raise RecipeError(f"recipe={name!r}: not one of {', '.join(known)}; {mend}")
-    return load_recipe(path)
+@click.command()
+@click.argument("named", metavar="RECIPE", help="A name in recipes/, or a .yaml file.")
+@click.option(
+    "--select",
+    "-s",
+    multiple=True,
+    help="Only this asset and all it hangs on; may be given again.",
+)
+def run(named: str, select: tuple[str, ...]) -> None:
+    """Make all that a recipe describes.
+
+    What was made before and hangs on nothing that changed is reused. It ends with commands for
+    what it made.
+    """
+    from pipelines.cli.recipes import find_recipe
+
+    began = time.monotonic()
+    project = Project.here()
+    recipe = find_recipe(named, project)
+    _require_agreement(recipe, project)
+    _speak()
+    print(f"{recipe.name}: {recipe.description}")
+    from pipelines.orchestration.execution import execute
+
+    done = execute(project, recipe, list(select))
+    for check in done.unmet:
+        print(f"check {check} did not pass")
+    reused, seconds = len(done.keys) - done.made, time.monotonic() - began
+    print(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {seconds:.1f} s")
+    _what_next(project, recipe, named, done.keys)
 
 
 def _require_agreement(recipe: Recipe, project: Project) -> None:
@@ -37,28 +55,12 @@ def _require_agreement(recipe: Recipe, project: Project) -> None:
     """
     if not any(project.recipes.glob("*.yaml")):
         return
+    from pipelines.recipe.loading import disagreements, read_recipes
+
     others, _ = read_recipes(project.recipes)
     fault = disagreements({**others, recipe.name: recipe}).get(recipe.name)
     if fault:
         raise fault
-
-
-def run_recipe(name: str, select: list[str]) -> None:
-    """Materialize a recipe's report and all before it, or the selected assets and theirs."""
-    began = time.monotonic()
-    project = Project.here()
-    recipe = find_recipe(name, project)
-    _require_agreement(recipe, project)
-    _speak()
-    print(f"{recipe.name}: {recipe.description}")
-    from pipelines.orchestration.execution import execute
-
-    done = execute(project, recipe, select)
-    for check in done.unmet:
-        print(f"check {check} did not pass")
-    reused, seconds = len(done.keys) - done.made, time.monotonic() - began
-    print(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {seconds:.1f} s")
-    _what_next(project, recipe, name, done.keys)
 
 
 def _what_next(project: Project, recipe: Recipe, named: str, keys: Collection[str]) -> None:

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
-from pipelines.cli.asking import as_trained_on, key_of, load_model, texts_of
-from pipelines.cli.run import find_recipe
+from pipelines.cli.asking import TEXT, texts_of
 from pipelines.core.project import Project
-from pipelines.core.stanza import RecipeError
-from pipelines.tasks.translation.options import TranslationTask
 
 
+@click.command()
+@click.argument(
+    "named", metavar="RECIPE", help="A recipe with a translation task: a name, or a .yaml file."
+)
+@click.argument("text", help=TEXT)
+@click.option("--task", help="The task, if the recipe has several translators.")
+@click.option(
+    "--beams",
+    type=click.IntRange(min=1),
+    show_default="as its evaluation",
+    help="Translations followed at once.",
+)
+@click.option("--decoder-only", is_flag=True, help="By the GPT that learned the same pairs.")
 def translate(
-    recipe: str, text: str, task: str | None, beams: int | None, decoder_only: bool
+    named: str, text: str, task: str | None, beams: int | None, decoder_only: bool
 ) -> None:
-    """Prints the translation of a text, or of each line of standard input.
+    """Translate a text with a recipe's translator.
 
-    ``beams`` None is the task's own number; ``decoder_only`` asks the GPT that was fine-tuned on
-    the same pairs.
+    Prints a line for each text.
     """
+    from pipelines.cli.recipes import as_trained_on, find_recipe, load_model, task_for
+    from pipelines.core.stanza import RecipeError
+
     project = Project.here()
-    found = find_recipe(recipe, project)
-    key = key_of(found, "translation", task)
-    name = key.rsplit("/", 1)[1]
-    declared = found.tasks[name]
-    assert isinstance(declared, TranslationTask)  # as key_of found it
-    if decoder_only and declared.decoder_only is None:
-        raise RecipeError(f"{found.name}: task {name} has no decoder_only; add it, or leave it out")
+    recipe = find_recipe(named, project)
+    task, uses = task_for("translate", "translation", recipe, task)
+    fitting = [use for use in uses if ("--decoder-only" in use.words) == decoder_only]
+    if not fitting:
+        raise RecipeError(
+            f"{recipe.name}: task {task} has no decoder_only; add it, or leave it out"
+        )
     if decoder_only and beams is not None:
         raise RecipeError("--beams and --decoder-only: the GPT is greedy; give one of them")
-    kind = "assistant" if decoder_only else "translator"
-    model = load_model(project, f"{kind}/{found.name}/{name}")
+    model = load_model(project, fitting[0].key, named)
+    beams = beams or fitting[0].settings.get("beams")
     for line in texts_of(text):
-        clean = " ".join(as_trained_on(found, declared.corpus, line).split())
-        typer.echo(model.translate(clean, beams or declared.beams) if clean else "")
+        clean = " ".join(as_trained_on(recipe, recipe.tasks[task].corpus, line).split())
+        click.echo(model.translate(clean, beams) if clean else "")

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import click
+
 from pipelines.cli.ending import MARK, end, guard
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.tracking import Tracker
@@ -29,10 +31,25 @@ log = logging.getLogger("dragon.ui")
 START_SECONDS = 300
 GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training's last words
 QUIET = ["--log-level", "warning"]
+PORT = click.IntRange(1, 65535)
 
 
-def serve(port: int, mlflow_port: int) -> None:
-    """Start both, say where they are, and end both when one ends or a person says so."""
+@click.command()
+@click.option(
+    "--port", type=PORT, default=3000, show_default=True, help="Dagster's port on this machine."
+)
+@click.option(
+    "--mlflow-port",
+    type=PORT,
+    default=5000,
+    show_default=True,
+    help="MLflow's port on this machine.",
+)
+def ui(port: int, mlflow_port: int) -> None:
+    """Start Dagster's and MLflow's pages on this machine.
+
+    It says where they are. Ctrl-C ends both; when one ends, so does the other.
+    """
     project = Project.here()
     tracker = Tracker(project.mlflow)
     ports = (

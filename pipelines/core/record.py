@@ -41,6 +41,11 @@ class Record:
         """The asset's key."""
         return str(self.decides["key"])
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What its making read, by the names of the parameters: ``examples``, ``tokenizer``."""
+        return frozenset(str(parameter) for parameter, _ in self.decides.get("reads", ()))
+
     def to_bytes(self) -> bytes:
         """The record's file, with a digest of itself inside."""
         content = {
@@ -90,6 +95,7 @@ class Record:
             and all(isinstance(key, str) for key in (decides["key"], *inputs.values()))
             and all(isinstance(parent["key"], str) for parent in self.parents)
             and isinstance(self.made, Mapping)
+            and all(len(pair) == 2 for pair in decides.get("reads", ()))
             and all(HEX.fullmatch(link) for link in (self.version, *links))
         )
 

@@ -85,7 +85,7 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
     _require_same_ids(tokenizer, words)
     (folder / TOKENIZER_JSON).write_bytes(words)
     layout, context_length = _write_network(checkpoint, tokenizer, folder)
-    chats = checkpoint.key.startswith("assistant/")
+    chats = "examples" in lineage.record.reads  # of pairs: no classifier comes this far
     names = _names(words, tokenizer)
     told = _tokenizer_config(names, tokenizer, context_length, chats)
     _write_json(folder / "tokenizer_config.json", told)

@@ -35,12 +35,14 @@ class Session:
     """A checkpoint, ready to be asked; what it was not trained for is a ValueError.
 
     ``sampling`` are options of ``Sampling`` (model/inference/sampling.py); where none are given
-    they are those of evaluations. The same seed and words give the same answer.
+    they are those of evaluations. The same seed and words give the same answer. ``learned_pairs``:
+    it was fine-tuned on pairs of a text and its reply, or its translation.
     """
 
     checkpoint: Checkpoint
     network: Any
     tokenizer: Tokenizer
+    learned_pairs: bool = False
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -84,7 +86,7 @@ class Session:
             seed=seed,
             **settings,
         )
-        return spoken(words, tokens, stops, as_reply=False)
+        return spoken(words, tokens, stops, after=prompt)
 
     def generate(self, prompt: str, **settings: Any) -> str:
         """``write`` to its end."""
@@ -115,11 +117,24 @@ class Session:
         told = zip(self.labels, shares, strict=True)
         return dict(sorted(told, key=lambda pair: pair[1], reverse=True))
 
-    def translate(self, text: str, beams: int = 1) -> str:
-        """The translation of a sentence, the best that so many beams find."""
+    def translate(self, text: str, beams: int | None = None) -> str:
+        """The translation of a sentence, the best that so many beams find (by default one).
+
+        ValueError for a model that learned no pairs, and for several beams of a decoder, which
+        takes the likeliest token each time.
+        """
+        self._require("sequence_to_sequence", "next_token")
         if self._objective == "sequence_to_sequence":
-            return translations.translations(self.network, self.tokenizer, [text], beams)[0]
-        self._require("next_token")
+            return translations.translations(
+                self.network, self.tokenizer, [text], 1 if beams is None else beams
+            )[0]
+        if not self.learned_pairs:
+            raise ValueError(
+                f"{self.checkpoint.key} learned no translations: load a translator, or the"
+                " assistant of a translation task"
+            )
+        if beams not in (None, 1):
+            raise ValueError(f"beams={beams}: {self.checkpoint.key} is greedy; leave beams out")
         return translations.replies(self.network, self.tokenizer, [text])[0]
 
     def fill(self, text: str, count: int = 3) -> list[list[tuple[str, float]]]:
@@ -128,18 +143,20 @@ class Session:
         return blanks.fill(self.network, self.tokenizer, text, count)
 
     def embed(self, text: str) -> list[float]:
-        """A vector for a text: the mean of the last hidden states, D numbers.
+        """A vector for a text: the mean of the last hidden states of its tokens, D numbers.
 
-        ValueError for a text without a token, or one that is longer than the context.
+        A text's beginning is read where the tokenizer has one, for the network was trained so; it
+        is no part of the mean. ValueError for a text without a token, or one that is longer than
+        the context.
         """
         self._require("next_token", "masked_token")
-        tokens = self.tokenizer.encode(text)
+        tokens, opening = self.tokenizer.encode(text), self.tokenizer.opening
         if not tokens:
-            raise ValueError("text='' has no token: give at least one character")
+            raise ValueError(f"text={text!r} has no token: give at least one word")
         device = next(self.network.parameters()).device
         with evaluating(self.network), torch.inference_mode():
-            features = self.network.features(torch.tensor([tokens], device=device))
-        found: list[float] = features[0].mean(0).tolist()
+            features = self.network.features(torch.tensor([[*opening, *tokens]], device=device))
+        found: list[float] = features[0, len(opening) :].mean(0).tolist()
         return found
 
     @property
@@ -156,4 +173,6 @@ def open_session(store: Store, checkpoint: Checkpoint) -> Session:
     """A checkpoint of a store with its tokenizer, every byte checked."""
     told = checkpoint.config()["tokenizer"]
     words = store.open(told["key"], told["version"], TokenizerFiles).load()
-    return Session(checkpoint, load_network(checkpoint).eval(), words)
+    record = store.record(checkpoint.key, checkpoint.derivation, checkpoint.version)
+    learned_pairs = record is not None and "examples" in record.reads
+    return Session(checkpoint, load_network(checkpoint).eval(), words, learned_pairs)

@@ -34,23 +34,22 @@ def until(tokenizer: Tokenizer, stops: Sequence[str]) -> Callable[[list[int]], b
 
 
 def spoken(
-    tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = (), *, as_reply: bool = True
+    tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = (), *, after: str | None = None
 ) -> Iterator[str]:
-    """The text of ids, piece by piece as they come, as ``bare`` leaves it.
-
-    What is no reply but goes on with a text (``as_reply`` False) keeps the white space before it.
+    """The text of ids, piece by piece as they come: a reply as ``bare`` leaves it, or what goes on
+    with the text ``after``, the white space between the two included.
 
     Takes no id after the one that completes a stop; the pieces make up ``bare(cut(text, stops))``
     of those taken. What may yet turn out to begin a stop, to be part of a character or to end the
     text as white space is held back until that is known. TextError for an empty stop.
     """
     require(stops)
-    clean = bare if as_reply else str.rstrip
+    clean, decode = (bare, tokenizer.decode) if after is None else _going_on(tokenizer, after)
     known: list[int] = []
     text, said = "", 0
     for token in ids:
         known.append(token)
-        text = tokenizer.decode(known)
+        text = decode(known)
         ended = cut(text, stops)
         found = len(ended) < len(text)
         certain = clean(ended if found else _certain(text, stops))
@@ -61,6 +60,28 @@ def spoken(
             return
     if rest := clean(text)[said:]:
         yield rest
+
+
+def _going_on(
+    tokenizer: Tokenizer, before: str
+) -> tuple[Callable[[str], str], Callable[[list[int]], str]]:
+    """(what cleans, what decodes) ids that go on with the text ``before``.
+
+    Not every tokenizer decodes ids to the texts of each, one behind the other: a space between two
+    words may be no part of either. So they are decoded behind those of ``before``.
+    """
+    first = tokenizer.encode(before)
+    known = tokenizer.decode(first)
+    # A space that ``before`` ends in and its ids do not tell is there already.
+    there = before[-1:].isspace() and not known[-1:].isspace()
+
+    def clean(text: str) -> str:
+        return (text.removeprefix(" ") if there else text).rstrip()
+
+    def decode(ids: list[int]) -> str:
+        return tokenizer.decode([*first, *ids])[len(known) :]
+
+    return clean, decode
 
 
 def require(stops: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import pkgutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Union
 
 from pydantic import Field
@@ -21,12 +21,53 @@ from pipelines.tasks.options import TaskOptions
 
 
 @dataclass(frozen=True)
+class Called:
+    """A task as a person calls it on the command line.
+
+    ``recipe`` and ``task`` are names, as in keys; ``named`` is what the person calls the recipe by,
+    its name or its file; ``alone``: no other task of the recipe is of the same kind.
+    """
+
+    recipe: str
+    task: str
+    named: str
+    alone: bool
+
+    @property
+    def option(self) -> tuple[str, ...]:
+        """What tells the task from others of its kind, for a verb that finds it by its recipe."""
+        return () if self.alone else ("--task", self.task)
+
+
+@dataclass(frozen=True)
+class Use:
+    """One thing that a person can do with what a task made.
+
+    ``words`` follow ``dragon`` on the command line, the verb first; ``key`` is the asset that they
+    need. ``purpose`` says what it is for at the end of a run; without one it is not named there.
+    ``settings`` are what the recipe says of how the verb does it.
+    """
+
+    words: tuple[str, ...]
+    key: str
+    purpose: str = ""
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def verb(self) -> str:
+        """The command that does it."""
+        return self.words[0]
+
+
+@dataclass(frozen=True)
 class Task:
-    """A kind of task: its section of a recipe, and the assets that a task of it stands for."""
+    """A kind of task: its section of a recipe, the assets that a task of it stands for, and what a
+    person can do with them."""
 
     kind: str
     options: type[TaskOptions]
     plan: Callable[[Scope, str, Any], Iterator[Declaration]]
+    used_by: Callable[[Called, Any], Iterator[Use]]
 
 
 @functools.cache

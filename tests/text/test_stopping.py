@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.inference.stopping import cut, spoken, until
 from pipelines.text.errors import TextError
+from pipelines.tokens.tokenizers import HuggingFaceTokenizer
 from pipelines.tokens.tokenizers.interface import ControlIds, Tokenizer
 from pipelines.tokens.tokenizers.words import train_words
 from pipelines.tokens.turns import bare
@@ -89,6 +90,43 @@ def test_words_with_spaces_between_them_stream_as_they_are_decoded() -> None:
     words = train_words(["You and I, we stop here."])
     ids = words.encode("I, You and we stop here.")
     assert list(spoken(words, ids, ["we stop"])) == ["I", ",", " You", " and"]
+
+
+@pytest.fixture(params=["bpe", "words", "BPE", "Unigram", "WordPiece", "WordLevel"])
+def each_kind(
+    request: pytest.FixtureRequest,
+    texts: list[str],
+    small: Tokenizer,
+    tokenizer_files: dict[str, bytes],
+) -> Tokenizer:
+    """A tokenizer of each kind: our own two, and a file of each model of the library."""
+    kind: str = request.param
+    if kind in tokenizer_files:
+        return HuggingFaceTokenizer(tokenizer_files[kind])
+    return small if kind == "bpe" else train_words(texts)
+
+
+def test_a_text_and_what_goes_on_with_it_read_as_one(
+    each_kind: Tokenizer, texts: list[str]
+) -> None:
+    """Wherever it is parted: no space is lost between the two, and none comes in."""
+    for whole in texts[:5]:
+        ids = each_kind.encode(whole)
+        begun = [(each_kind.decode(ids[:n]), n) for n in range(len(ids))]
+        parted = [(text, n) for text, n in begun if each_kind.encode(text) == ids[:n]]
+        assert len(parted) > 5
+        for text, n in parted:
+            written = "".join(spoken(each_kind, ids[n:], after=text))
+            assert text + written == each_kind.decode(ids).rstrip()
+
+
+def test_a_space_that_a_text_ends_in_is_not_written_again() -> None:
+    words = train_words(["how are you?"])
+    for begun, pieces in (("how", [" are", " you", "?"]), ("how ", ["are", " you", "?"])):
+        assert list(spoken(words, words.encode("are you?"), after=begun)) == pieces
+    byte_pairs = BYTES.encode(" are")
+    assert "".join(spoken(BYTES, byte_pairs, after="how ")) == " are", "the model wrote a second"
+    assert "".join(spoken(words, words.encode("how are"), after="")) == "how are"
 
 
 def test_an_empty_stop_is_refused() -> None:

@@ -8,7 +8,7 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
-from pipelines.tasks import Task
+from pipelines.tasks import Called, Task, Use
 from pipelines.tasks.assistant.options import AssistantTask
 from pipelines.tasks.options import FineTuned
 from pipelines.tokens.tokenizers import LIBRARIES
@@ -48,4 +48,12 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
     )
 
 
-TASK = Task("assistant", AssistantTask, plan)
+def used_by(called: Called, options: AssistantTask) -> Iterator[Use]:
+    """A conversation; and others load it."""
+    key = f"assistant/{called.recipe}/{called.task}"
+    talk = ("chat", called.named, *called.option)
+    yield Use(talk, key, "Talk to it", {"context_turns": options.context_turns})
+    yield Use(("export", called.named, "--task", called.task), key)
+
+
+TASK = Task("assistant", AssistantTask, plan, used_by)

@@ -8,7 +8,7 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
-from pipelines.tasks import Task
+from pipelines.tasks import Called, Task, Use
 from pipelines.tasks.classifier.options import ClassifierTask, Labelling
 from pipelines.tasks.options import Judged
 from pipelines.tokens.tokenizers import LIBRARIES
@@ -48,4 +48,12 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
     )
 
 
-TASK = Task("classifier", ClassifierTask, plan)
+def used_by(called: Called, _: ClassifierTask) -> Iterator[Use]:
+    """A text's label. The task finds its recipe, unless that lies elsewhere."""
+    key = f"classifier/{called.recipe}/{called.task}"
+    text = "URGENT! You have won a prize, call 09061701461"
+    elsewhere = () if called.named == called.recipe else ("--recipe", called.named)
+    yield Use(("classify", called.task, text, *elsewhere), key, "Label a text")
+
+
+TASK = Task("classifier", ClassifierTask, plan, used_by)

@@ -12,7 +12,7 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.evaluation.options import Prompts
-from pipelines.tasks import Task
+from pipelines.tasks import Called, Task, Use
 from pipelines.tasks.domain.options import DomainTask, TrainedOn
 from pipelines.tokens.declare import shards
 from pipelines.tokens.tokenizers import LIBRARIES
@@ -52,4 +52,12 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
     )
 
 
-TASK = Task("domain", DomainTask, plan)
+def used_by(called: Called, _: DomainTask) -> Iterator[Use]:
+    """Its two figures; and others load it."""
+    key = f"domain/{called.recipe}/{called.task}"
+    worth = f"evaluation/{key}"
+    yield Use(("show", worth), worth, "Learned, forgotten")
+    yield Use(("export", called.named, "--task", called.task), key)
+
+
+TASK = Task("domain", DomainTask, plan, used_by)

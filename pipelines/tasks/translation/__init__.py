@@ -9,7 +9,7 @@ from pipelines.core.declaration import Declaration, Inputs
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
-from pipelines.tasks import Task
+from pipelines.tasks import Called, Task, Use
 from pipelines.tasks.assistant import assistant
 from pipelines.tasks.translation.options import JudgedTranslations, Translated, TranslationTask
 from pipelines.tokens.tokenizers import LIBRARIES
@@ -56,4 +56,15 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
     )
 
 
-TASK = Task("translation", TranslationTask, plan)
+def used_by(called: Called, options: TranslationTask) -> Iterator[Use]:
+    """Translations by either model; others load the GPT."""
+    key = f"translator/{called.recipe}/{called.task}"
+    rival = f"assistant/{called.recipe}/{called.task}"
+    words = ("translate", called.named, "14 July 1789", *called.option)
+    yield Use(words, key, "Translate", {"beams": options.beams})
+    if options.decoder_only is not None:
+        yield Use((*words, "--decoder-only"), rival)
+        yield Use(("export", called.named, "--task", called.task), rival)
+
+
+TASK = Task("translation", TranslationTask, plan, used_by)

@@ -1,0 +1,35 @@
+"""The store that a command reads, and what a person names in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipelines.core.project import Project
+from pipelines.core.record import StoreError
+from pipelines.core.store import Store
+from pipelines.training.artefacts import Checkpoint
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    show_default="DRAGON_STORE, else ./assets_store",
+    help="The store to read.",
+)
+
+
+def open_store(path: Path | None) -> Store:
+    """The store at ``path``, else the project's; StoreError where there is none."""
+    root = (path or Project.here().store).resolve()
+    if not root.is_dir():
+        raise StoreError(f"{root}: no store; run a recipe, or choose one with --store")
+    return Store(root)
+
+
+def current_model(store: Store, key: str, recipe: str) -> Checkpoint:
+    """The current version of a model; StoreError with the ``recipe`` to run where there is none."""
+    try:
+        return store.current(key, Checkpoint)
+    except StoreError:
+        raise StoreError(f"{key}: not made yet; dragon run {recipe}") from None
