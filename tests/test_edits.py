@@ -5,12 +5,14 @@ The rows name kinds of assets by their makings, with the architecture where ther
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.core import identity
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import code_fingerprint
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
@@ -48,9 +50,20 @@ ON_GPT = {"foundation", "taken foundation", "foundation's evaluation", "ladder",
           "domain's evaluation", "assistant", "assistant's evaluation", "classifier",
           "classifier's evaluation", "translator's evaluation"}  # fmt: skip
 ON_BERT = {"bert's foundation", "bert's foundation's evaluation"}
+DOCUMENTS = {"documents", "books' documents", "pairs' documents"}
 TRANSLATOR = {"translator", "translator's evaluation"}
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
-    "a cleaning step": ("pipelines/corpora/cleaning/gutenberg.py", "START", "BEGIN", {"documents"}),
+    "a cleaning step": (
+        "pipelines/corpora/cleaning/steps/gutenberg.py", "START", "BEGIN", {"books' documents"},
+    ),
+    "a step of many corpora": (
+        "pipelines/corpora/cleaning/steps/length.py", "short", "brief",
+        {"documents", "books' documents"},
+    ),
+    "a step of every corpus": (
+        "pipelines/corpora/cleaning/steps/duplicates.py", "duplicate", "double", DOCUMENTS,
+    ),
+    "a step of no corpus": ("pipelines/corpora/cleaning/steps/c4.py", "lorem", "ipsum", set()),
     "a writer of text": (
         "pipelines/corpora/generators/translations.py", "share", "part", {"raw text"},
     ),
@@ -119,15 +132,24 @@ def forgotten() -> Iterator[None]:
     identity.forget_code()
 
 
+def name_of(declared: Declaration) -> str:
+    """The kind of an asset, with what it uses where that tells two of a kind apart."""
+    name = SHORT[declared.making]
+    used = {entry for entries in declared.uses.values() for entry in entries}
+    if name == "documents":
+        whose = "books' " * ("gutenberg" in used) or "pairs' " * ("length" not in used)
+    else:
+        whose = "bert's " * (used == {"bert"})
+    return whose + name
+
+
 @pytest.fixture(scope="module")
 def codes() -> Callable[[], dict[str, str]]:
     """The code of every kind of asset that the shipped recipes declare."""
     declared = {}
     for one in declare(load_recipes(ROOT / "recipes").values()):
-        name = SHORT[one.making]
-        name = f"bert's {name}" if one.uses == ("bert",) else name
-        declared[name] = one.making.partition(":")[0], one.uses
-    assert {name.removeprefix("bert's ") for name in declared} == set(SHORT.values())
+        declared[name_of(one)] = one.making.partition(":")[0], one.uses
+    assert {re.sub(r"^(bert's|books'|pairs') ", "", name) for name in declared} == {*SHORT.values()}
     return lambda: {name: code_fingerprint(*told) for name, told in declared.items()}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from model.catalogue import declared
+from model.catalogue import declared, folders
 
 if TYPE_CHECKING:
     from model.architectures.network import Network
@@ -51,7 +51,7 @@ class Architecture:
 @functools.cache
 def catalogue() -> dict[str, Architecture]:
     """Every declared architecture by name, found by walking this package's folders."""
-    modules = pkgutil.iter_modules(__path__)
+    modules = folders(pkgutil.iter_modules(__path__))
     return declared(modules, __name__, "ARCHITECTURE", Architecture, lambda found: found.name)
 
 

@@ -28,7 +28,7 @@ def texts_of(text: str) -> Iterator[str]:
 
 def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
     """The text in the normal form that the corpus' own texts were given."""
-    from pipelines.corpora.cleaning import clean_text
+    from pipelines.corpora.cleaning.steps.normalise import clean_text
 
     steps = recipe.corpora[corpus].cleaning
     form = next((step.form for step in steps if step.step == "normalise"), "none")

@@ -12,9 +12,10 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 PROJECT = ("model", "pipelines")
@@ -22,6 +23,11 @@ HEX = re.compile(r"[0-9a-f]{64}")
 """A sha256 as text: a version or a derivation."""
 RESERVED = ("records", "current")
 """What the store keeps beside the versions of a key: no part of a key is called so."""
+
+Uses = Mapping[str, tuple[str, ...]]
+"""Package of a catalogue -> the entries of it that are used."""
+EVERYTHING: Uses = MappingProxyType({})
+"""Every entry of every catalogue."""
 
 # What these modules import to show, time or note results decides none, so a change in it retrains
 # nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.
@@ -61,15 +67,19 @@ def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, 
     return versions if exact else {name: v.split("+")[0] for name, v in versions.items()}
 
 
-@functools.cache
-def code_fingerprint(module: str, architectures: tuple[str, ...] | None = None) -> str:
+def code_fingerprint(module: str, uses: Uses = EVERYTHING) -> str:
     """A digest of ``module`` and every project module it imports, directly or through others.
 
     Imports inside functions count. Comments, docstrings and formatting do not, nor do imports that
-    only serve to show results. Of the catalogue of architectures those count that are named; all of
-    it for None.
+    only serve to show results. Of a catalogue that ``uses`` names those entries count that stand
+    there; any other catalogue counts whole. ValueError for an entry that there is not.
     """
-    names = reachable(module, architectures)
+    return _code_fingerprint(module, tuple(sorted((k, tuple(sorted(v))) for k, v in uses.items())))
+
+
+@functools.cache
+def _code_fingerprint(module: str, uses: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    names = reachable(module, dict(uses))
     passed = {package for name in names for package in _packages_of(name)} - names
     return digest(
         {
@@ -81,7 +91,7 @@ def code_fingerprint(module: str, architectures: tuple[str, ...] | None = None) 
 
 def forget_code() -> None:
     """Read the code again at the next fingerprint."""
-    for cached in (code_fingerprint, _source, _tree, _code_digest, _passing_digest):
+    for cached in (_code_fingerprint, _source, _tree, _code_digest, _passing_digest):
         cached.cache_clear()
 
 
@@ -93,8 +103,11 @@ def docstring(module: str, function: str) -> str:
     raise ValueError(f"{module}:{function}: no such function")
 
 
-def reachable(module: str, architectures: tuple[str, ...] | None = None) -> set[str]:
-    """The project modules that ``module`` imports by name, itself included."""
+def reachable(module: str, uses: Uses = EVERYTHING) -> set[str]:
+    """The project modules that ``module`` imports by name, itself included.
+
+    Of a catalogue those entries count that ``uses`` names; of one that it does not name, all.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -103,7 +116,7 @@ def reachable(module: str, architectures: tuple[str, ...] | None = None) -> set[
             continue
         found.add(name)
         waiting += set(_imports(name)) - SHOWS_ONLY.get(name, set())
-        waiting += [f"{name}.{child}" for child in _walked(name, architectures)]
+        waiting += [f"{name}.{entry}" for entry in _walked(name, uses.get(name))]
     return found
 
 
@@ -176,7 +189,7 @@ def _imports(module: str) -> Iterator[str]:
 def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
     """What a package finds by walking its folder, such as the catalogue its architectures.
 
-    No import statement names these files. ``chosen`` are those that matter; None for all.
+    No import statement names these files. ``chosen`` are the entries that matter; None for all.
     """
     source = _source(module)
     if source is None or source.name != "__init__.py":
@@ -187,7 +200,9 @@ def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
         files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
         found = {file.stem for file in files} | {folder.parent.name for folder in folders}
         found -= {"__init__"}
-        yield from sorted(found if chosen is None else found & set(chosen))
+        if unknown := set(chosen or ()) - found:
+            raise ValueError(f"{module} has no entry {', '.join(sorted(unknown))}: correct `uses`")
+        yield from sorted(found if chosen is None else chosen)
 
 
 def _normal(node: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
-from pipelines.corpora.cleaning import LIBRARIES
+from pipelines.corpora.cleaning import steps
 from pipelines.corpora.cleaning.options import Cleaning
 from pipelines.corpora.decontamination import Against, Decontamination
 from pipelines.corpora.generators import LIBRARIES as WRITERS
@@ -22,6 +22,7 @@ UNICODE = "pipelines.corpora.letters:letters"
 
 def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
     """A corpus as its source gives it, and its clean documents."""
+    used = [steps.catalogue()[section.step] for section in options.cleaning]
     yield Declaration(
         key=f"raw_text/{name}",
         makes=RawText,
@@ -38,12 +39,10 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         making="pipelines.corpora.documents:clean",
         inputs={"raw_text": f"raw_text/{name}"},
         settings=options.part(Cleaning),
-        libraries=(
-            "pyarrow",
-            *(name for step in options.cleaning for name in LIBRARIES.get(step.step, ())),
-        ),
+        libraries=("pyarrow", *(library for step in used for library in step.libraries)),
         observe=UNICODE,
         exact=True,
+        uses={steps.__name__: tuple(step.name for step in used)},
         group="corpora",
     )
 
@@ -73,6 +72,5 @@ def contamination(
         libraries=("numpy", "pyarrow", "regex"),
         observe=UNICODE,
         exact=True,
-        uses=(),
         group=scope.recipe,
     )

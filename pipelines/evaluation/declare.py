@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.findings import Evaluation
@@ -27,6 +28,6 @@ def foundation_evaluation(scope: Scope) -> Iterator[Declaration]:
         settings=Prompts(samples=scope.samples),
         libraries=("numpy", "torch", *LIBRARIES[scope.tokenizer_kind]),
         observe="pipelines.evaluation.compressors:observed",
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.interop.artefacts import Weights
@@ -25,7 +26,6 @@ def weights(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
         settings=source,
         observe="pipelines.interop.fetching:observed",
         exact=True,
-        uses=(),
         group=scope.recipe,
     )
 
@@ -39,7 +39,6 @@ def tokenizer(scope: Scope) -> Iterator[Declaration]:
         inputs={"weights": f"weights/{scope.recipe}"},
         libraries=TOKENIZER,
         exact=True,
-        uses=(),
         group=scope.recipe,
     )
 
@@ -53,6 +52,6 @@ def foundation(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
         inputs={"weights": f"weights/{scope.recipe}", "tokenizer": scope.tokenizer},
         settings=Taken(architecture=scope.architecture, context_length=source.context_length),
         libraries=NETWORK,
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )

@@ -10,13 +10,12 @@ import functools
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from typing import Any
 
-from pydantic import Field
-
-from model.catalogue import declared
+from model.catalogue import declared, folders
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
+from pipelines.core.stanza import one_of
 from pipelines.tasks.options import TaskOptions
 
 
@@ -32,15 +31,13 @@ class Task:
 @functools.cache
 def catalogue() -> dict[str, Task]:
     """Every declared kind of task by name, found by walking this package's folders."""
-    return declared(
-        pkgutil.iter_modules(__path__), __name__, "TASK", Task, lambda found: found.kind
-    )
+    modules = folders(pkgutil.iter_modules(__path__))
+    return declared(modules, __name__, "TASK", Task, lambda task: task.kind)
 
 
 def sections() -> Any:
     """The union of all kinds' sections, told apart by ``kind``."""
-    kinds = tuple(task.options for task in catalogue().values())
-    return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007
+    return one_of((task.options for task in catalogue().values()), "kind")
 
 
 def plan(scope: Scope, name: str, options: TaskOptions) -> Iterator[Declaration]:

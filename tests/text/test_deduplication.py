@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning.options import NearDuplicates as Section
-from pipelines.corpora.deduplication import Match, NearDuplicates, Seen, bands_and_rows
+from pipelines.corpora.cleaning.steps.duplicates import Seen
+from pipelines.corpora.cleaning.steps.near_duplicates import NearDuplicates as Section
+from pipelines.corpora.deduplication import Match, NearDuplicates, bands_and_rows
 from pipelines.text.ngrams import words
 
 STOCK = [
@@ -28,7 +29,7 @@ STOCK = [
 
 
 def default() -> NearDuplicates:
-    return NearDuplicates(**Section(step="near_duplicates").options())  # type: ignore[arg-type]
+    return NearDuplicates(**Section(step="near_duplicates").model_dump(exclude={"step"}))
 
 
 def bigrams(text: str) -> set[tuple[str, str]]:
