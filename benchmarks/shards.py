@@ -93,7 +93,7 @@ def chain(files: Path, work: Path, cache: Path) -> None:
     from pipelines.corpora.cleaning.options import DEFAULT
     from pipelines.corpora.documents import make_documents
     from pipelines.corpora.sources import read_source
-    from pipelines.corpora.sources.options import FolderSource
+    from pipelines.corpora.sources.kinds.folder import FolderSource
     from pipelines.corpora.splitting import Splitting
     from pipelines.text.tables import write_documents, write_index
 

@@ -50,6 +50,7 @@ ON_GPT = {"foundation", "taken foundation", "foundation's evaluation", "ladder",
           "domain's evaluation", "assistant", "assistant's evaluation", "classifier",
           "classifier's evaluation", "translator's evaluation"}  # fmt: skip
 ON_BERT = {"bert's foundation", "bert's foundation's evaluation"}
+OF_FILES = {"raw text: folder", "raw text: package"}
 DOCUMENTS = {"documents", "books' documents", "pairs' documents"}
 TRANSLATOR = {"translator", "translator's evaluation"}
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
@@ -65,14 +66,34 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     ),
     "a step of no corpus": ("pipelines/corpora/cleaning/steps/c4.py", "lorem", "ipsum", set()),
     "a writer of text": (
-        "pipelines/corpora/generators/translations.py", "share", "part", {"raw text"},
+        "pipelines/corpora/generators/translations.py", "share", "part",
+        {"raw text: generated, translations"},
+    ),
+    "another writer of text": (
+        "pipelines/corpora/generators/messages.py", "SPAM", "JUNK",
+        {"raw text: generated, messages"},
+    ),
+    "a kind of source": (
+        "pipelines/corpora/sources/kinds/folder.py", "at_rest", "resting", {"raw text: folder"},
+    ),
+    "the format of a file": (
+        "pipelines/corpora/sources/rows.py", "csv", "tsv",
+        OF_FILES,
+    ),
+    "how records become documents": (
+        "pipelines/corpora/sources/records.py", "messages", "talks",
+        OF_FILES,
+    ),
+    "the hub's reader": ("pipelines/corpora/sources/hub.py", "256", "257", set()),
+    "where weights are from": (
+        "pipelines/interop/kinds/hub.py", "cache", "kept", set(),
     ),
     "the BPE trainer": (
         "pipelines/tokens/tokenizers/bpe_training.py", "256", "257", {"tokenizer"},
     ),
     "the shard writer": ("pipelines/tokens/shards.py", "1 << 18", "1 << 17", {"shards"}),
     "the https client": (
-        "pipelines/corpora/sources/https.py", "timeout", "patience", {"raw text", "tokenizer"},
+        "pipelines/corpora/sources/https.py", "timeout", "patience", {"tokenizer"},
     ),
     "published ranks": ("pipelines/tokens/tokenizers/openai.py", "gpt2", "gpt3", {"tokenizer"}),
     "the decoder": ("model/architectures/gpt/network.py", "0.02", "0.03", ON_GPT),
@@ -136,11 +157,11 @@ def name_of(declared: Declaration) -> str:
     """The kind of an asset, with what it uses where that tells two of a kind apart."""
     name = SHORT[declared.making]
     used = {entry for entries in declared.uses.values() for entry in entries}
+    if name == "raw text":
+        return f"{name}: {', '.join(sorted(used))}"
     if name == "documents":
-        whose = "books' " * ("gutenberg" in used) or "pairs' " * ("length" not in used)
-    else:
-        whose = "bert's " * (used == {"bert"})
-    return whose + name
+        return "books' " * ("gutenberg" in used) + "pairs' " * ("length" not in used) + name
+    return "bert's " * (used == {"bert"}) + name
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +170,9 @@ def codes() -> Callable[[], dict[str, str]]:
     declared = {}
     for one in declare(load_recipes(ROOT / "recipes").values()):
         declared[name_of(one)] = one.making.partition(":")[0], one.uses
-    assert {re.sub(r"^(bert's|books'|pairs') ", "", name) for name in declared} == {*SHORT.values()}
+    assert {re.sub(r"^(bert's|books'|pairs') |:.*", "", name) for name in declared} == {
+        *SHORT.values()
+    }
     return lambda: {name: code_fingerprint(*told) for name, told in declared.items()}
 
 

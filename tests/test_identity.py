@@ -111,8 +111,7 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
 
 def forget() -> None:
     importlib.invalidate_caches()
-    for cached in ("_code_fingerprint", "_source", "_tree", "_code_digest", "_passing_digest"):
-        getattr(identity, cached).cache_clear()
+    identity.forget_code()
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +203,7 @@ def test_every_asset_names_what_it_uses_of_each_catalogue_that_its_code_reaches(
     recipes = load_recipes(Path(__file__).parents[1] / "recipes").values()
     for declared in declare(recipes):
         code = identity.reachable(declared.making.partition(":")[0], declared.uses)
-        walked = {name for name in code if any(identity._walked(name, None))}
+        walked = {name for name in code if identity._entries(name)}
         assert walked == set(declared.uses), declared.key
 
 

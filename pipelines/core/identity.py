@@ -91,7 +91,7 @@ def _code_fingerprint(module: str, uses: tuple[tuple[str, tuple[str, ...]], ...]
 
 def forget_code() -> None:
     """Read the code again at the next fingerprint."""
-    for cached in (_code_fingerprint, _source, _tree, _code_digest, _passing_digest):
+    for cached in CACHED:
         cached.cache_clear()
 
 
@@ -115,7 +115,7 @@ def reachable(module: str, uses: Uses = EVERYTHING) -> set[str]:
         if name in found or _source(name) is None:
             continue
         found.add(name)
-        waiting += set(_imports(name)) - SHOWS_ONLY.get(name, set())
+        waiting += _imports(name) - SHOWS_ONLY.get(name, set())
         waiting += [f"{name}.{entry}" for entry in _walked(name, uses.get(name))]
     return found
 
@@ -164,11 +164,13 @@ def _passing_digest(package: str) -> str:
     return digest([_normal(node) for node in body if not isinstance(node, inert)])
 
 
-def _imports(module: str) -> Iterator[str]:
-    """The project modules named by import statements; ``from a import b`` may name ``a.b``.
+@functools.cache
+def _imports(module: str) -> frozenset[str]:
+    """The modules named by import statements; ``from a import b`` may name ``a.b``.
 
     What is there for a type checker alone is never imported.
     """
+    names: set[str] = set()
     source = _source(module)
     package = module if source and source.name == "__init__.py" else module.rpartition(".")[0]
     waiting: list[ast.AST] = [_tree(module)]
@@ -179,30 +181,41 @@ def _imports(module: str) -> Iterator[str]:
             continue
         waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
-def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
+def _walked(module: str, chosen: tuple[str, ...] | None) -> frozenset[str]:
+    """Of the entries of a catalogue those that matter: ``chosen``, or all for None.
+
+    Nothing for a module that is no catalogue.
+    """
+    entries = _entries(module)
+    if chosen is None or not entries:
+        return entries
+    if unknown := set(chosen) - entries:
+        raise ValueError(f"{module} has no entry {', '.join(sorted(unknown))}: correct `uses`")
+    return frozenset(chosen)
+
+
+@functools.cache
+def _entries(module: str) -> frozenset[str]:
     """What a package finds by walking its folder, such as the catalogue its architectures.
 
-    No import statement names these files. ``chosen`` are the entries that matter; None for all.
+    No import statement names these files.
     """
     source = _source(module)
     if source is None or source.name != "__init__.py":
-        return
-    if any(
-        isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in ast.walk(_tree(module))
-    ):
-        files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
-        found = {file.stem for file in files} | {folder.parent.name for folder in folders}
-        found -= {"__init__"}
-        if unknown := set(chosen or ()) - found:
-            raise ValueError(f"{module} has no entry {', '.join(sorted(unknown))}: correct `uses`")
-        yield from sorted(found if chosen is None else chosen)
+        return frozenset()
+    nodes = ast.walk(_tree(module))
+    if not any(isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in nodes):
+        return frozenset()
+    files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
+    entries = {file.stem for file in files} | {folder.parent.name for folder in folders}
+    return frozenset(entries - {"__init__"})
 
 
 def _normal(node: Any) -> Any:
@@ -238,3 +251,9 @@ def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
             and isinstance(statement.value.value, str)
         )
     ]
+
+
+CACHED = (
+    *(_code_fingerprint, _source, _tree, _imports, _entries),
+    *(_code_digest, _passing_digest),
+)

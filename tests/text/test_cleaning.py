@@ -20,7 +20,7 @@ from pipelines.corpora.cleaning.outcome import Cleaned, Divided, Dropped
 from pipelines.corpora.cleaning.steps import catalogue
 from pipelines.corpora.cleaning.steps.normalise import REMOVED, clean_text
 from pipelines.corpora.sources import read_source
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document
 

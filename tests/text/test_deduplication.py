@@ -193,7 +193,7 @@ def test_memory_for_a_document_is_bounded() -> None:
 def test_answers_are_the_same_in_every_process(texts: list[str]) -> None:
     program = """
 from pipelines.corpora.deduplication import NearDuplicates
-from pipelines.corpora.generators import dialogue
+from pipelines.corpora.generators.dialogues import dialogue
 step = NearDuplicates()
 print([step(dialogue(7, number)[0], str(number)) for number in range(300)])
 """

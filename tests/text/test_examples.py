@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.corpora.cleaning.options import DEFAULT
 from pipelines.corpora.documents import make_documents
-from pipelines.corpora.generators import message
+from pipelines.corpora.generators.messages import message
 from pipelines.corpora.splitting import SPLITS, Split, Splitting
 from pipelines.examples.artefacts import Labelled, Pair, read_labelled, read_pairs
 from pipelines.examples.labelled import make_labelled
