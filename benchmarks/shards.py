@@ -90,10 +90,11 @@ def _lines(cache: Path) -> list[str]:
 def chain(files: Path, work: Path, cache: Path) -> None:
     raw, documents = work / "raw", work / "documents"
     from pipelines.core.work import seal
-    from pipelines.corpora.cleaning.options import DEFAULT, Splitting
+    from pipelines.corpora.cleaning.options import DEFAULT
     from pipelines.corpora.documents import make_documents
     from pipelines.corpora.sources import read_source
-    from pipelines.corpora.sources.options import FolderSource
+    from pipelines.corpora.sources.kinds.folder import FolderSource
+    from pipelines.corpora.splitting import Splitting
     from pipelines.text.tables import write_documents, write_index
 
     raw.mkdir()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipelines.corpora import sources
+from pipelines.corpora import generators
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
-from pipelines.corpora.generators import dialogue
+from pipelines.corpora.generators.dialogues import dialogue
 from pipelines.examples.artefacts import Examples
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
@@ -76,7 +77,10 @@ def test_a_source_that_gives_other_bytes_than_its_record_publishes_nothing(
     (version,) = place.store.versions("raw_text/talk")
     folder = place.root / "raw_text" / "talk" / version
     folder.rename(place.root.parent / "aside")
-    monkeypatch.setitem(sources.GENERATORS, "dialogues", lambda seed, i: (f"{seed} {i}", None))
+    others = replace(
+        generators.catalogue()["dialogues"], write=lambda seed, i: (f"{seed} {i}", None)
+    )
+    monkeypatch.setitem(generators.catalogue(), "dialogues", others)
     fault = place.dragon("run", str(path), "--select", "raw_text/talk").fault
     assert "raw_text/talk: came out as" in fault
     assert f"its record says {version[:12]}" in fault

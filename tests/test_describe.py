@@ -32,10 +32,10 @@ from pipelines.core.record import Record
 from pipelines.core.store import Store
 from pipelines.core.work import seal
 from pipelines.corpora.artefacts import Contamination, Documents
-from pipelines.corpora.cleaning.options import CleaningStep, Splitting
+from pipelines.corpora.cleaning.steps import sections
 from pipelines.corpora.documents import make_documents
 from pipelines.corpora.overlaps import write_overlaps
-from pipelines.corpora.splitting import SPLITS
+from pipelines.corpora.splitting import SPLITS, Splitting
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.lineage.views import view_of
 from pipelines.report import card
@@ -119,7 +119,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A small corpus with drops of many kinds, its tokens and its contamination."""
     store = Store(tmp_path_factory.mktemp("described"))
     raw = publish(store, "raw_text/tales", fill_raw)
-    cleaning = TypeAdapter(tuple[CleaningStep, ...]).validate_python(STEPS)
+    cleaning = TypeAdapter(tuple[sections(), ...]).validate_python(STEPS)
     index, split = raw.table("documents.arrow").index, Splitting(validation=0.2, test=0.2)
     documents = publish(
         store,
@@ -220,7 +220,7 @@ def test_a_divided_document_is_accounted_for(tmp_path: Path) -> None:
     """One document becomes many: shares are of what was kept or dropped, never above one."""
     words = " ".join(f"word{n}" for n in range(2000))
     index = write_documents(tmp_path, "documents.arrow", [Document("one", words, "s", "MIT")])
-    cleaning = TypeAdapter(tuple[CleaningStep, ...]).validate_python(
+    cleaning = TypeAdapter(tuple[sections(), ...]).validate_python(
         [{"step": "divide", "max_characters": 500}, {"step": "length", "min_characters": 400}]
     )
     (tmp_path / "made").mkdir()
@@ -267,7 +267,7 @@ def test_a_card_reads_the_first_texts_alone(
     monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
     raw = documents.ledger()
     split = Splitting(validation=0.2, test=0.2)
-    cleaning = TypeAdapter(tuple[CleaningStep, ...]).validate_python(STEPS)
+    cleaning = TypeAdapter(tuple[sections(), ...]).validate_python(STEPS)
     fill_raw(tmp_path)
     index = tables.read_index((tmp_path / tables.TABLES).read_bytes())["documents.arrow"]
     store = Store(tmp_path / "store")

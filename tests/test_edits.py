@@ -5,12 +5,14 @@ The rows name kinds of assets by their makings, with the architecture where ther
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.core import identity
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import code_fingerprint
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
@@ -51,18 +53,50 @@ ON_BERT = {"bert's foundation", "bert's foundation's evaluation"}
 EVALUATIONS = {"foundation's evaluation", "bert's foundation's evaluation", "ladder",
                "vectors' evaluation", "assistant's evaluation", "classifier's evaluation",
                "translator's evaluation", "domain's evaluation"}  # fmt: skip
+OF_FILES = {"raw text: folder", "raw text: package"}
+DOCUMENTS = {"documents", "books' documents", "pairs' documents"}
 TRANSLATOR = {"translator", "translator's evaluation"}
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
-    "a cleaning step": ("pipelines/corpora/cleaning/gutenberg.py", "START", "BEGIN", {"documents"}),
+    "a cleaning step": (
+        "pipelines/corpora/cleaning/steps/gutenberg.py", "START", "BEGIN", {"books' documents"},
+    ),
+    "a step of many corpora": (
+        "pipelines/corpora/cleaning/steps/length.py", "short", "brief",
+        {"documents", "books' documents"},
+    ),
+    "a step of every corpus": (
+        "pipelines/corpora/cleaning/steps/duplicates.py", "duplicate", "double", DOCUMENTS,
+    ),
+    "a step of no corpus": ("pipelines/corpora/cleaning/steps/c4.py", "lorem", "ipsum", set()),
     "a writer of text": (
-        "pipelines/corpora/generators/translations.py", "share", "part", {"raw text"},
+        "pipelines/corpora/generators/translations.py", "share", "part",
+        {"raw text: generated, translations"},
+    ),
+    "another writer of text": (
+        "pipelines/corpora/generators/messages.py", "SPAM", "JUNK",
+        {"raw text: generated, messages"},
+    ),
+    "a kind of source": (
+        "pipelines/corpora/sources/kinds/folder.py", "at_rest", "resting", {"raw text: folder"},
+    ),
+    "the format of a file": (
+        "pipelines/corpora/sources/rows.py", "csv", "tsv",
+        OF_FILES,
+    ),
+    "how records become documents": (
+        "pipelines/corpora/sources/records.py", "messages", "talks",
+        OF_FILES,
+    ),
+    "the hub's reader": ("pipelines/corpora/sources/hub.py", "256", "257", set()),
+    "where weights are from": (
+        "pipelines/interop/kinds/hub.py", "cache", "kept", set(),
     ),
     "the BPE trainer": (
         "pipelines/tokens/tokenizers/bpe_training.py", "256", "257", {"tokenizer"},
     ),
     "the shard writer": ("pipelines/tokens/shards.py", "1 << 18", "1 << 17", {"shards"}),
     "the https client": (
-        "pipelines/corpora/sources/https.py", "timeout", "patience", {"raw text", "tokenizer"},
+        "pipelines/corpora/sources/https.py", "timeout", "patience", {"tokenizer"},
     ),
     "published ranks": ("pipelines/tokens/tokenizers/openai.py", "gpt2", "gpt3", {"tokenizer"}),
     "the decoder": ("model/architectures/gpt/network.py", "0.02", "0.03", ON_GPT),
@@ -142,15 +176,26 @@ def forgotten() -> Iterator[None]:
     identity.forget_code()
 
 
+def name_of(declared: Declaration) -> str:
+    """The kind of an asset, with what it uses where that tells two of a kind apart."""
+    name = SHORT[declared.making]
+    used = {entry for entries in declared.uses.values() for entry in entries}
+    if name == "raw text":
+        return f"{name}: {', '.join(sorted(used))}"
+    if name == "documents":
+        return "books' " * ("gutenberg" in used) + "pairs' " * ("length" not in used) + name
+    return "bert's " * (used == {"bert"}) + name
+
+
 @pytest.fixture(scope="module")
 def codes() -> Callable[[], dict[str, str]]:
     """The code of every kind of asset that the shipped recipes declare."""
     declared = {}
     for one in declare(load_recipes(ROOT / "recipes").values()):
-        name = SHORT[one.making]
-        name = f"bert's {name}" if one.uses == ("bert",) else name
-        declared[name] = one.making.partition(":")[0], one.uses
-    assert {name.removeprefix("bert's ") for name in declared} == set(SHORT.values())
+        declared[name_of(one)] = one.making.partition(":")[0], one.uses
+    assert {re.sub(r"^(bert's|books'|pairs') |:.*", "", name) for name in declared} == {
+        *SHORT.values()
+    }
     return lambda: {name: code_fingerprint(*told) for name, told in declared.items()}
 
 

@@ -76,12 +76,15 @@ FILES = {
     "plugins/one.py": "Z = 1\n",
     "uses_plugins.py": "import sample.plugins\n",
 }
-Sample = Callable[[str, str, str], str]
+Sample = Callable[..., str]
 
 
 @pytest.fixture
 def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
-    """``sample(module, file, text)``: the module's fingerprint once the file holds the text."""
+    """``sample(module, file, text)``: the module's fingerprint once the file holds the text.
+
+    With entries as ``uses``, it is that of code that uses these of the plugins.
+    """
     monkeypatch.setattr(identity, "PROJECT", (*identity.PROJECT, "sample"))
     monkeypatch.syspath_prepend(str(tmp_path))
     root = tmp_path / "sample"
@@ -89,14 +92,16 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
 
-    def fingerprint(module: str, file: str = "", text: str = "") -> str:
+    def fingerprint(
+        module: str, file: str = "", text: str = "", uses: identity.Uses = identity.EVERYTHING
+    ) -> str:
         for name, original in FILES.items():
             (root / name).write_text(original)
         if file:
             (root / file).parent.mkdir(exist_ok=True)
             (root / file).write_text(text)
         forget()
-        found = code_fingerprint(f"sample.{module}")
+        found = code_fingerprint(f"sample.{module}", uses)
         if file and file not in FILES:
             (root / file).unlink()
         return found
@@ -106,8 +111,7 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
 
 def forget() -> None:
     importlib.invalidate_caches()
-    for cached in ("code_fingerprint", "_source", "_tree", "_code_digest", "_passing_digest"):
-        getattr(identity, cached).cache_clear()
+    identity.forget_code()
 
 
 @pytest.fixture(autouse=True)
@@ -175,11 +179,32 @@ def test_what_only_shows_does_not_count_where_it_only_shows(
     assert sample("direct", "direct.py", other) != sample("direct")
 
 
-def test_every_asset_names_the_architectures_that_it_builds() -> None:
+def test_of_a_catalogue_those_entries_count_that_are_used(sample: Sample) -> None:
+    def code(entries: tuple[str, ...], file: str = "", text: str = "") -> str:
+        return sample("uses_plugins", file, text, {"sample.plugins": entries})
+
+    assert code(("one",)) != code(()) != sample("uses_plugins")
+    assert code(("one",), "plugins/one.py", "Z = 2\n") != code(("one",))
+    assert code((), "plugins/one.py", "Z = 2\n") == code(())
+    assert code(("one",), "plugins/two.py", "Z = 2\n") == code(("one",))
+    with pytest.raises(ValueError, match=r"sample\.plugins has no entry three"):
+        code(("one", "three"))
+
+
+def test_a_catalogue_that_is_not_named_counts_whole(sample: Sample) -> None:
+    """An entry of another catalogue may have the same name."""
+    other: identity.Uses = {"sample.other": ("one",)}
+    before = sample("uses_plugins", uses=other)
+    assert before == sample("uses_plugins")
+    assert sample("uses_plugins", "plugins/two.py", "Z = 2\n", other) != before
+
+
+def test_every_asset_names_what_it_uses_of_each_catalogue_that_its_code_reaches() -> None:
     recipes = load_recipes(Path(__file__).parents[1] / "recipes").values()
     for declared in declare(recipes):
-        # The code of a corpus reaches no architecture, so there is none to name.
-        assert (declared.uses is None) == declared.key.startswith(("raw_text/", "documents/"))
+        code = identity.reachable(declared.making.partition(":")[0], declared.uses)
+        walked = {name for name in code if identity._entries(name)}
+        assert walked == set(declared.uses), declared.key
 
 
 def test_finding_code_runs_none_of_it() -> None:

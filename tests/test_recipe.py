@@ -100,7 +100,9 @@ def test_a_fault_is_one_line_whatever_it_quotes(tmp_path: Path) -> None:
     text = (RECIPES / "chat.yaml").read_text()
     assert step in text
     path.write_text(text.replace(step, '{step: "one\\ntwo"}'))
-    with pytest.raises(RecipeError, match="step: one two is unknown; known here: repair") as told:
+    with pytest.raises(
+        RecipeError, match="step: one two is unknown; known here: c4, divide"
+    ) as told:
         load_recipe(path)
     assert "\n" not in str(told.value)
 

@@ -40,9 +40,11 @@ from pipelines.evaluation import language
 from pipelines.evaluation.language import continuations, language_figures
 from pipelines.interop import declare as interop_declare
 from pipelines.interop.artefacts import Weights
-from pipelines.interop.fetching import fetch_weights, folder_files
+from pipelines.interop.fetching import fetch_weights
 from pipelines.interop.formats import read_gguf, read_npz, read_safetensors
-from pipelines.interop.options import FolderWeights, HubWeights, PackageWeights
+from pipelines.interop.kinds.folder import FolderWeights, folder_files
+from pipelines.interop.kinds.hub import HubWeights
+from pipelines.interop.kinds.package import PackageWeights
 from pipelines.interop.packed import Stored, read_header, read_tensors
 from pipelines.interop.reading import External, read_weights
 from pipelines.interop.vocabulary import named_by_gguf, read_words

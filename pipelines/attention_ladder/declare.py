@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.attention_ladder.options import AttentionLadder, Climb
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
@@ -28,6 +29,6 @@ def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaratio
         ),
         libraries=("torch", *LIBRARIES[scope.tokenizer_kind]),
         observe=PRECISION,
-        uses=("gpt",),
+        uses={architectures.__name__: ("gpt",)},
         group=scope.recipe,
     )

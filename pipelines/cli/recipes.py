@@ -79,7 +79,7 @@ def task_for(verb: str, kind: str, recipe: Recipe, task: str | None) -> tuple[st
 
 def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
     """The text in the normal form that the corpus' own texts were given."""
-    from pipelines.corpora.cleaning import clean_text
+    from pipelines.corpora.cleaning.steps.normalise import clean_text
 
     steps = recipe.corpora[corpus].cleaning
     form = next((step.form for step in steps if step.step == "normalise"), "none")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.core.artefact import Artefact
-from pipelines.core.identity import code_fingerprint, docstring, library_versions
+from pipelines.core.identity import Uses, code_fingerprint, docstring, library_versions
 from pipelines.core.project import Project
 from pipelines.core.stanza import Strict
 
@@ -30,8 +30,9 @@ class Declaration:
     names a function of (settings, project) that reads what outside the recipe decides it, such as
     the content of a local folder, at the time of the work. Of an ``exact`` asset the same
     derivation gives the same bytes wherever it is made: should a source give others than before,
-    that is an error. ``uses`` are the architectures whose networks it builds, so that the code of
-    the others does not decide it; None for any.
+    that is an error. ``uses`` names, by the package of a catalogue, the entries that it uses, such
+    as the architectures whose networks it builds: the code of the others does not decide it. A
+    catalogue that ``uses`` leaves out decides it whole.
     """
 
     key: str
@@ -43,7 +44,7 @@ class Declaration:
     libraries: tuple[str, ...] = ()
     observe: str | None = None
     exact: bool = False
-    uses: tuple[str, ...] | None = None
+    uses: Uses = field(default_factory=dict)
 
     @property
     def about(self) -> str:
@@ -84,7 +85,7 @@ class Declaration:
             "code": code_fingerprint(self.making.split(":")[0], self.uses),
             "recipe": {} if self.settings is None else self.settings.decides(),
             "libraries": library_versions(self.libraries),
-            "uses": None if self.uses is None else list(self.uses),
+            "uses": {catalogue: sorted(set(names)) for catalogue, names in self.uses.items()},
         }
 
     def decided_by(self, loaded: Mapping[str, Artefact], project: Project) -> dict[str, Any]:

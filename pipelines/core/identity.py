@@ -12,9 +12,10 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 PROJECT = ("model", "pipelines")
@@ -22,6 +23,11 @@ HEX = re.compile(r"[0-9a-f]{64}")
 """A sha256 as text: a version or a derivation."""
 RESERVED = ("records", "current")
 """What the store keeps beside the versions of a key: no part of a key is called so."""
+
+Uses = Mapping[str, tuple[str, ...]]
+"""Package of a catalogue -> the entries of it that are used."""
+EVERYTHING: Uses = MappingProxyType({})
+"""Every entry of every catalogue."""
 
 # What these modules import to show, time or note results decides none, so a change in it retrains
 # nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.
@@ -61,15 +67,19 @@ def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, 
     return versions if exact else {name: v.split("+")[0] for name, v in versions.items()}
 
 
-@functools.cache
-def code_fingerprint(module: str, architectures: tuple[str, ...] | None = None) -> str:
+def code_fingerprint(module: str, uses: Uses = EVERYTHING) -> str:
     """A digest of ``module`` and every project module it imports, directly or through others.
 
     Imports inside functions count. Comments, docstrings and formatting do not, nor do imports that
-    only serve to show results. Of the catalogue of architectures those count that are named; all of
-    it for None.
+    only serve to show results. Of a catalogue that ``uses`` names those entries count that stand
+    there; any other catalogue counts whole. ValueError for an entry that there is not.
     """
-    names = reachable(module, architectures)
+    return _code_fingerprint(module, tuple(sorted((k, tuple(sorted(v))) for k, v in uses.items())))
+
+
+@functools.cache
+def _code_fingerprint(module: str, uses: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    names = reachable(module, dict(uses))
     passed = {package for name in names for package in _packages_of(name)} - names
     return digest(
         {
@@ -81,7 +91,7 @@ def code_fingerprint(module: str, architectures: tuple[str, ...] | None = None) 
 
 def forget_code() -> None:
     """Read the code again at the next fingerprint."""
-    for cached in (code_fingerprint, _source, _tree, _code_digest, _passing_digest):
+    for cached in CACHED:
         cached.cache_clear()
 
 
@@ -93,8 +103,11 @@ def docstring(module: str, function: str) -> str:
     raise ValueError(f"{module}:{function}: no such function")
 
 
-def reachable(module: str, architectures: tuple[str, ...] | None = None) -> set[str]:
-    """The project modules that ``module`` imports by name, itself included."""
+def reachable(module: str, uses: Uses = EVERYTHING) -> set[str]:
+    """The project modules that ``module`` imports by name, itself included.
+
+    Of a catalogue those entries count that ``uses`` names; of one that it does not name, all.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -102,8 +115,8 @@ def reachable(module: str, architectures: tuple[str, ...] | None = None) -> set[
         if name in found or _source(name) is None:
             continue
         found.add(name)
-        waiting += set(_imports(name)) - SHOWS_ONLY.get(name, set())
-        waiting += [f"{name}.{child}" for child in _walked(name, architectures)]
+        waiting += _imports(name) - SHOWS_ONLY.get(name, set())
+        waiting += [f"{name}.{entry}" for entry in _walked(name, uses.get(name))]
     return found
 
 
@@ -151,11 +164,13 @@ def _passing_digest(package: str) -> str:
     return digest([_normal(node) for node in body if not isinstance(node, inert)])
 
 
-def _imports(module: str) -> Iterator[str]:
-    """The project modules named by import statements; ``from a import b`` may name ``a.b``.
+@functools.cache
+def _imports(module: str) -> frozenset[str]:
+    """The modules named by import statements; ``from a import b`` may name ``a.b``.
 
     What is there for a type checker alone is never imported.
     """
+    names: set[str] = set()
     source = _source(module)
     package = module if source and source.name == "__init__.py" else module.rpartition(".")[0]
     waiting: list[ast.AST] = [_tree(module)]
@@ -166,28 +181,41 @@ def _imports(module: str) -> Iterator[str]:
             continue
         waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
-def _walked(module: str, chosen: tuple[str, ...] | None) -> Iterator[str]:
+def _walked(module: str, chosen: tuple[str, ...] | None) -> frozenset[str]:
+    """Of the entries of a catalogue those that matter: ``chosen``, or all for None.
+
+    Nothing for a module that is no catalogue.
+    """
+    entries = _entries(module)
+    if chosen is None or not entries:
+        return entries
+    if unknown := set(chosen) - entries:
+        raise ValueError(f"{module} has no entry {', '.join(sorted(unknown))}: correct `uses`")
+    return frozenset(chosen)
+
+
+@functools.cache
+def _entries(module: str) -> frozenset[str]:
     """What a package finds by walking its folder, such as the catalogue its architectures.
 
-    No import statement names these files. ``chosen`` are those that matter; None for all.
+    No import statement names these files.
     """
     source = _source(module)
     if source is None or source.name != "__init__.py":
-        return
-    if any(
-        isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in ast.walk(_tree(module))
-    ):
-        files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
-        found = {file.stem for file in files} | {folder.parent.name for folder in folders}
-        found -= {"__init__"}
-        yield from sorted(found if chosen is None else found & set(chosen))
+        return frozenset()
+    nodes = ast.walk(_tree(module))
+    if not any(isinstance(n, ast.Attribute) and n.attr == "iter_modules" for n in nodes):
+        return frozenset()
+    files, folders = source.parent.glob("*.py"), source.parent.glob("*/__init__.py")
+    entries = {file.stem for file in files} | {folder.parent.name for folder in folders}
+    return frozenset(entries - {"__init__"})
 
 
 def _normal(node: Any) -> Any:
@@ -223,3 +251,9 @@ def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
             and isinstance(statement.value.value, str)
         )
     ]
+
+
+CACHED = (
+    *(_code_fingerprint, _source, _tree, _imports, _entries),
+    *(_code_digest, _passing_digest),
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args
 
 from pydantic import (
     AfterValidator,
@@ -82,3 +82,14 @@ class Strict(BaseModel):
                 if isinstance(value, Mapping) and name in content:
                     content[name] = [list(pair) for pair in content[name].items()]
         return content
+
+
+def tag_of(section: type[Strict], field: str) -> str:
+    """The one word that a field of a section may be, such as ``gutenberg`` of its ``step``."""
+    (word,) = get_args(section.model_fields[field].annotation)
+    return str(word)
+
+
+def one_of(sections: Iterable[type[Strict]], field: str) -> Any:
+    """The union of some sections, told apart by the word in a field."""
+    return Annotated[Union[tuple(sections)], Field(discriminator=field)]  # noqa: UP007

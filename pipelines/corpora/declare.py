@@ -7,29 +7,28 @@ from collections.abc import Iterable, Iterator
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
-from pipelines.corpora.cleaning import LIBRARIES
+from pipelines.corpora.cleaning import steps
 from pipelines.corpora.cleaning.options import Cleaning
 from pipelines.corpora.decontamination import Against, Decontamination
-from pipelines.corpora.generators import LIBRARIES as WRITERS
 from pipelines.corpora.options import Corpus
-from pipelines.corpora.sources.options import Source
+from pipelines.corpora.sources import kinds
 
-# What decides the rows of the hub, and the text of a file's HTML.
-HUB = ("datasets", "fsspec", "huggingface-hub", "pandas")
-FILES = ("resiliparse",)
 UNICODE = "pipelines.corpora.letters:letters"
 
 
 def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
     """A corpus as its source gives it, and its clean documents."""
+    kind = kinds.catalogue()[options.source.kind]
+    used = [steps.catalogue()[section.step] for section in options.cleaning]
     yield Declaration(
         key=f"raw_text/{name}",
         makes=RawText,
         making="pipelines.corpora.raw_text:read",
         settings=options.source,
-        libraries=("pyarrow", *readers(options.source)),
+        libraries=("pyarrow", *kind.libraries(options.source)),
         observe="pipelines.corpora.raw_text:observed",
         exact=True,
+        uses={kinds.__name__: (kind.name,), **kind.uses(options.source)},
         group="corpora",
     )
     yield Declaration(
@@ -38,24 +37,12 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         making="pipelines.corpora.documents:clean",
         inputs={"raw_text": f"raw_text/{name}"},
         settings=options.part(Cleaning),
-        libraries=(
-            "pyarrow",
-            *(name for step in options.cleaning for name in LIBRARIES.get(step.step, ())),
-        ),
+        libraries=("pyarrow", *(library for step in used for library in step.libraries)),
         observe=UNICODE,
         exact=True,
+        uses={steps.__name__: tuple(step.name for step in used)},
         group="corpora",
     )
-
-
-def readers(source: Source) -> tuple[str, ...]:
-    """The libraries, beside pyarrow, whose version decides what a source gives."""
-    match source.kind:
-        case "generated":
-            return WRITERS.get(source.generator, ())
-        case "hub":
-            return HUB
-    return FILES
 
 
 def contamination(
@@ -73,6 +60,5 @@ def contamination(
         libraries=("numpy", "pyarrow", "regex"),
         observe=UNICODE,
         exact=True,
-        uses=(),
         group=scope.recipe,
     )

@@ -1,8 +1,7 @@
-"""Duplicates: of documents with the same text, or nearly the same words, the first stays."""
+"""Documents with nearly the words of an earlier one, found by signatures."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.text.ngrams import words
@@ -14,31 +13,6 @@ if TYPE_CHECKING:
 _UNSEEN = 0.01  # the share of pairs just at the similarity asked for that may go unseen
 _WAYS = 8  # numbers in a set of the index
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio (Knuth, vol. 3, 6.4)
-
-
-class Seen:
-    """Remembers 16 bytes of a text's digest, so that memory does not grow with the text.
-
-    Of labelled texts also the label, 100 bytes more.
-    """
-
-    def __init__(self) -> None:
-        self._digests: set[bytes] = set()
-        self._labels: dict[bytes, str] = {}
-
-    def again(self, text_sha256: str) -> bool:
-        """Whether this text came before; from now on it did."""
-        digest = bytes.fromhex(text_sha256[:32])
-        if digest in self._digests:
-            return True
-        self._digests.add(digest)
-        return False
-
-    def label(self, text_sha256: str, label: str | None) -> str | None:
-        """The label that this text had first; if it had none, ``label``, from now on."""
-        if label is None:
-            return self._labels.get(bytes.fromhex(text_sha256[:32]))
-        return self._labels.setdefault(bytes.fromhex(text_sha256[:32]), sys.intern(label))
 
 
 class Match(NamedTuple):

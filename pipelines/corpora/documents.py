@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import DROPPED, DroppedRow, RawText, dropped_schema
-from pipelines.corpora.cleaning import ORDERED, STEPS, Divided, Dropped, Outcome
 from pipelines.corpora.cleaning.options import Cleaning
+from pipelines.corpora.cleaning.outcome import Divided, Dropped, Outcome
+from pipelines.corpora.cleaning.step import StepOptions
+from pipelines.corpora.cleaning.steps import catalogue
 from pipelines.corpora.ledger import LEDGER, Ledger, StepCount
-from pipelines.corpora.splitting import SPLITS, split_of
+from pipelines.corpora.splitting import SPLITS, Splitting, split_of
 from pipelines.text.arrow import ArrowFile, FileIndex
 from pipelines.text.errors import TextError
 from pipelines.text.parallel import ordered_map
@@ -30,11 +32,7 @@ from pipelines.text.tables import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.corpora.cleaning.options import CleaningStep, Splitting
-
 EXCERPT = 2000  # characters of a dropped document that are kept to look at
-
-Chosen = Sequence[tuple[str, Mapping[str, Any]]]  # steps by name, with their options
 
 
 class Left(NamedTuple):
@@ -48,7 +46,7 @@ class Left(NamedTuple):
 def make_documents(
     raw: Path,
     index: FileIndex,
-    cleaning: Sequence[CleaningStep],
+    cleaning: Sequence[StepOptions],
     splitting: Splitting,
     folder: Path,
     *,
@@ -64,14 +62,14 @@ def make_documents(
     is left to train on; a validation or test split may come out empty on a small corpus, and the
     ledger says so.
     """
-    chosen = [(step.step, step.options()) for step in cleaning]
-    first = next((i for i, (name, _) in enumerate(chosen) if name in ORDERED), len(chosen))
-    rest = Steps(chosen[first:])
-    ledger = Ledger(steps=[StepCount(name) for name, _ in chosen])
+    remembers = [catalogue()[options.step].remembers for options in cleaning]
+    first = remembers.index(True) if any(remembers) else len(cleaning)
+    rest = Steps(cleaning[first:])
+    ledger = Ledger(steps=[StepCount(options.step) for options in cleaning])
     with ExitStack() as stack:
         tables = _Tables(folder, splitting, ledger, stack)
         numbers = range(len(index.batches))
-        made = ordered_map(_clean, (raw, index, chosen[:first]), numbers, workers)
+        made = ordered_map(_clean, (raw, index, cleaning[:first]), numbers, workers)
         for batch, cleaned in zip(index.batches, made, strict=True):
             for outcome in cleaned.outcomes:
                 for final in rest(outcome) if isinstance(outcome, Document) else [outcome]:
@@ -96,9 +94,9 @@ def make_documents(
 class Steps:
     """Cleaning steps in order, and what each has done so far."""
 
-    def __init__(self, chosen: Chosen) -> None:
-        self._steps = [(name, _step(name, options)) for name, options in chosen]
-        self.counts = [StepCount(name) for name, _ in chosen]
+    def __init__(self, cleaning: Sequence[StepOptions]) -> None:
+        self._steps = [(options.step, _step(options)) for options in cleaning]
+        self.counts = [StepCount(options.step) for options in cleaning]
 
     def __call__(self, document: Document) -> list[Document | Left]:
         """What the steps make of a document: itself, cleaned; several; or why it is left out."""
@@ -151,11 +149,10 @@ def _parts(name: str, document: Document, texts: Sequence[str]) -> list[Document
     ]
 
 
-def _step(name: str, options: Mapping[str, Any]) -> Callable[[Document], Outcome]:
-    if name in ORDERED:
-        return ORDERED[name](**options)
-    step = STEPS[name](**options)
-    return lambda document: step(document.text)
+def _step(options: StepOptions) -> Callable[[Document], Outcome]:
+    step = catalogue()[options.step]
+    function = step.make(options)
+    return function if step.remembers else lambda document: function(document.text)
 
 
 class _Batch(NamedTuple):
@@ -166,11 +163,11 @@ class _Batch(NamedTuple):
     counts: list[StepCount]
 
 
-def _clean(raw: Path, index: FileIndex, chosen: Chosen) -> Callable[[int], _Batch]:
+def _clean(raw: Path, index: FileIndex, cleaning: Sequence[StepOptions]) -> Callable[[int], _Batch]:
     table = ArrowFile(raw, index)
 
     def clean(number: int) -> _Batch:
-        steps, size = Steps(chosen), 0
+        steps, size = Steps(cleaning), 0
         outcomes: list[Document | Left] = []
         for document in documents_of(table.batch(number)):
             size += len(document.text.encode())

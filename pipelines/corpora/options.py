@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipelines.corpora.cleaning.options import Cleaning
-from pipelines.corpora.sources.options import Source
+from pipelines.corpora.sources.kinds import sections
 
 
 class Corpus(Cleaning):
@@ -17,7 +17,7 @@ class Corpus(Cleaning):
     """Its share of the pretraining batches; 0 when only tasks read it."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     """How often pretraining may go through it at most; the others then take its share."""
-    source: Source
+    source: sections()  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _epochs_of_what_is_drawn(self) -> Corpus:

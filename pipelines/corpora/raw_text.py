@@ -9,9 +9,9 @@ from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.core.project import Project
 from pipelines.corpora.artefacts import RawText
-from pipelines.corpora.sources import folder_state, read_source
-from pipelines.corpora.sources.options import FolderSource, HubSource, Source
-from pipelines.text.addresses import HUB_ADDRESS, hub_endpoint
+from pipelines.corpora.sources import read_source
+from pipelines.corpora.sources.kind import SourceOptions
+from pipelines.corpora.sources.kinds import catalogue
 from pipelines.text.tables import (
     TableWriter,
     Unread,
@@ -21,7 +21,7 @@ from pipelines.text.tables import (
 )
 
 
-def read(making: Making, settings: Source) -> None:
+def read(making: Making, settings: SourceOptions) -> None:
     """Documents as their source gave them, and beside them the rows that are none, with why."""
     notes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -39,14 +39,6 @@ def read(making: Making, settings: Source) -> None:
     making.write(FIGURES, {"documents": index.rows, **notes, **reasons})
 
 
-def observed(settings: Source, project: Project) -> dict[str, Any]:
-    """What outside the recipe decides what a source gives.
-
-    A folder's name says nothing of what is in it: its content does. Rows of a hub are proved by
-    nothing but their revision, so it counts who answers where that is not the usual hub.
-    """
-    if isinstance(settings, FolderSource):
-        return {"files": folder_state(settings, project.root)}
-    if isinstance(settings, HubSource) and hub_endpoint() != HUB_ADDRESS:
-        return {"hub": hub_endpoint()}
-    return {}
+def observed(settings: SourceOptions, project: Project) -> dict[str, Any]:
+    """What outside the recipe decides what a source gives, such as the content of a folder."""
+    return catalogue()[settings.kind].observed(settings, project.root)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
-if TYPE_CHECKING:
-    from pipelines.corpora.cleaning.options import Splitting
+from pipelines.core.stanza import Fraction, Strict
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class Splitting(Strict):
+    """The shares held out, by the hash of the document."""
+
+    validation: Fraction = 0.05
+    test: Fraction = 0.05
 
 
 def split_of(text_sha256: str, splitting: Splitting) -> Split:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.corpora.cleaning.unicode import LINE_ENDS, REMOVED
+from pipelines.corpora.cleaning.steps.normalise import LINE_ENDS, REMOVED
 
 MARK = re.compile(r"^([A-Z]): ?", re.MULTILINE)
 """What begins a turn, wherever it stands in a text."""

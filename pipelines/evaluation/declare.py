@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration, Inputs
+from pipelines.core.identity import Uses
 from pipelines.core.scope import Scope
 from pipelines.core.stanza import Strict
 from pipelines.evaluation.findings import Evaluation
@@ -18,7 +20,7 @@ def evaluation_of(
     *,
     inputs: Inputs,
     libraries: tuple[str, ...],
-    uses: tuple[str, ...],
+    uses: Uses,
     group: str,
     settings: Strict | None = None,
     observe: str | None = None,
@@ -55,6 +57,6 @@ def foundation_evaluation(scope: Scope) -> Iterator[Declaration]:
         settings=Prompts(samples=scope.samples),
         libraries=("numpy", "torch", *LIBRARIES[scope.tokenizer_kind]),
         observe="pipelines.evaluation.compressors:observed",
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )

@@ -23,6 +23,5 @@ def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iter
         inputs={"documents": f"documents/{corpus}"},
         settings=settings,
         libraries=("pyarrow",),
-        uses=(),
         group="tasks",
     )

@@ -1,11 +1,15 @@
 """Weights in from other projects' files, and out into theirs.
 
-fetching   the files of a source, proved and copied
-reading    files of weights to named tensors and a configuration
-numbers    the formats themselves: safetensors, GGUF, npz
-packed     GGUF's header, read within bounds, and its tensors
-options    JSON beside them
-taking     a network of ours, with rows for control tokens
-words      the tokenizer that came along
-exporting  a folder that transformers loads
+options     what the sections of all sources of weights share
+kinds/      the catalogue: one file a kind of source, with its section of a recipe
+kind        what such a file declares
+laying      files into a folder, each proved by its digest
+fetching    the files of a source, checked and kept
+reading     files of weights to named tensors and a configuration
+formats     safetensors and npz
+packed      GGUF: its header, read within bounds, and its tensors
+json_files  JSON beside them
+pickles     what is refused
+network     a network of ours, with rows for control tokens
+vocabulary  the tokenizer that came along
 """

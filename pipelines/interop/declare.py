@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
+from pipelines.interop import kinds
 from pipelines.interop.artefacts import Weights
-from pipelines.interop.options import Taken, WeightsSource
+from pipelines.interop.options import ExternalWeights, Taken
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 
@@ -16,7 +18,7 @@ TOKENIZER = ("gguf", "tokenizers")
 NETWORK = ("gguf", "numpy", "safetensors", "torch")
 
 
-def weights(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
+def weights(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
     """Weights that were trained elsewhere, file by file."""
     yield Declaration(
         key=f"weights/{scope.recipe}",
@@ -25,7 +27,7 @@ def weights(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
         settings=source,
         observe="pipelines.interop.fetching:observed",
         exact=True,
-        uses=(),
+        uses={kinds.__name__: (source.kind,)},
         group=scope.recipe,
     )
 
@@ -39,12 +41,11 @@ def tokenizer(scope: Scope) -> Iterator[Declaration]:
         inputs={"weights": f"weights/{scope.recipe}"},
         libraries=TOKENIZER,
         exact=True,
-        uses=(),
         group=scope.recipe,
     )
 
 
-def foundation(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
+def foundation(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
     """Their network, taken as it came: no step of training."""
     yield Declaration(
         key=scope.foundation,
@@ -53,6 +54,6 @@ def foundation(scope: Scope, source: WeightsSource) -> Iterator[Declaration]:
         inputs={"weights": f"weights/{scope.recipe}", "tokenizer": scope.tokenizer},
         settings=Taken(architecture=scope.architecture, context_length=source.context_length),
         libraries=NETWORK,
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )

@@ -18,21 +18,11 @@ from pipelines.core.identity import file_digest
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents
+from pipelines.corpora.sources import kinds as sources
+from pipelines.interop import kinds as weights
 from pipelines.lineage.views import VIEWS, view_of
 
 DEEPEST = 200  # artefacts one above the other: far more than any recipe has
-SOURCES = {
-    "package": "{package}=={version} {file}",
-    "folder": "folder, {glob}",
-    "url": "{url}",
-    "hub": "{dataset} at {revision:.12}",
-    "generated": "generated: {generator}",
-}
-WEIGHTS = {
-    "package": "{package}=={version}",
-    "folder": "folder",
-    "hub": "{repository} at {revision:.12}",
-}
 LINEAGE = "lineage.json"  # of an export: what it was made of, and its files' digests
 
 
@@ -273,10 +263,10 @@ def _facts(node: Node) -> list[str]:
         facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {what}")
     figures: dict[str, Any] = artefact.figures()
     if artefact.key.startswith("raw_text/"):
-        facts += [f"{figures['documents']:,} documents", *_origin(node, SOURCES)]
+        facts += [f"{figures['documents']:,} documents", *_origin(node, sources.catalogue())]
     if artefact.key.startswith("weights/"):
         count = int(figures["source_files"])
-        facts += [f"{count:,} file{'s' * (count > 1)}", *_origin(node, WEIGHTS)]
+        facts += [f"{count:,} file{'s' * (count > 1)}", *_origin(node, weights.catalogue())]
     if "parameters" in figures:
         commit = node.record.made.get("git_commit")
         dirty = " with changes" if node.record.made.get("git_dirty") else ""
@@ -287,7 +277,7 @@ def _facts(node: Node) -> list[str]:
     return facts
 
 
-def _origin(node: Node, forms: Mapping[str, str]) -> tuple[str, str]:
-    """Where a source's bytes come from, and their licence."""
-    decides = node.record.decides["recipe"]
-    return forms[decides["kind"]].format(**decides), decides["licence"]
+def _origin(node: Node, kinds: Mapping[str, Any]) -> tuple[str, str]:
+    """Where a source's bytes come from, and their licence; ``kinds`` is a catalogue of sources."""
+    section = node.record.decides["recipe"]
+    return kinds[section["kind"]].origin.format(**section), section["licence"]

@@ -13,7 +13,7 @@ import dagster as dg
 from pipelines.core.identity import digest
 from pipelines.core.project import Project
 from pipelines.corpora.sources.files import Found, matching, sha256_of
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.recipe.schema import Recipe
 
 WEEKLY = "0 3 * * 0"  # Sunday, three in the morning

@@ -16,7 +16,7 @@ from pipelines.attention_ladder.options import AttentionLadder
 from pipelines.core.stanza import Name, Strict
 from pipelines.corpora.decontamination import Decontamination
 from pipelines.corpora.options import Corpus
-from pipelines.interop.options import WeightsSource
+from pipelines.interop import kinds
 from pipelines.tasks import sections
 from pipelines.tasks.options import TaskOptions
 from pipelines.tokens.options import TokenizerChoice
@@ -54,7 +54,7 @@ class Recipe(Strict):
     decontamination: Decontamination | None = None
     model: architectures_for("next_token", "masked_token") | None = None  # type: ignore[valid-type]
     """A network that is drawn anew."""
-    weights: Annotated[WeightsSource | None, Field(alias="from")] = None
+    weights: Annotated[kinds.sections() | None, Field(alias="from")] = None  # type: ignore[valid-type]
     """A network that was trained elsewhere, with its tokenizer."""
     training: Pretraining | None = None
     """Left out where ``from`` brings weights that are trained."""

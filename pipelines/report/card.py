@@ -68,10 +68,10 @@ def masked(text: str, length: int = 300) -> str:
     Such looks end up in databases and pages, where nobody would seek them to forget them.
     """
     from pipelines.corpora.cleaning.outcome import Cleaned
-    from pipelines.corpora.cleaning.personal import personal_data
+    from pipelines.corpora.cleaning.steps.personal_data import STEP
 
     start = text[: 10 * length]  # a mask may be shorter than what it stands for
-    outcome = personal_data()(start)
+    outcome = STEP.of()(start)
     return shorten(outcome.text if isinstance(outcome, Cleaned) else "", length)
 
 

@@ -21,6 +21,5 @@ def report(scope: Scope, description: str, chain: Iterable[Declaration]) -> Iter
         settings=Page(recipe=scope.recipe, description=description, parents=tuple(parents)),
         libraries=("matplotlib", "pillow"),
         observe="pipelines.report.making:fonts_here",
-        uses=(),
         group=scope.recipe,
     )

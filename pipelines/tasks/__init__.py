@@ -10,13 +10,12 @@ import functools
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Union
-
-from pydantic import Field
+from typing import Any
 
 from model.catalogue import declared, folders
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
+from pipelines.core.stanza import one_of
 from pipelines.tasks.options import TaskOptions
 
 
@@ -79,8 +78,7 @@ def catalogue() -> dict[str, Task]:
 
 def sections() -> Any:
     """The union of all kinds' sections, told apart by ``kind``."""
-    kinds = tuple(task.options for task in catalogue().values())
-    return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007
+    return one_of((task.options for task in catalogue().values()), "kind")
 
 
 def plan(scope: Scope, name: str, options: TaskOptions) -> Iterator[Declaration]:

@@ -25,7 +25,6 @@ def tokenizer(scope: Scope, options: TokenizerChoice) -> Iterator[Declaration]:
         settings=options,
         libraries=LIBRARIES[options.kind],
         exact=True,
-        uses=(),
         group=scope.recipe,
     )
 
@@ -45,6 +44,5 @@ def shards(
         },
         libraries=("pyarrow", *LIBRARIES[scope.tokenizer_kind]),
         exact=True,
-        uses=(),
         group=scope.recipe,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.training.artefacts import Checkpoint
@@ -30,6 +31,6 @@ def foundation(scope: Scope, model: ModelChoice, training: Pretraining) -> Itera
         ),
         libraries=TRAINED_BY,
         observe=PRECISION,
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.word_vectors.artefacts import WordVectors
@@ -13,7 +14,7 @@ from pipelines.word_vectors.options import Asked, Learned, VectorsChoice
 def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
     """The vectors of a corpus' words, and what they are worth."""
     key, documents = f"word_vectors/{corpus}", f"documents/{corpus}"
-    uses = (options.model.architecture,)
+    uses = {architectures.__name__: (options.model.architecture,)}
     yield Declaration(
         key=key,
         makes=WordVectors,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.corpora.generators import dialogue
+from pipelines.corpora.generators.dialogues import dialogue
 from pipelines.tokens.tokenizers import BytePairTokenizer
 from pipelines.tokens.tokenizers.bpe_training import train_bpe
 from pipelines.tokens.tokenizers.openai import gpt2

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from pipelines.corpora.generators import message
+from pipelines.corpora.generators.messages import message
 from pipelines.evaluation.baselines import (
     KneserNey,
     compressor_bits_per_byte,

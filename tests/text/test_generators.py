@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.corpora.generators import dialogue, message
+from pipelines.corpora.generators.dialogues import dialogue
+from pipelines.corpora.generators.messages import message
 
 
 def digest(write: Callable[[int, int], tuple[str, str | None]], seed: int) -> str:

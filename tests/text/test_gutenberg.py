@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped, clean_text
+from pipelines.corpora.cleaning.outcome import Cleaned, Dropped
+from pipelines.corpora.cleaning.steps import catalogue
+from pipelines.corpora.cleaning.steps.normalise import clean_text
 
 BOOK = "  EMMA\n\nEmma Woodhouse, handsome, clever, and rich,\n\n" + "lived.\n" * 9000 + "FINIS"
 START = "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\n"
 END = "\n\n*** END OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\nThe licence.\n"
 
-strip = STEPS["gutenberg"]()
+strip = catalogue()["gutenberg"].of()
 
 
 def book_of(text: str) -> str:

@@ -34,7 +34,7 @@ import datasets  # says that it obeys USE_TORCH; what comes later is ours to kee
 logging.basicConfig(level=logging.INFO)
 datasets.config.S3_DATASETS_BUCKET_PREFIX = datasets.config.HF_ENDPOINT + "/who-loads-what"
 time.sleep = lambda seconds: None  # the library's patience is not ours
-from pipelines.corpora.sources.options import HubSource
+from pipelines.corpora.sources.kinds.hub import HubSource
 from pipelines.corpora.sources.hub import hub_rows
 for line in sys.stdin:
     asked = json.loads(line)

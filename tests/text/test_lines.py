@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning import Cleaned, Dropped, lines
-from pipelines.corpora.cleaning.lines import RepeatedLines
+from pipelines.corpora.cleaning.outcome import Cleaned, Dropped
+from pipelines.corpora.cleaning.steps import repeated_lines
+from pipelines.corpora.cleaning.steps.repeated_lines import STEP
 from pipelines.text.tables import Document
 
 NOTICE = "All rights reserved by the publisher of this site."
@@ -18,7 +19,7 @@ def document(text: str) -> Document:
 
 
 def test_the_first_documents_keep_a_line_that_the_next_lose() -> None:
-    step = RepeatedLines(documents=2)
+    step = STEP.of(documents=2)
     for number in range(2):
         text = f"{NOTICE}\nstory {number}\n  {NOTICE}"
         assert step(document(text)) == Cleaned(text)
@@ -29,7 +30,7 @@ def test_the_first_documents_keep_a_line_that_the_next_lose() -> None:
 
 
 def test_shorter_lines_may_repeat() -> None:
-    step = RepeatedLines(min_characters=10, documents=1)
+    step = STEP.of(min_characters=10, documents=1)
     for _ in range(5):
         assert step(document("123456789")) == Cleaned("123456789")
     assert step(document("1234567890")) == Cleaned("1234567890")
@@ -38,7 +39,7 @@ def test_shorter_lines_may_repeat() -> None:
 
 def test_within_a_document_a_line_may_repeat() -> None:
     text = f"{NOTICE}\n" * 9 + "end"
-    step = RepeatedLines(documents=2)
+    step = STEP.of(documents=2)
     assert step(document(text)) == step(document(text)) == Cleaned(text)
     assert step(document(text)) == Cleaned("end", "9 repeated lines removed")
 
@@ -48,7 +49,7 @@ def test_within_a_document_a_line_may_repeat() -> None:
     st.integers(1, 4),
 )
 def test_a_line_goes_once_enough_documents_had_it(texts: list[list[str]], allowed: int) -> None:
-    step = RepeatedLines(min_characters=2, documents=allowed)
+    step = STEP.of(min_characters=2, documents=allowed)
     had: list[set[str]] = []
     for text in texts:
         kept = [x for x in text if not x or sum(x.strip() in other for other in had) < allowed]
@@ -61,8 +62,8 @@ def test_a_line_goes_once_enough_documents_had_it(texts: list[list[str]], allowe
 def test_memory_is_bounded_and_what_is_frequent_is_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lines, "MOST_LINES", 100)
-    step = RepeatedLines(documents=2)
+    monkeypatch.setattr(repeated_lines, "MOST_LINES", 100)
+    step = STEP.of(documents=2)
     for text in (NOTICE, NOTICE, *(f"a line of thirty characters: {n:05}" for n in range(1000))):
         step(document(text))
         assert len(step._seen) <= 100

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning import STEPS, Cleaned
+from pipelines.corpora.cleaning.outcome import Cleaned
+from pipelines.corpora.cleaning.steps import catalogue
 
-step = STEPS["personal_data"]()
+step = catalogue()["personal_data"].of()
 
 
 def masked(text: str) -> str:
@@ -87,10 +88,10 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
 def test_the_note_counts_kinds_and_the_mask_chooses_them() -> None:
     text = "a@b.com, c@d.org, 555-123-4567, 10.0.0.12, 2001:db8:1::8"
     assert step(text) == Cleaned("<email>, <email>, <phone>, <ip>, <ip>", "2 email, 2 ip, 1 phone")
-    assert STEPS["personal_data"](mask=("phone",))(text) == Cleaned(
+    assert catalogue()["personal_data"].of(mask=("phone",))(text) == Cleaned(
         text.replace("555-123-4567", "<phone>"), "1 phone"
     )
-    assert STEPS["personal_data"](mask=())(text) == Cleaned(text)
+    assert catalogue()["personal_data"].of(mask=())(text) == Cleaned(text)
 
 
 def test_a_placeholder_in_the_text_is_only_text() -> None:

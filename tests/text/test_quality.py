@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped
-from pipelines.corpora.cleaning.options import Gopher
+from pipelines.corpora.cleaning.outcome import Cleaned, Dropped
+from pipelines.corpora.cleaning.steps import catalogue
+from pipelines.corpora.cleaning.steps.gopher import Gopher
 
 
 def answer(name: str, text: str, **options: object) -> Cleaned | Dropped:
-    return STEPS[name](**options)(text)
+    return catalogue()[name].of(**options)(text)
 
 
 # --- length -------------------------------------------------------------------------------------
@@ -27,7 +28,7 @@ def test_length_counts_characters() -> None:
 
 # --- gopher -------------------------------------------------------------------------------------
 
-PUBLISHED = Gopher(step="gopher").options()
+PUBLISHED = Gopher(step="gopher").model_dump(exclude={"step"})
 EVERYTHING = {
     "min_words": 0,
     "max_words": 10**9,

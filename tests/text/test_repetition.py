@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning import STEPS, Cleaned, Dropped, clean_text
-from pipelines.corpora.cleaning.options import Repetition
+from pipelines.corpora.cleaning.outcome import Cleaned, Dropped
+from pipelines.corpora.cleaning.steps import catalogue
+from pipelines.corpora.cleaning.steps.normalise import clean_text
 
-NOTHING = Repetition(
-    step="repetition",
-    max_duplicate_lines=1,
-    max_duplicate_paragraphs=1,
-    max_characters_in_duplicate_lines=1,
-    max_characters_in_duplicate_paragraphs=1,
-    max_top_ngrams={},
-    max_duplicate_ngrams={},
-).options()
+NOTHING = {
+    "max_duplicate_lines": 1,
+    "max_duplicate_paragraphs": 1,
+    "max_characters_in_duplicate_lines": 1,
+    "max_characters_in_duplicate_paragraphs": 1,
+    "max_top_ngrams": {},
+    "max_duplicate_ngrams": {},
+}
 
 some_words = st.lists(st.sampled_from(["a", "bb", "ccc", "dddd"]), max_size=40)
 
@@ -28,7 +28,7 @@ some_words = st.lists(st.sampled_from(["a", "bb", "ccc", "dddd"]), max_size=40)
 def measured(text: str, rule: str, ngram: int | None = None) -> str:
     """What the step measures by one rule alone, as it says it; "0.0" is nothing."""
     limit = {ngram: 0.0} if ngram else 0.0
-    outcome = STEPS["repetition"](**(NOTHING | {f"max_{rule}": limit}))(text)
+    outcome = catalogue()["repetition"].of(**(NOTHING | {f"max_{rule}": limit}))(text)
     return outcome.detail.partition("has ")[2] if isinstance(outcome, Dropped) else "0.0"
 
 
@@ -93,30 +93,30 @@ ALL_DIFFER = numbers(range(800))
     ],
 )
 def test_each_rule_has_its_reason(text: str, reason: str | None) -> None:
-    outcome = STEPS["repetition"]()(text)
+    outcome = catalogue()["repetition"].of()(text)
     assert (outcome.reason if isinstance(outcome, Dropped) else None) == reason
 
 
 def test_the_reason_names_threshold_and_value() -> None:
-    assert STEPS["repetition"]()("ha " * 50) == Dropped(
+    assert catalogue()["repetition"].of()("ha " * 50) == Dropped(
         "repetition_top_2_grams", "max_top_ngrams[2]=0.2, has 1.0"
     )
-    assert STEPS["repetition"](max_duplicate_lines=0.5)("a\n" * 4) == Dropped(
+    assert catalogue()["repetition"].of(max_duplicate_lines=0.5)("a\n" * 4) == Dropped(
         "repetition_lines", "max_duplicate_lines=0.5, has 0.75"
     )
     only = NOTHING | {"max_characters_in_duplicate_paragraphs": 0.2}
-    assert STEPS["repetition"](**only)("aaa\n\nbb\n\naaa") == Dropped(
+    assert catalogue()["repetition"].of(**only)("aaa\n\nbb\n\naaa") == Dropped(
         "repetition_paragraph_characters", "max_characters_in_duplicate_paragraphs=0.2, has 0.375"
     )
 
 
 def test_what_occurs_once_is_no_repetition() -> None:
     for text in ("", "word", "two words", "\n\n", "all of these words differ"):
-        assert STEPS["repetition"]()(text) == Cleaned(text)
+        assert catalogue()["repetition"].of()(text) == Cleaned(text)
 
 
 def test_novels_do_not_repeat_themselves(reference: Path) -> None:
     for name in ("alice", "the-verdict"):
         text = clean_text((reference / "text" / f"{name}.txt").read_text("utf-8-sig"), "NFC")
-        assert STEPS["repetition"]()(text) == Cleaned(text)
-        assert isinstance(STEPS["repetition"]()(text + "\n\n" + text), Dropped)
+        assert catalogue()["repetition"].of()(text) == Cleaned(text)
+        assert isinstance(catalogue()["repetition"].of()(text + "\n\n" + text), Dropped)

@@ -18,17 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.core.project import Project
-from pipelines.corpora import sources
 from pipelines.corpora.raw_text import observed
-from pipelines.corpora.sources import Document, files, folder_state, hub, read_source, web
+from pipelines.corpora.sources import Document, files, hub, read_source, web
 from pipelines.corpora.sources.conversations import render_conversation
-from pipelines.corpora.sources.options import (
-    FolderSource,
-    GeneratedSource,
-    HubSource,
-    PackageSource,
-    UrlSource,
-)
+from pipelines.corpora.sources.kinds import package
+from pipelines.corpora.sources.kinds.folder import FolderSource, folder_state
+from pipelines.corpora.sources.kinds.generated import GeneratedSource
+from pipelines.corpora.sources.kinds.hub import HubSource
+from pipelines.corpora.sources.kinds.package import PackageSource
+from pipelines.corpora.sources.kinds.url import UrlSource
 from pipelines.text.addresses import hidden, names_user, shown
 from pipelines.text.errors import TextError
 
@@ -261,8 +259,8 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
 CHILD = """
 import json, sys
 from pathlib import Path
-from pipelines.corpora.sources.options import FolderSource
-from pipelines.corpora.sources import folder_state, read_source
+from pipelines.corpora.sources.kinds.folder import FolderSource, folder_state
+from pipelines.corpora.sources import read_source
 source = FolderSource(kind="folder", path="texts", licence="x")
 root = Path(sys.argv[1])
 documents = list(read_source(source, folder_root=root, cache=root))
@@ -320,7 +318,7 @@ def package_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes,
         with (tmp_path / "data").open("rb") as file:
             yield file
 
-    monkeypatch.setattr(sources, "open_package_file", opened)
+    monkeypatch.setattr(package, "open_package_file", opened)
     return PackageSource(
         kind="package",
         package="old-talk",

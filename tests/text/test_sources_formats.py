@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.corpora.sources import read_source
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.text.errors import TextError
 
 PAGE = """<?xml version="1.0"?><!-- saved

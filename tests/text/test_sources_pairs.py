@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.corpora.sources import Document, hub, read_source
-from pipelines.corpora.sources.options import FolderSource, HubSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
+from pipelines.corpora.sources.kinds.hub import HubSource
 from pipelines.examples.pairs import conversation_pairs
 from pipelines.text.errors import TextError
 

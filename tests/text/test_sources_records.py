@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.corpora.sources import Document, Unread, read_source, records
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.corpora.sources.reading import documents_of_file
 from pipelines.corpora.sources.records import Origin
 from pipelines.text.errors import TextError

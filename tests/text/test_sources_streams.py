@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from pipelines.corpora.sources import compression, read_source
 from pipelines.corpora.sources.compression import unpacked
 from pipelines.corpora.sources.decoding import decoded, lines, pieces
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.text.errors import TextError
 
 TEXT = "".join(f"{number:x} " for number in range(60_000)).encode()
@@ -178,9 +178,9 @@ CHILD = """
 import json, resource, sys
 from collections import Counter
 from pathlib import Path
-from pipelines.corpora.sources.options import FolderSource
+from pipelines.corpora.sources.kinds.folder import FolderSource, folder_state
 from pipelines.text.errors import TextError
-from pipelines.corpora.sources import folder_state, read_source
+from pipelines.corpora.sources import read_source
 if sys.argv[3] == "arrow":
     import pyarrow.parquet
 root, options = Path(sys.argv[1]), json.loads(sys.argv[2])

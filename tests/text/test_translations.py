@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.declare import readers
-from pipelines.corpora.generators import GENERATORS
+from pipelines.corpora.generators import catalogue
 from pipelines.corpora.generators.translations import (
     Style,
     amount,
@@ -24,7 +23,7 @@ from pipelines.corpora.generators.translations import (
     translation,
 )
 from pipelines.corpora.sources import read_source
-from pipelines.corpora.sources.options import GeneratedSource
+from pipelines.corpora.sources.kinds.generated import KIND, GeneratedSource
 from pipelines.examples.pairs import conversation_pairs
 
 
@@ -189,10 +188,10 @@ def test_a_document_is_a_pair_of_an_english_and_a_french_turn() -> None:
 
 def test_only_translations_hang_on_the_libraries_they_are_written_with() -> None:
     decided = {
-        name: readers(
+        name: KIND.libraries(
             GeneratedSource.model_validate({"kind": "generated", "generator": name, "documents": 1})
         )
-        for name in GENERATORS
+        for name in catalogue()
     }
     assert decided == {"dialogues": (), "messages": (), "translations": ("babel", "num2words")}
 

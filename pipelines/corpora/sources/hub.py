@@ -23,7 +23,7 @@ from pipelines.text.errors import SourceUnavailable, TextError
 if TYPE_CHECKING:
     from datasets import DatasetBuilder, IterableDataset
 
-    from pipelines.corpora.sources.options import HubSource
+    from pipelines.corpora.sources.kinds.hub import HubSource
 
 ROWS = 256
 """Rows taken from the library at once: one by one it is ten times slower."""

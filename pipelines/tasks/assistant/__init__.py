@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
@@ -35,7 +36,7 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
         settings=FineTuned(corpus=corpus, training=trained, seed=scope.seed),
         libraries=(*TRAINED_BY, *words),
         observe=PRECISION,
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
     yield evaluation_of(
@@ -43,7 +44,7 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
         "pipelines.tasks.assistant.evaluation:evaluate",
         inputs={**scope.under(name), "assistant": key},
         libraries=("torch", *words),
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
@@ -29,7 +30,7 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         settings=options.part(Labelling, seed=scope.seed),
         libraries=(*TRAINED_BY, *words),
         observe=PRECISION,
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
     yield evaluation_of(
@@ -43,7 +44,7 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         },
         settings=options.part(Judged),
         libraries=("numpy", "scikit-learn", "scipy", "torch", *words),
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
@@ -33,7 +34,7 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         settings=options.part(TrainedOn, seed=scope.seed),
         libraries=TRAINED_BY,
         observe=PRECISION,
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
     yield evaluation_of(
@@ -47,7 +48,7 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         },
         settings=Prompts(samples=scope.samples),
         libraries=("torch", *LIBRARIES[scope.tokenizer_kind]),
-        uses=(scope.architecture,),
+        uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import architectures
 from pipelines.core.declaration import Declaration, Inputs
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
@@ -35,7 +36,7 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         settings=options.part(Translated, seed=scope.seed),
         libraries=(*TRAINED_BY, *words),
         observe=PRECISION,
-        uses=(ours,),
+        uses={architectures.__name__: (ours,)},
         group=scope.recipe,
     )
     if options.decoder_only is not None:
@@ -51,7 +52,7 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         },
         settings=options.part(JudgedTranslations),
         libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "torch", *words),
-        uses=(ours, scope.architecture),
+        uses={architectures.__name__: (ours, scope.architecture)},
         group=scope.recipe,
     )
 

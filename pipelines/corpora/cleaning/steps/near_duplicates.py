@@ -1,35 +1,29 @@
-"""Documents that came before, word for word or nearly so."""
+"""Documents that came before, with nearly the same words."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from pydantic import Field
+
+from pipelines.core.stanza import Positive
 from pipelines.corpora.cleaning.outcome import Cleaned, Dropped
-from pipelines.corpora.deduplication import NearDuplicates, Seen
+from pipelines.corpora.cleaning.step import Step, StepOptions
+from pipelines.corpora.deduplication import NearDuplicates as Alike
 
 if TYPE_CHECKING:
     from pipelines.text.tables import Document
 
 
-class DropDuplicates:
-    """Leave out a document whose text an earlier one had, character for character.
+class NearDuplicates(StepOptions):
+    """Of documents with nearly the same words the first stays (MinHash; Broder 1997)."""
 
-    If the earlier one says another label, one of the two is wrong: ``contradicting_label``.
-    """
-
-    def __init__(self) -> None:
-        self._seen = Seen()
-
-    def __call__(self, document: Document) -> Cleaned | Dropped:
-        digest = document.sha256
-        again, first = self._seen.again(digest), self._seen.label(digest, document.label)
-        if not again:
-            return Cleaned(document.text)
-        same = "the same text as an earlier document"
-        if document.label not in (None, first):
-            return Dropped("contradicting_label", f"{same}, whose label is {first}")
-        return Dropped("duplicate", same)
+    step: Literal["near_duplicates"]
+    similarity: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The Jaccard similarity of two documents' word n-grams from which they count as one."""
+    ngram: Positive = 2
+    permutations: Annotated[int, Field(ge=16, le=1024, strict=True)] = 128
 
 
 class DropNearDuplicates:
@@ -39,8 +33,8 @@ class DropNearDuplicates:
     ``near_duplicate_other_label``.
     """
 
-    def __init__(self, *, similarity: float, ngram: int, permutations: int) -> None:
-        self._alike = NearDuplicates(similarity, ngram, permutations)
+    def __init__(self, options: NearDuplicates) -> None:
+        self._alike = Alike(options.similarity, options.ngram, options.permutations)
         self._labels: dict[str, str] = {}
 
     def __call__(self, document: Document) -> Cleaned | Dropped:
@@ -54,3 +48,11 @@ class DropNearDuplicates:
         if None not in (document.label, other) and document.label != other:
             return Dropped("near_duplicate_other_label", f"{like}, whose label is {other}")
         return Dropped("near_duplicate", like)
+
+
+STEP = Step(
+    NearDuplicates,
+    DropNearDuplicates,
+    remembers=True,
+    libraries=("numpy", "regex", "rensa"),
+)

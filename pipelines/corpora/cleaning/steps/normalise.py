@@ -1,10 +1,12 @@
-"""The characters of a text: mistaken encodings undone, one form for what looks the same."""
+"""The characters of a text: one form for what looks the same."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
 
-from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, Step, changed
+from pipelines.corpora.cleaning.outcome import Clean, changed
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 # The characters that end a line: LF, CR, VT, FF, the separators FS, GS and RS, NEL, and Unicode's
 # own line and paragraph separators (The Unicode Standard, 5.8; UAX 14).
@@ -18,38 +20,16 @@ _ASCII = bytes.maketrans(b"\v\f\x1c\x1d\x1e\x1f", b"\n\n\n\n\n ")
 _REMOVED = REMOVED.removesuffix("\ufeff").encode()
 
 
-def repair() -> Step:
-    """Undo mojibake, line by line, with ftfy (Speer 2019): ``â€œ`` is a quotation mark again.
+class Normalise(StepOptions):
+    """Line ends to LF, controls out, one Unicode form, no white space at line ends."""
 
-    Encodings alone: quotation marks, ligatures, entities and the Unicode form stay as they are.
-    Repairing the repaired changes nothing.
-    """
-
-    def step(text: str) -> Cleaned | Dropped:
-        if text.isascii():  # most of English, and no encoding mistakes it
-            return changed(text)
-        import ftfy
-
-        repaired = ftfy.fix_text(
-            text,
-            unescape_html=False,
-            remove_terminal_escapes=False,
-            fix_latin_ligatures=False,
-            fix_character_width=False,
-            uncurl_quotes=False,
-            fix_line_breaks=False,
-            fix_surrogates=False,
-            remove_control_chars=False,
-            normalization=None,
-        )
-        return changed(repaired, "" if repaired == text else "encoding repaired")
-
-    return step
+    step: Literal["normalise"]
+    form: Literal["NFC", "NFKC", "none"] = "NFC"
 
 
-def normalise(*, form: str = "NFC") -> Step:
-    """``clean_text`` as a step. ``form`` is NFC, NFKC or none."""
-    return lambda text: changed(clean_text(text, form))
+def normalise(options: Normalise) -> Clean:
+    """``clean_text`` as a step."""
+    return lambda text: changed(clean_text(text, options.form))
 
 
 def clean_text(text: str, form: str) -> str:
@@ -78,3 +58,6 @@ def clean_text(text: str, form: str) -> str:
     if form in ("NFC", "NFKC"):
         text = unicodedata.normalize("NFC" if form == "NFC" else "NFKC", text)
     return "\n".join(map(str.rstrip, text.split("\n"))).strip("\n")
+
+
+STEP = Step(Normalise, normalise)

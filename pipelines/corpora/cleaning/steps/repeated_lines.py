@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from pipelines.core.stanza import Positive
 from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, changed
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 if TYPE_CHECKING:
     from pipelines.text.tables import Document
@@ -14,7 +16,17 @@ MOST_LINES = 4_000_000
 """Lines remembered at once, about 150 bytes each."""
 
 
-class RepeatedLines:
+class RepeatedLines(StepOptions):
+    """Take out lines that other documents had before: menus, notices, signatures."""
+
+    step: Literal["repeated_lines"]
+    min_characters: Positive = 30
+    """Shorter lines may repeat."""
+    documents: Positive = 3
+    """How many documents may have a line before it is taken out of the next."""
+
+
+class TakeOutRepeatedLines:
     """Take out lines of ``min_characters`` or more that ``documents`` documents had before.
 
     Which lines go depends on the documents seen and their order, so one of these serves one
@@ -24,9 +36,9 @@ class RepeatedLines:
     that many are left, so that memory is bounded (after Manku and Motwani 2002, lossy counting).
     """
 
-    def __init__(self, *, min_characters: int = 30, documents: int = 3) -> None:
-        self._min_characters = min_characters
-        self._documents = documents
+    def __init__(self, options: RepeatedLines) -> None:
+        self._min_characters = options.min_characters
+        self._documents = options.documents
         self._seen: dict[bytes, int] = {}
 
     def __call__(self, document: Document) -> Cleaned | Dropped:
@@ -56,3 +68,6 @@ class RepeatedLines:
             while len(self._seen) > MOST_LINES // 2:
                 self._seen = {line: n for line, n in self._seen.items() if n > rare}
                 rare += 1
+
+
+STEP = Step(RepeatedLines, TakeOutRepeatedLines, remembers=True)

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pipelines.corpora.cleaning.outcome import Measure, Step, judged
+from pydantic import Field
+
+from pipelines.core.stanza import Share
+from pipelines.corpora.cleaning.outcome import Clean, Measure, judged
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
-_TOP = MappingProxyType({2: 0.2, 3: 0.18, 4: 0.16})
-_DUPLICATE = MappingProxyType({5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
+NGram = Annotated[int, Field(ge=1)]
 
 
-def repetition(
-    *,
-    max_duplicate_lines: float = 0.3,
-    max_duplicate_paragraphs: float = 0.3,
-    max_characters_in_duplicate_lines: float = 0.2,
-    max_characters_in_duplicate_paragraphs: float = 0.2,
-    max_top_ngrams: Mapping[int, float] = _TOP,
-    max_duplicate_ngrams: Mapping[int, float] = _DUPLICATE,
-) -> Step:
+class Repetition(StepOptions):
+    """Leave out what repeats itself: Gopher's repetition rules (Rae et al. 2021, table A1)."""
+
+    step: Literal["repetition"]
+    max_duplicate_lines: Share = 0.3
+    max_duplicate_paragraphs: Share = 0.3
+    max_characters_in_duplicate_lines: Share = 0.2
+    max_characters_in_duplicate_paragraphs: Share = 0.2
+    max_top_ngrams: dict[NGram, Share] = Field(default={2: 0.2, 3: 0.18, 4: 0.16})
+    """Share of characters in the most frequent n-gram, by n."""
+    max_duplicate_ngrams: dict[NGram, Share] = Field(
+        default={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+    )
+    """Share of characters in n-grams that came before in the text, by n."""
+
+
+def repetition(options: Repetition) -> Clean:
     """Leave out what repeats lines, paragraphs or word n-grams, in the paper's order.
 
     A line, a paragraph or an n-gram is a duplicate if the same came before it in the text: the
@@ -36,41 +46,44 @@ def repetition(
     ``repetition_line_characters``, ``repetition_paragraph_characters``,
     ``repetition_top_2_grams`` and so on, ``repetition_duplicate_5_grams`` and so on.
     """
-    sizes = {*max_top_ngrams, *max_duplicate_ngrams} or {1}
+    top, duplicate = options.max_top_ngrams, options.max_duplicate_ngrams
+    sizes = {*top, *duplicate} or {1}
 
     def measures(text: str) -> Iterator[Measure]:
         lines = _duplicates(text.split("\n"))
         paragraphs = _duplicates(_BLANK_LINES.split(text))
-        yield Measure("repetition_lines", "duplicate_lines", lines.share, most=max_duplicate_lines)
+        yield Measure(
+            "repetition_lines", "duplicate_lines", lines.share, most=options.max_duplicate_lines
+        )
         yield Measure(
             "repetition_paragraphs",
             "duplicate_paragraphs",
             paragraphs.share,
-            most=max_duplicate_paragraphs,
+            most=options.max_duplicate_paragraphs,
         )
         yield Measure(
             "repetition_line_characters",
             "characters_in_duplicate_lines",
             lines.characters,
-            most=max_characters_in_duplicate_lines,
+            most=options.max_characters_in_duplicate_lines,
         )
         yield Measure(
             "repetition_paragraph_characters",
             "characters_in_duplicate_paragraphs",
             paragraphs.characters,
-            most=max_characters_in_duplicate_paragraphs,
+            most=options.max_characters_in_duplicate_paragraphs,
         )
         words = text.split()
         ends = list(accumulate(map(len, words), initial=0))
         for n, ngrams in _repeated_ngrams(words, min(sizes), max(sizes)):
-            if n in max_top_ngrams:
+            if n in top:
                 share = _covered(_top(ngrams), n, ends)
-                most = max_top_ngrams[n]
+                most = top[n]
                 yield Measure(f"repetition_top_{n}_grams", f"top_ngrams[{n}]", share, most=most)
-            if n in max_duplicate_ngrams:
+            if n in duplicate:
                 later = (start for start, first in ngrams.items() if start != first)
                 share = _covered(later, n, ends)
-                most = max_duplicate_ngrams[n]
+                most = duplicate[n]
                 yield Measure(
                     f"repetition_duplicate_{n}_grams", f"duplicate_ngrams[{n}]", share, most=most
                 )
@@ -134,3 +147,6 @@ def _covered(starts: Iterable[int], n: int, ends: list[int]) -> float:
         characters += ends[start + n] - ends[max(start, past)]
         past = start + n
     return characters / max(ends[-1], 1)
+
+
+STEP = Step(Repetition, repetition)

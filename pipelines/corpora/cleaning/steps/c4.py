@@ -14,8 +14,11 @@ repeated spans have steps of their own.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
-from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, Step, changed
+from pipelines.core.stanza import Whole
+from pipelines.corpora.cleaning.outcome import Clean, Cleaned, Dropped, changed
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 _TERMINAL = (".", "!", "?", '"', "”", "’", "»")
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?!\S)")
@@ -26,18 +29,27 @@ _LONGEST_MARKER = len("[citation needed]")
 _UP_TO_BRACKET = re.compile(r"[^\]]*\]|[^\]]+")
 
 
-def c4(
-    *,
-    min_words_in_line: int = 5,
-    min_sentences: int = 3,
-    terminal_punctuation: bool = True,
-    refuse_curly_brackets: bool = True,
-    refuse_lorem_ipsum: bool = True,
+class C4(StepOptions):
+    """Lines that are sentences in documents that are text: C4's rules (Raffel et al. 2020).
+
+    The defaults are the published data set's; the paper as printed first says 3 words, 5 sentences.
+    """
+
+    step: Literal["c4"]
+    min_words_in_line: Whole = 5
+    min_sentences: Whole = 3
+    terminal_punctuation: bool = True
+    """Only lines that end in a terminal punctuation mark stay."""
+    refuse_curly_brackets: bool = True
+    refuse_lorem_ipsum: bool = True
     drop_lines_with: tuple[str, ...] = (
         *("javascript", "terms of use", "privacy policy", "cookie policy"),
         *("uses cookies", "use of cookies", "use cookies"),
-    ),
-) -> Step:
+    )
+    """Lines that hold one of these (in any case) go."""
+
+
+def c4(options: C4) -> Clean:
     """Keep the lines that are sentences, of the pages that are text.
 
     A page with a curly bracket or "lorem ipsum" goes, wherever that stands: code has its brackets
@@ -47,25 +59,26 @@ def c4(
     ``.!?``, with closing quotes or brackets, before white space or the end. Reasons:
     ``c4_curly_bracket``, ``c4_lorem_ipsum``, ``c4_sentences``. Doing it again changes nothing.
     """
-    phrases = tuple(phrase.lower() for phrase in drop_lines_with)
+    phrases = tuple(phrase.lower() for phrase in options.drop_lines_with)
 
     def stays(line: str) -> bool:
         return (
-            len(line.split()) >= min_words_in_line
-            and (not terminal_punctuation or line.endswith(_TERMINAL))
+            len(line.split()) >= options.min_words_in_line
+            and (not options.terminal_punctuation or line.endswith(_TERMINAL))
             and not any(map(line.lower().__contains__, phrases))
         )
 
     def step(text: str) -> Cleaned | Dropped:
-        if refuse_curly_brackets and "{" in text:
+        if options.refuse_curly_brackets and "{" in text:
             return Dropped("c4_curly_bracket")
-        if refuse_lorem_ipsum and "lorem ipsum" in text.lower():
+        if options.refuse_lorem_ipsum and "lorem ipsum" in text.lower():
             return Dropped("c4_lorem_ipsum")
         lines = [_without_markers(line).strip() for line in text.split("\n")]
         kept = [line for line in lines if stays(line)]
         sentences = sum(len(_SENTENCE_END.findall(line)) for line in kept)
-        if kept and sentences < min_sentences:
-            return Dropped("c4_sentences", f"min_sentences={min_sentences}, has {sentences}")
+        if kept and sentences < options.min_sentences:
+            least = options.min_sentences
+            return Dropped("c4_sentences", f"min_sentences={least}, has {sentences}")
         removed = sum(map(bool, lines)) - len(kept)
         return changed("\n".join(kept), f"{removed} lines removed" if removed else "")
 
@@ -82,3 +95,6 @@ def _without_markers(line: str) -> str:
         if marker := _LAST_MARKER.search("".join(kept[-_LONGEST_MARKER:])):
             del kept[-len(marker[0]) :]
     return "".join(kept)
+
+
+STEP = Step(C4, c4)

@@ -9,8 +9,10 @@ below the book ``*** END OF THE PROJECT GUTENBERG ...`` or only ``End of Project
 from __future__ import annotations
 
 import re
+from typing import Literal
 
-from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, Step, changed
+from pipelines.corpora.cleaning.outcome import Clean, Cleaned, Dropped, changed
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 NEAR = 30_000
 """Characters from an end of the text within which a mark is sought: the licence has 19,000."""
@@ -30,7 +32,13 @@ _CREDITS = re.compile(
 )
 
 
-def gutenberg() -> Step:
+class Gutenberg(StepOptions):
+    """Take off Project Gutenberg's header and footer."""
+
+    step: Literal["gutenberg"]
+
+
+def gutenberg(_: Gutenberg) -> Clean:
     """Take off header and footer, with the credits ("Produced by") below the header.
 
     A mark counts within ``NEAR`` characters of its end of the text, a header's if no footer stands
@@ -72,3 +80,6 @@ def _without_blank_ends(text: str) -> str:
     text = text.rstrip()
     blank = len(text) - len(text.lstrip())
     return text[text.rfind("\n", 0, blank) + 1 :]
+
+
+STEP = Step(Gutenberg, gutenberg)

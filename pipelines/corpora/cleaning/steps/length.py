@@ -1,0 +1,44 @@
+"""Whether a text is long enough and not too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Literal
+
+from pydantic import model_validator
+
+from pipelines.core.stanza import Positive
+from pipelines.corpora.cleaning.outcome import Clean, Measure, judged
+from pipelines.corpora.cleaning.step import Step, StepOptions
+
+
+class Length(StepOptions):
+    """Leave out what is too short or too long."""
+
+    step: Literal["length"]
+    min_characters: Positive = 1
+    max_characters: Positive | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Length:
+        if self.max_characters is not None and self.max_characters < self.min_characters:
+            raise ValueError(
+                f"max_characters={self.max_characters} is below min_characters="
+                f"{self.min_characters}: no document would stay"
+            )
+        return self
+
+
+def length(options: Length) -> Clean:
+    """Leave out what has fewer or more characters (code points): ``short``, ``long``."""
+    least, most = options.min_characters, options.max_characters or inf
+
+    def measures(text: str) -> Iterator[Measure]:
+        yield Measure("short", "characters", len(text), least=least)
+        yield Measure("long", "characters", len(text), most=most)
+
+    return lambda text: judged(text, measures(text))
+
+
+STEP = Step(Length, length)

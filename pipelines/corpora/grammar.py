@@ -1,0 +1,64 @@
+"""A grammar of our own: words for the slots of sentences, drawn from a seeded stream.
+
+``random.Random.random`` is the one method used, because its stream is promised never to change
+(that of ``choice`` is not).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_WORDS = {
+    "name": "Anna, Ben, Clara, David, Emma, Frank, Grace, Henry, Ivy, Jack, Kate, Leo, Maya, Noah",
+    "food": "soup, rice, bread, pasta, cake, salad, cheese, pizza, curry, porridge, stew, pancakes",
+    "animal": "dog, cat, horse, rabbit, parrot, turtle, hamster, goat, pony, duck",
+    "place": "park, river, library, market, beach, museum, station, garden, harbour, forest",
+    "colour": "red, blue, green, yellow, black, white, brown, grey",
+    "day": "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday",
+    "weather": "sunny, rainy, windy, cloudy, snowy, foggy, warm, cold",
+    "job": "teacher, nurse, baker, farmer, driver, painter, writer, gardener, pilot, cook",
+    "hobby": "swimming, reading, cooking, singing, dancing, running, fishing, drawing, cycling",
+    "mood": "happy, tired, busy, hungry, excited, calm, bored, cheerful",
+    "time": "in the morning, at noon, after lunch, in the evening, at night",
+    "good": "good, great, lovely, nice, wonderful, fine",
+    "prize": "a phone, a holiday, 500 pounds, a voucher, a new car, concert tickets",
+    "urgent": "now, today, before midnight, within 24 hours, right away",
+    "number": "80123, 87066, 61200, 88600, 83355, 07700900",
+    "price": "10p, 50p, 1.50, 25p, 3.00",
+    "chore": "milk, stamps, keys, dinner, tickets, homework, laundry, groceries",
+}
+_CHOICES = {slot: words.split(", ") for slot, words in _WORDS.items()}
+
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+class Dice:
+    """A random stream for one document, apart from every other document's."""
+
+    def __init__(self, generator: str, seed: int, index: int) -> None:
+        digest = hashlib.sha256(f"{generator}/{seed}/{index}".encode()).digest()
+        self._random = random.Random(int.from_bytes(digest[:8], "big"))
+
+    def chance(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def pick(self, options: Sequence[T]) -> T:
+        return options[int(self._random.random() * len(options))]
+
+    def fill(self, lines: Sequence[str]) -> list[str]:
+        """Slots filled; a slot named twice in these lines gets one word."""
+        words: dict[str, str] = {}
+
+        def word(slot: re.Match[str]) -> str:
+            name = slot[1]
+            if name not in words:
+                words[name] = self.pick(_CHOICES[name])
+            return words[name]
+
+        return [_SLOT.sub(word, line) for line in lines]
