@@ -52,15 +52,10 @@ def repetition(options: Repetition) -> Clean:
     def measures(text: str) -> Iterator[Measure]:
         lines = _duplicates(text.split("\n"))
         paragraphs = _duplicates(_BLANK_LINES.split(text))
-        yield Measure(
-            "repetition_lines", "duplicate_lines", lines.share, most=options.max_duplicate_lines
-        )
-        yield Measure(
-            "repetition_paragraphs",
-            "duplicate_paragraphs",
-            paragraphs.share,
-            most=options.max_duplicate_paragraphs,
-        )
+        most = options.max_duplicate_lines
+        yield Measure("repetition_lines", "duplicate_lines", lines.share, most=most)
+        most = options.max_duplicate_paragraphs
+        yield Measure("repetition_paragraphs", "duplicate_paragraphs", paragraphs.share, most=most)
         yield Measure(
             "repetition_line_characters",
             "characters_in_duplicate_lines",
