@@ -28,7 +28,8 @@ from pathlib import Path
 from pipelines.core.artefact import MANIFEST, Artefact
 from pipelines.core.store import Store
 from pipelines.lineage.trace import locate, trace, tree
-from pipelines.lineage.views import view_of
+from pipelines.lineage.views import open_version
+from pipelines.tokens.artefacts import TokenShards
 
 SECONDS = 20
 Damage = Callable[[Path, random.Random], None]
@@ -104,12 +105,15 @@ OTHERS: tuple[Damage, ...] = (
 
 
 def files_of(store: Store, key: str) -> dict[Path, str]:
-    """Every file that a trace of ``key`` vouches for, with the key that it belongs to."""
-    files = {store.folder(key) / "current": key}
+    """Every file that a trace of ``key`` vouches for, with the key that it belongs to.
+
+    References are links, without bytes to damage; tests/core/test_store.py points them elsewhere.
+    """
+    files: dict[Path, str] = {}
     for node in trace(store, locate(store, key)).walk():
         artefact = node.artefact
         files |= {artefact.folder / name: artefact.key for name in (*artefact.files, MANIFEST)}
-        record = artefact.folder.parent / "records" / f"{node.record.derivation}.json"
+        record = store.root / "records" / f"{node.record.derivation}.json"
         files[record] = artefact.key
     return {path: owner for path, owner in files.items() if path.stat().st_size}
 
@@ -117,8 +121,8 @@ def files_of(store: Store, key: str) -> dict[Path, str]:
 def use(artefact: Artefact, name: str) -> None:
     """Read one file as its users do."""
     if name.endswith(".arrow") and name in artefact.files:
-        if artefact.key.startswith("token_shards/"):
-            for shards in artefact.corpora(name.split("/")[0]).values():  # type: ignore[attr-defined]
+        if isinstance(artefact, TokenShards):
+            for shards in artefact.corpora(name.split("/")[0]).values():
                 for shard in shards:
                     for number in range(len(shard)):
                         shard.tokens(number)
@@ -146,7 +150,7 @@ def undone(path: Path) -> Iterator[None]:
         path.write_bytes(content)
 
 
-def outcome(store: Store, key: str, path: Path, opened: Artefact | None) -> str:
+def outcome(store: Store, key: str, path: Path, owner: str, opened: Artefact | None) -> str:
     """What a trace, and a use of an artefact that was opened before the damage, come to."""
     signal.alarm(SECONDS)
     try:
@@ -157,7 +161,7 @@ def outcome(store: Store, key: str, path: Path, opened: Artefact | None) -> str:
             name = path.relative_to(opened.folder).as_posix()
             if name in opened.files and failure(lambda: use(opened, name)) is None:
                 return "missed by its users"
-        named = str(path) in said or path.parent.name in said or owner_of(store, path) in said
+        named = str(path) in said or path.parent.name in said or owner in said
         return "found" if named else f"unnamed: {said[:200]}"
     except TimeoutError:
         return "a hang"
@@ -165,11 +169,6 @@ def outcome(store: Store, key: str, path: Path, opened: Artefact | None) -> str:
         return f"a crash: {error!r}"[:200]
     finally:
         signal.alarm(0)
-
-
-def owner_of(store: Store, path: Path) -> str:
-    """The key of the asset that a file belongs to."""
-    return "/".join(path.relative_to(store.root).parts[:-2])
 
 
 def failure(act: Callable[[], object]) -> str | None:
@@ -202,23 +201,25 @@ def main() -> int:
     chance, counts = random.Random(chosen.seed), Counter[tuple[str, str]]()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        root = Path(shutil.copytree(chosen.store.resolve(), Path(place) / "store"))
+        root = Path(shutil.copytree(chosen.store.resolve(), Path(place) / "store", symlinks=True))
         store = Store(root)
         files = files_of(store, chosen.key)
         acts = [flip] * chosen.flips + [OTHERS[n % len(OTHERS)] for n in range(chosen.others)]
         for act in acts:
             path = chance.choice([*files])
-            inside = path.name != "current" and path.parent.name != "records"
+            inside = path.parent.name != "records"
             opened = None
             if inside:
                 version = next(p for p in (path, *path.parents) if len(p.name) == 64)
-                opened = store.open(files[path], version.name, view_of(files[path]))
+                opened = open_version(store, files[path], version.name)
             elif act is plant:
                 continue  # beside a record may lie others, which say nothing of this one
             with undone(path):
                 act(path, chance)
                 # What is planted beside a file does not keep its users from it.
-                found = outcome(store, chosen.key, path, None if act is plant else opened)
+                found = outcome(
+                    store, chosen.key, path, files[path], None if act is plant else opened
+                )
             counts[act.__name__, found] += 1
             if found != "found":
                 print(f"{act.__name__} {path.relative_to(root)}: {found}", flush=True)

@@ -109,9 +109,9 @@ def quality(recipe: str, windows: int) -> dict[str, float]:
     from pipelines.training.checkpoint import load_network
 
     store = Store(Project.here().store)
-    network: Any = load_network(store.current(f"foundation/{recipe}", Checkpoint)).eval()
-    tokenizer = store.current(f"tokenizer/{recipe}", TokenizerFiles).load()
-    shards = store.current(f"token_shards/{recipe}", TokenShards)
+    network: Any = load_network(store.current(f"{recipe}/foundation", Checkpoint)).eval()
+    tokenizer = store.current(f"{recipe}/tokenizer", TokenizerFiles).load()
+    shards = store.current(f"{recipe}/token_shards", TokenShards)
     stream = shards.stream("validation", tokenizer.end_of_text)
     batches = list(islice(in_order(stream, network.context_length, 8), windows // 8))
     forms = {
@@ -174,7 +174,7 @@ def main() -> None:
     except ValueError as error:
         print(f"\nquality not measured: {error}")
         return
-    print(f"\n| foundation/{chosen.recipe} | nats a token | more than fp32 |")
+    print(f"\n| {chosen.recipe}/foundation | nats a token | more than fp32 |")
     print("| --- | ---: | ---: |")
     for name, loss in losses.items():
         print(f"| {name} | {loss:.5f} | {loss - losses['fp32']:+.5f} |")

@@ -2,9 +2,9 @@
 
     import dragon
 
-    model = dragon.load("foundation/chat")
+    model = dragon.load("chat/foundation")
     model.generate("A: hello\\nB:")
-    dragon.load("assistant/chat/reply").reply("do you have any pets?")
+    dragon.load("chat/reply_assistant").reply("do you have any pets?")
 
 Assets are found as on the command line: by key, by ``key@version``, by a version's folder or by a
 file's bytes; in the store that ``DRAGON_STORE`` names, else the project's.
@@ -44,12 +44,12 @@ def documents(
 ) -> Iterator[Document]:
     """The clean documents of a corpus' ``train``, ``validation`` or ``test`` split."""
     from pipelines.corpora.artefacts import Documents
-    from pipelines.corpora.splitting import SPLITS
+    from pipelines.corpora.splits import SPLITS
     from pipelines.lineage.trace import locate
 
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: one of {', '.join(SPLITS)}")
-    found = locate(_store(store), f"documents/{corpus}")
+    found = locate(_store(store), f"{corpus}/documents")
     assert isinstance(found, Documents)
     return found.split(split)
 

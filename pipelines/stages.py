@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pipelines import tasks
 from pipelines.attention_ladder.declare import ladder
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
+from pipelines.core.stanza import RecipeError
 from pipelines.corpora.declare import contamination, corpus
 from pipelines.evaluation.declare import foundation_evaluation
 from pipelines.interop import declare as interop
@@ -19,12 +20,34 @@ from pipelines.word_vectors.declare import word_vectors
 
 
 def declare(recipes: Iterable[Recipe]) -> list[Declaration]:
-    """The declarations of some recipes; what recipes share is declared once."""
-    found: dict[str, Declaration] = {}
+    """The declarations of some recipes; what recipes share is declared once.
+
+    Raises RecipeError where two assets would have one key.
+    """
+    declared: dict[str, Declaration] = {}
     for recipe in recipes:
-        for declared in stages(recipe):
-            found.setdefault(declared.key, declared)
-    return list(found.values())
+        for declaration in stages(recipe):
+            if declared.setdefault(declaration.key, declaration) != declaration:
+                raise RecipeError(
+                    f"{recipe.name}.yaml: {declaration.key} would be two assets; give the task or"
+                    " the corpus another name"
+                )
+    return list(declared.values())
+
+
+def collisions(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
+    """The faults, by name, of recipes in which two assets, or one and another recipe's, would have
+    one key; the recipe that comes first keeps it."""
+    sound: list[Recipe] = []
+    faults = {}
+    for name, recipe in recipes.items():
+        try:
+            declare([*sound, recipe])
+        except RecipeError as fault:
+            faults[name] = fault
+        else:
+            sound.append(recipe)
+    return faults
 
 
 def stages(recipe: Recipe) -> list[Declaration]:

@@ -3,7 +3,7 @@
 Letters: B batch, T queries, S keys, D d_model, H heads, G key and value heads, K d_head. Masks are
 True where a position may be read. Each rung is the one below with one thing new, and is called as
 a block calls its attention (``MultiHeadAttention.forward``); model/ladder.py trains the same
-network on each. tests/model/test_attention_ladder.py shows which equals which.
+network on each. tests/model/test_ladder.py shows which equals which.
 """
 
 from __future__ import annotations

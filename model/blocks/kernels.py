@@ -1,8 +1,8 @@
 """Operations whose gradient is written out, because autograd's takes too many passes over memory.
 
 On a CPU a small network spends as long moving activations as multiplying them. Each function here
-equals the plain form named in its docstring, in value and gradient (tests/model/test_kernels.py),
-and is used where autocast is off; under autocast the plain form runs.
+equals the plain form named in its docstring, in value and in gradient, and is used where autocast
+is off; under autocast the plain form runs (tests/model/blocks/test_kernels.py).
 
 Letters: N rows, D d_model, V vocabulary, K d_head, T positions.
 """

@@ -1,4 +1,4 @@
-"""``evaluation/attention_ladder/<recipe>``."""
+"""``<recipe>/attention_ladder``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaratio
     if options is None:
         return
     yield evaluation_of(
-        f"attention_ladder/{scope.recipe}",
+        scope.key("attention_ladder"),
         "pipelines.attention_ladder.evaluation:evaluate",
         inputs={"tokenizer": scope.tokenizer, "token_shards": scope.token_shards},
         settings=Climb(

@@ -16,7 +16,7 @@ from pipelines.core.artefact import Rows
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents
-from pipelines.corpora.splitting import SPLITS
+from pipelines.corpora.splits import SPLITS
 from pipelines.report import card
 from pipelines.tokens.artefacts import TokenShards
 
@@ -55,7 +55,7 @@ def documents(
     The card says what cleaning did, and names the reasons and splits by which documents are read.
     """
     opened = open_store(store)
-    found = _find(opened, corpus.removeprefix("documents/"))
+    found = _find(opened, corpus.removesuffix("/documents"))
     chosen = [option for option in (dropped, split, contaminated) if option is not None]
     if len(chosen) > 1:
         raise StoreError("--dropped, --split and --contaminated: give one of them")
@@ -70,11 +70,11 @@ def documents(
 
 
 def _find(store: Store, corpus: str) -> Documents:
-    known = [key.split("/")[1] for key in _keys(store, "documents")]
+    known = [key.split("/")[0] for key in _keys(store, "documents")]
     if corpus not in known:
         names = ", ".join(known) or "no documents yet"
         raise StoreError(f"corpus={corpus!r}: {store.root} has {names}; dragon run makes others")
-    return store.current(f"documents/{corpus}", Documents)
+    return store.current(f"{corpus}/documents", Documents)
 
 
 # The card
@@ -105,7 +105,7 @@ def _print_card(store: Store, found: Documents) -> None:
     _next(
         *(f"dragon documents {corpus} --dropped {why}" for why, _ in ledger.dropped.most_common(1)),
         f"dragon documents {corpus} --split train",
-        *(f"dragon documents {corpus} --contaminated {k.split('/')[1]}" for k in contaminations),
+        *(f"dragon documents {corpus} --contaminated {k.split('/')[0]}" for k in contaminations),
         f"dragon trace {found.key}",
     )
 
@@ -115,14 +115,14 @@ def _made_of(store: Store, kind: str, found: Documents) -> list[str]:
     made = []
     for key in _keys(store, kind):
         parents = records[0].parents if (records := store.records(key)) else ()
-        if any((p["key"], p["version"]) == (found.key, found.version) for p in parents):
+        if any(parent["version"] == found.version for parent in parents):
             made.append(key)
     return made
 
 
 def _keys(store: Store, kind: str) -> list[str]:
     keys = store.keys()
-    return [key for key in keys if key.startswith(f"{kind}/")]
+    return [key for key in keys if key.endswith(f"/{kind}")]
 
 
 def _lengths(lengths: Mapping[str, int]) -> Iterator[str]:
@@ -186,14 +186,14 @@ def _read_split(found: Documents, split: str, count: int, full: bool) -> None:
 
 
 def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) -> None:
-    known = [key.split("/")[1] for key in _keys(store, "contamination")]
+    known = [key.split("/")[0] for key in _keys(store, "contamination")]
     if recipe not in known:
         names = ", ".join(known) or "none"
         raise StoreError(
             f"--contaminated {recipe}: recipes that looked for it: {names}; give the recipe a"
             " section decontamination and run it"
         )
-    contamination, corpus = store.current(f"contamination/{recipe}", Contamination), _corpus(found)
+    contamination, corpus = store.current(f"{recipe}/contamination", Contamination), _corpus(found)
     if contamination.key not in _made_of(store, "contamination", found):
         raise StoreError(
             f"{contamination.key} is not of {found.key} as it is now; dragon run {recipe}"
@@ -258,4 +258,4 @@ def _say(*lines: str) -> None:
 
 
 def _corpus(found: Documents) -> str:
-    return found.key.split("/")[1]
+    return found.key.split("/")[0]

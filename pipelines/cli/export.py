@@ -49,10 +49,11 @@ def export(named: str, layout: str, to: Path | None, task: str | None, store: Pa
     checkpoint = current_model(opened, key, named)
     lineage = trace(opened, checkpoint)
     told = checkpoint.config()["tokenizer"]
-    tokenizer = opened.open(told["key"], told["version"], TokenizerFiles).load()
+    tokenizer = opened.open(key, told["version"], TokenizerFiles).load()
     from pipelines.exports.huggingface import export_hf
 
-    folder = to or Path("exports", "-".join(key.split("/")[1:]))
+    name = key.split("/")[0]
+    folder = to or Path("exports", f"{name}-{task}" if task else name)
     class_name = export_hf(checkpoint, tokenizer, lineage, folder)
     click.echo(f"{key} {checkpoint.version[:12]} -> {folder}, a {class_name}")
     suggest(f"read {folder / 'README.md'}", f"dragon trace {folder}")
@@ -69,7 +70,7 @@ def _key(recipe: Recipe, task: str | None) -> str:
             "foundation of architecture gpt can be exported"
         )
     if task is None:
-        return f"foundation/{recipe.name}"
+        return f"{recipe.name}/foundation"
     keys = {
         name: use.key
         for name in recipe.tasks

@@ -32,7 +32,7 @@ def fill(named: str, text: str, count: int) -> None:
     mixture = recipe.mixture()
     # As a whole: a piece between two blanks would lose the space at its end.
     clean = as_trained_on(recipe, max(mixture, key=lambda name: mixture[name]), bearable(text))
-    model = load_model(project, f"foundation/{recipe.name}", named)
+    model = load_model(project, f"{recipe.name}/foundation", named)
     from pipelines.inference.blanks import told
 
     click.echo(told(model.fill(clean, count)))

@@ -26,6 +26,7 @@ VERBS = {
     "show": "Print an asset's files, figures and record.",
     "documents": "Print a corpus' data card, or read its documents.",
     "ls": "List what the store holds.",
+    "migrate": "Move a store of an earlier version to today's layout.",
     "ui": "Start Dagster's and MLflow's pages on this machine.",
     "schema": "Print the JSON Schema of recipes, for editors.",
 }

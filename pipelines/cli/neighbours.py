@@ -30,7 +30,7 @@ def neighbours(corpus: str, words: tuple[str, ...], count: int, store: Path | No
     """
     from pipelines.word_vectors.neighbours import find_word, nearest
 
-    opened, key = open_store(store), f"word_vectors/{corpus}"
+    opened, key = open_store(store), f"{corpus}/word_vectors"
     if key.partition("@")[0] not in set(opened.keys()):
         raise StoreError(
             f"corpus={corpus!r} has no word vectors; give it some in a recipe's section"

@@ -79,9 +79,9 @@ def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | No
     from pipelines.core.store import Store
     from pipelines.lineage.trace import trace
     from pipelines.report.artefacts import Report
-    from pipelines.report.page import with_times
+    from pipelines.report.page import presented
 
-    key = f"report/{recipe.name}"
+    key = f"{recipe.name}/report"
     if key not in keys:
         return None
     store = Store(project.store)
@@ -93,7 +93,7 @@ def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | No
     ]
     place = project.home / "reports" / f"{recipe.name}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(with_times(report.page(), rows), encoding="utf-8")
+    place.write_text(presented(report.page(), recipe.name, rows), encoding="utf-8")
     return place.as_uri()
 
 

@@ -13,7 +13,7 @@ from pipelines.lineage.trace import locate
 
 
 @click.command()
-@click.argument("target", help="An asset (foundation/chat), a version folder or a weights file.")
+@click.argument("target", help="An asset (chat/foundation), a version folder or a weights file.")
 @store_option
 def show(target: str, store: Path | None) -> None:
     """Print an asset's files, figures and record.

@@ -15,16 +15,21 @@ store_option = click.option(
     "--store",
     type=click.Path(path_type=Path),
     show_default="DRAGON_STORE, else ./assets_store",
-    help="The store to read.",
+    help="The store.",
 )
+
+
+def root_of(path: Path | None) -> Path:
+    """The folder of a store, the project's for None; StoreError where there is none."""
+    root = (path or Project.here().store).resolve()
+    if not root.is_dir():
+        raise StoreError(f"{root}: no store; run a recipe, or choose one with --store")
+    return root
 
 
 def open_store(path: Path | None) -> Store:
     """The store at ``path``, else the project's; StoreError where there is none."""
-    root = (path or Project.here().store).resolve()
-    if not root.is_dir():
-        raise StoreError(f"{root}: no store; run a recipe, or choose one with --store")
-    return Store(root)
+    return Store(root_of(path))
 
 
 def current_model(store: Store, key: str, recipe: str) -> Checkpoint:

@@ -15,16 +15,16 @@ Suggestion = tuple[str, str]  # what can be done, and the command
 def suggestions(recipe: Recipe, named: str, keys: Collection[str]) -> Iterator[Suggestion]:
     """What can be done with the assets ``keys`` of a recipe that the run was told as ``named``."""
     corpus = next(iter(recipe.mixture()))
-    if f"documents/{corpus}" in keys:
+    if f"{corpus}/documents" in keys:
         yield "Look at the data", _dragon("documents", corpus)
     for task in recipe.tasks:
         for use in uses_of(recipe, task, named):
             if use.purpose and use.key in keys:
                 yield use.purpose, _dragon(*use.words)
     for corpus, vectors in recipe.word_vectors.items():
-        if f"word_vectors/{corpus}" in keys:
+        if f"{corpus}/word_vectors" in keys:
             yield "Nearest words", _dragon("neighbours", corpus, vectors.shown()[0])
-    foundation = f"foundation/{recipe.name}"
+    foundation = f"{recipe.name}/foundation"
     if foundation in keys:
         if catalogue()[recipe.architecture].objective == "masked_token":
             yield "Fill a gap", _dragon("fill", named, "A: how ___ you?")

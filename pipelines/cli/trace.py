@@ -14,7 +14,7 @@ from pipelines.lineage.trace import trace as lineage_of
 
 @click.command()
 @click.argument(
-    "target", help="An asset (foundation/chat), a version folder, a weights file or an export."
+    "target", help="An asset (chat/foundation), a version folder, a weights file or an export."
 )
 @store_option
 def trace(target: str, store: Path | None) -> None:

@@ -34,7 +34,7 @@ def write(
     recipe = find_recipe(named, project)
     if catalogue()[recipe.architecture].objective != "next_token":
         raise RecipeError(f"{recipe.name}: its network writes nothing; ask it with dragon fill")
-    model = load_model(project, f"foundation/{recipe.name}", named)
+    model = load_model(project, f"{recipe.name}/foundation", named)
     for line in texts_of(prompt):
         # First: what is wrong with the options is said before anything is shown.
         written = model.write(line, seed=seed, length=length, stops=stops, **given(sampling))

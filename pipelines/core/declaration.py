@@ -51,12 +51,19 @@ class Declaration:
         """What the asset is: the docstring of its making, which is not imported for it."""
         return docstring(*self.making.split(":"))
 
+    def reads(self) -> dict[str, str]:
+        """The keys that it reads by input, in order: ``tokenizer``, ``documents/chitchat``.
+
+        An input is a parameter of the making, or an entry of a mapping that it is given.
+        """
+        keys: dict[str, str] = {}
+        for name, value in self.inputs.items():
+            keys |= {name: value} if isinstance(value, str) else _under(name, value)
+        return keys
+
     def upstream(self) -> list[str]:
         """The keys that it reads, in order."""
-        keys: list[str] = []
-        for value in self.inputs.values():
-            keys += [value] if isinstance(value, str) else list(value.values())
-        return keys
+        return list(self.reads().values())
 
     def arguments(self, loaded: Mapping[str, Artefact]) -> dict[str, Any]:
         """The making's arguments, but the first, from artefacts by key."""
@@ -73,15 +80,13 @@ class Declaration:
         return found(self.making)
 
     def static(self) -> dict[str, Any]:
-        """What decides the result before any input is known: code, settings, libraries."""
+        """What decides the result before any input is known: code, settings, libraries.
+
+        No key is in it: an asset may have any name, and so may those that it reads.
+        """
         return {
-            "key": self.key,
             "making": self.making,
-            # As lists: which parameter reads what, and in which order, decides as well.
-            "reads": [
-                [name, value if isinstance(value, str) else [list(pair) for pair in value.items()]]
-                for name, value in self.inputs.items()
-            ],
+            "reads": list(self.reads()),  # as a list: the order of inputs decides as well
             "code": code_fingerprint(self.making.split(":")[0], self.uses),
             "recipe": {} if self.settings is None else self.settings.decides(),
             "libraries": library_versions(self.libraries),
@@ -89,11 +94,16 @@ class Declaration:
         }
 
     def decided_by(self, loaded: Mapping[str, Artefact], project: Project) -> dict[str, Any]:
-        """All that decides the result; its digest is the derivation."""
-        decides = {**self.static(), "inputs": {key: a.version for key, a in loaded.items()}}
+        """All that decides the result; its digest is the derivation. ``loaded`` is by key."""
+        inputs = {name: loaded[key].version for name, key in self.reads().items()}
+        decides = {**self.static(), "inputs": inputs}
         if self.observe:
             decides["observed"] = dict(found(self.observe)(self.settings, project))
         return decides
+
+
+def _under(name: str, keys: Mapping[str, str]) -> dict[str, str]:
+    return {f"{name}/{inner}": key for inner, key in keys.items()}
 
 
 def found(name: str) -> Callable[..., Any]:

@@ -25,6 +25,16 @@ def replace(path: Path, content: bytes, partial: Path) -> None:
     sync(path.parent)
 
 
+def relink(link: Path, target: str, partial: Path) -> None:
+    """Let a link lead to ``target`` in one step, by way of ``partial``."""
+    try:
+        partial.symlink_to(target)
+        partial.replace(link)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync(link.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; after return their names survive a power cut.
 

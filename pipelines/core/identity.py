@@ -21,8 +21,8 @@ from typing import Any
 PROJECT = ("model", "pipelines")
 HEX = re.compile(r"[0-9a-f]{64}")
 """A sha256 as text: a version or a derivation."""
-RESERVED = ("records", "current")
-"""What the store keeps beside the versions of a key: no part of a key is called so."""
+RESERVED = ("objects", "records")
+"""What the store keeps beside the folders of scopes: no corpus and no recipe is called so."""
 
 Uses = Mapping[str, tuple[str, ...]]
 """Package of a catalogue -> the entries of it that are used."""

@@ -19,14 +19,17 @@ class StoreError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """How a version came about.
+    """How a version came about. No name of an asset decides anything in it.
 
-    ``decides`` is what the derivation is the digest of: key, code, recipe part, seed, input
-    versions and libraries. ``parents`` are (key, version, derivation). ``made`` holds what does
-    not decide the result: git commit, device, threads, times, the Dagster run.
+    ``makes`` names the view that the version is read through. ``decides`` is what the derivation is
+    the digest of: making, code, recipe part, seed, versions of the inputs, libraries. ``parents``
+    are (input, version, derivation), in the order of the making's inputs. ``made`` holds what does
+    not decide the result: the key that it was made under, git commit, device, threads, times, the
+    Dagster run.
     """
 
     version: str
+    makes: str
     decides: Mapping[str, Any]
     parents: tuple[Mapping[str, str], ...]
     made: Mapping[str, Any]
@@ -37,19 +40,20 @@ class Record:
         return digest(self.decides)
 
     @property
-    def key(self) -> str:
-        """The asset's key."""
-        return str(self.decides["key"])
+    def first_key(self) -> str:
+        """The key that it was made under; other keys may refer to it since."""
+        return str(self.made.get("key", "unnamed"))
 
     @property
     def reads(self) -> frozenset[str]:
         """What its making read, by the names of the parameters: ``examples``, ``tokenizer``."""
-        return frozenset(str(parameter) for parameter, _ in self.decides.get("reads", ()))
+        return frozenset(parent["input"].split("/")[0] for parent in self.parents)
 
     def to_bytes(self) -> bytes:
         """The record's file, with a digest of itself inside."""
         content = {
             "version": self.version,
+            "makes": self.makes,
             "decides": self.decides,
             "parents": list(self.parents),
             "made": self.made,
@@ -91,17 +95,10 @@ class Record:
         decides, inputs = self.decides, self.decides["inputs"]
         links = [part for p in self.parents for part in (p["version"], p["derivation"])]
         return (
-            all(isinstance(part, Mapping) for part in (decides, inputs, decides["recipe"]))
-            and all(isinstance(key, str) for key in (decides["key"], *inputs.values()))
-            and all(isinstance(parent["key"], str) for parent in self.parents)
+            isinstance(self.makes, str)
+            and all(isinstance(part, Mapping) for part in (decides, inputs, decides["recipe"]))
+            and all(isinstance(version, str) for version in inputs.values())
+            and all(isinstance(parent["input"], str) for parent in self.parents)
             and isinstance(self.made, Mapping)
-            and all(len(pair) == 2 for pair in decides.get("reads", ()))
             and all(HEX.fullmatch(link) for link in (self.version, *links))
         )
-
-
-def record_of(key: str, path: Path) -> Record:
-    record = Record.from_file(path)
-    if record.key != key:
-        raise CorruptArtefact(f"{path}: tells of {record.key}; remove it and run again")
-    return record

@@ -24,35 +24,39 @@ class Scope:
     samples: tuple[str, ...]
     drops: bool
 
+    def key(self, name: str) -> str:
+        """The key of an asset of this recipe."""
+        return f"{self.recipe}/{name}"
+
     @property
     def tokenizer(self) -> str:
         """The key of its tokenizer."""
-        return f"tokenizer/{self.recipe}"
+        return self.key("tokenizer")
 
     @property
     def token_shards(self) -> str:
         """The key of what its foundation is trained on."""
-        return f"token_shards/{self.recipe}"
+        return self.key("token_shards")
 
     @property
     def foundation(self) -> str:
         """The key of its foundation."""
-        return f"foundation/{self.recipe}"
+        return self.key("foundation")
 
     @property
     def documents(self) -> dict[str, str]:
         """The keys of the documents that are pretrained on, by corpus."""
-        return {corpus: f"documents/{corpus}" for corpus in self.mixture}
+        return {corpus: f"{corpus}/documents" for corpus in self.mixture}
 
     @property
     def contamination(self) -> dict[str, str]:
         """The input ``contamination`` of whatever must not learn from what is left out."""
-        return {"all": f"contamination/{self.recipe}"} if self.drops else {}
+        return {"all": self.key("contamination")} if self.drops else {}
 
-    def under(self, task: str) -> dict[str, str]:
-        """What every model reads that a task fine-tunes."""
+    def under(self, corpus: str, task: str) -> dict[str, str]:
+        """What every model reads that a task fine-tunes on examples of a corpus."""
         return {
             "foundation": self.foundation,
             "tokenizer": self.tokenizer,
-            "examples": f"examples/{task}",
+            "examples": f"{corpus}/{task}_examples",
         }

@@ -24,9 +24,6 @@ from pipelines.text.regular import read_regular
 log = logging.getLogger("dragon.store")
 
 
-KEY = "key"  # in a work area: the asset that it is for
-
-
 class Work:
     """The locked working area of one derivation: a draft, finished parts, the newest checkpoint."""
 
@@ -99,8 +96,6 @@ def checkpoint_state(pointer: Path) -> dict[str, Any]:
 def tidy(work: Path) -> None:
     """Remove what no later try can use; checkpoints and finished parts stay."""
     shutil.rmtree(work / "draft", ignore_errors=True)
-    if {path.name for path in work.glob("*")} <= {KEY}:
-        (work / KEY).unlink(missing_ok=True)
     for partial in work.rglob("*.partial"):
         partial.unlink(missing_ok=True)
     for folder in sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True):

@@ -1,4 +1,4 @@
-"""``raw_text/<corpus>``, ``documents/<corpus>`` and ``contamination/<recipe>``."""
+"""``<corpus>/raw_text``, ``<corpus>/documents`` and ``<recipe>/contamination``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
     kind = kinds.catalogue()[options.source.kind]
     used = [steps.catalogue()[section.step] for section in options.cleaning]
     yield Declaration(
-        key=f"raw_text/{name}",
+        key=f"{name}/raw_text",
         makes=RawText,
         making="pipelines.corpora.raw_text:read",
         settings=options.source,
@@ -32,10 +32,10 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         group="corpora",
     )
     yield Declaration(
-        key=f"documents/{name}",
+        key=f"{name}/documents",
         makes=Documents,
         making="pipelines.corpora.documents:clean",
-        inputs={"raw_text": f"raw_text/{name}"},
+        inputs={"raw_text": f"{name}/raw_text"},
         settings=options.part(Cleaning),
         libraries=("pyarrow", *(library for step in used for library in step.libraries)),
         observe=UNICODE,
@@ -52,10 +52,10 @@ def contamination(
     if options is None:
         return
     yield Declaration(
-        key=f"contamination/{scope.recipe}",
+        key=scope.key("contamination"),
         makes=Contamination,
         making="pipelines.corpora.overlaps:find",
-        inputs={"documents": {corpus: f"documents/{corpus}" for corpus in sorted(corpora)}},
+        inputs={"documents": {corpus: f"{corpus}/documents" for corpus in sorted(corpora)}},
         settings=Against(ngram=options.ngram, against=tuple(sorted(options.against))),
         libraries=("numpy", "pyarrow", "regex"),
         observe=UNICODE,

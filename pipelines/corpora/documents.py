@@ -15,7 +15,8 @@ from pipelines.corpora.cleaning.outcome import Divided, Dropped, Outcome
 from pipelines.corpora.cleaning.step import StepOptions
 from pipelines.corpora.cleaning.steps import catalogue
 from pipelines.corpora.ledger import LEDGER, Ledger, StepCount
-from pipelines.corpora.splitting import SPLITS, Splitting, split_of
+from pipelines.corpora.splits import SPLITS
+from pipelines.corpora.splitting import Splitting, split_of
 from pipelines.text.arrow import ArrowFile, FileIndex
 from pipelines.text.errors import TextError
 from pipelines.text.parallel import ordered_map

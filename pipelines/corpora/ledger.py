@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipelines.corpora.splitting import SPLITS
+from pipelines.corpora.splits import SPLITS
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document
 

@@ -12,7 +12,7 @@ from pipelines.core.making import Making
 from pipelines.corpora.artefacts import OVERLAPS, Documents, Overlapping
 from pipelines.corpora.contamination import EvaluationSets, overlaps
 from pipelines.corpora.decontamination import Against
-from pipelines.corpora.splitting import SPLITS
+from pipelines.corpora.splits import SPLITS
 from pipelines.text.arrow import ArrowFile
 from pipelines.text.tables import Document, TableWriter, documents_of, write_index
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from pipelines.core.stanza import Fraction, Strict
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
+from pipelines.corpora.splits import Split
 
 
 class Splitting(Strict):

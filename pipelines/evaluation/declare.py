@@ -1,4 +1,4 @@
-"""``evaluation/<key of the model>``, for every model; ``evaluation/foundation/<recipe>``."""
+"""What an evaluation is declared by; ``<recipe>/foundation_evaluation``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.tokens.tokenizers import LIBRARIES
 
 
 def evaluation_of(
-    model: str,
+    key: str,
     making: str,
     *,
     inputs: Inputs,
@@ -25,12 +25,12 @@ def evaluation_of(
     settings: Strict | None = None,
     observe: str | None = None,
 ) -> Declaration:
-    """The evaluation of the model whose key is ``model``; the rest is as in ``Declaration``.
+    """An evaluation; its parts are those of ``Declaration``.
 
     Its making writes ``Findings``. The checks on evaluations hold for it (pipelines/checks/).
     """
     return Declaration(
-        key=f"evaluation/{model}",
+        key=key,
         makes=Evaluation,
         making=making,
         inputs=inputs,
@@ -45,7 +45,7 @@ def evaluation_of(
 def foundation_evaluation(scope: Scope) -> Iterator[Declaration]:
     """What the foundation is worth."""
     yield evaluation_of(
-        scope.foundation,
+        f"{scope.foundation}_evaluation",
         "pipelines.evaluation.foundation:evaluate",
         inputs={
             "foundation": scope.foundation,

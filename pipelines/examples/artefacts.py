@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.core.artefact import Artefact
-from pipelines.corpora.splitting import Split
+from pipelines.corpora.splits import Split
 from pipelines.text.arrow import ArrowFile
 from pipelines.text.errors import TextError
 

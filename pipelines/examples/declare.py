@@ -1,4 +1,4 @@
-"""``examples/<task>``: what a task learns from, the same for every recipe that has the task."""
+"""``<corpus>/<task>_examples``: what a task learns from, the same for each recipe that has it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MAKINGS = {
 def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iterator[Declaration]:
     """A task's examples, taken from a corpus."""
     yield Declaration(
-        key=f"examples/{task}",
+        key=f"{corpus}/{task}_examples",
         makes=Examples,
         making=MAKINGS[type(settings)],
-        inputs={"documents": f"documents/{corpus}"},
+        inputs={"documents": f"{corpus}/documents"},
         settings=settings,
         libraries=("pyarrow",),
-        group="tasks",
+        group="corpora",
     )

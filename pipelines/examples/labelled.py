@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Documents
-from pipelines.corpora.splitting import SPLITS, Split
+from pipelines.corpora.splits import SPLITS, Split
 from pipelines.examples.artefacts import Labelled, require_held_out, schema_of
 from pipelines.examples.options import LabelsTaken
 from pipelines.text.arrow import FileIndex

@@ -172,7 +172,7 @@ class Session:
 def open_session(store: Store, checkpoint: Checkpoint) -> Session:
     """A checkpoint of a store with its tokenizer, every byte checked."""
     told = checkpoint.config()["tokenizer"]
-    words = store.open(told["key"], told["version"], TokenizerFiles).load()
-    record = store.record(checkpoint.key, checkpoint.derivation, checkpoint.version)
+    words = store.open(checkpoint.key, told["version"], TokenizerFiles).load()
+    record = store.record(checkpoint.derivation, checkpoint.version)
     learned_pairs = record is not None and "examples" in record.reads
     return Session(checkpoint, load_network(checkpoint).eval(), words, learned_pairs)

@@ -1,4 +1,4 @@
-"""``weights/<recipe>``, and the tokenizer and the foundation that came with them."""
+"""``<recipe>/weights``, and the tokenizer and the foundation that came with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORK = ("gguf", "numpy", "safetensors", "torch")
 def weights(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
     """Weights that were trained elsewhere, file by file."""
     yield Declaration(
-        key=f"weights/{scope.recipe}",
+        key=scope.key("weights"),
         makes=Weights,
         making="pipelines.interop.fetching:fetch",
         settings=source,
@@ -38,7 +38,7 @@ def tokenizer(scope: Scope) -> Iterator[Declaration]:
         key=scope.tokenizer,
         makes=TokenizerFiles,
         making="pipelines.interop.vocabulary:take",
-        inputs={"weights": f"weights/{scope.recipe}"},
+        inputs={"weights": scope.key("weights")},
         libraries=TOKENIZER,
         exact=True,
         group=scope.recipe,
@@ -51,7 +51,7 @@ def foundation(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
         key=scope.foundation,
         makes=Checkpoint,
         making="pipelines.interop.network:take",
-        inputs={"weights": f"weights/{scope.recipe}", "tokenizer": scope.tokenizer},
+        inputs={"weights": scope.key("weights"), "tokenizer": scope.tokenizer},
         settings=Taken(architecture=scope.architecture, context_length=source.context_length),
         libraries=NETWORK,
         uses={architectures.__name__: (scope.architecture,)},

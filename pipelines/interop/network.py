@@ -81,6 +81,6 @@ def take(making: Making, settings: Taken, weights: Weights, tokenizer: Tokenizer
     about = {
         "architecture": settings.architecture,
         "network": asdict(network.config),
-        "tokenizer": {"key": tokenizer.key, "version": tokenizer.version},
+        "tokenizer": {"version": tokenizer.version},
     }
     write_checkpoint(making, network, History(), about)

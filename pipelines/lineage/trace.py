@@ -9,19 +9,20 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact, read_manifest
-from pipelines.core.identity import file_digest
+from pipelines.core.identity import HEX, file_digest
 from pipelines.core.record import Record, StoreError
+from pipelines.core.references import CURRENT, KEY
 from pipelines.core.store import Store
-from pipelines.corpora.artefacts import Documents
-from pipelines.corpora.sources import kinds as sources
-from pipelines.interop import kinds as weights
-from pipelines.lineage.views import VIEWS, view_of
+from pipelines.corpora.artefacts import Documents, RawText
+from pipelines.interop.artefacts import Weights
+from pipelines.lineage.views import open_current, open_version, view_of
 
+NOTHING: frozenset[tuple[str, str]] = frozenset()
 DEEPEST = 200  # artefacts one above the other: far more than any recipe has
 LINEAGE = "lineage.json"  # of an export: what it was made of, and its files' digests
 
@@ -45,7 +46,7 @@ class Node:
             seen.add(id(node))
             for parent in node.parents:
                 visit(parent)
-            found.setdefault((node.artefact.key, node.artefact.version), node)
+            found.setdefault((node.artefact.version, node.artefact.derivation), node)
 
         visit(self)
         return list(found.values())
@@ -57,40 +58,29 @@ def locate(store: Store, target: str) -> Artefact:
     An exported folder, or a file of it, stands for what was exported. Raises StoreError when the
     store does not know it.
     """
-    path = Path(target)
+    path, keys = Path(target), store.keys()
     if path.is_file():
         return _locate_file(store, path)
     if (path / MANIFEST).is_file():
-        return _locate_folder(store, path.resolve())
+        return _locate_folder(store, path)
     if (path / LINEAGE).is_file():
         return _locate_export(store, path, None)
-    if target and path.exists():
-        raise StoreError(
-            f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one, an"
-            " asset or a file"
-        )
     key, _, prefix = target.partition("@")
-    if key.split("/")[0] not in VIEWS:
-        raise StoreError(
-            f"{target}: no such file, version folder or asset; {_nearest(store, target)}"
-        )
+    if key not in keys:
+        if target and path.exists():
+            raise StoreError(
+                f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one, an"
+                " asset or a file"
+            )
+        what = "not made yet" if KEY.fullmatch(key) else "no such file, version folder or asset"
+        raise StoreError(f"{target}: {what}; {_nearest(store, key)}")
     if not prefix:
-        return _current(store, key)
+        return open_current(store, key)
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
     if len(versions) != 1:
         mend = "give more digits" if versions else "dragon show names them"
         raise StoreError(f"{target}: {len(versions)} versions begin so; {mend}")
-    return store.open(key, versions[0], view_of(key))
-
-
-def _current(store: Store, key: str) -> Artefact:
-    """The current version of a key; StoreError names the nearest key where it was never made."""
-    try:
-        return store.current(key, view_of(key))
-    except StoreError:
-        if key in store.keys():  # noqa: SIM118 -- of a store, not of a mapping
-            raise
-        raise StoreError(f"{key}: not made yet; {_nearest(store, key)}") from None
+    return open_version(store, key, versions[0])
 
 
 def _nearest(store: Store, target: str) -> str:
@@ -103,8 +93,8 @@ def _locate_file(store: Store, path: Path) -> Artefact:
     sha256 = file_digest(path)
     found = store.find(sha256)
     if found is not None:
-        key, version, _ = found
-        return store.open(key, version, view_of(key))
+        version, _ = found
+        return _referred(store, path.parent) or open_version(store, store.key_of(version), version)
     if (path.parent / LINEAGE).is_file():
         return _locate_export(store, path.parent, None if path.name == LINEAGE else path.name)
     raise StoreError(
@@ -144,76 +134,112 @@ def _locate_export(store: Store, folder: Path, name: str | None) -> Artefact:
             f"{path}: {wrong} ({LINEAGE} beside it is of {key} {version[:12]}); what was saved"
             " again has no lineage: trace the file that it was saved from, or export again"
         )
-    if key.split("/")[0] not in VIEWS or version not in store.versions(key):
+    if not HEX.fullmatch(version) or not store.folder(version).is_dir():
         raise StoreError(
             f"{folder}: exported from {key} {version[:12]}, which {store.root} does not hold;"
             " choose its store with --store"
         )
-    return store.open(key, version, view_of(key))
+    # It may have been exported under a name that nothing bears today.
+    return open_version(store, store.key_of(version), version)
 
 
-def _locate_folder(store: Store, folder: Path) -> Artefact:
-    """The artefact whose folder this is, or of which it is a faithful copy."""
-    root, version = store.root.resolve(), folder.name
-    inside = folder.is_relative_to(root)
-    key = folder.parent.relative_to(root).as_posix() if inside else store.owner(version)
-    if key is None:
-        raise StoreError(f"{folder}: no version of {store.root}; name a folder inside it")
-    if not inside:
-        Artefact(key, version, "", folder, read_manifest(folder, version)).verify()
-    return store.open(key, version, view_of(key))
+def _locate_folder(store: Store, path: Path) -> Artefact:
+    """The artefact whose folder this is, or of which it is a faithful copy.
+
+    A reference, such as ``chat/foundation/current``, says its key as well.
+    """
+    root, folder = store.root.resolve(), path.resolve()
+    version = folder.name
+    if not HEX.fullmatch(version) or not store.folder(version).is_dir():
+        raise StoreError(f"{path}: no version of {store.root}; name a folder inside it")
+    if not folder.is_relative_to(root):
+        Artefact(str(path), version, "", folder, read_manifest(folder, version)).verify()
+    return _referred(store, path) or open_version(store, store.key_of(version), version)
+
+
+def _referred(store: Store, path: Path) -> Artefact | None:
+    """The artefact that a reference leads to, under the key whose reference it is.
+
+    None for what is no reference of the store.
+    """
+    link, root = path.parent.resolve() / path.name, store.root.resolve()
+    key = link.parent.relative_to(root).as_posix() if link.is_relative_to(root) else ""
+    if not link.is_symlink() or not KEY.fullmatch(key):
+        return None
+    if link.name == CURRENT:
+        return open_current(store, key)
+    return open_version(store, key, link.resolve().name)
 
 
 def trace(store: Store, artefact: Artefact) -> Node:
     """The verified lineage of an artefact. Raises CorruptArtefact naming what does not fit."""
-    return _trace(store, artefact, {})
+    names: dict[str, list[str]] = {}
+    for reference in store.references.all():
+        names.setdefault(reference.derivation, []).append(reference.key)
+    return _Tracing(store, names).trace(artefact.key, artefact.version, artefact.derivation)
 
 
-def _trace(
-    store: Store,
-    artefact: Artefact,
-    seen: dict[tuple[str, str, str], Node],
-    below: frozenset[tuple[str, str, str]] = frozenset(),
-) -> Node:
-    """``below``: the artefacts on the way here, which none of its own parents can be."""
-    mark = (artefact.key, artefact.version, artefact.derivation)
-    if mark in seen:
-        return seen[mark]
-    if mark in below or len(below) == DEEPEST:
-        what = "itself" if mark in below else f"{DEEPEST} others, one after the other"
-        raise CorruptArtefact(
-            f"{artefact.key}: the records say that version {artefact.version[:12]} was made from"
-            f" {what}; remove the record that is false and run again"
+@dataclass(frozen=True)
+class _Tracing:
+    """``names``: the keys that refer to each derivation. ``nodes``: those that were met before."""
+
+    store: Store
+    names: Mapping[str, list[str]]
+    nodes: dict[tuple[str, str], Node] = field(default_factory=dict)
+
+    def trace(
+        self, key: str, version: str, derivation: str, below: frozenset[tuple[str, str]] = NOTHING
+    ) -> Node:
+        """``below``: the artefacts on the way here, which none of its own parents can be."""
+        mark = (version, derivation)
+        if mark in self.nodes:
+            return self.nodes[mark]
+        if mark in below or len(below) == DEEPEST:
+            what = "itself" if mark in below else f"{DEEPEST} others, one after the other"
+            raise CorruptArtefact(
+                f"{key}: the records say that version {version[:12]} was made from {what}; remove"
+                " the record that is false and run again"
+            )
+        record = self._record(key, version, derivation)
+        artefact = self.store.open(key, version, view_of(record.makes), derivation)
+        artefact.verify()
+        if {p["input"]: p["version"] for p in record.parents} != record.decides["inputs"]:
+            raise CorruptArtefact(f"{key}: the record's parents are not its inputs")
+        parents = tuple(
+            self.trace(self._name(p, key), p["version"], p["derivation"], below | {mark})
+            for p in record.parents
         )
-    key, version, derivation = mark
-    record = None
-    if derivation:
-        record = store.record(key, derivation, version) or store.record(key, derivation)
-    if record is None:
-        raise CorruptArtefact(
-            f"{artefact.key}: no record tells how version {artefact.version[:12]} came about;"
-            " materialize it again"
-        )
-    if record.version != version:
-        raise CorruptArtefact(
-            f"{key}: the record {derivation[:12]} tells of version {record.version[:12]}, not"
-            f" {version[:12]}"
-        )
-    artefact.verify()
-    stated = {parent["key"]: parent["version"] for parent in record.parents}
-    if stated != record.decides["inputs"]:
-        raise CorruptArtefact(f"{artefact.key}: the record's parents are not its inputs")
-    parents = tuple(
-        _trace(
-            store,
-            store.open(p["key"], p["version"], view_of(p["key"]), p["derivation"]),
-            seen,
-            below | {mark},
-        )
-        for p in record.parents
-    )
-    seen[mark] = Node(artefact, record, parents)
-    return seen[mark]
+        self.nodes[mark] = Node(artefact, record, parents)
+        return self.nodes[mark]
+
+    def _record(self, key: str, version: str, derivation: str) -> Record:
+        record = None
+        if derivation:
+            record = self.store.record(derivation, version) or self.store.record(derivation)
+        if record is None:
+            raise CorruptArtefact(
+                f"{key}: no record tells how version {version[:12]} came about; materialize it"
+                " again"
+            )
+        if record.version != version:
+            raise CorruptArtefact(
+                f"{key}: the record {derivation[:12]} tells of version {record.version[:12]}, not"
+                f" {version[:12]}"
+            )
+        return record
+
+    def _name(self, parent: Mapping[str, str], child: str) -> str:
+        """A key that refers to a parent, of the child's own scope if one does.
+
+        Where no key does any more, the one that it was made under.
+        """
+        scope = child.split("/")[0]
+        keys = self.names.get(parent["derivation"], [])
+        ours = [key for key in keys if key.startswith(f"{scope}/")]
+        if keys:
+            return (ours or keys)[0]
+        record = self.store.record(parent["derivation"])
+        return record.first_key if record else f"{child}: {parent['input']}"
 
 
 def tree(node: Node) -> list[str]:
@@ -223,7 +249,7 @@ def tree(node: Node) -> list[str]:
 
 def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list[str]:
     artefact = node.artefact
-    mark = (artefact.key, artefact.version)
+    mark = (artefact.version, artefact.derivation)
     again = mark in seen and bool(node.parents)
     seen.add(mark)
     note = "see above" if again else _note(node)
@@ -248,12 +274,16 @@ def _note(node: Node) -> str:
         artefact = node.artefact
         raise CorruptArtefact(
             f"{artefact.key}: version {artefact.version[:12]} or its record"
-            f" {node.record.derivation[:12]} is no {artefact.key.split('/')[0]} ({error!r});"
+            f" {node.record.derivation[:12]} is no {node.record.makes} ({error!r});"
             " remove both and run again"
         ) from None
 
 
 def _facts(node: Node) -> list[str]:
+    # Here, because the catalogues load pydantic, which other verbs than trace do without.
+    from pipelines.corpora.sources import kinds as sources
+    from pipelines.interop import kinds as weights
+
     artefact = node.artefact
     facts: list[str] = []
     if isinstance(artefact, Documents):
@@ -262,9 +292,9 @@ def _facts(node: Node) -> list[str]:
         what = f"parts of {ledger.documents_in:,} documents" if divided else "documents"
         facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {what}")
     figures: dict[str, Any] = artefact.figures()
-    if artefact.key.startswith("raw_text/"):
+    if isinstance(artefact, RawText):
         facts += [f"{figures['documents']:,} documents", *_origin(node, sources.catalogue())]
-    if artefact.key.startswith("weights/"):
+    if isinstance(artefact, Weights):
         count = int(figures["source_files"])
         facts += [f"{count:,} file{'s' * (count > 1)}", *_origin(node, weights.catalogue())]
     if "parameters" in figures:

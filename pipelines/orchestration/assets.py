@@ -23,7 +23,7 @@ from pipelines.core.record import Record
 from pipelines.core.store import Fence, Store
 from pipelines.core.tracking import Tracker
 from pipelines.core.work import seal
-from pipelines.lineage.views import VIEWS, view_of
+from pipelines.lineage.views import VIEWS
 from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import publishing
 from pipelines.report.describe import Markdown, Picture, Rows, describe
@@ -49,21 +49,24 @@ DAGSTER_TYPES = {
 }
 
 
-def asset_of(declared: Declaration) -> dg.AssetsDefinition:
-    """A declaration as an asset of Dagster: derive, reuse or make, publish, record."""
+def asset_of(declared: Declaration, views: Mapping[str, type[Artefact]]) -> dg.AssetsDefinition:
+    """A declaration as an asset of Dagster: derive, reuse or make, publish, record.
+
+    ``views`` has the view of every key that it may read.
+    """
     static = declared.static()
 
     @dg.asset(
         key=declared.key.split("/"),
         ins={
             key.replace("/", "__"): dg.AssetIn(
-                key=key.split("/"), dagster_type=DAGSTER_TYPES[view_of(key).__name__]
+                key=key.split("/"), dagster_type=DAGSTER_TYPES[views[key].__name__]
             )
             for key in declared.upstream()
         },
         description=declared.about,
         group_name=declared.group,
-        # The graph shows the last part of a key only: the first part is its kind.
+        # The graph shows the last part of a key only, so that several boxes say "documents".
         kinds={declared.key.split("/")[0], declared.makes.kind},
         owners=OWNERS,
         code_version=digest(static)[:16],
@@ -107,10 +110,10 @@ def _materialize(
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:
             return _result(declared, artefact, began, reused=True)
-        run_id, inputs = context.run.run_id, decides["inputs"]
+        run_id, inputs = context.run.run_id, {key: a.version for key, a in loaded.items()}
         with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
-            making.made.update(environment(), dagster_run=run_id)
+            making.made.update(environment(), key=declared.key, dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             artefact = _make(declared, making, decides, loaded, store, fence)
             is_model = artefact.kind == "safetensors"
@@ -123,11 +126,16 @@ def _require_one_lineage(store: Store, loaded: Mapping[str, Artefact]) -> None:
 
     So it is after somebody materialized a tokenizer anew and not the shards that it encoded.
     """
+    keys: dict[str, set[str]] = {}
+    for reference in store.references.all():
+        keys.setdefault(reference.derivation, set()).add(reference.key)
     for artefact in loaded.values():
-        record = store.record(artefact.key, artefact.derivation)
+        record = store.record(artefact.derivation)
         for parent in record.parents if record else ():
-            given = loaded.get(parent["key"])
-            if given is not None and given.version != parent["version"]:
+            for key in keys.get(parent["derivation"], set()) & loaded.keys():
+                given = loaded[key]
+                if given.version == parent["version"]:
+                    continue
                 raise ValueError(
                     f"{artefact.key} was made from {given.key} {parent['version'][:12]}, which is"
                     f" {given.version[:12]} now; materialize {artefact.key} first"
@@ -161,11 +169,13 @@ def _make(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     parents = tuple(
-        {"key": a.key, "version": a.version, "derivation": a.derivation} for a in loaded.values()
+        {"input": name, "version": loaded[key].version, "derivation": loaded[key].derivation}
+        for name, key in declared.reads().items()
     )
-    record = Record(seal(making.folder), decides, parents, made)
-    _require_same(declared, store.record(declared.key, record.derivation), record)
-    store.publish(making.folder, record, fence)
+    version, view = seal(making.folder), declared.makes.__name__
+    record = Record(version, view, decides, parents, made)
+    _require_same(declared, store.record(record.derivation), record)
+    store.publish(declared.key, making.folder, record, fence)
     return store.open(declared.key, record.version, declared.makes, record.derivation)
 
 

@@ -45,7 +45,7 @@ def declare_automation(project: Project, recipes: list[Recipe]) -> dict[str, Any
 def _job(recipe: Recipe) -> Any:
     return dg.define_asset_job(
         name=f"make_{recipe.name}",
-        selection=dg.AssetSelection.assets(["report", recipe.name]).upstream(),
+        selection=dg.AssetSelection.assets([recipe.name, "report"]).upstream(),
         description=recipe.description,
         tags={RECIPE: recipe.name},
     )
@@ -58,7 +58,7 @@ def _weekly(recipe: Recipe, job: Any) -> dg.ScheduleDefinition:
         cron_schedule=WEEKLY,
         execution_timezone=recipe.timezone,
         description=f"Sundays at 3:00 {recipe.timezone} (the recipe's timezone): materializes"
-        f" report/{recipe.name} and all it hangs on; what is unchanged is reused. Skips while"
+        f" {recipe.name}/report and all it hangs on; what is unchanged is reused. Skips while"
         f" {job.name} runs.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )

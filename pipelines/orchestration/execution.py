@@ -15,6 +15,7 @@ from pipelines.core.tracking import Tracker
 from pipelines.orchestration.assets import ATTENDED
 from pipelines.orchestration.automation import RECIPE
 from pipelines.orchestration.graph import build
+from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import end_dead, living
 from pipelines.recipe.schema import Recipe
 
@@ -36,6 +37,7 @@ def execute(project: Project, recipe: Recipe, select: list[str]) -> Done:
     Raises ValueError with the line of the first failure, SystemExit where it is a bug of ours or
     a person interrupted it.
     """
+    StoreResource.of(project).open()  # what is wrong with the store is told before a run begins
     folder = project.prepare_dagster()
     tracker = Tracker(project.mlflow)
     definitions = build(project, [recipe], tracker=tracker)
@@ -78,7 +80,7 @@ def _instance(folder: Path) -> dg.DagsterInstance:
 def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
     graph = definitions.resolve_asset_graph()
     known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
-    wanted = [name.strip("/") for name in select] or [f"report/{recipe.name}"]
+    wanted = [name.strip("/") for name in select] or [f"{recipe.name}/report"]
     for name in wanted:
         if name not in known:
             raise RecipeError(f"--select {name}: {recipe.name} has {', '.join(sorted(known))}")

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 from pipelines.core.project import Project
-from pipelines.core.store import Store
 from pipelines.core.tracking import Tracker
 from pipelines.orchestration.assets import asset_of
 from pipelines.orchestration.automation import declare_automation
@@ -65,13 +64,13 @@ def _executor(home: Path) -> dg.ExecutorDefinition:
     ).configured(STEPS)
 
 
-def _io_manager(store: Store) -> dg.IOManagerDefinition:
+def _io_manager(resource: StoreResource) -> dg.IOManagerDefinition:
     """Made anew in every step's process, which from then on ends with its run's worker."""
 
     @dg.io_manager
     def versions(_: dg.InitResourceContext) -> StoreIOManager:
         end_with_parent()
-        return StoreIOManager(store)
+        return StoreIOManager(resource)
 
     return versions
 
@@ -89,14 +88,16 @@ def build(
     """
     recipes = list(recipes)
     declarations = declare(recipes)
+    views = {declared.key: declared.makes for declared in declarations}
+    assets = [asset_of(declared, views) for declared in declarations]
     return dg.Definitions(
-        assets=[*map(asset_of, declarations), *_notices(faults or {})],
+        assets=[*assets, *_notices(faults or {})],
         asset_checks=declare_checks(declarations),
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),
             "tracker": fixed(tracker or Tracker(project.mlflow)),
-            "io_manager": _io_manager(StoreResource.of(project).open()),
+            "io_manager": _io_manager(StoreResource.of(project)),
         },
         executor=_executor(project.home),
     )

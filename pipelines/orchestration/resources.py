@@ -7,9 +7,8 @@ import dagster as dg
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.project import Project
-from pipelines.core.record import StoreError
 from pipelines.core.store import Store
-from pipelines.lineage.views import view_of
+from pipelines.lineage.views import open_current, open_version
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class StoreIOManager(dg.IOManager):
     Steps publish through the store themselves and return no value, so nothing is written here.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, resource: StoreResource) -> None:
+        self.resource = resource
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002
         """Never called with a value: every asset publishes before its step ends."""
@@ -59,14 +58,10 @@ class StoreIOManager(dg.IOManager):
         The last serves a lost Dagster database: lineage is the store's.
         """
         key = "/".join(context.asset_key.path)
-        view = view_of(key)
+        store = self.resource.open()
         # Dagster writes exactly this entry into the step's materialization as its input version.
         step = context.step_context
         known = step.maybe_fetch_and_get_input_asset_version_info(context.asset_key)
         if known is not None and known.data_version is not None:
-            artefact = self.store.open(key, known.data_version.value, view)
-        else:
-            artefact = self.store.current(key, view)
-        if not artefact.derivation:
-            raise StoreError(f"{key}: no record tells how it came about; materialize it again")
-        return artefact
+            return open_version(store, key, known.data_version.value)
+        return open_current(store, key)

@@ -122,7 +122,8 @@ def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
         yield "word_vectors of corpus", name, vectors.model_dump(mode="json")
     for name, task in recipe.tasks.items():
         if (taken := task.taken()) is not None:
-            yield "task", name, (task.corpus, type(taken).__name__, taken.decides())
+            kind = type(taken).__name__
+            yield f"corpora.{task.corpus}: task", name, (kind, taken.decides())
 
 
 def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:

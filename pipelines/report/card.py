@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pipelines.core.artefact import Rows
 from pipelines.corpora.artefacts import Contamination, Documents
 from pipelines.corpora.ledger import Ledger, StepCount
-from pipelines.corpora.splitting import SPLITS
+from pipelines.corpora.splits import SPLITS
 from pipelines.tokens.artefacts import TokenShards
 
 MOST = 12  # rows of a table that could have thousands

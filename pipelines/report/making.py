@@ -13,8 +13,8 @@ from pipelines.report.page import page
 
 def write(making: Making, settings: Page, artefacts: dict[str, Artefact]) -> None:
     """One self-contained page: lineage, curves, figures against baselines, samples."""
-    parents = {key: upstream for key, *upstream in settings.parents}
-    content = page(settings.recipe, settings.description, artefacts, parents)
+    parents = {title: upstream for title, *upstream in settings.parents}
+    content = page(settings.description, artefacts, parents)
     (making.folder / "report.html").write_text(content, encoding="utf-8")
 
 

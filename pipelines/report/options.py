@@ -6,8 +6,7 @@ from pipelines.core.stanza import Strict
 
 
 class Page(Strict):
-    """A recipe's name and description, and its assets, each before the keys that it reads."""
+    """A recipe's description, and the titles of its assets, each before those that it reads."""
 
-    recipe: str
     description: str
     parents: tuple[tuple[str, ...], ...]

@@ -1,7 +1,8 @@
 """The report: one self-contained page about a recipe, for people who would rather look.
 
 Everything in it follows from the artefacts, so equal work gives an equal page; times come from the
-records and are put in at the mark ``TIMES`` when the page is shown.
+records, and the recipe's name, which decides nothing, comes from its key: both are put in at their
+marks when the page is shown.
 """
 
 from __future__ import annotations
@@ -25,42 +26,46 @@ from pipelines.report.markup import STYLE, folded, image, rows_table, sample, ta
 from pipelines.tokens.artefacts import TokenShards
 from pipelines.training.artefacts import Checkpoint
 
-TIMES = "<!-- times -->"
+TIMES, NAME = "<!-- times -->", "<!-- name -->"
+TITLE = "<title>Report</title>"
 
 
 def page(
-    name: str,
     description: str,
     artefacts: Mapping[str, Artefact],
     parents: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page of a recipe, from its artefacts by key and the keys each was made from."""
+    """The page of a recipe, from its artefacts by title and the titles each was made from."""
     body = [
-        f"<h1>{escape(name)}</h1><p>{escape(description)}</p>",
-        _headlines(artefacts.values()),
+        f"<h1>{NAME}{escape(description)}</h1>",
+        _headlines(artefacts),
         "<h2>Where every weight comes from</h2>",
         "<p>Each box is an artefact and the first digits of its version, the digest of its bytes."
-        f" <code>dragon trace foundation/{escape(name)}</code> checks the whole chain again.</p>",
+        " <code>dragon trace</code> checks the whole chain again.</p>",
         f'<div class="wide">{lineage_svg(artefacts, parents)}</div>',
-        *_data(artefacts.values()),
-        *(_section(a) for a in artefacts.values() if isinstance(a, Checkpoint | Evaluation)),
+        *_data(artefacts),
+        *(
+            _section(title, artefact)
+            for title, artefact in artefacts.items()
+            if isinstance(artefact, Checkpoint | Evaluation)
+        ),
         "<h2>Artefacts</h2>",
         table(
             ("artefact", "version", "bytes", "figures"),
-            [(a.key, a.version[:12], a.size, _figures(a)) for a in artefacts.values()],
+            [(title, a.version[:12], a.size, _figures(a)) for title, a in artefacts.items()],
         ),
         TIMES,
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)}: report</title><style>{STYLE}</style></head>"
+        f"{TITLE}<style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
 
 
-def with_times(content: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The page with what the records say of times: (key, ``made``) a row.
+def presented(content: str, name: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """The page under its recipe's name, with what the records say of times: (key, ``made``) a row.
 
     An artefact for which several networks were trained has a row for each of them besides.
     """
@@ -78,7 +83,9 @@ def with_times(content: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> s
             for key, made in _trainings(rows)
         ],
     )
-    return content.replace(TIMES, f"<h2>Times</h2>{times}")
+    named = content.replace(TITLE, f"<title>{escape(name)}: report</title>", 1)
+    named = named.replace(NAME, f"{escape(name)}: ", 1)
+    return named.replace(TIMES, f"<h2>Times</h2>{times}")
 
 
 def _trainings(
@@ -142,30 +149,33 @@ def _fitting(key: str) -> float:
     return min(12.5, round(164 / (0.56 * len(key)), 1))
 
 
-def _headlines(artefacts: Iterable[Artefact]) -> str:
+def _headlines(artefacts: Mapping[str, Artefact]) -> str:
     tiles = []
-    for artefact in artefacts:
+    for title, artefact in artefacts.items():
         if isinstance(artefact, Evaluation):
             comparison = artefact.findings().comparison
             name, best = comparison.best_baseline()
             measure, better = escape(comparison.measure), escape(comparison.better)
             about = f"{measure}<br>{better} is better; best baseline {best:.3f}, {escape(name)}"
-            title = artefact.key.removeprefix("evaluation/")
-            tiles.append(tile(title, f"{comparison.ours:.3f}", about))
+            what = title.removesuffix("_evaluation")
+            tiles.append(tile(what, f"{comparison.ours:.3f}", about))
     return f'<div class="big">{"".join(tiles)}</div>'
 
 
-def _data(artefacts: Iterable[Artefact]) -> list[str]:
+def _data(artefacts: Mapping[str, Artefact]) -> list[str]:
     """A card for each corpus, then what training shares with evaluation."""
-    found = list(artefacts)
-    shards = [a for a in found if isinstance(a, TokenShards)]
-    cards = [_card(a, shards) for a in found if isinstance(a, Documents)]
-    return ["<h2>Data</h2>", *cards, *map(_overlaps, found)]
+    shards = [a for a in artefacts.values() if isinstance(a, TokenShards)]
+    cards = [
+        _card(title.partition("/")[0], artefact, shards)
+        for title, artefact in artefacts.items()
+        if isinstance(artefact, Documents)
+    ]
+    return ["<h2>Data</h2>", *cards, *map(_overlaps, artefacts.values())]
 
 
-def _card(documents: Documents, shards: Iterable[TokenShards]) -> str:
+def _card(corpus: str, documents: Documents, shards: Iterable[TokenShards]) -> str:
     """What a corpus is: counts, what cleaning did, pictures, and texts to read."""
-    corpus, ledger = documents.key.split("/")[1], documents.ledger()
+    ledger = documents.ledger()
     tables = card.tables(ledger)
     tokens = [row for each in shards for row in card.tokens(each, corpus)]
     samples, examples = card.samples(documents), card.examples(documents)
@@ -202,8 +212,8 @@ def _overlaps(artefact: Artefact) -> str:
     return "".join(parts)
 
 
-def _section(artefact: Checkpoint | Evaluation) -> str:
-    title = f"<h2>{escape(artefact.key)}</h2>"
+def _section(title: str, artefact: Checkpoint | Evaluation) -> str:
+    title = f"<h2>{escape(title)}</h2>"
     if isinstance(artefact, Checkpoint):
         picture = image(loss_picture(artefact), "loss over the steps") if artefact.trained() else ""
         return title + picture

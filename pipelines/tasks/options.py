@@ -29,8 +29,8 @@ class TaskOptions(Strict):
         return self._resolved("training", tied)
 
     def _resolved(self, field: str, tied: bool) -> Self:
-        training: Training | None = getattr(self, field)
-        if training is None:
+        training: Training | None = getattr(self, field, None)
+        if training is None:  # nothing is trained
             return self
         try:
             resolved = training.resolved(tied=tied, trained=True)

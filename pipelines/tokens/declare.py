@@ -1,4 +1,4 @@
-"""``tokenizer/<recipe>`` and ``token_shards/<recipe>``."""
+"""``<recipe>/tokenizer`` and ``<recipe>/token_shards``."""
 
 from __future__ import annotations
 

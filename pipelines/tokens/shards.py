@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out
-from pipelines.corpora.splitting import SPLITS
+from pipelines.corpora.splits import SPLITS
 from pipelines.text.arrow import ArrowFile, ArrowWriter, FileIndex, column, integers
 from pipelines.text.errors import TextError
 from pipelines.text.parallel import ordered_map

@@ -16,7 +16,7 @@ class Checkpoint(Artefact):
     kind = "safetensors"
 
     def config(self) -> dict[str, Any]:
-        """``architecture``, ``network``, ``tokenizer`` (key and version), a head's ``labels``."""
+        """``architecture``, ``network``, ``tokenizer`` (its version), a head's ``labels``."""
         found: dict[str, Any] = self.json("config.json")
         return found
 

@@ -50,7 +50,7 @@ def write_checkpoint(
     """The files of a ``Checkpoint``: weights, configuration, curve and figures."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights(network).items()}
     # One entry only: a header with several has no fixed order. Nothing in it moves with the code.
-    stable = {"key": making.key, "architecture": config["architecture"]}
+    stable = {"architecture": config["architecture"]}
     if "tokenizer" in config:  # word vectors have their words beside them
         stable["tokenizer"] = config["tokenizer"]["version"]
     content = save(tensors, metadata={"dragon": canonical(stable).decode()})

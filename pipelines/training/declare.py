@@ -1,4 +1,4 @@
-"""``foundation/<recipe>``."""
+"""``<recipe>/foundation``."""
 
 from __future__ import annotations
 

@@ -191,6 +191,7 @@ def _checkpoint(making: Making, state: State, history: History) -> None:
         "train": history.train,
         "validation": history.validation,
         "legs": history.legs,
+        "key": making.key,
         "decides": making.decides,
     }
     tensors = {name: t.cpu().contiguous() for name, t in state.tensors.items()}
@@ -233,7 +234,7 @@ def _tell_what_differs(making: Making) -> None:
     """Why a training that was interrupted is not gone on with: what decides it is another now."""
     for notes in making.work.abandoned() if making.work else ():
         then = notes.get("decides", {})
-        if then.get("key") == making.key:
+        if notes.get("key") == making.key:
             log.warning(
                 "%s: begins anew; an unfinished training of it at step %s differs in %s",
                 making.key,

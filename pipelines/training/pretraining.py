@@ -50,7 +50,7 @@ def pretrain(
     about = {
         "architecture": architecture.name,
         "network": asdict(config),
-        "tokenizer": {"key": tokenizer.key, "version": tokenizer.version},
+        "tokenizer": {"version": tokenizer.version},
     }
     making.write("drawn.json", batches.drawn(steps))
     write_checkpoint(making, network, history, about)

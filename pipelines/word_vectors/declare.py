@@ -1,4 +1,4 @@
-"""``word_vectors/<corpus>`` and its evaluation."""
+"""``<corpus>/word_vectors`` and its evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.word_vectors.options import Asked, Learned, VectorsChoice
 
 def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
     """The vectors of a corpus' words, and what they are worth."""
-    key, documents = f"word_vectors/{corpus}", f"documents/{corpus}"
+    key, documents = f"{corpus}/word_vectors", f"{corpus}/documents"
     uses = {architectures.__name__: (options.model.architecture,)}
     yield Declaration(
         key=key,
@@ -27,7 +27,7 @@ def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
         group="corpora",
     )
     yield evaluation_of(
-        key,
+        f"{key}_evaluation",
         "pipelines.word_vectors.evaluation:evaluate",
         inputs={"vectors": key, "documents": documents},
         settings=options.part(Asked),

@@ -1,10 +1,10 @@
 """MLflow: one run per materialization, under a parent run per Dagster run.
 
-Tracking never costs training, and training never waits for MLflow: what is to reach it is appended
-to a spool first (``spool``), and a thread of its own sends it from there (``sending``, which alone
-imports mlflow). What could not be sent stays and is sent again by whatever comes next: the same
-run, its end, the next step or run, ``dragon ui``. Sending again doubles nothing: runs and models
-are found by the attempt that made them, points keep the time at which they were measured.
+Tracking never costs training, and training never waits for MLflow. A run is written to a file of
+its own first, a spool (``spool``). A thread sends it from there (``sending``, by way of ``server``,
+which alone imports mlflow). What could not be sent stays in the spool, and the next process sends
+it: the same run, the next step or run, ``dragon ui``. Sending again doubles nothing: a run and its
+model are found by the attempt that made them, and a point keeps the time of its measurement.
 
 Names, values and addresses are made fit to be written down before they reach the spool (``names``).
 Lineage needs none of this (docs/adr/0001).
@@ -27,15 +27,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.tracking.names import legal, parameters, text
+from pipelines.core.tracking.run import TrackedRun
 from pipelines.core.tracking.spool import NoSpoolError, Spool, claim, left
 
 if TYPE_CHECKING:
     from pipelines.core.tracking.sending import Sending, Server
 
+__all__ = ["TrackedRun", "Tracker"]
+
 log = logging.getLogger("dragon.tracking")
 
-BATCH = 100  # points a call: one call a point costs MLflow on SQLite 30 ms each
-FLUSH_SECONDS = 10.0
 PATIENCE = 5.0  # seconds that a process waits for an MLflow that does not answer, in all
 SETTINGS = {  # to be made before mlflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",  # what a person does here is told to nobody
@@ -49,39 +50,8 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 AWAY_SECONDS = 60.0  # so long no other process waits for an MLflow that did not answer one
 
 
-class TrackedRun:
-    """What one materialization tells the tracker; without a spool nobody listens."""
-
-    def __init__(self, spool: Spool | None = None, tracker: Tracker | None = None) -> None:
-        self._spool = spool
-        self._tracker = tracker
-        self._waiting = 0
-        self._woken = time.monotonic()
-
-    def curve(self, step: int, values: Mapping[str, float]) -> None:
-        """Add points to the run's curves; they are sent in batches."""
-        self._add("points", step=step, values=_named(values))
-        self._waiting += len(values)
-        if self._waiting >= BATCH or time.monotonic() - self._woken > FLUSH_SECONDS:
-            self._waiting, self._woken = 0, time.monotonic()
-            if self._tracker is not None:
-                self._tracker.wake()
-
-    def finish(self, version: str, figures: Mapping[str, float], *, model: bool) -> None:
-        """Tag the run with the version, link a model to it and log the final figures."""
-        self._add("made", version=version, figures=_named(figures), model=model)
-
-    def end(self, status: str) -> None:
-        """The run is over: FINISHED or FAILED."""
-        self._add("end", status=status)
-
-    def _add(self, kind: str, **fields: Any) -> None:
-        if self._spool is None or self._tracker is None:
-            return
-        try:
-            self._spool.add(kind, **fields)
-        except OSError as error:
-            self._tracker.unkept(error)
+class _RefusalError(OSError):
+    """MLflow is there and does not take one run; it takes others."""
 
 
 class Tracker:
@@ -268,9 +238,12 @@ class Tracker:
 
     def _failed(self, error: OSError) -> float:
         self._failures += 1
-        with contextlib.suppress(OSError):
-            self._away.touch()
-        self._warn(f"MLflow failed ({error})")
+        if isinstance(error, _RefusalError):
+            self._warn(f"MLflow refuses a run ({error})")
+        else:
+            with contextlib.suppress(OSError):
+                self._away.touch()
+            self._warn(f"MLflow failed ({error})")
         return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
 
     def _send_all(self) -> None:
@@ -302,7 +275,7 @@ class Tracker:
                 return None
             spool.remove()
         except _mlflow().RefusedError as error:
-            return OSError(f"{sending.name}: {error}")
+            return _RefusalError(f"{sending.name}: {error}")
         except _mlflow().DeletedError:
             if sending.alive:
                 self._tell_deleted(sending)
@@ -353,10 +326,6 @@ def _mlflow() -> ModuleType:
     from pipelines.core.tracking import sending
 
     return sending
-
-
-def _named(values: Mapping[str, float]) -> dict[str, float]:
-    return {legal(name): float(value) for name, value in values.items()}
 
 
 def _short(uri: str) -> str:

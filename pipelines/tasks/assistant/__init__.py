@@ -1,4 +1,4 @@
-"""``assistant/<recipe>/<task>`` and its evaluation."""
+"""``<recipe>/<task>_assistant`` and its evaluation."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from pipelines.training.options import Training
 def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaration]:
     """A task's pairs, the foundation fine-tuned on them, and what that is worth."""
     yield from examples(name, options.corpus, options.taken())
-    yield from assistant(scope, name, options.corpus, options.training)
+    yield from assistant(scope, name, options.corpus, options.training, f"{name}_evaluation")
 
 
-def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterator[Declaration]:
+def assistant(
+    scope: Scope, name: str, corpus: str, trained: Training, evaluation: str
+) -> Iterator[Declaration]:
     """The foundation fine-tuned on a task's pairs, and what that is worth."""
-    key = f"assistant/{scope.recipe}/{name}"
+    key = scope.key(f"{name}_assistant")
     words = LIBRARIES[scope.tokenizer_kind]
     yield Declaration(
         key=key,
         makes=Checkpoint,
         making="pipelines.tasks.assistant.training:train",
-        inputs={**scope.under(name), "contamination": scope.contamination},
+        inputs={**scope.under(corpus, name), "contamination": scope.contamination},
         settings=FineTuned(corpus=corpus, training=trained, seed=scope.seed),
         libraries=(*TRAINED_BY, *words),
         observe=PRECISION,
@@ -40,9 +42,9 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
         group=scope.recipe,
     )
     yield evaluation_of(
-        key,
+        scope.key(evaluation),
         "pipelines.tasks.assistant.evaluation:evaluate",
-        inputs={**scope.under(name), "assistant": key},
+        inputs={**scope.under(corpus, name), "assistant": key},
         libraries=("torch", *words),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
@@ -51,7 +53,7 @@ def assistant(scope: Scope, name: str, corpus: str, trained: Training) -> Iterat
 
 def used_by(called: Called, options: AssistantTask) -> Iterator[Use]:
     """A conversation; and others load it."""
-    key = f"assistant/{called.recipe}/{called.task}"
+    key = f"{called.recipe}/{called.task}_assistant"
     talk = ("chat", called.named, *called.option)
     yield Use(talk, key, "Talk to it", {"context_turns": options.context_turns})
     yield Use(("export", called.named, "--task", called.task), key)

@@ -1,4 +1,4 @@
-"""``classifier/<recipe>/<task>`` and its evaluation."""
+"""``<recipe>/<task>_classifier`` and its evaluation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pipelines.training.declare import PRECISION, TRAINED_BY
 
 def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declaration]:
     """A task's labelled texts, the foundation with a head for them, and what that is worth."""
-    key = f"classifier/{scope.recipe}/{name}"
+    key = scope.key(f"{name}_classifier")
     words = LIBRARIES[scope.tokenizer_kind]
     yield from examples(name, options.corpus, options.taken())
     yield Declaration(
         key=key,
         makes=Checkpoint,
         making="pipelines.tasks.classifier.training:train",
-        inputs={**scope.under(name), "contamination": scope.contamination},
+        inputs={**scope.under(options.corpus, name), "contamination": scope.contamination},
         settings=options.part(Labelling, seed=scope.seed),
         libraries=(*TRAINED_BY, *words),
         observe=PRECISION,
@@ -34,13 +34,13 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         group=scope.recipe,
     )
     yield evaluation_of(
-        key,
+        scope.key(f"{name}_evaluation"),
         "pipelines.tasks.classifier.evaluation:evaluate",
         inputs={
             "contamination": scope.contamination,
             "classifier": key,
             "tokenizer": scope.tokenizer,
-            "examples": f"examples/{name}",
+            "examples": f"{options.corpus}/{name}_examples",
         },
         settings=options.part(Judged),
         libraries=("numpy", "scikit-learn", "scipy", "torch", *words),
@@ -51,7 +51,7 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
 
 def used_by(called: Called, _: ClassifierTask) -> Iterator[Use]:
     """A text's label. The task finds its recipe, unless that lies elsewhere."""
-    key = f"classifier/{called.recipe}/{called.task}"
+    key = f"{called.recipe}/{called.task}_classifier"
     text = "URGENT! You have won a prize, call 09061701461"
     elsewhere = () if called.named == called.recipe else ("--recipe", called.named)
     yield Use(("classify", called.task, text, *elsewhere), key, "Label a text")

@@ -1,4 +1,4 @@
-"""A foundation trained on, on the text of one domain: ``domain/<recipe>/<task>``, and its worth.
+"""A foundation trained on, on the text of one domain: ``<recipe>/<task>_domain``, and its worth.
 
 What it learns of the domain is one figure; what it forgets of everything else is the other
 (Gururangan et al. 2020). The evaluation has both.
@@ -23,9 +23,9 @@ from pipelines.training.declare import PRECISION, TRAINED_BY
 
 def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
     """The domain's shards, the model trained on them, and its evaluation beside the foundation."""
-    key, domain_shards = f"domain/{scope.recipe}/{name}", f"{scope.token_shards}/{name}"
+    key, domain_shards = scope.key(f"{name}_domain"), scope.key(f"{name}_token_shards")
     read = {"foundation": scope.foundation, "tokenizer": scope.tokenizer}
-    yield from shards(scope, domain_shards, {options.corpus: f"documents/{options.corpus}"})
+    yield from shards(scope, domain_shards, {options.corpus: f"{options.corpus}/documents"})
     yield Declaration(
         key=key,
         makes=Checkpoint,
@@ -38,7 +38,7 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         group=scope.recipe,
     )
     yield evaluation_of(
-        key,
+        scope.key(f"{name}_evaluation"),
         "pipelines.tasks.domain.evaluation:evaluate",
         inputs={
             **read,
@@ -55,8 +55,8 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
 
 def used_by(called: Called, _: DomainTask) -> Iterator[Use]:
     """Its two figures; and others load it."""
-    key = f"domain/{called.recipe}/{called.task}"
-    worth = f"evaluation/{key}"
+    key = f"{called.recipe}/{called.task}_domain"
+    worth = f"{called.recipe}/{called.task}_evaluation"
     yield Use(("show", worth), worth, "Learned, forgotten")
     yield Use(("export", called.named, "--task", called.task), key)
 

@@ -1,4 +1,4 @@
-"""``translator/<recipe>/<task>``, the foundation that learned the same pairs, and what both are
+"""``<recipe>/<task>_translator``, the foundation that learned the same pairs, and what both are
 worth."""
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pipelines.training.declare import PRECISION, TRAINED_BY
 
 def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declaration]:
     """A task's pairs, a translator trained on them, a GPT beside it, and what both are worth."""
-    key, rival = f"translator/{scope.recipe}/{name}", f"assistant/{scope.recipe}/{name}"
+    key, rival = scope.key(f"{name}_translator"), scope.key(f"{name}_assistant")
     words, ours = LIBRARIES[scope.tokenizer_kind], options.model.architecture
     read: Inputs = {
         "tokenizer": scope.tokenizer,
-        "examples": f"examples/{name}",
+        "examples": f"{options.corpus}/{name}_examples",
         "contamination": scope.contamination,
     }
     yield from examples(name, options.corpus, options.taken())
@@ -40,13 +40,15 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         group=scope.recipe,
     )
     if options.decoder_only is not None:
-        yield from assistant(scope, name, options.corpus, options.decoder_only)
+        yield from assistant(
+            scope, name, options.corpus, options.decoder_only, f"{name}_assistant_evaluation"
+        )
     yield evaluation_of(
-        key,
+        scope.key(f"{name}_evaluation"),
         "pipelines.tasks.translation.evaluation:evaluate",
         inputs={
             **read,
-            "documents": f"documents/{options.corpus}",
+            "documents": f"{options.corpus}/documents",
             "translator": key,
             "decoder_only": {"decoder-only GPT, greedy": rival} if options.decoder_only else {},
         },
@@ -59,8 +61,8 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
 
 def used_by(called: Called, options: TranslationTask) -> Iterator[Use]:
     """Translations by either model; others load the GPT."""
-    key = f"translator/{called.recipe}/{called.task}"
-    rival = f"assistant/{called.recipe}/{called.task}"
+    key = f"{called.recipe}/{called.task}_translator"
+    rival = f"{called.recipe}/{called.task}_assistant"
     words = ("translate", called.named, "14 July 1789", *called.option)
     yield Use(words, key, "Translate", {"beams": options.beams})
     if options.decoder_only is not None:

@@ -83,6 +83,6 @@ def train(
     about = {
         "architecture": architecture.name,
         "network": asdict(config),
-        "tokenizer": {"key": tokenizer.key, "version": tokenizer.version},
+        "tokenizer": {"version": tokenizer.version},
     }
     write_checkpoint(making, network, history, about)
