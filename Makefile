@@ -2,8 +2,9 @@
 # make test   the tests
 # make help   all targets
 #
-# Each target makes what it needs. PYTHON chooses the interpreter (3.11 to 3.13); TORCH_INDEX a
-# package index for torch alone, such as PyTorch's CPU index on a Linux machine without a GPU.
+# Each target first makes the targets that it needs. PYTHON selects the interpreter (3.11 to 3.13).
+# TORCH_INDEX selects a package index for torch only, such as PyTorch's CPU index on a Linux machine
+# without a GPU.
 
 PYTHON ?= python3
 RECIPE ?= chat
@@ -13,13 +14,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-# A file of tests after another, so many files side by side: what they share is made in each process.
+# Test files run in parallel. One process runs all tests of a file and makes their shared fixtures.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
-# Another fifth of the long proofs each day.
+# A different fifth of the slow tests each day.
 SHARE ?= $(shell echo $$(( $$(date +%s) / 86400 % 5 )))/5
 .PHONY: help setup run test test-all test-share lint ui schema constraints clean
 
-help: ## This list
+help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(READY) ## Install everything into .venv
@@ -33,33 +34,33 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-run: $(READY) ## Make the recipe RECIPE (chat): text, tokens, model, assistant, report
+run: $(READY) ## Make all assets of the recipe RECIPE (chat): text, tokens, model, assistant, report
 	$(BIN)/dragon run $(RECIPE)
 
-test: $(READY) ## The tests, without the long proofs
+test: $(READY) ## Run the tests, without the slow ones
 	$(BIN)/pytest -m "not slow and not gpu" $(BESIDE)
 
-test-all: $(READY) ## All tests
+test-all: $(READY) ## Run all tests
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,harness]'
 	$(BIN)/pytest
 
-test-share: $(READY) ## One in five of the long proofs, by the date (or SHARE=0/5)
+test-share: $(READY) ## Run a fifth of the slow tests, chosen by the date (or by SHARE=0/5)
 	$(BIN)/pytest -m "slow and not gpu" --share $(SHARE)
 
-lint: $(READY) ## ruff, mypy and Dagster's own validation
+lint: $(READY) ## Run ruff, mypy and Dagster's own validation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
-ui: $(READY) ## Dagster and MLflow on this machine, until Ctrl-C
+ui: $(READY) ## Run Dagster and MLflow on this machine, until Ctrl-C
 	$(BIN)/dragon ui
 
 schema: $(READY) ## Write recipes/recipe.schema.json for editors
 	$(BIN)/dragon schema > recipes/recipe.schema.json
 
-constraints: $(READY) ## Write constraints.txt from what is installed
+constraints: $(READY) ## Write constraints.txt from the installed packages
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
-clean: ## Remove .venv and .dragon (databases, reports, kept packages); the store stays
+clean: ## Remove .venv and .dragon (databases, reports, downloaded packages); the store stays
 	rm -rf $(VENV) .dragon

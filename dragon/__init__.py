@@ -1,4 +1,4 @@
-"""Dragon in a program: models ready to use, the documents they learned, and their lineage.
+"""Dragon in a program: models ready to use, their training documents, and their lineage.
 
     import dragon
 
@@ -6,8 +6,9 @@
     model.generate("A: hello\\nB:")
     dragon.load("chat/reply_assistant").reply("do you have any pets?")
 
-Assets are found as on the command line: by key, by ``key@version``, by a version's folder or by a
-file's bytes; in the store that ``DRAGON_STORE`` names, else the project's.
+An asset is named as on the command line: by key, by ``key@version``, by a version's folder or by a
+file, which is found by its bytes. The store is the one that ``DRAGON_STORE`` names, else the
+project's.
 """
 
 from __future__ import annotations
@@ -27,35 +28,41 @@ __all__ = ["documents", "load", "trace"]
 
 def load(target: str, store: Path | str | None = None) -> Session:
     """A model with its tokenizer, ready to ``generate``, ``reply``, ``classify``, ``translate``,
-    ``fill`` or ``embed``. ValueError for what is no model, or is not in the store."""
+    ``fill`` or ``embed``. Raises ValueError if ``target`` is not a model or not in the store."""
     from pipelines.inference.session import open_session
     from pipelines.lineage.trace import locate
     from pipelines.training.artefacts import Checkpoint
 
     opened = _store(store)
-    found = locate(opened, target)
-    if not isinstance(found, Checkpoint) or "tokenizer" not in found.config():
-        raise ValueError(f"{found.key}: no model that reads text; name a foundation or a task's")
-    return open_session(opened, found)
+    checkpoint = locate(opened, target)
+    if not isinstance(checkpoint, Checkpoint) or "tokenizer" not in checkpoint.config():
+        raise ValueError(
+            f"{checkpoint.key}: is not a model that reads text; name a foundation or a task's model"
+        )
+    return open_session(opened, checkpoint)
 
 
 def documents(
     corpus: str, split: str = "train", store: Path | str | None = None
 ) -> Iterator[Document]:
-    """The clean documents of a corpus' ``train``, ``validation`` or ``test`` split."""
+    """The clean documents of a corpus' ``train``, ``validation`` or ``test`` split.
+
+    Raises ValueError for another split, and if the store does not hold the corpus.
+    """
     from pipelines.corpora.artefacts import Documents
     from pipelines.corpora.splits import SPLITS
     from pipelines.lineage.trace import locate
 
     if split not in SPLITS:
-        raise ValueError(f"split={split!r}: one of {', '.join(SPLITS)}")
-    found = locate(_store(store), f"{corpus}/documents")
-    assert isinstance(found, Documents)
-    return found.split(split)
+        raise ValueError(f"split={split!r}: is unknown; name one of {', '.join(SPLITS)}")
+    artefact = locate(_store(store), f"{corpus}/documents")
+    if not isinstance(artefact, Documents):
+        raise ValueError(f"{artefact.key}: holds no documents; run its recipe again")
+    return artefact.split(split)
 
 
 def trace(target: str, store: Path | str | None = None) -> Node:
-    """The lineage of an asset, every file, manifest and record of it hashed again."""
+    """The lineage of an asset, after every file, manifest and record of it was hashed again."""
     from pipelines.lineage.trace import locate, trace
 
     opened = _store(store)

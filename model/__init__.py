@@ -1,1 +1,1 @@
-"""F0: tensors in, tensors out. Nothing here knows files, Dagster, MLflow or Arrow."""
+"""The networks: tensors in, tensors out. No module here uses files, Dagster, MLflow or Arrow."""

@@ -1,6 +1,6 @@
-"""A catalogue: each file or folder of a package declares one entry, found by walking.
+"""A catalogue: each file or folder of a package declares one entry.
 
-Pure Python; it loads no more than the entries' own modules do.
+Pure Python; it loads only what the entries' own modules load.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def declared(
     kind: type[T],
     name: Callable[[T], str],
 ) -> dict[str, T]:
-    """The entries of a package by name, in order: each module's ``attribute``, of that ``kind``.
+    """The entries of a package by name, sorted: each module's ``attribute``, of that ``kind``.
 
-    ``modules`` are those that declare, of all that ``pkgutil.iter_modules`` finds in the package;
-    it is called there, for by that call a fingerprint knows a catalogue
-    (pipelines/core/identity.py). ValueError for a module without an entry, or one whose entry has
-    another name than it.
+    ``modules`` are the modules that declare an entry, selected from ``pkgutil.iter_modules`` of the
+    package. The caller calls ``iter_modules`` itself, because a fingerprint recognises a catalogue
+    by that call (pipelines/core/identity.py). Raises ValueError for a module without an entry, and
+    for an entry whose name is not that of its module.
     """
     entries: dict[str, T] = {}
     for info in sorted(modules, key=lambda info: info.name):
@@ -42,5 +42,5 @@ def declared(
 
 
 def folders(modules: Iterable[ModuleInfo]) -> list[ModuleInfo]:
-    """Of modules those that are folders, where what they share lies in files beside them."""
+    """The modules that are folders; files beside them hold shared code and no entries."""
     return [info for info in modules if info.ispkg]

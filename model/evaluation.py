@@ -1,4 +1,4 @@
-"""Figures: losses of a network, and scores of labels against predictions."""
+"""Evaluation: losses of a network, and scores of predictions against labels."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Loss:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Dropout off inside, the mode as before outside."""
+    """Switches dropout off inside the block, and restores the mode after it."""
     training = network.training
-    if not training:  # every module is told, which takes as long as a small network's pass
+    if not training:  # setting the mode of all modules takes as long as a small network's pass
         yield
         return
     network.eval()
@@ -42,7 +42,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def mean_loss(network: Any, objective: Objective, batches: Iterable[Batch]) -> Loss:
-    """The mean over all counted targets, whatever the batch size. ValueError if there are none."""
+    """The mean over all counted targets, for any batch size. ValueError if there are none."""
     total, count = 0.0, 0
     device = next(network.parameters()).device
     with evaluating(network), torch.inference_mode():
@@ -52,29 +52,30 @@ def mean_loss(network: Any, objective: Objective, batches: Iterable[Batch]) -> L
                 total += objective(network, batch.to(device)).item() * counted
                 count += counted
     if not count:
-        raise ValueError("counted targets=0: a loss over nothing says nothing, add data")
+        raise ValueError("counted targets=0: a mean loss needs at least one, add data")
     return Loss(total / count, count)
 
 
 def perplexity(nats: float) -> float:
-    """Mean nats a token -> how many equally likely tokens that would be. Book 5.1."""
+    """Mean nats a token -> the number of equally likely tokens with that loss. Book 5.1."""
     return math.exp(nats) if nats < 700 else math.inf
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
-    """Total nats of a text of so many bytes: comparable over tokenizers."""
+    """Total nats of a text -> bits per byte, which compare between tokenizers."""
     if n_bytes < 1:
-        raise ValueError(f"n_bytes={n_bytes}: bits per byte need a text")
+        raise ValueError(f"n_bytes={n_bytes}: bits per byte need at least one byte of text")
     return nats / math.log(2) / n_bytes
 
 
 def confusion_matrix(
     labels: Sequence[int], predictions: Sequence[int], n_classes: int
 ) -> list[list[int]]:
-    """Counts, a row each label, a column each prediction."""
+    """Counts: one row for each label, one column for each prediction."""
     if len(labels) != len(predictions) or not labels:
         raise ValueError(
-            f"labels={len(labels)} predictions={len(predictions)}: give as many, at least one"
+            f"labels={len(labels)} predictions={len(predictions)}: "
+            "give one prediction per label, at least one"
         )
     matrix = [[0] * n_classes for _ in range(n_classes)]
     for label, prediction in zip(labels, predictions, strict=True):
@@ -92,36 +93,37 @@ def accuracy(labels: Sequence[int], predictions: Sequence[int]) -> float:
 
 
 def precision(labels: Sequence[int], predictions: Sequence[int], positive: int = 1) -> float:
-    """Of those called positive, the share that are; 0 where none is called so."""
-    hits, called, _ = _counts(labels, predictions, positive)
-    return hits / called if called else 0.0
+    """The share of true positives among predicted positives; 0 if no prediction is positive."""
+    hits, predicted, _ = _counts(labels, predictions, positive)
+    return hits / predicted if predicted else 0.0
 
 
 def recall(labels: Sequence[int], predictions: Sequence[int], positive: int = 1) -> float:
-    """Of the positive, the share found. ValueError where there is none."""
-    hits, _, there = _counts(labels, predictions, positive)
-    if not there:
+    """The share of positives that are predicted. Raises ValueError if no label is positive."""
+    hits, _, positives = _counts(labels, predictions, positive)
+    if not positives:
         raise ValueError(f"labels equal to positive={positive}: 0; recall needs one")
-    return hits / there
+    return hits / positives
 
 
 def f1(labels: Sequence[int], predictions: Sequence[int], positive: int = 1) -> float:
-    """Harmonic mean of precision and recall. ValueError where no label is positive."""
-    hits, called, there = _counts(labels, predictions, positive)
-    if not there:
+    """Harmonic mean of precision and recall. Raises ValueError if no label is positive."""
+    hits, predicted, positives = _counts(labels, predictions, positive)
+    if not positives:
         raise ValueError(f"labels equal to positive={positive}: 0; F1 needs one")
-    return 2 * hits / (called + there)
+    return 2 * hits / (predicted + positives)
 
 
 def _counts(
     labels: Sequence[int], predictions: Sequence[int], positive: int
 ) -> tuple[int, int, int]:
-    """Positives found, positives called, positives there."""
+    """The numbers of true positives, of predicted positives and of positive labels."""
     if len(labels) != len(predictions) or not labels:
         raise ValueError(
-            f"labels={len(labels)} predictions={len(predictions)}: give as many, at least one"
+            f"labels={len(labels)} predictions={len(predictions)}: "
+            "give one prediction per label, at least one"
         )
     pairs = list(zip(labels, predictions, strict=True))
     hits = sum(label == prediction == positive for label, prediction in pairs)
-    called = sum(prediction == positive for prediction in predictions)
-    return hits, called, sum(label == positive for label in labels)
+    predicted = sum(prediction == positive for prediction in predictions)
+    return hits, predicted, sum(label == positive for label in labels)

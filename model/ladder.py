@@ -1,4 +1,4 @@
-"""The rungs of the attention ladder, and the same small GPT on each. Book chapter 3.
+"""The rungs of the attention ladder, and the same small GPT with each. Book chapter 3.
 
 Letters: B batch, T positions, H heads.
 """
@@ -24,7 +24,7 @@ from model.training.state import weights
 
 @dataclass(frozen=True)
 class Rung:
-    """A kind of attention: what is new in it, and whether a position reads what comes after it."""
+    """A kind of attention, what is new in it, and whether a position reads those after it."""
 
     name: str
     new: str
@@ -77,11 +77,11 @@ RUNGS = (
 def on_rung(rung: Rung, config: GPTConfig, seed: int) -> nn.Module:
     """The GPT of (config, seed) with this rung's attention in every block.
 
-    All else begins with the same numbers on every rung.
+    All other weights begin with the same numbers on every rung.
     """
     network: Any = build("gpt", config, seed)
     shared = {n: t.clone() for n, t in weights(network).items() if ".attention." not in n}
-    with torch.random.fork_rng(devices=[]):  # the constructors draw, and are overruled
+    with torch.random.fork_rng(devices=[]):  # torch.nn draws too; overwritten
         for block in network.blocks:
             block.attention = rung.attention(config)
     network.initialise(torch.Generator().manual_seed(seed))
@@ -90,10 +90,10 @@ def on_rung(rung: Rung, config: GPTConfig, seed: int) -> nn.Module:
 
 
 def honest_loss(network: Any, batches: Iterable[Batch]) -> float:
-    """Nats a token where each is foretold when nothing after it is there yet, as in generation.
+    """Nats a token, if no token after the predicting position is there yet, as in generation.
 
-    T passes for T positions. Of a network that cannot look ahead it is the loss as it is; one that
-    can is shown what it learned to do without looking.
+    It takes T passes for T positions. For a network that cannot look ahead this equals the plain
+    loss. For one that can, it is the loss without looking ahead.
     """
     total, count = 0.0, 0
     device = next(network.parameters()).device
@@ -102,21 +102,21 @@ def honest_loss(network: Any, batches: Iterable[Batch]) -> float:
             count += batch.counted
             for place in range(batch.tokens.shape[1]):
                 features = network.features(batch.tokens[:, : place + 1])[:, -1]
-                asked = batch.targets[:, place]
+                targets = batch.targets[:, place]
                 logits = network.logits(features)
-                loss = F.cross_entropy(logits, asked, ignore_index=IGNORED, reduction="sum")
+                loss = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
                 total += loss.item()
     if not count:
-        raise ValueError("counted targets=0: a loss over nothing says nothing, add data")
+        raise ValueError("counted targets=0: a mean loss needs at least one, add data")
     return total / count
 
 
 def attention_maps(network: Any, tokens: Tensor) -> list[Tensor]:
-    """tokens (1, T) -> for each block (H, T, T): how much each position reads of each."""
+    """tokens (1, T) -> the attention weights (H, T, T) of each block."""
     maps: list[Tensor] = []
 
-    def look(attention: Any, given: tuple[Any, ...], _: Tensor) -> None:
-        maps.append(attention.weights(*given[:3])[0])  # x, visible, rotary
+    def look(attention: Any, arguments: tuple[Any, ...], _: Tensor) -> None:
+        maps.append(attention.weights(*arguments[:3])[0])  # x, visible, rotary
 
     hooks = [block.attention.register_forward_hook(look) for block in network.blocks]
     try:

@@ -1,7 +1,7 @@
-"""What Dagster loads: the definitions of every recipe of the project.
+"""The module that Dagster loads: the definitions of every recipe of the project.
 
-A recipe with a fault, or two that contradict each other, are left out; the fault is an entry of the
-graph and a line in the log, and the others are there as ever.
+A recipe with a fault is left out, and so are two recipes that contradict each other. The graph and
+the log show the fault. The other recipes are loaded as usual.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""What every step's process has imported before it is forked.
+"""The imports that every step's process has before it is forked.
 
-The definitions prepare the processor, so they come before torch; torch may be imported but never
-asked to compute here: after one product in the parent a forked child hangs.
+The definitions prepare the processor, so they are imported before torch. This process must not
+compute with torch: after one matrix product in the parent, a forked child hangs.
 """
 
 import pipelines.definitions  # noqa: F401, I001

@@ -1,4 +1,4 @@
-"""The rooms of a recipe in order: the one list of what it declares."""
+"""The single list of the assets that a recipe declares, room by room."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from pipelines.word_vectors.declare import word_vectors
 
 
 def declare(recipes: Iterable[Recipe]) -> list[Declaration]:
-    """The declarations of some recipes; what recipes share is declared once.
+    """The declarations of some recipes; an asset that recipes share is declared once.
 
-    Raises RecipeError where two assets would have one key.
+    Raises RecipeError if two different assets would have the same key.
     """
     declared: dict[str, Declaration] = {}
     for recipe in recipes:
         for declaration in stages(recipe):
             if declared.setdefault(declaration.key, declaration) != declaration:
                 raise RecipeError(
-                    f"{recipe.name}.yaml: {declaration.key} would be two assets; give the task or"
-                    " the corpus another name"
+                    f"{recipe.name}.yaml: two assets would have the key {declaration.key}; give the"
+                    " task or the corpus another name"
                 )
     return list(declared.values())
 
 
 def collisions(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
-    """The faults, by name, of recipes in which two assets, or one and another recipe's, would have
-    one key; the recipe that comes first keeps it."""
+    """The faults, by recipe name, of recipes whose assets would have a key that is in use.
+
+    The other asset is in the same recipe or in an earlier one; the earlier recipe keeps the key.
+    """
     sound: list[Recipe] = []
     faults = {}
     for name, recipe in recipes.items():
@@ -51,14 +53,14 @@ def collisions(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
 
 
 def stages(recipe: Recipe) -> list[Declaration]:
-    """A recipe's declarations, each after what it reads; the report is the last."""
+    """A recipe's declarations, each after the assets that it reads; the report is the last."""
     scope = scope_of(recipe)
     chain = list(_before_the_report(recipe, scope))
     return [*chain, *report(scope, recipe.description, chain)]
 
 
 def scope_of(recipe: Recipe) -> Scope:
-    """What a recipe's declarations may know of it."""
+    """The facts about a recipe that its declarations may use."""
     return Scope(
         recipe=recipe.name,
         seed=recipe.seed,
@@ -78,7 +80,7 @@ def _before_the_report(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:
         yield from word_vectors(name, vectors)
     yield from contamination(scope, recipe.corpora, recipe.decontamination)
     if recipe.weights is None:
-        assert recipe.tokenizer is not None  # the schema's: what is drawn has all three
+        assert recipe.tokenizer is not None  # the schema requires all three without `from`
         assert recipe.model is not None
         assert recipe.training is not None
         yield from tokenizer(scope, recipe.tokenizer)

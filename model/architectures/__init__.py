@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What the rest of the house needs to know about one kind of network.
+    """The declaration of one kind of network.
 
-    ``config`` is a frozen dataclass that checks itself; ``build`` makes the network from one, its
-    parameters not yet drawn (``model.architectures.build`` draws them); ``objective`` names an
-    entry of ``model.training.objectives.OBJECTIVES``; ``presets`` are named partial configurations;
-    ``tiny`` is a configuration small enough to overfit a batch in a test.
+    ``config`` is a frozen dataclass that checks its own values. ``build`` makes a network from such
+    a configuration; it does not draw the parameters (``model.architectures.build`` does).
+    ``objective`` names an entry of ``model.training.objectives.OBJECTIVES``. ``presets`` are named
+    partial configurations. ``tiny`` is a configuration small enough to overfit a batch in a test.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Architecture:
     tiny: Any
 
     def configure(self, preset: str | None = None, **values: Any) -> Any:
-        """A configuration: the preset's values, then ``values`` over them."""
+        """A configuration with the preset's values, replaced by ``values`` where both give one."""
         if preset is not None and preset not in self.presets:
             raise ValueError(f"preset={preset!r} {_mend(preset, self.presets)}")
         known = {field.name for field in fields(self.config)}
@@ -50,13 +50,15 @@ class Architecture:
 
 @functools.cache
 def catalogue() -> dict[str, Architecture]:
-    """Every declared architecture by name, found by walking this package's folders."""
+    """Every declared architecture by name; each folder of this package declares one."""
     modules = folders(pkgutil.iter_modules(__path__))
-    return declared(modules, __name__, "ARCHITECTURE", Architecture, lambda found: found.name)
+    return declared(
+        modules, __name__, "ARCHITECTURE", Architecture, lambda architecture: architecture.name
+    )
 
 
 def find(name: str) -> Architecture:
-    """The architecture of that name; ValueError with the nearest name otherwise."""
+    """The architecture of that name. Raises ValueError, with the nearest name, if there is none."""
     if name not in catalogue():
         raise ValueError(f"architecture={name!r} {_mend(name, catalogue())}")
     return catalogue()[name]
@@ -65,14 +67,14 @@ def find(name: str) -> Architecture:
 def build(architecture: str | Architecture, config: Any, seed: int) -> Network:
     """A network on the CPU whose weights are a pure function of (config, seed).
 
-    torch's global generator is neither read nor moved: each architecture's ``initialise`` draws
-    every parameter from a generator of its own.
+    It neither reads nor advances torch's global generator: ``initialise`` draws every parameter
+    from a generator of its own.
     """
     import torch
 
     if isinstance(architecture, str):
         architecture = find(architecture)
-    with torch.random.fork_rng(devices=[]):  # the constructors of torch.nn draw and are overruled
+    with torch.random.fork_rng(devices=[]):  # torch.nn draws too; overwritten
         network = architecture.build(config)
     network.initialise(torch.Generator().manual_seed(seed))
     return network

@@ -1,4 +1,4 @@
-"""What the house may ask of any network, whatever its architecture."""
+"""The interface that all networks share, whatever their architecture."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 class Network(nn.Module):
     """A network made from ``config``: its sizes, and how its weights are drawn.
 
-    Each has ``features`` and a ``loss`` beside, whose arguments are what its objective reads
-    (model/training/objectives.py).
+    Each subclass also has ``features`` and ``loss``. Their arguments are the fields of a batch that
+    its objective passes on (model/training/objectives.py).
     """
 
     def __init__(self, config: Any) -> None:
@@ -21,12 +21,12 @@ class Network(nn.Module):
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens it tells apart, V."""
+        """How many different tokens it knows, V."""
         return int(self.config.vocab_size)
 
     @property
     def context_length(self) -> int:
-        """The most tokens that it reads at once, T."""
+        """How many tokens it reads at once, at most, T."""
         return int(self.config.context_length)
 
     def initialise(self, generator: torch.Generator) -> None:

@@ -1,1 +1,1 @@
-"""What a network reads at each step: pure functions of a seed and the step."""
+"""The batch of each step: a pure function of a seed and the step."""

@@ -1,4 +1,4 @@
-"""Batches as pure functions of (seed, step): nothing to save, nothing to replay on resume.
+"""Batches as pure functions of (seed, step): a resumed run needs no saved data position.
 
 Letters: B batch, T context_length.
 """
@@ -29,19 +29,19 @@ __all__ = [
     "spread",
 ]
 
-IGNORED = -100  # a target that is not counted; the number is cross_entropy's own default
-_DRAWS = 1 << 14  # windows whose places are computed together
+IGNORED = -100  # a target that does not count; the default of torch's cross_entropy
+_DRAWS = 1 << 14  # so many windows are located together
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective sees.
+    """The input of an objective.
 
-    tokens (B, T) int64; targets (B, T) int64 with IGNORED where nothing is asked, or labels (B,);
-    ``ids`` names each row for messages; ``last`` (B,) is the position of the last real token, set
-    where labels are; ``documents`` (B, T) int64 numbers the documents of a row, set where a row
-    holds several that may not read one another; ``sources`` (B, S) int64 is what an encoder reads
-    beside, IGNORED where a row has no more.
+    ``tokens`` (B, T) int64. ``targets`` (B, T) int64, IGNORED where a target does not count, or
+    labels (B,). ``ids`` names each row for messages. ``last`` (B,) is the position of the last
+    token before the padding; it is set with labels. ``documents`` (B, T) int64 numbers the
+    documents of a row; it is set where a row holds several, which may not read one another.
+    ``sources`` (B, S) int64 are the inputs of an encoder, padded with IGNORED.
     """
 
     tokens: Tensor
@@ -53,7 +53,7 @@ class Batch:
 
     @property
     def counted(self) -> int:
-        """How many targets the mean loss is over."""
+        """How many targets count in the mean loss."""
         return int((self.targets != IGNORED).sum())
 
     def to(self, device: torch.device | str) -> Batch:
@@ -70,7 +70,7 @@ class Batch:
         )
 
     def check(self, vocab_size: int) -> None:
-        """ValueError for a token id that the embedding does not have."""
+        """Raises ValueError for a token id that is outside the vocabulary."""
         self._check(self.tokens, vocab_size)
         if self.sources is not None:
             self._check(self.sources.where(self.sources != IGNORED, 0), vocab_size)
@@ -82,17 +82,17 @@ class Batch:
             row = int((tokens == wrong).any(dim=1).nonzero()[0])
             raise ValueError(
                 f"token={wrong} in {self.ids[row]} is outside vocab_size={vocab_size}: "
-                "the text was encoded by another tokenizer than the network's"
+                "encode the text with the network's own tokenizer"
             )
 
 
 class Windows:
-    """Training batches from weighted corpora; ``batch(step)`` is pure in (seed, step).
+    """Training batches from weighted corpora; ``batch(step)`` depends on (seed, step) alone.
 
     A corpus is a ring. Each epoch cuts it into windows of T targets from a seeded starting point,
-    so that windows differ between epochs, and takes them in a seeded order, each once; the
-    remainder below T tokens is skipped, another one each epoch. ``epochs`` limits how often a
-    corpus is gone through: once that is reached, the others take its share (``Mixture``).
+    so that windows differ between epochs. It takes every window once, in a seeded order. It skips
+    the remainder of fewer than T tokens, a different one each epoch. ``epochs`` limits the epochs
+    of a corpus; after that the other corpora take its share (``Mixture``).
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Windows:
 
     @property
     def steps(self) -> int | None:
-        """Batches until the limits exhaust every corpus; None where one has no limit."""
+        """How many batches the corpora allow under their limits; None if one has no limit."""
         return self.mixture.steps
 
     def batch(self, step: int) -> Batch:
@@ -121,7 +121,7 @@ class Windows:
         block, index = divmod(step, self._steps_together)
         places = self._places(block)[index * self.batch_size : (index + 1) * self.batch_size]
         width = self.context_length + 1
-        rows = torch.empty(self.batch_size, width, dtype=torch.int64).numpy()  # for cheap slices
+        rows = torch.empty(self.batch_size, width, dtype=torch.int64).numpy()  # cheap slices
         for row, (corpus, start, piece, offset) in zip(rows, places, strict=True):
             part = self.streams[corpus].view(piece)[offset : offset + width]
             if len(part) == width:
@@ -132,11 +132,11 @@ class Windows:
         return Batch(torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:]), ids)
 
     def windows(self, corpus: str) -> int:
-        """Windows in an epoch of the corpus."""
+        """How many windows an epoch of the corpus has."""
         return len(self.streams[corpus]) // self.context_length
 
     def drawn(self, steps: int) -> dict[str, dict[str, float]]:
-        """What so many steps read of each corpus: ``windows``, ``tokens`` asked, ``epochs``."""
+        """Of each corpus, the ``windows``, target ``tokens`` and ``epochs`` in ``steps`` steps."""
         return {
             corpus: {
                 "windows": count,
@@ -147,7 +147,7 @@ class Windows:
         }
 
     def _locate(self, block: int) -> list[tuple[str, int, int, int]]:
-        """For each window of a block of steps: its corpus and start, and the start's piece."""
+        """For each window of a block of steps: corpus, start, and the start's piece and offset."""
         first = block * self._steps_together
         last = first + self._steps_together
         if self.steps is not None:
@@ -161,9 +161,10 @@ class Windows:
         return [(corpus, *next(places[corpus])) for corpus in names]
 
     def _starts(self, corpus: str, before: int, count: int) -> Iterable[tuple[int, int, int]]:
-        """Where the corpus's ``count`` windows after the first ``before`` start.
+        """The starts of the corpus's ``count`` windows after the first ``before``.
 
-        First token, piece and offset in the piece: found together, a fifth of the time of a batch.
+        Each start is a first token, its piece and its offset in the piece. To locate all together
+        takes a fifth of the time of a batch.
         """
         size, tokens = self.windows(corpus), len(self.streams[corpus])
         draws = torch.arange(before, before + count)
@@ -179,9 +180,9 @@ class Windows:
 
 
 def spread(size: int, count: int | None) -> Sequence[int]:
-    """``count`` of range(size), evenly spaced from the first on; all where count is None or more.
+    """``count`` of range(size), evenly spaced from the first on; all if count is None or larger.
 
-    Of parts that lie end to end each gets its share.
+    If the range consists of consecutive parts, each part gets its share.
     """
     if count is None or count >= size:
         return range(size)
@@ -198,31 +199,31 @@ def in_order(
 ) -> Iterator[Batch]:
     """Batches in which each token but the first is a target exactly once; for evaluation.
 
-    With ``windows`` only so many windows of T targets, spread evenly over the stream. A
-    ``beginning`` takes the first place of each window, unless the window asks for one: a network
-    that always read it before a text is at a loss without. It is no target: nothing foretells it.
-    The last window of the stream is filled up with token 0 and IGNORED targets.
+    ``windows`` limits the batches to so many windows of T targets, spread evenly over the stream.
+    The token ``beginning`` replaces the first token of each window, unless it is the first target:
+    a network that was trained with it before every text is worse without it. It never counts as a
+    target, because nothing predicts it. The last window is padded with token 0 and IGNORED targets.
     """
     check_sizes(context_length, batch_size)
-    stream = TokenStream(stream.pieces, keep=1)  # it is passed through once
-    targets = len(stream) - 1
-    if targets < 1:
-        raise ValueError(f"tokens={len(stream)}: a loss needs a stream of two tokens or more")
-    chosen = spread(-(-targets // context_length), windows)
-    for first in range(0, len(chosen), batch_size):
-        starts = [window * context_length for window in chosen[first : first + batch_size]]
+    stream = TokenStream(stream.pieces, keep=1)  # it is read once
+    n_targets = len(stream) - 1
+    if n_targets < 1:
+        raise ValueError(f"tokens={len(stream)}: a loss needs at least two tokens")
+    indices = spread(-(-n_targets // context_length), windows)
+    for first in range(0, len(indices), batch_size):
+        starts = [window * context_length for window in indices[first : first + batch_size]]
         rows = [stream.read(s, min(s + context_length + 1, len(stream))) for s in starts]
         tokens = pad([row[:-1] for row in rows], 0, context_length)
-        asked = pad([row[1:] for row in rows], IGNORED, context_length)
+        targets = pad([row[1:] for row in rows], IGNORED, context_length)
         if beginning is not None:
-            tokens[asked[:, 0] != beginning, 0] = beginning
-            asked[asked == beginning] = IGNORED
+            tokens[targets[:, 0] != beginning, 0] = beginning
+            targets[targets == beginning] = IGNORED
         ids = tuple(f"tokens[{s}:{s + len(row)}]" for s, row in zip(starts, rows, strict=True))
-        yield Batch(tokens, asked, ids)
+        yield Batch(tokens, targets, ids)
 
 
 def pad(rows: Sequence[Tensor], value: int, width: int) -> Tensor:
-    """(B, width), each row followed by ``value``."""
+    """The rows as one tensor (B, width) int64, padded with ``value``."""
     padded = torch.full((len(rows), width), value, dtype=torch.int64)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row

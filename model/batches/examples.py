@@ -1,4 +1,4 @@
-"""Batches of whole examples, padded on the right, pure in (seed, step)."""
+"""Batches of whole examples, padded on the right: functions of (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from model.batches.batching import IGNORED, Batch, pad, spread
 from model.batches.mixing import check_sizes
 from model.batches.shuffling import key_of, permuted
 
-_POOL = 32  # batches whose examples are sorted by length together
+_POOL = 32  # batches in a pool, whose examples are sorted by length
 
 
 class Examples:
-    """Batches of whole examples, padded on the right; ``batch(step)`` is pure in (seed, step).
+    """Batches of whole examples, padded on the right; ``batch`` depends on (seed, step) alone.
 
-    With ``counted`` (per token: is it to be learned?) each example asks for its counted tokens,
-    each from the tokens before it; with ``labels`` each example asks for its label, read at its
-    last token. ``sources`` are what an encoder reads beside each. An epoch takes every example once
-    in a seeded order, and the next epoch fills its last batch up: every batch is full, so that no
-    example weighs more than another. Batches are cut from pools of draws sorted by length, so that
-    little is padding.
+    With ``counted`` (one bool per token) the targets of an example are its counted tokens, each
+    predicted from the tokens before it. With ``labels`` the target is the label, predicted at the
+    last token. ``sources`` are the encoder's inputs, one per example. An epoch takes every example
+    once in a seeded order, and the next epoch fills its last batch: all batches are full, so all
+    examples have equal weight. Batches are cut from pools of draws sorted by length, so that there
+    is little padding.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Examples:
     ) -> None:
         check_sizes(context_length, batch_size)
         if (counted is None) == (labels is None):
-            raise ValueError("give either counted or labels")
+            raise ValueError("give either counted or labels, and not both")
         if not tokens:
-            raise ValueError("examples=0: there is nothing to batch")
+            raise ValueError("examples=0: give at least one example")
         answers: Sequence[object] = counted if counted is not None else labels or ()
         if len(answers) != len(tokens):
-            raise ValueError(f"examples={len(tokens)} answers={len(answers)}: give one each")
+            raise ValueError(f"examples={len(tokens)} answers={len(answers)}: give one per example")
         self.pad, self.batch_size, self.seed = pad, batch_size, seed
         self._tokens = [torch.as_tensor(row, dtype=torch.int64) for row in tokens]
         self._labels = None if labels is None else torch.as_tensor(labels, dtype=torch.int64)
@@ -56,7 +56,7 @@ class Examples:
         if sources is not None:
             self._sources = [torch.as_tensor(row, dtype=torch.int64) for row in sources]
             self._check_sources(self._sources, context_length)
-        longest = context_length + (labels is None)  # the last token of all is only ever a target
+        longest = context_length + (labels is None)  # the last token is a target and no input
         for index, row in enumerate(self._tokens):
             if not 0 < len(row) <= longest:
                 raise ValueError(
@@ -69,14 +69,16 @@ class Examples:
                     f"example {index} has tokens={len(row)} counted={len(self._counted[index])}"
                 )
             if not self._counted[index][1:].any():
-                raise ValueError(f"example {index} is fully masked, nothing to learn: drop it")
-        # No longer than an epoch: a batch would be one example many times over.
+                raise ValueError(f"example {index} has no counted token after its first: drop it")
+        # A pool is at most an epoch: otherwise a batch would hold one example many times.
         self._batches_a_pool = max(1, min(_POOL, len(self._tokens) // batch_size))
         self._pools = functools.lru_cache(maxsize=2)(self._sort_pool)
 
     def _check_sources(self, sources: Sequence[Tensor], context_length: int) -> None:
         if len(sources) != len(self._tokens):
-            raise ValueError(f"examples={len(self._tokens)} sources={len(sources)}: give one each")
+            raise ValueError(
+                f"examples={len(self._tokens)} sources={len(sources)}: give one per example"
+            )
         for index, row in enumerate(sources):
             if not 0 < len(row) <= context_length:
                 raise ValueError(
@@ -86,14 +88,14 @@ class Examples:
 
     @property
     def mean_tokens(self) -> float:
-        """Tokens that a network reads of an example on average, its source's included, unpadded."""
-        read = sum(len(row) for row in (*self._tokens, *(self._sources or ())))
-        if self._labels is None:  # the last token of all is only ever a target
-            read -= len(self._tokens)
-        return read / len(self._tokens)
+        """Mean number of tokens that a network reads per example, with sources, without padding."""
+        total = sum(len(row) for row in (*self._tokens, *(self._sources or ())))
+        if self._labels is None:  # the last token is a target and no input
+            total -= len(self._tokens)
+        return total / len(self._tokens)
 
     def unfinished(self, end: int) -> int:
-        """How many examples do not end with the token ``end``: they were cut to fit."""
+        """How many examples do not end with the token ``end`` because they were cut to fit."""
         return sum(int(row[-1]) != end for row in self._tokens)
 
     def batch(self, step: int) -> Batch:
@@ -104,25 +106,25 @@ class Examples:
     def in_order(self, count: int | None = None) -> Iterator[Batch]:
         """Every example once, in the order given; for evaluation.
 
-        With ``count`` only so many, spread evenly, those of like length together.
+        ``count`` limits the examples to so many, spread evenly and sorted by length.
         """
-        chosen = spread(len(self._tokens), count)
-        if len(chosen) < len(self._tokens):
-            chosen = sorted(chosen, key=self._length)
-        for first in range(0, len(chosen), self.batch_size):
-            yield self._collate(chosen[first : first + self.batch_size])
+        indices = spread(len(self._tokens), count)
+        if len(indices) < len(self._tokens):
+            indices = sorted(indices, key=self._length)
+        for first in range(0, len(indices), self.batch_size):
+            yield self._collate(indices[first : first + self.batch_size])
 
     def _sort_pool(self, pool: int) -> list[list[int]]:
-        """The batches of a pool: its draws sorted by length and cut, the cuts in a seeded order."""
+        """The batches of a pool: its draws sorted by length and cut, in a seeded order."""
         first, size = pool * self._batches_a_pool * self.batch_size, len(self._tokens)
         draws = range(first, first + self._batches_a_pool * self.batch_size)
-        chosen = sorted(map(self._drawn, draws), key=self._length)
-        cuts = [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
+        indices = sorted(map(self._drawn, draws), key=self._length)
+        cuts = [indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)]
         shuffle = key_of("pool", self.seed, first // size, pool)
         return [cuts[permuted(i, len(cuts), shuffle)] for i in range(len(cuts))]
 
     def _drawn(self, draw: int) -> int:
-        """The example of that draw, epochs end to end."""
+        """The example of that draw, counted over all epochs."""
         epoch, place = divmod(draw, len(self._tokens))
         return permuted(place, len(self._tokens), key_of("examples", self.seed, epoch))
 
@@ -142,6 +144,6 @@ class Examples:
         tokens = pad([row[:-1] for row in rows], self.pad, width - 1)
         sources = None
         if self._sources is not None:
-            read = [self._sources[i] for i in indices]
-            sources = pad(read, IGNORED, max(len(row) for row in read))
+            source_rows = [self._sources[i] for i in indices]
+            sources = pad(source_rows, IGNORED, max(len(row) for row in source_rows))
         return Batch(tokens, pad(targets, IGNORED, width - 1), ids, sources=sources)

@@ -1,4 +1,4 @@
-"""Which words are hidden from a network that is asked for them: a pure function of (batch, key).
+"""Masked-token batches: which words the mask hides is a pure function of (batch, key).
 
 Devlin et al. 2019, section 3.1. Letters: B batch, T positions.
 """
@@ -14,8 +14,8 @@ import torch
 from model.batches.batching import IGNORED, Batch, TokenStream, Windows, in_order, key_of
 from model.batches.packing import Packed
 
-ASKED = 0.15  # the share of tokens that training asks for
-HIDDEN, RANDOM = 0.8, 0.1  # of those asked for; the others stay as they are
+ASKED = 0.15  # the share of tokens that are targets in training
+HIDDEN, RANDOM = 0.8, 0.1  # shares of the targets; the others stay as they are
 
 
 def hide(
@@ -27,30 +27,30 @@ def hide(
     hidden: float = HIDDEN,
     random: float = RANDOM,
 ) -> Batch:
-    """The batch with a share ``ASKED`` of its tokens asked for, drawn from ``key`` alone.
+    """The batch with a share ``ASKED`` of its tokens as targets, drawn from ``key`` alone.
 
-    Of those, the share ``hidden`` is replaced by the mask, token ``vocab_size``, and ``random`` by
-    any token: a network that only ever met masks would make nothing of the words it can see. The
-    end of text is never asked for, nor what fills a row up (targets IGNORED); at least one token
-    of the batch is, if one may be.
+    Of the targets, the mask, token ``vocab_size``, replaces the share ``hidden``, and random tokens
+    replace the share ``random``: a network that predicts at masks alone would learn nothing about
+    the words that it sees. The end of text and padding (targets IGNORED) are never targets. At
+    least one token of the batch is a target, if any may be.
     """
     tokens = batch.tokens
     generator = torch.Generator().manual_seed(key)
     chance, way, anything = torch.rand(3, *tokens.shape, generator=generator)
-    may = (batch.targets != IGNORED) & (tokens != end_of_text)
-    least = chance.where(may, torch.inf).min()
-    asked = may & ((chance < ASKED) | (chance == least))
+    allowed = (batch.targets != IGNORED) & (tokens != end_of_text)
+    lowest = chance.where(allowed, torch.inf).min()
+    targeted = allowed & ((chance < ASKED) | (chance == lowest))
     shown = torch.where(way < hidden + random, (anything * vocab_size).long(), tokens)
     shown = torch.where(way < hidden, vocab_size, shown)
     return replace(
         batch,
-        tokens=torch.where(asked, shown, tokens),
-        targets=torch.where(asked, tokens, IGNORED),
+        tokens=torch.where(targeted, shown, tokens),
+        targets=torch.where(targeted, tokens, IGNORED),
     )
 
 
 class Masked:
-    """Training batches whose words are hidden anew in every step; pure in (seed, step)."""
+    """Training batches with other hidden words in every step; functions of (seed, step)."""
 
     def __init__(
         self, batches: Windows | Packed, *, vocab_size: int, end_of_text: int, seed: int
@@ -61,7 +61,7 @@ class Masked:
 
     @property
     def steps(self) -> int | None:
-        """Batches until the limits exhaust every corpus; None where one has no limit."""
+        """How many batches the corpora allow under their limits; None if one has no limit."""
         return self.batches.steps
 
     def batch(self, step: int) -> Batch:
@@ -78,11 +78,11 @@ def masked_in_order(
     end_of_text: int,
     windows: int | None = None,
 ) -> Iterator[Batch]:
-    """Batches that show each token but the last once, always with the same words hidden.
+    """Batches that hold each token but the last once, always with the same words hidden.
 
-    Which words of a window are hidden hangs on its place in the stream alone, neither on the batch
-    size nor on ``windows`` (as in ``in_order``). For evaluation: what is asked for is always
-    hidden, as it is from who fills in a word.
+    The hidden words of a window depend on its place in the stream alone, neither on the batch size
+    nor on ``windows`` (as in ``in_order``). For evaluation: the mask hides every target, as in
+    filling in a blank.
     """
     hidden = partial(hide, vocab_size=vocab_size, end_of_text=end_of_text, hidden=1.0, random=0.0)
     for batch in in_order(stream, context_length, batch_size, windows=windows):
@@ -96,7 +96,7 @@ def masked_in_order(
 
 
 def _unfilled(batch: Batch) -> Iterator[Batch]:
-    """The batch without what fills its last row up, which would be read from the other side."""
+    """The batch without its last row's padding, which a bidirectional network would read."""
     length = int((batch.targets[-1] != IGNORED).sum())
     cut = len(batch.tokens) if length == batch.tokens.shape[1] else len(batch.tokens) - 1
     for rows, width in ((slice(cut), None), (slice(cut, None), length)):

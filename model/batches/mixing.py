@@ -1,6 +1,6 @@
-"""Which corpus each row of each step comes from, and how often each has been drawn by then.
+"""The corpus of each row of each step, and how often each corpus was drawn before a step.
 
-Everything is known in closed form: no step needs the steps before it.
+Both have a closed form: no step needs the steps before it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from model.batches.shuffling import key_of, permuted
 
-_SLOTS = 1024  # a mixture is exact to one part in so many
+_SLOTS = 1024  # slots in a block: weights are exact to 1 / 1024
 
 
 class Mixture:
-    """Corpora drawn in proportion to their weights, a limited one no more than its epochs allow.
+    """Draws corpora in proportion to their weights; ``epochs`` may limit the rows of a corpus.
 
-    Corpora alternate in a repeating block of slots: quotas by largest remainder, order by the
-    seed. How often a corpus was drawn before any step is therefore known without counting. When a
-    corpus with a limit is exhausted a new phase begins, with a block of the remaining ones.
+    Corpora alternate in a repeating block of slots. Quotas come from the largest-remainder method,
+    the order from the seed. How often a corpus was drawn before a step is therefore known without
+    counting. When a limited corpus is exhausted, a new phase begins with a block of the others.
     """
 
     def __init__(
@@ -32,18 +32,18 @@ class Mixture:
         epochs: Mapping[str, float] | None = None,
         rows: Callable[[str], int] = lambda _: 1,
     ) -> None:
-        """``epochs`` limits some corpora; ``rows`` says how many rows an epoch of those has."""
+        """``epochs`` limits some corpora; ``rows`` returns the number of rows in their epochs."""
         self.batch_size, self.epochs = batch_size, dict(epochs or {})
         limits = _limits(self.epochs, weights, rows)
         self._phases = list(_phases(weights, limits, seed))
         last = self._phases[-1]
         self.steps = None if last.stop is None else last.stop // batch_size
-        """Whole batches until every corpus is exhausted; None where one has no limit."""
+        """How many whole batches the corpora allow; None if a corpus has no limit."""
 
     @property
     def quotas(self) -> dict[str, int]:
-        """Slots of each corpus in the first phase's block."""
-        return {corpus: len(held) for corpus, held in self._phases[0].places.items()}
+        """How many slots each corpus has in the first phase's block."""
+        return {corpus: len(places) for corpus, places in self._phases[0].places.items()}
 
     def corpora(self, first: int, last: int) -> list[str]:
         """The corpus of each row in the steps [first, last), in order."""
@@ -62,7 +62,7 @@ class Mixture:
         return names
 
     def counts(self, steps: int) -> dict[str, int]:
-        """How many rows of each corpus the first so many steps hold."""
+        """How many rows of each corpus the first ``steps`` steps hold."""
         self.require(steps)
         draws = steps * self.batch_size
         phase = self._phases[bisect.bisect_right(self._phases, draws, key=lambda p: p.start) - 1]
@@ -72,7 +72,7 @@ class Mixture:
         }
 
     def require(self, steps: int) -> None:
-        """ValueError unless the corpora last for so many steps."""
+        """Raises ValueError if the corpora do not last for ``steps`` steps."""
         if self.steps is not None and steps > self.steps:
             limits = " ".join(f"{corpus}={limit}" for corpus, limit in self.epochs.items())
             raise ValueError(
@@ -90,10 +90,12 @@ def mix(
     epochs: Mapping[str, float] | None,
     rows: Callable[[str], int],
 ) -> Mixture:
-    """The mixture of such streams; ValueError for one that fills its rows of a batch twice."""
+    """The mixture of the streams. Raises ValueError for one too short for its rows of a batch."""
     check_sizes(context_length, batch_size)
     if set(streams) != set(weights) or not streams:
-        raise ValueError(f"corpora={sorted(streams)} weights={sorted(weights)}: name the same")
+        raise ValueError(
+            f"corpora={sorted(streams)} weights={sorted(weights)}: name the same corpora"
+        )
     for corpus, stream in streams.items():
         if len(stream) <= context_length:
             raise ValueError(
@@ -103,7 +105,7 @@ def mix(
     mixture = Mixture(weights, batch_size, seed, epochs, rows)
     slots = sum(mixture.quotas.values())
     for corpus, quota in mixture.quotas.items():
-        share = -(-batch_size * quota // slots)  # rows of a batch, rounded up
+        share = -(-batch_size * quota // slots)  # rows in a batch, rounded up
         tokens, needed = len(streams[corpus]), share * context_length + 1
         if tokens < needed:
             raise ValueError(
@@ -115,7 +117,7 @@ def mix(
 
 
 def check_sizes(context_length: int, batch_size: int) -> None:
-    """ValueError unless both are positive."""
+    """Raises ValueError if one is not positive."""
     if context_length < 1 or batch_size < 1:
         raise ValueError(
             f"context_length={context_length} batch_size={batch_size} must be 1 or more"
@@ -124,7 +126,7 @@ def check_sizes(context_length: int, batch_size: int) -> None:
 
 @dataclass(frozen=True)
 class _Phase:
-    """Draws [start, stop) repeat ``slots``; ``places`` is where in them each corpus stands."""
+    """Draws [start, stop) repeat ``slots``; ``places`` holds each corpus's indices in ``slots``."""
 
     start: int
     stop: int | None
@@ -133,24 +135,24 @@ class _Phase:
     places: dict[str, list[int]]
 
     def count(self, corpus: str, draws: int) -> int:
-        """How often the corpus is among the phase's first so many draws."""
-        held = self.places.get(corpus, [])
+        """How often the corpus is among the phase's first ``draws`` draws."""
+        places = self.places.get(corpus, [])
         blocks, rest = divmod(draws, len(self.slots))
-        return blocks * len(held) + bisect.bisect_left(held, rest)
+        return blocks * len(places) + bisect.bisect_left(places, rest)
 
     def draws(self, corpus: str, count: int) -> int:
-        """The draws after which the corpus has come so often."""
-        held = self.places[corpus]
-        blocks, rest = divmod(count - 1, len(held))
-        return blocks * len(self.slots) + held[rest] + 1
+        """How many draws of the phase hold the corpus ``count`` times."""
+        places = self.places[corpus]
+        blocks, rest = divmod(count - 1, len(places))
+        return blocks * len(self.slots) + places[rest] + 1
 
 
 def _phases(weights: Mapping[str, float], limits: Mapping[str, int], seed: int) -> Iterator[_Phase]:
-    """A phase ends with the draw that exhausts a corpus; the last may have no end."""
+    """The phases: each ends with the draw that exhausts a corpus; the last may have no end."""
     before, start = dict.fromkeys(sorted(weights), 0), 0
-    left = dict(weights)
+    remaining = dict(weights)
     for number in range(len(weights)):
-        quotas = _quotas(left, 1 if len(left) == 1 else _SLOTS)
+        quotas = _quotas(remaining, 1 if len(remaining) == 1 else _SLOTS)
         order = key_of("slots", seed, number) if number else key_of("slots", seed)
         slots = [corpus for corpus, quota in quotas.items() for _ in range(quota)]
         slots = [slots[permuted(i, len(slots), order)] for i in range(len(slots))]
@@ -167,7 +169,7 @@ def _phases(weights: Mapping[str, float], limits: Mapping[str, int], seed: int) 
         yield _Phase(start, start + draws, dict(before), slots, places)
         before = {corpus: n + phase.count(corpus, draws) for corpus, n in before.items()}
         start += draws
-        del left[exhausted]
+        del remaining[exhausted]
 
 
 def _quotas(weights: Mapping[str, float], slots: int) -> dict[str, int]:
@@ -175,7 +177,7 @@ def _quotas(weights: Mapping[str, float], slots: int) -> dict[str, int]:
     for corpus, weight in weights.items():
         if not 0 < weight < math.inf:
             raise ValueError(
-                f"weight={weight} of corpus={corpus} must be positive: or leave it out"
+                f"weight={weight} of corpus={corpus} must be positive: raise it or drop the corpus"
             )
     total = sum(weights.values())
     exact = {corpus: weight / total * slots for corpus, weight in sorted(weights.items())}
@@ -194,14 +196,14 @@ def _quotas(weights: Mapping[str, float], slots: int) -> dict[str, int]:
 def _limits(
     epochs: Mapping[str, float], weights: Mapping[str, float], rows: Callable[[str], int]
 ) -> dict[str, int]:
-    """The rows that each limited corpus may give."""
+    """How many rows each limited corpus may give."""
     limits = {}
     for corpus, limit in epochs.items():
         if corpus not in weights:
-            raise ValueError(f"epochs of corpus={corpus}: the mixture has {sorted(weights)}")
+            raise ValueError(f"epochs of corpus={corpus}: the mixture has only {sorted(weights)}")
         if not 0 < limit < math.inf:
-            raise ValueError(f"epochs={limit} of corpus={corpus} must be positive: or leave it out")
-        # 0.29 * 100 is 28.999999999999996 in binary; what was meant is 29.
+            raise ValueError(f"epochs={limit} of corpus={corpus} must be positive: raise it")
+        # 0.29 * 100 is 28.999999999999996 in binary, and must give 29.
         limits[corpus] = math.floor(round(limit * rows(corpus), 6))
         if not limits[corpus]:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Whole documents packed into rows, so that no window begins or ends where a document does not.
+"""Whole documents packed into rows: a row begins and ends where a document does.
 
 Letters: B batch, T context_length.
 """
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     Row = npt.NDArray[Any]
 
-_POOL_ROWS = 256  # documents for at least so many rows are packed together
-_SHUFFLED = 16  # pools whose rows are taken in one seeded order
+_POOL_ROWS = 256  # a pool holds documents for at least so many rows
+_SHUFFLED = 16  # so many pools have their rows in one seeded order
 
 
 class Span(NamedTuple):
-    """Targets [start, stop) of a stream; the first is asked from the token at ``opening``."""
+    """Targets [start, stop) of a stream; the token at ``opening`` predicts the first."""
 
     start: int
     stop: int
@@ -39,13 +39,13 @@ class Span(NamedTuple):
 def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Bins of at most ``capacity``, each a list of indices into ``lengths`` (1 to capacity).
 
-    Best-fit decreasing: the longest first, each into the fullest bin that has room for it, which
-    takes at most 11/9 of the fewest bins possible and a constant (Johnson 1974); for documents,
-    Ding et al. 2024.
+    Best-fit decreasing: it takes the longest first, and puts each into the fullest bin with room
+    for it. It needs at most 11/9 of the fewest bins possible, plus a constant (Johnson 1974). Ding
+    et al. 2024 use it for documents.
     """
     bins: list[list[int]] = []
     by_room: dict[int, list[int]] = {}
-    rooms = 0  # bit r is set where a bin has room for r: the lowest bit from a length on is the fit
+    rooms = 0  # bit r is set if a bin has room r; the best fit is the lowest bit from a length on
     for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         length = lengths[index]
         fitting = rooms >> length
@@ -64,16 +64,16 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 class Packed:
-    """Training batches of whole documents from weighted corpora; pure in (seed, step).
+    """Training batches of whole documents from weighted corpora, a function of (seed, step).
 
-    Each document is asked for once an epoch, every token of it: the first from the end of text that
-    closes the document, the others from those before them. Documents longer than T are cut into
-    parts of T, asked for as if each were a document. Rows are filled best-fit; the rest is padding
-    that asks nothing. ``Batch.documents`` keeps the documents of a row apart.
+    In an epoch every token of every document is a target once. The end of text that closes the
+    document predicts its first token; the tokens before predict each of the others. A document
+    longer than T is cut into parts of T, which count as documents. Best fit fills the rows; the
+    rest of a row is padding without targets. ``Batch.documents`` separates the documents of a row.
 
-    Corpora are mixed as in ``Windows``; a row takes the place of a window. With ``epochs``, the
-    limited corpora are packed at once, a pass over their document lengths; without, a pool of rows
-    at a time (``PackedCorpus``).
+    Corpora are mixed as in ``Windows``, with rows in place of windows. ``epochs`` needs the number
+    of rows of the limited corpora, so it packs them at once, in a pass over their document lengths;
+    without it, a corpus is packed a pool at a time (``PackedCorpus``).
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Packed:
 
     @property
     def steps(self) -> int | None:
-        """Batches until the limits exhaust every corpus; None where one has no limit."""
+        """How many batches the corpora allow under their limits; None if one has no limit."""
         return self.mixture.steps
 
     def batch(self, step: int) -> Batch:
@@ -117,23 +117,23 @@ class Packed:
         return Batch(tokens, targets, tuple(ids), documents=documents)
 
     def windows(self, corpus: str) -> int:
-        """Rows in an epoch of the corpus; asking for it packs all of the corpus."""
+        """How many rows an epoch of the corpus has; the call packs the whole corpus."""
         return self._corpora[corpus].rows
 
     def drawn(self, steps: int) -> dict[str, dict[str, float]]:
-        """What so many steps read of each corpus: ``windows``, ``tokens`` asked, ``epochs``."""
-        found = {}
+        """Of each corpus, the ``windows``, target ``tokens`` and ``epochs`` in ``steps`` steps."""
+        totals = {}
         for corpus, count in self.mixture.counts(steps).items():
             tokens = self._corpora[corpus].tokens(count)
             epochs = tokens / len(self.streams[corpus])
-            found[corpus] = {"windows": count, "tokens": tokens, "epochs": epochs}
-        return found
+            totals[corpus] = {"windows": count, "tokens": tokens, "epochs": epochs}
+        return totals
 
 
 def _fill(
     stream: TokenStream, spans: Sequence[Span], tokens: Row, targets: Row, documents: Row
 ) -> None:
-    """Lay the spans side by side; what is behind them is another document, and stays unasked."""
+    """Lays the spans side by side; the padding after them is one more document, no target."""
     column = 0
     for number, span in enumerate(spans):
         end = column + span.stop - span.start
@@ -146,7 +146,7 @@ def _fill(
 
 
 class _Pool(NamedTuple):
-    """Spans that were packed together, and which of them each row holds."""
+    """Spans that are packed together, and the indices of the spans in each row."""
 
     starts: list[int]
     stops: list[int]
@@ -160,10 +160,10 @@ class _Pool(NamedTuple):
 class PackedCorpus:
     """A corpus as rows of whole documents in a seeded order, each document once an epoch.
 
-    Consecutive pieces make up pools; a pool is packed by itself, the same way every epoch, when it
-    is first needed. An epoch takes the pools in a seeded order and the rows of 16 of them at a time
-    in another, so that only those are held. Which pool a row is in is known once those before it in
-    the epoch are packed; their row counts are kept.
+    Consecutive pieces make a pool. A pool is packed by itself, the same way every epoch, when it is
+    first needed. An epoch takes the pools in a seeded order, and the rows of 16 pools at a time in
+    another, so that only those pools are in memory. To locate a row, all pools before it in the
+    epoch must be packed; the row counts of the pools are kept.
     """
 
     def __init__(self, name: str, stream: TokenStream, context_length: int, seed: int) -> None:
@@ -174,23 +174,23 @@ class PackedCorpus:
         self._counts: dict[int, int] = {}
         self._packed = functools.lru_cache(2 * _SHUFFLED)(self._pack)
         self._group = functools.lru_cache(2)(self._shuffle)
-        self._ends = functools.lru_cache(3)(lambda _epoch: [0])  # rows before each mapped group
+        self._ends = functools.lru_cache(3)(lambda _epoch: [0])  # rows before each located group
 
     @functools.cached_property
     def rows(self) -> int:
-        """Rows in an epoch; this packs every pool that has not been packed."""
+        """How many rows an epoch has; this packs every pool that is not packed yet."""
         return sum(map(self._count, range(len(self._pools))))
 
     def row(self, count: int) -> list[Span]:
-        """What the row after ``count`` others holds."""
+        """The spans of the row after the first ``count`` rows."""
         epoch, group, index = self._place(count)
         pools, ends, order = self._group(epoch, group)
         place = order[index]
         which = bisect.bisect_right(ends, place)
-        return self._packed(pools[which]).row(place - ends[which])  # from the end, as lists count
+        return self._packed(pools[which]).row(place - ends[which])  # from the pool's end
 
     def tokens(self, count: int) -> int:
-        """Targets that the first so many rows ask for."""
+        """How many targets the first ``count`` rows have."""
         epoch, group, index = self._place(count)
         pools = [pool for earlier in range(group) for pool in self._choose(epoch, earlier)]
         pieces = (self.stream.pieces[number] for pool in pools for number in self._pools[pool])
@@ -199,7 +199,7 @@ class PackedCorpus:
         return whole + sum(span.stop - span.start for row in rows for span in row)
 
     def _place(self, count: int) -> tuple[int, int, int]:
-        """Epoch, group and row in the group; only the pools up to there are packed."""
+        """The epoch, the group and the row in the group; packs the pools up to there alone."""
         epoch = 0
         if self._reach(0, count) <= count:
             epoch, count = divmod(count, self.rows)
@@ -209,7 +209,7 @@ class PackedCorpus:
         return epoch, group, count - ends[group]
 
     def _reach(self, epoch: int, count: int) -> int:
-        """Map groups of the epoch until one holds row ``count``; how many rows are mapped."""
+        """Locates groups of the epoch until one holds row ``count``; returns the rows located."""
         ends = self._ends(epoch)
         while ends[-1] <= count and len(ends) <= len(self._groups):
             group = self._choose(epoch, len(ends) - 1)
@@ -217,7 +217,7 @@ class PackedCorpus:
         return ends[-1]
 
     def _choose(self, epoch: int, group: int) -> list[int]:
-        """Pools whose rows are shuffled together."""
+        """The pools of a group, whose rows are shuffled together."""
         size, key = len(self._pools), key_of("pools", self.seed, self.name, epoch)
         ordinals = range(size)[group * _SHUFFLED : (group + 1) * _SHUFFLED]
         return [permuted(ordinal, size, key) for ordinal in ordinals]
@@ -242,9 +242,9 @@ class PackedCorpus:
         return _Pool(starts.tolist(), stops.tolist(), openings.tolist(), rows)
 
     def _cut(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, stop and opening of a piece's documents, longer ones in parts, the last shorter.
+        """Start, stop and opening of a piece's documents; those longer than T are cut into parts.
 
-        A document opens with its own end of text, which closed the one before it too.
+        A document opens with its own end of text, since the one before it closed with the same.
         """
         bounds, length = self._bounds(number), self.context_length
         parts = (bounds.diff() + length - 1) // length
@@ -255,7 +255,7 @@ class PackedCorpus:
         return starts, torch.minimum(starts + length, ends), openings
 
     def _bounds(self, number: int) -> Tensor:
-        """Where a piece's documents start in the stream, and the end of the last."""
+        """The starts of a piece's documents in the stream, and the end of the last one."""
         piece = self.stream.pieces[number]
         assert isinstance(piece, DocumentPiece)
         bounds = piece.bounds().to(torch.int64)
@@ -268,13 +268,13 @@ class PackedCorpus:
         return bounds + self.stream.starts()[number]
 
     def _cut_into_pools(self) -> Iterator[range]:
-        """Consecutive pieces, each time enough for 256 rows."""
+        """Ranges of consecutive pieces, each with tokens for at least 256 rows."""
         first, tokens = 0, 0
         for number, piece in enumerate(self.stream.pieces):
             if not isinstance(piece, DocumentPiece):
                 raise ValueError(
-                    f"piece {number} of corpus={self.name} does not say where its documents are: "
-                    "give DocumentPiece, or train on windows"
+                    f"piece {number} of corpus={self.name} has no document bounds: "
+                    "give a DocumentPiece, or train on windows"
                 )
             tokens += piece.length
             if tokens >= _POOL_ROWS * self.context_length:

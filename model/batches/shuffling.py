@@ -1,6 +1,6 @@
-"""Seeded orders that need no list: a permutation is a function that is asked place by place.
+"""Seeded orders without a list: a permutation is a function from an index to an index.
 
-An order is a pure function of (seed, what is ordered, index), the same on every machine.
+An order is a pure function of (seed, name of the order, index), the same on every machine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _ROUNDS = 6
 
 
 def key_of(*parts: int | str) -> int:
-    """64 bits that depend on every part, the same on every machine."""
+    """An integer of 64 bits that depends on every part, the same on every machine."""
     return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "little")
 
 
 def permuted(index: int, size: int, key: int) -> int:
-    """Where a permutation of range(size), chosen by ``key``, sends ``index``; O(1) memory.
+    """The image of ``index`` under a permutation of range(size) chosen by ``key``; O(1) memory.
 
     A Feistel network permutes the next even power of two; walking its cycle until the range is hit
     makes that a permutation of the range (Black & Rogaway 2002). At most about four walks.
@@ -40,26 +40,26 @@ def permuted(index: int, size: int, key: int) -> int:
 def permuted_all(indices: Tensor, size: int, keys: Sequence[int], which: Tensor) -> Tensor:
     """``permuted`` of each index under ``keys[which]``: int64 (N,), (N,) -> (N,).
 
-    Every index must be in range(size). numpy views do the arithmetic, because torch has no
-    unsigned shift; thousands of indices together cost a fraction of a microsecond each.
+    Every index must be in range(size). numpy does the arithmetic, because torch has no unsigned
+    shift. In calls with thousands of indices, each costs a fraction of a microsecond.
     """
     half = _half(size)
     key = torch.tensor(keys, dtype=torch.uint64).numpy()[which.numpy()]
-    sent = indices.numpy().astype("uint64")
-    walking = torch.arange(len(sent)).numpy()
+    images = indices.numpy().astype("uint64")
+    walking = torch.arange(len(images)).numpy()
     while len(walking):
-        sent[walking] = _feistel(sent[walking], half, key[walking])
-        walking = walking[sent[walking] >= size]
-    return torch.from_numpy(sent.astype("int64"))
+        images[walking] = _feistel(images[walking], half, key[walking])
+        walking = walking[images[walking] >= size]
+    return torch.from_numpy(images.astype("int64"))
 
 
 def _half(size: int) -> int:
-    """Bits in each half of the network for range(size)."""
+    """How many bits each half of the Feistel network has for range(size)."""
     return max(1, ((size - 1).bit_length() + 1) // 2)
 
 
 def _feistel(index: Any, half: int, key: Any) -> Any:
-    """A permutation of 2 half bits: of one integer, or of an array of unsigned 64 bits."""
+    """A permutation of 2 * half bits, of one integer or of an array of unsigned 64 bits."""
     low = (1 << half) - 1
     left, right = index >> half, index & low
     for turn in range(_ROUNDS):
@@ -68,7 +68,7 @@ def _feistel(index: Any, half: int, key: Any) -> Any:
 
 
 def _mix(x: Any) -> Any:
-    """splitmix64's finaliser: every input bit moves every output bit (Steele et al. 2014)."""
+    """splitmix64's finaliser: every input bit changes every output bit (Steele et al. 2014)."""
     x = x & _BITS
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _BITS
     x = (x ^ x >> 27) * 0x94D049BB133111EB & _BITS

@@ -1,4 +1,4 @@
-"""Token streams over pieces that are fetched when they are first read."""
+"""Token streams over pieces that are loaded when they are first read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Piece:
-    """So many tokens; ``load()`` fetches them as one row of integers (length,)."""
+    """``length`` tokens; ``load()`` returns them as one row of integers (length,)."""
 
     length: int
     load: Callable[[], Tensor]
@@ -28,31 +28,31 @@ class Piece:
 class DocumentPiece(Piece):
     """A piece of whole documents, each closed by the end of text.
 
-    ``bounds()`` is where each document starts and, at the end, where the last one stops:
-    (documents + 1,) integers from 0 to ``length``.
+    ``bounds()`` returns the start of each document and the end of the last: (documents + 1,)
+    integers from 0 to ``length``.
     """
 
     bounds: Callable[[], Tensor]
 
 
 class TokenStream:
-    """One long row of tokens over many pieces, copied only where it is read."""
+    """One long row of tokens over many pieces; only reading copies tokens."""
 
     def __init__(self, pieces: Sequence[Tensor | Piece], keep: int | None = None) -> None:
-        """``pieces``: 1-D integer tensors of any width, or what loads them; joined in order.
+        """``pieces``: 1-D integer tensors of any dtype, or ``Piece``s; joined in order.
 
-        A piece is loaded when it is first read. ``keep`` is how many stay so; None keeps all.
+        A piece is loaded when it is first read. ``keep`` pieces stay loaded; None keeps all.
         """
         self.pieces = [_piece(number, piece) for number, piece in enumerate(pieces)]
         self._starts = [0, *itertools.accumulate(piece.length for piece in self.pieces)]
         self.view = functools.lru_cache(keep)(self._load)
-        """The tokens of the piece of that number, uncopied; loaded unless they are kept."""
+        """The tokens of the piece of that number, not copied; loads them if they are not kept."""
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def starts(self) -> list[int]:
-        """Where each piece begins in the stream."""
+        """The place of each piece's first token in the stream."""
         return self._starts[:-1]
 
     def read(self, start: int, stop: int) -> Tensor:
@@ -64,16 +64,16 @@ class TokenStream:
         return tokens
 
     def find(self, starts: Tensor) -> tuple[list[int], list[int]]:
-        """The piece that each place (N,) int64 is in, and how far into the piece it is."""
+        """The piece of each place (N,) int64 in the stream, and the offset in the piece."""
         begins = torch.tensor(self._starts)
         pieces = torch.searchsorted(begins, starts, right=True) - 1
         return pieces.tolist(), (starts - begins[pieces]).tolist()
 
     def copy(self, start: int, row: npt.NDArray[Any]) -> None:
-        """Fill ``row`` with the tokens from ``start``, the stream's beginning following its end.
+        """Fills ``row`` with the tokens from ``start``; the stream's beginning follows its end.
 
-        ``row`` is a tensor's ``numpy()``: there a slice costs a tenth of what it costs in torch,
-        and the rows of a batch are short.
+        ``row`` is a tensor's ``numpy()``: a slice costs a tenth of its cost in torch, and the rows
+        of a batch are short.
         """
         while len(row):
             number = bisect.bisect_right(self._starts, start) - 1
@@ -88,17 +88,17 @@ class TokenStream:
         _require_row(number, tokens)
         if len(tokens) != piece.length:
             raise ValueError(
-                f"piece {number} has tokens={len(tokens)} where length={piece.length} was told: "
-                "tell the length of what is loaded"
+                f"piece {number} has tokens={len(tokens)} but length={piece.length}: "
+                "give the length of the loaded tokens"
             )
         return tokens.numpy()
 
 
-def _piece(number: int, given: Tensor | Piece) -> Piece:
-    if isinstance(given, Piece):
-        return given
-    _require_row(number, given)
-    return Piece(len(given), lambda: given)
+def _piece(number: int, piece: Tensor | Piece) -> Piece:
+    if isinstance(piece, Piece):
+        return piece
+    _require_row(number, piece)
+    return Piece(len(piece), lambda: piece)
 
 
 def _require_row(number: int, tokens: Tensor) -> None:

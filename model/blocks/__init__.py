@@ -1,1 +1,1 @@
-"""What networks are built of: attention, norms, positions, blocks, and the kernels below them."""
+"""The parts of networks: attention, norms, positions, blocks, and the kernels below them."""

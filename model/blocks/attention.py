@@ -1,9 +1,9 @@
 """Attention, rung by rung: simplified, with trained projections, causal, multi-head, fused.
 
 Letters: B batch, T queries, S keys, D d_model, H heads, G key and value heads, K d_head. Masks are
-True where a position may be read. Each rung is the one below with one thing new, and is called as
-a block calls its attention (``MultiHeadAttention.forward``); model/ladder.py trains the same
-network on each. tests/model/test_ladder.py shows which equals which.
+True where a position may be read. Each rung adds one thing to the rung below it. All rungs take the
+arguments of ``MultiHeadAttention.forward``, so that model/ladder.py can train the same network with
+each. tests/model/test_ladder.py shows which rungs are equal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from model.blocks.norms import RMSNorm
 
-# Keys and values of new tokens (B, G, T, K) -> those of all tokens so far (B, G, S, K).
+# Keys and values of new tokens (B, G, T, K) -> keys and values of all tokens (B, G, S, K).
 Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -31,7 +31,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
 
 
 def shares(queries: Tensor, keys: Tensor, visible: Tensor | None = None) -> Tensor:
-    """The weights of that mean, (..., T, S): each row adds up to 1."""
+    """The weights (..., T, S) of ``attend``'s mean: each row adds up to 1."""
     # The variance of a K-term dot product grows with K; unscaled, the softmax saturates.
     scores = queries @ keys.transpose(-2, -1) * queries.shape[-1] ** -0.5  # (..., T, S)
     if visible is not None:
@@ -49,8 +49,8 @@ def attend_fused(
 ) -> Tensor:
     """``attend`` in one kernel that never holds the (T, S) scores (Dao et al. 2022).
 
-    Keys and values (B, G, S, K) are shared by H / G neighbouring heads of queries (B, H, T, K)
-    where they lie. ``is_causal`` stands for the mask ``causal``.
+    H / G neighbouring heads of queries (B, H, T, K) share one head of keys and values
+    (B, G, S, K), without copies. ``is_causal`` has the effect of the mask ``causal``.
     """
     shared = queries.ndim > 2 and keys.shape[-3] < queries.shape[-3]
     return F.scaled_dot_product_attention(
@@ -59,27 +59,28 @@ def attend_fused(
 
 
 def causal(length: int, device: torch.device | str | None = None) -> Tensor:
-    """(T, T) mask: a position reads itself and what came before. Book 3.5."""
+    """(T, T) mask: a position reads itself and the positions before it. Book 3.5."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
 def same_document(documents: Tensor) -> Tensor:
-    """documents (B, T), a number each -> (B, 1, T, T) mask: a position reads its own document."""
+    """Document numbers (B, T) -> (B, 1, T, T) mask: a position reads its own document alone."""
     return (documents[:, :, None] == documents[:, None, :])[:, None]
 
 
 def recent(window: int, positions: Tensor, length: int) -> Tensor:
     """positions (B, T) of queries -> (B, 1, T, S) mask of the keys at 0 to S - 1 = length - 1.
 
-    A query reads itself and the window - 1 keys before it (Beltagy et al. 2020): what lies further
-    back still reaches it through the layers below. What comes after it is left to ``causal``.
+    A query reads itself and the window - 1 keys before it (Beltagy et al. 2020); earlier tokens
+    still reach it through the layers below. The mask does not hide keys after the query: ``causal``
+    does.
     """
     keys = torch.arange(length, device=positions.device)
     return (keys > positions[..., None] - window)[:, None]
 
 
 def positions_within(documents: Tensor) -> Tensor:
-    """documents (B, T), each on neighbouring positions -> (B, T): how far into it each token is."""
+    """Document numbers (B, T), each document in one stretch -> (B, T): positions within it."""
     index = torch.arange(documents.shape[1], device=documents.device)
     begins = documents[:, 1:] != documents[:, :-1]
     starts = torch.where(F.pad(begins, (1, 0), value=True), index, 0)
@@ -87,9 +88,9 @@ def positions_within(documents: Tensor) -> Tensor:
 
 
 class SimplifiedAttention(nn.Module):
-    """Each position becomes a mean of all, weighted by how alike they are. Book 3.3.
+    """Each position becomes a mean of all positions, weighted by their dot products. Book 3.3.
 
-    Nothing is trained, nothing is hidden, and the dot products are not scaled.
+    There are no trained weights and no mask, and the dot products are not scaled.
     """
 
     def forward(
@@ -109,16 +110,16 @@ class SimplifiedAttention(nn.Module):
         visible: Tensor | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """(B, 1, T, T): how much of each position goes into each."""
+        """(B, 1, T, T): the weight of each position in each position's mean."""
         read = x[:, None] if rotary is None else rotary(x[:, None])
         return shares(read * read.shape[-1] ** 0.5, read, visible)
 
 
 class SelfAttention(nn.Module):
-    """Trained projections decide what is looked for, by what it is found and what it gives.
+    """Attention between trained projections: queries, keys and values. Book 3.4 and 3.5.
 
-    One head of K dimensions. ``causal`` is the next rung: a position reads itself and what came
-    before, whatever else is visible. Book 3.4 and 3.5.
+    One head of K dimensions. ``causal`` is the next rung: a position reads itself and the positions
+    before it alone, even where ``visible`` allows more.
     """
 
     def __init__(self, d_model: int, d_head: int, *, causal: bool = False) -> None:
@@ -145,7 +146,7 @@ class SelfAttention(nn.Module):
         visible: Tensor | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """(B, 1, T, T): how much of each position's value goes into each."""
+        """(B, 1, T, T): the weight of each position's value in each position's mean."""
         queries, keys = self.queries(x)[:, None], self.keys(x)[:, None]
         if rotary is not None:
             queries, keys = rotary(queries), rotary(keys)
@@ -155,7 +156,7 @@ class SelfAttention(nn.Module):
 def _past(
     length: int, visible: Tensor | None, device: torch.device, is_causal: bool
 ) -> Tensor | None:
-    """``visible``, and of it the past alone if so wanted."""
+    """``visible``, limited to the past if ``is_causal``."""
     if not is_causal:
         return visible
     past = causal(length, device)
@@ -164,16 +165,16 @@ def _past(
 
 def _refuse(remember: Remember | None) -> None:
     if remember is not None:
-        raise ValueError("this rung of attention remembers nothing: generate with cached=False")
+        raise ValueError("this rung of attention has no cache: generate with cached=False")
 
 
 class MultiHeadAttention(nn.Module):
-    """H heads attend side by side in K dimensions each, D / H unless ``d_head`` says. Book 3.6.
+    """H heads attend side by side in K dimensions each: ``d_head``, or else D / H. Book 3.6.
 
     With ``n_kv_heads`` G below H, H / G neighbouring query heads share one key and value head
     (Ainslie et al. 2023). ``qk_norm`` normalises queries and keys before the rotation, which bounds
-    the scores (Henry et al. 2020), and ``qk_gain`` lets each dimension of the two learn its weight
-    (Qwen3). ``fused`` chooses the kernel; both give the same numbers.
+    the scores (Henry et al. 2020), and ``qk_gain`` adds a trained weight for each dimension
+    of both (Qwen3). ``fused`` chooses the kernel; both give the same numbers.
     """
 
     def __init__(
@@ -196,7 +197,7 @@ class MultiHeadAttention(nn.Module):
         if (d_head is None and d_model % n_heads) or n_heads % self.n_kv_heads:
             raise ValueError(
                 f"d_model={d_model}, n_heads={n_heads}, n_kv_heads={self.n_kv_heads}: "
-                "each must be a multiple of the next, or the first with d_head given"
+                "n_heads must be a multiple of n_kv_heads, and d_model of n_heads (or give d_head)"
             )
         self.d_head = d_head or d_model // n_heads
         self.causal, self.fused = causal, fused
@@ -217,12 +218,12 @@ class MultiHeadAttention(nn.Module):
         remember: Remember | None = None,
     ) -> Tensor:
         """x (B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T); a causal layer
-        applies its own rule besides. With ``remember``, x follows S - T tokens, and ``visible``
-        (B, H, T, S) holds the causal rule."""
+        also applies its causal mask. With ``remember``, x follows S - T tokens, and ``visible``
+        (B, H, T, S) contains the causal mask."""
         queries, keys, values = self._project(x, rotary, joined=remember is None)
         if remember is not None:
             keys, values = remember(keys, values)
-        # One query reads all that is remembered, and a copy for each head would outweigh the rest.
+        # With a cache, copying all keys and values for each head would take most of the time.
         if self.n_kv_heads < self.n_heads and not (self.fused and remember is not None):
             share = self.n_heads // self.n_kv_heads
             keys, values = (t.repeat_interleave(share, dim=1) for t in (keys, values))
@@ -235,7 +236,7 @@ class MultiHeadAttention(nn.Module):
         visible: Tensor | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """(B, H, T, T): how much of each position's value goes into each; to be looked at."""
+        """(B, H, T, T): the weight of each position's value in each position's mean; to display."""
         queries, keys, _ = self._project(x, rotary, joined=False)
         keys = keys.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)
         return shares(queries, keys, _past(x.shape[1], visible, x.device, self.causal))
@@ -244,9 +245,9 @@ class MultiHeadAttention(nn.Module):
         self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
     ) -> Tensor:
         if self.fused and self.causal and visible is None:
-            # Told the rule instead of a mask, the kernel skips the blocks it forbids.
+            # With the causal flag instead of a mask, the kernel skips the blocks that are hidden.
             return attend_fused(queries, keys, values, is_causal=True)
-        # Remembered keys outnumber the queries, and their mask holds the rule.
+        # With a cache there are more keys than queries, and ``visible`` contains the causal mask.
         is_causal = self.causal and queries.shape[-2] == keys.shape[-2]
         visible = _past(queries.shape[-2], visible, queries.device, is_causal)
         return (attend_fused if self.fused else attend)(queries, keys, values, visible)
@@ -254,13 +255,13 @@ class MultiHeadAttention(nn.Module):
     def _project(
         self, x: Tensor, rotary: Callable[[Tensor], Tensor] | None, *, joined: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by head, ready to attend; by one product if ``joined``.
+        """Queries, keys and values by head, ready to attend; from one matrix product if ``joined``.
 
-        Three small products leave the processor idle; for a single token even so they take less
-        time than joining the weights.
+        Three small products leave the processor idle. For a single token they still take less time
+        than joining the weights.
         """
         layers = (self.queries, self.keys, self.values)
-        joined = joined and type(self.queries) is nn.Linear  # others multiply in their own way
+        joined = joined and type(self.queries) is nn.Linear  # other layers multiply themselves
         parts = self._joined(x, layers) if joined else [layer(x) for layer in layers]
         heads = (self.n_heads, self.n_kv_heads, self.n_kv_heads)
         queries, keys, values = map(self._split, parts, heads)

@@ -1,4 +1,4 @@
-"""What a block is made of: attention, a feed-forward, and a norm before each.
+"""A block: attention and a feed-forward, with a norm before each.
 
 Letters: B batch, T positions, D d_model, F d_feed_forward, H heads, K d_head.
 """
@@ -17,7 +17,7 @@ from model.blocks.norms import make_norm
 
 
 class FeedForward(nn.Module):
-    """Expand, bend, contract: each position by itself. Book 4.3.
+    """Expand, apply a nonlinearity, contract: each position by itself. Book 4.3.
 
     gelu is GPT-2's (tanh form); squared_relu is So et al. 2021; swiglu is Shazeer 2020.
     """
@@ -70,6 +70,6 @@ class Block(nn.Module):
         visible: Tensor | None = None,
         remember: Remember | None = None,
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D). The rest is told to the attention."""
+        """(B, T, D) -> (B, T, D). The other arguments go to the attention."""
         x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary, remember))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

@@ -1,8 +1,8 @@
 """Keys and values of the tokens read so far, so that each token is read once.
 
 The slot of a token is its position: texts of different lengths begin at slot 0 and are padded on
-the right. A query at position p reads the slots up to p, which are all its own text's; what padding
-left behind lies further on, and the token that comes to stand there overwrites it.
+the right. A query at position p reads the slots up to p, which hold tokens of its own text alone.
+Padding lies in later slots, and the next tokens of the text overwrite it.
 
 Letters: L layers, B rows, T tokens of one pass, S slots, G key and value heads, K d_head.
 """
@@ -19,36 +19,36 @@ from model.evaluation import evaluating
 
 
 class Cache:
-    """Room for ``length`` tokens in each of ``rows`` texts, taken once.
+    """Memory for ``length`` tokens in each of ``rows`` texts, allocated once.
 
-    ``lengths`` says how many tokens of each text are held. To set one lower forgets the last ones;
-    to ``select`` rows drops, reorders or repeats texts. With grouped queries only the G shared
-    heads are held (Shazeer 2019; Ainslie et al. 2023). ``like`` gives dtype and device.
+    ``lengths`` holds the number of tokens of each text. A lower number forgets the last tokens;
+    ``select`` drops, reorders or repeats texts. With grouped queries the cache holds the G shared
+    heads alone (Shazeer 2019; Ainslie et al. 2023). ``like`` is a tensor of its dtype and device.
     """
 
     def __init__(
         self, like: Tensor, *, n_layers: int, rows: int, length: int, n_kv_heads: int, d_head: int
     ) -> None:
         shape = (n_layers, rows, length, n_kv_heads, d_head)
-        # A hidden slot weighs 0, but 0 times what lay in unwritten memory may be nan.
+        # A hidden slot has weight 0, but 0 times an unwritten number may be nan.
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
         self.lengths = [0] * rows
 
     def claim(self, count: int) -> tuple[Tensor, Tensor | None]:
         """The next ``count`` slots of every row: positions (B, T), mask (B, 1, T, S).
 
-        No mask where all rows are empty: there the causal rule says it all. ValueError if the slots
-        do not suffice.
+        The mask is None where all rows are empty: there the causal mask suffices. Raises ValueError
+        if there are too few slots.
         """
         fresh, room = not any(self.lengths), self.keys.shape[2]
         self._stop = max(self.lengths) + count
         if self._stop > room:
-            raise ValueError(f"length={self._stop} exceeds the cache's {room}: take a longer one")
+            raise ValueError(f"length={self._stop} exceeds the cache's {room}: make it longer")
         device = self.keys.device
         begin = torch.tensor(self.lengths, device=device)[:, None]
         slots = begin + torch.arange(count, device=device)  # (B, T)
         self._place: tuple[Any, Any] = (torch.arange(len(begin), device=device)[:, None], slots)
-        if min(self.lengths) + count == self._stop:  # a slice is written in half the time
+        if min(self.lengths) + count == self._stop:  # writing a slice takes half the time
             self._place = (slice(len(begin)), slice(self._stop - count, self._stop))
         self.lengths = [length + count for length in self.lengths]
         if fresh:
@@ -57,17 +57,19 @@ class Cache:
         return slots, visible[:, None]
 
     def remember(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """keys, values (B, G, T, K) of the slots claimed last -> all so far, (B, G, S, K) each."""
-        held = []
+        """Stores keys, values (B, G, T, K) in the slots claimed last -> all, (B, G, S, K) each."""
+        so_far = []
         for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
             store[self._place] = new.transpose(1, 2).to(store.dtype)
-            held.append(store[: len(new), : self._stop].transpose(1, 2))
-        return held[0], held[1]
+            so_far.append(store[: len(new), : self._stop].transpose(1, 2))
+        return so_far[0], so_far[1]
 
     def select(self, rows: Sequence[int]) -> None:
-        """Row i is from now on what row ``rows[i]`` was; ValueError for more than there is room."""
+        """Replaces row i by row ``rows[i]``. Raises ValueError for more rows than the cache has."""
         if len(rows) > self.keys.shape[1]:
-            raise ValueError(f"rows={len(rows)} exceed the cache's {self.keys.shape[1]}: take more")
+            raise ValueError(
+                f"rows={len(rows)} exceed the cache's {self.keys.shape[1]}: enlarge it"
+            )
         index = torch.tensor(rows, dtype=torch.int64, device=self.keys.device)
         self.lengths = [self.lengths[row] for row in rows]
         used = max(self.lengths, default=0)
@@ -76,12 +78,12 @@ class Cache:
 
 
 class Reader:
-    """Reads texts that grow, and says what may follow each.
+    """Reads growing texts, and returns the logits of the next token of each.
 
-    While a text is shorter than context_length, each of its tokens is read once. From then on its
-    last context_length tokens are read anew for every token, at positions from 0: as the window
-    slides every position in it changes, and with the token that leaves it all that was made of it.
-    ``cached`` False reads every text anew each time, as does a network that has no cache; the
+    While a text is shorter than context_length, the network reads each of its tokens once. From
+    then on it reads the last context_length tokens again for every new token, at positions from 0:
+    when the window slides, the position of every token in it changes, so nothing cached is valid.
+    With ``cached`` False, or a network without a cache, it reads every text in full each time; the
     logits differ by rounding alone.
     """
 
@@ -93,9 +95,9 @@ class Reader:
             self.cache = network.cache(texts, min(length, network.context_length))
 
     def read(self, texts: dict[int, list[int]]) -> dict[int, Tensor]:
-        """Texts by number -> logits (V,) of what follows each, fp32 on the CPU.
+        """Texts by number -> logits (V,) of the next token of each, fp32 on the CPU.
 
-        Texts are those of the last call with tokens added; one that is left out is forgotten.
+        Each text is that of the last call with tokens added. A text that is left out is forgotten.
         """
         room = self.network.context_length
         kept = [number for number in self.held if number in texts and len(texts[number]) < room]
@@ -103,16 +105,18 @@ class Reader:
             self.cache.select([self.held.index(number) for number in kept])
             self.held = kept
         others = [number for number in texts if number not in kept]
-        found: dict[int, Tensor] = {}
+        logits: dict[int, Tensor] = {}
         with evaluating(self.network), torch.inference_mode():
             if kept:
-                found |= zip(kept, self._continued([texts[n] for n in kept]), strict=True)
+                logits |= zip(kept, self._continued([texts[n] for n in kept]), strict=True)
             if others:
-                found |= zip(others, self._anew([texts[n][-room:] for n in others]), strict=True)
-        return {number: found[number] for number in texts}
+                logits |= zip(
+                    others, self._in_full([texts[n][-room:] for n in others]), strict=True
+                )
+        return {number: logits[number] for number in texts}
 
     def fork(self, parents: Sequence[int]) -> None:
-        """Text i is from now on a continuation of what was text ``parents[i]``."""
+        """Makes text i a continuation of the text that was ``parents[i]``."""
         if self.held:
             self.cache.select([self.held.index(parent) for parent in parents])
             self.held = list(range(len(parents)))
@@ -123,7 +127,7 @@ class Reader:
         self.cache.lengths = [len(text) for text in texts]  # without the padding
         return self._last(features, new)
 
-    def _anew(self, texts: list[list[int]]) -> Tensor:
+    def _in_full(self, texts: list[list[int]]) -> Tensor:
         return self._last(self.network.features(self._padded(texts)), texts)
 
     def _padded(self, texts: list[list[int]]) -> Tensor:
@@ -135,7 +139,7 @@ class Reader:
     def _last(self, features: Tensor, texts: list[list[int]]) -> Tensor:
         """features (B, T, D) -> logits (B, V) at each text's last token.
 
-        On the CPU: the same draws wherever the network lives.
+        On the CPU, so that sampling draws the same tokens on every device.
         """
         ends = torch.tensor([len(text) - 1 for text in texts], device=features.device)
         rows = torch.arange(len(texts), device=features.device)

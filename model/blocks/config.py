@@ -1,4 +1,4 @@
-"""What a block is made of, and a stack of them between an embedding and a head.
+"""The configuration of a block, and of a stack of blocks between an embedding and a head.
 
 Letters: T context_length, D d_model, L n_layers, H n_heads, G n_kv_heads, K d_head, F
 d_feed_forward, V vocab_size.
@@ -15,7 +15,7 @@ Norm = Literal["rms", "layer"]
 FeedForward = Literal["squared_relu", "gelu", "swiglu"]
 Initialisation = Literal["zero_output", "gpt2"]
 
-# As karpathy/nanochat has it; the shape is the configuration's own.
+# The parts of karpathy/nanochat. The shape has the defaults of the configuration.
 MODERN: dict[str, Any] = {
     "positions": "rotary",
     "rotary_base": 10_000.0,
@@ -79,7 +79,7 @@ class BlockConfig:
 
     @property
     def epsilon(self) -> float:
-        """What every norm adds to the mean square before it divides by the root."""
+        """The number that every norm adds to the mean square before it takes the root."""
         return self.norm_epsilon or (1e-6 if self.norm == "rms" else 1e-5)
 
     @property
@@ -105,7 +105,7 @@ class StackConfig(BlockConfig):
     vocab_size: int
     context_length: int = 256
     n_layers: int = 4
-    window: int | None = None  # a position reads itself and the window - 1 before it; None: all
+    window: int | None = None  # a token reads itself and the window - 1 before it; None: all
     positions: Positions = "rotary"
     rotary_base: float = 10_000.0
     # Llama 3.1: factor, low and high frequency factor, original context; see ``Rotary``
@@ -116,7 +116,7 @@ class StackConfig(BlockConfig):
     initialisation: Initialisation = "zero_output"
 
     def __post_init__(self) -> None:
-        if isinstance(self.rotary_scaling, list):  # as it is read from a file
+        if isinstance(self.rotary_scaling, list):  # a file holds a list
             object.__setattr__(self, "rotary_scaling", tuple(self.rotary_scaling))
         check_sizes(self, "vocab_size", "context_length", "n_layers")
         check_sizes(self, "window", optional=True)
@@ -148,7 +148,7 @@ class StackConfig(BlockConfig):
 
 
 def check_sizes(config: Any, *names: str, optional: bool = False) -> None:
-    """ValueError for a field that is no whole number from 1 (or, where it is optional, None)."""
+    """Raises ValueError for a field that is not a whole number from 1 (or None if optional)."""
     for name in names:
         value = getattr(config, name)
         if not (optional and value is None) and (type(value) is not int or value < 1):
@@ -156,7 +156,7 @@ def check_sizes(config: Any, *names: str, optional: bool = False) -> None:
 
 
 def check_choices(config: Any, **choices: Any) -> None:
-    """ValueError for a field that is none of its literals."""
+    """Raises ValueError for a field whose value is none of its literals."""
     for name, literals in choices.items():
         if getattr(config, name) not in get_args(literals):
             known = ", ".join(get_args(literals))
@@ -164,19 +164,19 @@ def check_choices(config: Any, **choices: Any) -> None:
 
 
 def check_use(config: Any, name: str, needed: str, holds: bool) -> None:
-    """ValueError for a field that is set although what it is of use with is not."""
+    """Raises ValueError for a field that is set although its condition ``needed`` fails."""
     if getattr(config, name) and not holds:
         raise ValueError(
-            f"{name}={getattr(config, name)} is of use with {needed} alone: "
+            f"{name}={getattr(config, name)} works with {needed} alone: "
             f"set that, or leave {name} out"
         )
 
 
 def matrix_count(config: StackConfig) -> int:
-    """Weights that a token is multiplied with, head included, embeddings excluded.
+    """How many weights multiply a token, with the head and without embeddings.
 
-    A block: queries and output D H K each, keys and values D G K each, feed-forward 2 D F (swiglu
-    3 D F). The head: D V, tied or not.
+    A block has D H K for queries and for output, D G K for keys and for values, 2 D F for the
+    feed-forward (swiglu 3 D F). The head has D V, tied or not.
     """
     attention = 2 * config.d_model * (config.n_heads + config.groups) * config.per_head
     matrices = 3 if config.feed_forward == "swiglu" else 2
@@ -185,13 +185,14 @@ def matrix_count(config: StackConfig) -> int:
 
 
 def parameter_count(config: StackConfig) -> int:
-    """All parameters; a tied head is counted once.
+    """The number of all parameters; a tied embedding and head count once.
 
-    To the matrices come: the embedding V D (unless the head is it); learned positions T D; the
-    norms (two a block, one at the end, one after the embedding if wanted), of which layer has a
-    gain D and with bias a shift D, rms a gain D if wanted; the gains of queries and keys, 2 K a
-    block, if wanted; the biases (a block: H K + 2 G K for query, key and value; D for the output;
-    F + D for the feed-forward, with swiglu 2 F + D).
+    Besides the matrices there are: the embedding V D (if the head is not tied to it); learned
+    positions T D; the norms (two in a block, one at the end, with ``embedding_norm`` one after the
+    embedding), where layer has a gain D and with ``bias`` a shift D, and rms has a gain D with
+    ``norm_gain``; with ``qk_gain`` the gains of queries and keys, 2 K in a block; the biases (in a
+    block H K + 2 G K for query, key and value, D for the output, and F + D for the feed-forward,
+    with swiglu 2 F + D).
     """
     d, k = config.d_model, config.per_head
     embedding = 0 if config.tied_head else config.vocab_size * d
@@ -207,12 +208,12 @@ def parameter_count(config: StackConfig) -> int:
 def flops_per_token(config: StackConfig) -> int:
     """Floating-point operations to train on one token at full context, forward and backward.
 
-    A weight costs a multiply and an add forward, twice that backward (to the input and to the
-    weight): 6. Attention multiplies queries with keys and weights with values: 2 H K T each
-    forward, so 12 H K T a block with the backward pass. The causal half is not subtracted, so that
-    shares of a machine's peak compare with published ones (Chowdhery et al. 2022, appendix B); nor
-    is what a window hides: it is a mask, and the products behind it are computed. Norms, rotation
-    and softmax are not counted.
+    A weight costs 6: a multiply and an add forward, and twice that backward (for the gradients of
+    the input and of the weight). Attention multiplies queries with keys and weights with values:
+    2 H K T each forward, so 12 H K T a block with the backward pass. The hidden causal half is not
+    subtracted, so that shares of a machine's peak compare with published ones (Chowdhery et al.
+    2022, appendix B). The positions that a window hides are not subtracted either: a window is a
+    mask, and the products behind it are computed. Norms, rotation and softmax are not counted.
     """
     attention = 12 * config.n_heads * config.per_head * config.context_length
     return 6 * matrix_count(config) + config.n_layers * attention

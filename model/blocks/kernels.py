@@ -1,8 +1,8 @@
-"""Operations whose gradient is written out, because autograd's takes too many passes over memory.
+"""Operations with hand-written gradients: autograd's take too many passes over memory.
 
-On a CPU a small network spends as long moving activations as multiplying them. Each function here
-equals the plain form named in its docstring, in value and in gradient, and is used where autocast
-is off; under autocast the plain form runs (tests/model/blocks/test_kernels.py).
+On a CPU a small network spends as long on moving activations as on multiplying them. Each function
+here equals the plain form that its docstring names, in value and in gradient. It runs where
+autocast is off; under autocast the plain form runs (tests/model/blocks/test_kernels.py).
 
 Letters: N rows, D d_model, V vocabulary, K d_head, T positions.
 """
@@ -18,11 +18,11 @@ from torch import Tensor
 
 from model.batches.batching import IGNORED
 
-ROWS = 256  # logits of so many rows stay in the processor's cache until their gradient is taken
+ROWS = 256  # so few that their logits stay in the processor's cache until the gradient is computed
 
 
 def plain(x: Tensor) -> bool:
-    """Whether the plain form has to do: reduced precision, or a device with kernels of its own."""
+    """Whether the plain form runs: in reduced precision, or on a device with its own kernels."""
     return x.dtype != torch.float32 or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
 
 
@@ -39,14 +39,14 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         y, scale = ctx.saved_tensors
         along = torch.linalg.vecdot(gradient, y).div_(y.shape[-1]).unsqueeze_(-1)
-        # Moving along y changes the length, which the norm takes away again.
+        # The norm removes a change of length, so the gradient has no part along y.
         return torch.addcmul(gradient, y, along, value=-1).mul_(scale), None
 
 
 def rms_norm(x: Tensor, gain: Tensor | None = None, eps: float = 1e-6) -> Tensor:
     """``F.rms_norm(x, x.shape[-1:], gain, eps)``: x (..., D), gain (D,) -> (..., D)."""
     if plain(x):
-        # Under autocast x may be narrower than the gain, which keeps torch from its own kernel.
+        # Under autocast x may have a narrower dtype than the gain; torch's kernel needs the same.
         gain = None if gain is None else gain.to(x.dtype)
         return F.rms_norm(x, x.shape[-1:], gain, eps)
     y: Tensor = _RMSNorm.apply(x, eps)
@@ -75,15 +75,15 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         ctx.save_for_backward(cosine, sine)
-        return _turned(x, cosine, sine)
+        return _rotated(x, cosine, sine)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         cosine, sine = ctx.saved_tensors
-        return _turned(gradient, cosine, -sine), None, None  # a rotation's transpose turns back
+        return _rotated(gradient, cosine, -sine), None, None  # the transpose rotates back
 
 
-def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     half = x.shape[-1] // 2
     first, second, y = x[..., :half], x[..., half:], torch.empty_like(x)
     torch.mul(first, cosine, out=y[..., :half]).addcmul_(second, sine, value=-1)
@@ -92,15 +92,15 @@ def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn each pair (x_i, x_{i + K/2}) by its angle: x (..., T, K), tables (T, K/2).
+    """Rotates each pair (x_i, x_{i + K/2}) by its angle: x (..., T, K), tables (T, K/2).
 
     The plain form is [x1 c - x2 s, x2 c + x1 s].
     """
     if not plain(x):
         return _Rotate.apply(x, cosine, sine)
     first, second = x.chunk(2, dim=-1)
-    turned = (first * cosine - second * sine, second * cosine + first * sine)
-    return torch.cat(turned, dim=-1).to(x.dtype)
+    rotated = (first * cosine - second * sine, second * cosine + first * sine)
+    return torch.cat(rotated, dim=-1).to(x.dtype)
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -110,23 +110,23 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, cap: float | None
     ) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
+        needs_gradient = any(ctx.needs_input_grad)
         count = int((targets != IGNORED).sum())
         scaled = weight if cap is None else weight * (2 / cap)
-        into_features = torch.empty_like(features) if wanted else features
-        into_weight = torch.zeros_like(weight) if wanted else weight
+        into_features = torch.empty_like(features) if needs_gradient else features
+        into_weight = torch.zeros_like(weight) if needs_gradient else weight
         total = features.new_zeros((), dtype=torch.float64)
         for start in range(0, len(features), ROWS):
-            rows, asked = features[start : start + ROWS], targets[start : start + ROWS]
+            rows, row_targets = features[start : start + ROWS], targets[start : start + ROWS]
             logits = rows @ scaled.T  # (N, V)
-            # cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap, the sigmoid is four times as fast
-            # here, and a softmax does not see a constant.
+            # cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap. The sigmoid is four times as fast
+            # here, and a constant does not change a softmax.
             bent = logits if cap is None else logits.sigmoid_()
             likelihood = (bent if cap is None else bent * (2 * cap)).log_softmax(-1)
-            kept = asked != IGNORED
-            place = asked.where(kept, 0)[:, None]
+            kept = row_targets != IGNORED
+            place = row_targets.where(kept, 0)[:, None]
             total -= likelihood.gather(1, place)[:, 0].where(kept, 0.0).sum()
-            if not wanted:
+            if not needs_gradient:
                 continue
             slope = likelihood.exp_().scatter_add_(1, place, kept.float().neg()[:, None])
             slope.mul_(kept[:, None])
@@ -134,7 +134,7 @@ class _HeadLoss(torch.autograd.Function):
                 slope.mul_(torch.addcmul(bent, bent, bent, value=-1, out=bent)).mul_(4)
             into_weight.addmm_(slope.T, rows)
             torch.mm(slope, weight, out=into_features[start : start + ROWS])
-        if wanted:
+        if needs_gradient:
             ctx.save_for_backward(into_features.div_(count), into_weight.div_(count))
         return (total / count).float()
 
@@ -145,10 +145,10 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def head_loss(features: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
-    """The mean cross-entropy of cap tanh(features weight^T / cap) at the targets that count.
+    """The mean cross-entropy of cap tanh(features weight^T / cap) at the counted targets.
 
-    features (N, D), weight (V, D), targets (N,) int64 with IGNORED where nothing is asked. The
-    plain form is ``F.cross_entropy`` of ``capped_logits``.
+    features (N, D), weight (V, D), targets (N,) int64; IGNORED targets do not count. The plain form
+    is ``F.cross_entropy`` of ``capped_logits``.
     """
     if plain(features):
         logits = capped_logits(features, weight, cap)
@@ -161,10 +161,10 @@ def capped_logits(
 ) -> Tensor:
     """features (..., D) -> logits (..., V) in fp32, softly capped (Gemma 2).
 
-    ``head`` is a weight (V, D), or what multiplies by one.
+    ``head`` is a weight (V, D), or a layer that multiplies by one.
     """
     if cap is not None:
         features = features / cap  # cheaper here than on V logits
     logits = F.linear(features, head) if isinstance(head, Tensor) else head(features)
-    # tanh overwrites: at V columns every further copy costs a pass through memory.
+    # tanh works in place: a copy with V columns costs a further pass through memory.
     return logits.float() if cap is None else logits.float().tanh_() * cap

@@ -1,4 +1,4 @@
-"""Norms: what keeps the size of activations from growing over the layers.
+"""Norms, which keep the size of activations from growing over the layers.
 
 Letters: D d_model.
 """
@@ -13,10 +13,10 @@ from model.blocks.kernels import rms_norm
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) over the last dimension, times a gain if wanted (Zhang & Sennrich 2019).
+    """x / rms(x) over the last dimension, times an optional gain (Zhang & Sennrich 2019).
 
-    A gain would be absorbed by the matrix that follows; leaving it out costs no quality. Llama and
-    those after it have one.
+    The matrix that follows could absorb the gain, so leaving it out costs no quality. Llama and its
+    successors have a gain.
     """
 
     weight: nn.Parameter | None
@@ -32,7 +32,7 @@ class RMSNorm(nn.Module):
 
 
 def make_norm(config: BlockConfig) -> nn.Module:
-    """One of the norms of a block, as the configuration has them."""
+    """A norm of the kind that the configuration names."""
     if config.norm == "rms":
         return RMSNorm(config.d_model, gain=config.norm_gain, epsilon=config.epsilon)
     return nn.LayerNorm(config.d_model, eps=config.epsilon, bias=config.bias)

@@ -1,4 +1,4 @@
-"""Where a token stands: rotations of queries and keys.
+"""Rotary positions: rotations of queries and keys.
 
 Letters: B batch, H heads, T positions, K d_head.
 """
@@ -17,14 +17,14 @@ from model.blocks.kernels import rotate
 class Rotary(nn.Module):
     """Rotates each pair (x_i, x_{i + K/2}) by position / base^(2i / K) (Su et al. 2021).
 
-    A dot product of two rotated vectors depends on their distance alone. The direction and the
-    halves are Llama's. NanoChat turns the other way: to it, a head's two halves of query and key
-    rows are exchanged, and every score is the same.
+    Of the positions, a dot product of two rotated vectors depends on their distance alone. The
+    direction and the halves are Llama's. NanoChat rotates the other way: with the two halves of
+    each head's query and key rows exchanged, every score is the same.
 
-    ``scaling`` (factor, low, high, original context) stretches what was trained at the original
-    context to a longer one, as Llama 3.1 does: a pair that turned more than ``high`` times in the
-    original context tells near positions apart and keeps its speed, one that turned less than
-    ``low`` times is slowed by the factor, and in between the two are mixed in proportion.
+    ``scaling`` (factor, low, high, original context) stretches a network that was trained at the
+    original context to a longer one, as Llama 3.1 does. A pair that turns more than ``high`` times
+    in the original context distinguishes near positions and keeps its speed. A pair that turns less
+    than ``low`` times is slowed by the factor. In between the two speeds are mixed in proportion.
     """
 
     cosine: Tensor
@@ -45,16 +45,16 @@ class Rotary(nn.Module):
             kept = ((turns - low) / (high - low)).clamp(0, 1)
             speed = speed * (kept + (1 - kept) / factor)
         angle = torch.arange(context_length, dtype=torch.float64)[:, None] * speed  # (T, K/2)
-        # A table is no weight: it follows from the configuration and stays out of checkpoints.
+        # The tables follow from the configuration, so they stay out of checkpoints.
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x (..., T, K), its first position ``start`` -> the same shape and dtype"""
+        """x (..., T, K), whose first position is ``start`` -> the same shape and dtype"""
         rows = slice(start, start + x.shape[-2])
         return rotate(x, self.cosine[rows], self.sine[rows])
 
     def at(self, positions: Tensor) -> Callable[[Tensor], Tensor]:
-        """The rotation of x (B, H, T, K) whose tokens stand at ``positions`` (B, T)."""
+        """The rotation of x (B, H, T, K) whose tokens are at ``positions`` (B, T)."""
         cosine, sine = self.cosine[positions][:, None], self.sine[positions][:, None]
         return lambda x: rotate(x, cosine, sine)

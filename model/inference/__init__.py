@@ -1,1 +1,1 @@
-"""Text out of a network: sampling, search, and smaller numbers."""
+"""Inference: sampling, beam search, and weights in eight bits."""

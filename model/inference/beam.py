@@ -1,8 +1,8 @@
-"""The likeliest texts that a search finds. Letters: B texts, V vocabulary.
+"""Beam search for the likeliest texts. Letters: B texts, V vocabulary.
 
-The search to check others by: one prompt, any network that generates, every hypothesis with its
-score. The one for quantity is that of the encoder-decoder (its search.py): many sources side by
-side, all their beams in one pass, and of each source the best target alone.
+This is the reference: one prompt, any network that generates, every hypothesis with its score. The
+fast one is the encoder-decoder's (its search.py): many sources side by side, all their beams in one
+pass, and only the best target of each source.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from model.inference.sampling import barred
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """New ``tokens``, without the stop; ``likelihood`` is their log-probability in nats, the stop's
-    included; ``score`` is what the search ranks by."""
+    """New ``tokens``, without the stop. ``likelihood`` is their log-probability in nats, with the
+    stop's. The search ranks by ``score``."""
 
     tokens: list[int]
     likelihood: float
@@ -41,18 +41,19 @@ def beam_search(
     forbid: Collection[int] = (),
     cached: bool = True,
 ) -> list[Hypothesis]:
-    """Up to ``beams`` texts, best first: those that stopped or have ``max_new_tokens`` tokens.
+    """Up to ``beams`` finished texts, best first: with a stop or ``max_new_tokens`` tokens.
 
-    At each step the ``beams`` likeliest unfinished texts are kept, and of the finished ones those
-    of the best score: log-probability / n^length_penalty, where n counts the stop. Above 0 favours
-    long texts (Wu et al. 2016, in the plainer form without constants). Wide enough, it finds the
-    best of all texts. Works on what ``stream`` accepts, with the same errors.
+    At each step the search keeps the ``beams`` likeliest unfinished texts, and the ``beams``
+    finished ones of the best score: log-probability / n^length_penalty, where n counts the stop. A
+    penalty above 0 favours long texts (Wu et al. 2016, in the plainer form without constants). With
+    enough beams it finds the best of all texts. It accepts the arguments that ``stream`` accepts
+    and raises the same errors.
     """
     check(network, prompt_tokens, forbid)
     if beams < 1 or max_new_tokens < 1 or not math.isfinite(length_penalty):
         raise ValueError(
             f"beams={beams} max_new_tokens={max_new_tokens} length_penalty={length_penalty}: "
-            "counts begin at 1, the penalty is a finite number"
+            "counts must be at least 1 and the penalty a finite number"
         )
     start = len(prompt_tokens)
     ends = sorted({token for token in stop if 0 <= token < network.vocab_size})
@@ -68,11 +69,11 @@ def beam_search(
         texts = [[*texts[row], token] for row, token in zip(parents, tokens, strict=True)]
         if n == max_new_tokens:
             finished += _hypotheses(texts, likelihoods, start, n**length_penalty)
-        finished = sorted(finished, key=lambda found: -found.score)[:beams]
-        # What a text can still reach lies between ending now and ending last.
-        hopes = [likelihoods / m**length_penalty for m in (n + 1, max_new_tokens)]
+        finished = sorted(finished, key=lambda hypothesis: -hypothesis.score)[:beams]
+        # The best score that a text can still reach: if it ends next, or if it ends last.
+        reachable = [likelihoods / m**length_penalty for m in (n + 1, max_new_tokens)]
         full = len(finished) == beams
-        if not texts or (full and finished[-1].score >= torch.cat(hopes).max()):
+        if not texts or (full and finished[-1].score >= torch.cat(reachable).max()):
             break
         reader.fork(parents)
     return finished
@@ -89,7 +90,7 @@ def _hypotheses(
 
 
 def _likeliest(total: Tensor, beams: int) -> tuple[list[int], list[int], Tensor]:
-    """total (B, V) -> row, token and value of the highest, best first, -inf left out."""
+    """total (B, V) -> rows, tokens and values of the highest, best first, without -inf."""
     values, index = total.flatten().topk(min(beams, total.numel()))
     values = values[values > -math.inf]
     index = index[: len(values)]

@@ -1,9 +1,10 @@
-"""Weights in eight bits, for inference: what one token costs is the time of reading them all.
+"""Weights in eight bits, for inference: one token costs the time of reading all weights.
 
-Each row of a weight, which makes one output, is whole numbers from -127 to 127 times a scale of its
-own (Dettmers et al. 2022). Activations are not rounded to eight bits with them: outliers in a few
-dimensions make that dear. The processor multiplies whole numbers, so an activation is written as
-two digits of seven bits, and both are multiplied by what is read of the weights once.
+Each row of a weight, which makes one output, is stored as whole numbers from -127 to 127 and a
+scale of its own (Dettmers et al. 2022). Activations are not rounded to eight bits: outliers in a
+few dimensions would cost too much accuracy. The processor multiplies whole numbers, so an
+activation is written as two digits of seven bits; both are multiplied with weights that are read
+once.
 
 Letters: N rows, D inputs, V outputs.
 """
@@ -19,18 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LARGEST = 127
-# A digit from -63 to 63, kept as 1 to 127: two products with a weight still fit 16 bits, as the
-# kernel adds them without AVX512.
+# A digit from -63 to 63, stored as 1 to 127. Two products with a weight then fit into 16 bits, in
+# which the kernel adds them without AVX512.
 DIGIT, ZERO = 63, 64
-FINER = 2 * DIGIT  # of one step of the first digit, what is left is at most half
+FINER = 2 * DIGIT  # the remainder is at most half a step of the first digit
 
 
 class Int8Linear(nn.Module):
-    """x (..., D) -> (..., V), as ``nn.Linear`` but for the rounding of its weights.
+    """x (..., D) -> (..., V), like ``nn.Linear`` but with rounded weights.
 
-    ``numbers`` (V, D) int8 times ``scale`` (V,) are the weights. fp32 on an x86 processor goes
-    through FBGEMM, bf16 through torch's own kernel; elsewhere the weights are made anew for every
-    product, which saves memory and no time.
+    The weights are ``numbers`` (V, D) int8 times ``scale`` (V,). fp32 on an x86 processor uses
+    FBGEMM, bf16 torch's own kernel. Elsewhere the weights are computed for every product, which
+    saves memory but no time.
     """
 
     numbers: Tensor
@@ -38,7 +39,7 @@ class Int8Linear(nn.Module):
     bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """Of a weight (V, D) and a bias (V,), which are only read."""
+        """Rounds a weight (V, D); copies a bias (V,). It changes neither."""
         super().__init__()
         self.out_features, self.in_features = weight.shape
         scale = torch.linalg.vector_norm(weight.detach().float(), torch.inf, dim=1) / LARGEST
@@ -51,7 +52,7 @@ class Int8Linear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The weights as rounded, (V, D) in the dtype that they had."""
+        """The rounded weights (V, D), in the dtype of the original ones."""
         return self.numbers.to(self.scale.dtype) * self.scale[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ class Int8Linear(nn.Module):
         return y.view(*x.shape[:-1], self.out_features)
 
     def _by_digits(self, x: Tensor) -> Tensor:
-        """x (N, D) -> (N, V). Sums of whole numbers are exact, so no row depends on its company."""
+        """x (N, D) -> (N, V). Integer sums are exact, so a row does not depend on the batch."""
         step = torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True).clamp_min_(1e-30)
         x = x / step.div_(DIGIT)
         digits = torch.cat([x, (x - x.round()).mul_(FINER)])  # rounded by the kernel
@@ -78,31 +79,31 @@ class Int8Linear(nn.Module):
 
 
 def quantise(network: Any) -> Any:
-    """A copy of a network for inference, its linear layers and its head in eight bits.
+    """A copy of a network for inference, with its linear layers and its head in eight bits.
 
-    Embeddings, norms and biases stay as they are; of a tied head the embedding stays and the head
-    becomes a rounded copy. The original is only read.
+    Embeddings, norms and biases are not rounded. A tied head becomes a rounded copy of the
+    embedding. The original network does not change.
     """
-    instead: dict[int, Any] = {
+    replacements: dict[int, Any] = {
         id(layer): Int8Linear(layer.weight, layer.bias)
         for layer in network.modules()
         if type(layer) is nn.Linear
     }
-    rounded = copy.deepcopy(network, instead).requires_grad_(False)  # found there, not copied
+    rounded = copy.deepcopy(network, replacements).requires_grad_(False)  # not copied
     if rounded.head is None:
         rounded.head = Int8Linear(network.embedding.weight)
     return rounded.eval()
 
 
 def _packed(numbers: Tensor, scale: Tensor) -> Any:
-    """FBGEMM's own arrangement of the weights; None where torch comes without it."""
+    """The weights in FBGEMM's own layout; None where torch has no FBGEMM."""
     quantized = torch.backends.quantized
     if numbers.device.type != "cpu" or "fbgemm" not in quantized.supported_engines:
         return None
     zeros = torch.zeros(len(numbers), dtype=torch.int64)
     before = quantized.engine
     with warnings.catch_warnings():
-        # Only this arrangement still needs torch's quantised tensors, which are to go.
+        # FBGEMM's layout still needs torch's quantised tensors, which are deprecated.
         warnings.simplefilter("ignore", UserWarning)
         try:
             quantized.engine = "fbgemm"

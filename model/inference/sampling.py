@@ -1,4 +1,4 @@
-"""A token out of logits. Book 5.3. Letters: V vocabulary."""
+"""Sampling: the choice of a token from logits. Book 5.3. Letters: V vocabulary."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a token is chosen, in this order. ValueError for settings out of range.
+    """The settings of sampling, in the order of use. Raises ValueError for one out of range.
 
-    repetition_penalty above 1 makes tokens already seen less likely, 1 is none; ``forbid`` are
-    never chosen; temperature 0 takes the likeliest, and a higher one evens the shares; top_k, top_p
-    and min_p then keep the likeliest alone (see ``filtered``), None keeps all.
+    repetition_penalty above 1 makes tokens that occurred less likely; 1 has no effect. Tokens in
+    ``forbid`` are never chosen. temperature 0 takes the likeliest token; a higher one makes the
+    probabilities more equal. top_k, top_p and min_p keep only the likeliest tokens (see
+    ``filtered``); None keeps all.
     """
 
     temperature: float = 1.0
@@ -46,15 +47,15 @@ class Sampling:
         if self.temperature == 0:
             return int(logits.argmax())
         logits = filtered(logits / self.temperature, self.top_k, self.top_p, self.min_p)
-        # One number drawn, not V of them as ``torch.multinomial`` does: a tenth of the time.
+        # Draws one number, not V as ``torch.multinomial`` does: a tenth of the time.
         ends = logits.double().softmax(0).cumsum(0)
         chance = torch.rand(1, generator=generator, dtype=torch.float64, device=generator.device)
-        drawn = 1 - chance  # never 0
-        return int(torch.searchsorted(ends, drawn * ends[-1]))
+        share = 1 - chance  # never 0
+        return int(torch.searchsorted(ends, share * ends[-1]))
 
 
 def penalised(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
-    """logits (V,) with those of tokens already seen made less likely (Keskar et al. 2019)."""
+    """logits (V,) with lower ones for the tokens in ``seen`` (Keskar et al. 2019)."""
     if penalty == 1 or not seen:
         return logits
     index = torch.tensor(sorted(set(seen)), device=logits.device)
@@ -63,7 +64,7 @@ def penalised(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
 
 
 def barred(logits: Tensor, tokens: Collection[int]) -> Tensor:
-    """logits (..., V) with those of ``tokens`` at -inf."""
+    """logits (..., V) with those of ``tokens`` set to -inf."""
     if not tokens:
         return logits
     index = torch.tensor(sorted(tokens), dtype=torch.int64, device=logits.device)
@@ -76,21 +77,21 @@ def filtered(
     top_p: float | None = None,
     min_p: float | None = None,
 ) -> Tensor:
-    """logits (V,) with all but the likeliest tokens at -inf.
+    """logits (V,) with all but the likeliest tokens set to -inf.
 
-    top_k keeps that many (Fan et al. 2018); top_p the fewest whose probability together reaches it
-    (Holtzman et al. 2020); min_p those at least that share of the likeliest's probability (Nguyen
-    et al. 2024). The likeliest always stays.
+    top_k keeps that many tokens (Fan et al. 2018). top_p keeps the fewest tokens whose total
+    probability reaches it (Holtzman et al. 2020). min_p keeps tokens with at least that share of
+    the likeliest token's probability (Nguyen et al. 2024). The likeliest token always stays.
     """
     if top_k is not None and top_k < len(logits):
         lowest = logits.topk(top_k).values[-1]
         logits = logits.masked_fill(logits < lowest, -math.inf)
     if top_p is not None and top_p < 1:
-        left = (logits > -math.inf).nonzero()[:, 0]  # few, behind top_k: sorting all takes longest
-        ordered, order = logits[left].sort(descending=True, stable=True)
+        kept = (logits > -math.inf).nonzero()[:, 0]  # few after top_k: sorting all is slow
+        ordered, order = logits[kept].sort(descending=True, stable=True)
         likelihood = ordered.softmax(0)
-        above = likelihood.cumsum(0) - likelihood  # what the likelier ones hold together
-        logits = logits.index_fill(0, left[order[above >= top_p]], -math.inf)
+        above = likelihood.cumsum(0) - likelihood  # the total of the likelier tokens
+        logits = logits.index_fill(0, kept[order[above >= top_p]], -math.inf)
     if min_p is not None:
         logits = logits.masked_fill(logits < logits.max() + math.log(min_p), -math.inf)
     return logits

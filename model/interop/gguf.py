@@ -1,8 +1,8 @@
-"""The Llama family as llama.cpp's GGUF files name and arrange it.
+"""The Llama family in the names and arrangement of llama.cpp's GGUF files.
 
-Their options are a file's metadata, with ``tensors``, its tensors by name, beside them. Files
-of the ``llama`` architecture hold query and key rows in the order of Meta's own code, which rotates
-neighbours (2i, 2i + 1); the others hold them as Hugging Face does.
+The options are the file's metadata, plus ``tensors``, its tensors by name. Files of the ``llama``
+architecture hold query and key rows in the order of Meta's own code, which rotates neighbours
+(2i, 2i + 1). The others hold them in Hugging Face's order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, halves_to_pairs, only, pairs_to_halves
 
 FREQUENCIES = "rope_freqs.weight"
-"""No weight of the network: what each pair of a head is slowed by."""
+"""The factor by which the rotation of each pair is slowed; it is no weight of the network."""
 _BLOCK = {
     "attn_norm": "attention_norm",
     "attn_q": "attention.queries",
@@ -32,33 +32,33 @@ _BLOCK = {
 
 
 def _read(model_type: str, options: Options) -> GPTConfig:
-    def told(name: str) -> str:
+    def key(name: str) -> str:
         return f"{model_type}.{name}"
 
-    heads, d_model = options[told("attention.head_count")], options[told("embedding_length")]
-    linear = ("linear",) if options.get(told("rope.scaling.factor")) == 1.0 else ()
-    only(options, told("rope.scaling.type"), "none", *linear)
-    d_head = options.get(told("attention.key_length"), d_model // heads)
-    only(options, told("rope.dimension_count"), d_head)
-    base = float(options.get(told("rope.freq_base"), 10_000.0))
+    heads, d_model = options[key("attention.head_count")], options[key("embedding_length")]
+    linear = ("linear",) if options.get(key("rope.scaling.factor")) == 1.0 else ()
+    only(options, key("rope.scaling.type"), "none", *linear)
+    d_head = options.get(key("attention.key_length"), d_model // heads)
+    only(options, key("rope.dimension_count"), d_head)
+    base = float(options.get(key("rope.freq_base"), 10_000.0))
     tensors = options["tensors"]
-    slowed = tensors.get(FREQUENCIES)
+    factors = tensors.get(FREQUENCIES)
     return GPTConfig(
         **PRESETS["llama"]
         | {
             "vocab_size": len(tensors["token_embd.weight"]),
-            "context_length": options[told("context_length")],
+            "context_length": options[key("context_length")],
             "d_model": d_model,
-            "n_layers": options[told("block_count")],
+            "n_layers": options[key("block_count")],
             "n_heads": heads,
-            "n_kv_heads": options.get(told("attention.head_count_kv")),
+            "n_kv_heads": options.get(key("attention.head_count_kv")),
             "d_head": d_head,
-            "d_feed_forward": options[told("feed_forward_length")],
+            "d_feed_forward": options[key("feed_forward_length")],
             "rotary_base": base,
-            "rotary_scaling": slowed
-            if slowed is None
-            else scaling_of(slowed.tolist(), base, d_head),
-            "norm_epsilon": options[told("attention.layer_norm_rms_epsilon")],
+            "rotary_scaling": factors
+            if factors is None
+            else scaling_of(factors.tolist(), base, d_head),
+            "norm_epsilon": options[key("attention.layer_norm_rms_epsilon")],
             "tied_head": "output.weight" not in tensors,
             "qkv_bias": model_type == "qwen2",
             "qk_norm": model_type == "qwen3",
@@ -70,10 +70,11 @@ def _read(model_type: str, options: Options) -> GPTConfig:
 def scaling_of(
     factors: Sequence[float], base: float, d_head: int
 ) -> tuple[float, float, float, float] | None:
-    """Llama 3.1's scaling (see ``Rotary``) that slows each pair of a head by its factor.
+    """The Llama 3.1 scaling (see ``Rotary``) that slows each pair of a head by its factor.
 
-    A file holds the factors, one a pair, and not what they follow from. Any low and high of the
-    same proportion mean the same, so low is 1. ValueError if no such scaling gives the factors.
+    A file holds the factors, one a pair, but not the scaling that they follow from. Any low and
+    high of the same proportion have the same effect, so low is 1. Raises ValueError if no such
+    scaling gives the factors.
     """
     if not isinstance(factors, list) or len(factors) != d_head // 2 or not min(factors) > 0:
         raise ValueError(f"{FREQUENCIES}: not a factor above 0 for each of {d_head // 2} pairs")
@@ -83,30 +84,30 @@ def scaling_of(
     rates = [base ** (-2 * pair / d_head) / (2 * math.pi) for pair in range(d_head // 2)]
     for high, original in _guesses(factors, rates):
         scaling = (most, 1.0, high, original)
-        told = (_slowed(rate, scaling) for rate in rates)
-        if all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(told, factors, strict=True)):
+        slowed = (_slowed(rate, scaling) for rate in rates)
+        if all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(slowed, factors, strict=True)):
             return scaling
     raise ValueError(
-        f"{FREQUENCIES}, what the rotation of each pair is slowed by: not as Llama 3.1's scaling"
+        f"{FREQUENCIES}, by which each pair's rotation is slowed: not as Llama 3.1's scaling"
         " (rope_type 'llama3') has it, the only one that is supported"
     )
 
 
 def _slowed(rate: float, scaling: tuple[float, float, float, float]) -> float:
-    """What a pair of so many turns a position is slowed by."""
+    """The factor by which the scaling slows a pair that turns ``rate`` times a position."""
     factor, low, high, original = scaling
     kept = min(max((original * rate - low) / (high - low), 0.0), 1.0)
     return 1 / (kept + (1 - kept) / factor)
 
 
 def _guesses(factors: Sequence[float], rates: Sequence[float]) -> Iterator[tuple[float, float]]:
-    """(high, original context) that may have been: as published, then from the factors themselves.
+    """Possible pairs (high, original context): the published one, then from the factors.
 
-    Of the pairs between the two, the share that keeps its speed is a line over the rate.
+    For pairs between low and high, the share that keeps its speed is linear in the rate.
     """
     yield 4.0, 8192
     most = max(factors)
-    if most == 1:  # some pair turns faster, which no scaling does
+    if most == 1:  # some pair would turn faster, which no scaling does
         return
     shares = [(1 / factor - 1 / most) / (1 - 1 / most) for factor in factors]
     between = [(r, s) for r, s in zip(rates, shares, strict=True) if 1e-4 < s < 1 - 1e-4]
@@ -124,7 +125,7 @@ def _guesses(factors: Sequence[float], rates: Sequence[float]) -> Iterator[tuple
 
 
 def _round(number: float) -> float:
-    """The whole number that a float32 was near to."""
+    """The nearest whole number, if a float32 is close to it; else the number itself."""
     return round(number) if math.isclose(number, round(number), rel_tol=1e-4) else number
 
 

@@ -1,6 +1,6 @@
-"""The networks that the package glassllm carries: Llama's parts, written out in NumPy.
+"""The networks of the package glassllm: Llama's parts in NumPy.
 
-Its matrices are applied from the right, and its rotation turns neighbours (2i, 2i + 1).
+Its matrices multiply from the right, and its rotation pairs neighbours (2i, 2i + 1).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _holds(config: GPTConfig) -> Iterator[Held]:
         theirs, ours = f"blocks.{layer}.", f"blocks.{layer}."
         heads = {"attn.W_Q": ("queries", config.n_heads), "attn.W_K": ("keys", config.groups)}
         for name, (part, count) in heads.items():
-            yield Held(theirs + name, (f"{ours}attention.{part}.weight",), *_turned(count))
+            yield Held(theirs + name, (f"{ours}attention.{part}.weight",), *_changes(count))
         for name, part in _BLOCK.items():
             yield Held(theirs + name, (f"{ours}{part}.weight",), torch.t, torch.t)
         for name, part in _NORMS.items():
@@ -62,7 +62,7 @@ def _holds(config: GPTConfig) -> Iterator[Held]:
     yield Held("norm_f.gamma", ("norm.weight",))
 
 
-def _turned(heads: int) -> tuple[Change, Change]:
+def _changes(heads: int) -> tuple[Change, Change]:
     def read(theirs: Tensor) -> Tensor:
         return pairs_to_halves(heads)(theirs.t())
 

@@ -1,7 +1,7 @@
-"""GPT-2 (Radford et al. 2019) as ``GPT2LMHeadModel`` has it.
+"""GPT-2 (Radford et al. 2019) in the layout of ``GPT2LMHeadModel``.
 
-Its linear layers are one-dimensional convolutions, whose weights are transposed, and query, key and
-value are one of them.
+Its linear layers are one-dimensional convolutions, whose weights are transposed. One of them holds
+query, key and value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, only
 
-# Of a block: theirs, and ours in the order in which they lie there.
+# Of a block: their layer, and our layers that it holds, in order.
 _LINEAR = {
     "attn.c_attn": ("attention.queries", "attention.keys", "attention.values"),
     "attn.c_proj": ("attention.output",),

@@ -1,7 +1,8 @@
-"""A layout: how somebody else's class names and arranges what a ``Decoder`` holds.
+"""A layout: how another library's class names and arranges the tensors of a ``Decoder``.
 
-Each family lists which of its tensors hold which of ours; reading, writing and the check that
-nothing is missing, extra or misshaped follow from that list.
+"Theirs" are the names, options and tensors of that class, "ours" those of the ``Decoder``. Each
+family lists which of its tensors hold which of ours. Reading, writing and the check for missing,
+extra or misshaped tensors follow from that list.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from model.architectures.gpt.network import Decoder
 Options = Mapping[str, Any]
 Change = Callable[[Tensor], Tensor]
 
-SHOWN = 5  # faults that an error names
+SHOWN = 5  # how many faults an error names
 
 
 def same(tensor: Tensor) -> Tensor:
-    """No change of arrangement."""
+    """Returns the tensor unchanged."""
     return tensor
 
 
 def exchange_halves(heads: int) -> Change:
     """Rows (heads K, ...) with the two halves of each head exchanged; twice is no change.
 
-    A rotation the other way round, of the halves the other way round, is the same rotation.
+    A rotation in the other direction, of exchanged halves, is the same rotation.
     """
     return lambda rows: rows.unflatten(0, (heads, 2, -1)).flip(1).flatten(0, 2)
 
@@ -53,9 +54,9 @@ def halves_to_pairs(heads: int) -> Change:
 
 @dataclass(frozen=True)
 class Held:
-    """One of their tensors, and those of ours that lie in it one below the other.
+    """One of their tensors, and those of ours that it holds, one below the other.
 
-    ``read`` brings theirs into our arrangement (before it is divided), ``write`` back.
+    ``read`` converts their tensor to our arrangement, before it is split; ``write`` is the inverse.
     """
 
     theirs: str
@@ -66,12 +67,12 @@ class Held:
 
 @dataclass(frozen=True)
 class Layout:
-    """A class of networks: its configuration and tensors to ours, and back where it is written.
+    """Converts a class's configuration and tensors to ours, and back if it has ``write``.
 
-    ``holds`` lists every tensor that the class may have; those that a configuration does without
-    are left out by ours. ``prefix`` is missing in files of the bare network; ``ignored`` are
-    tensors that are no weights. ``since``: the first version of transformers that loads what is
-    written.
+    ``holds`` lists every tensor that the class may have; a tensor that our configuration does not
+    have is left out. Names in files of a network without a head lack the ``prefix``. ``head`` is
+    the name of the head's weight. ``ignored`` matches tensors that are no weights. ``since`` is the
+    first version of transformers that loads the written files.
     """
 
     model_type: str
@@ -85,8 +86,8 @@ class Layout:
     since: str = "4.45"
 
     def config_from(self, options: Options) -> GPTConfig:
-        """Our configuration of their options; ValueError names an option that is missing, or means
-        what no ``Decoder`` does."""
+        """Our configuration for their options. Raises ValueError for an option that is missing, or
+        that no ``Decoder`` supports."""
         try:
             return self.read(options)
         except KeyError as error:
@@ -95,67 +96,69 @@ class Layout:
             raise ValueError(f"{self.model_type}: the configuration is unusable: {error}") from None
 
     def config_to(self, config: GPTConfig) -> dict[str, Any]:
-        """Their options of our configuration; ValueError names one that the class cannot hold."""
+        """Their options for our configuration. Raises ValueError if they cannot express one."""
         options, wrong = self._written(config)
         if wrong:
-            raise ValueError(f"{wrong[0]}; train with what it has, or keep the network here")
+            raise ValueError(f"{wrong[0]}; train with the options of that class, or do not export")
         return options
 
     def cannot_hold(self, config: GPTConfig) -> list[str]:
-        """What the class has otherwise than the configuration, an option an item."""
+        """The options in which the class differs from the configuration, one in each item."""
         return self._written(config)[1]
 
     def _written(self, config: GPTConfig) -> tuple[dict[str, Any], list[str]]:
         if self.write is None:
-            raise ValueError(f"{self.class_name}: nothing is written in this layout")
+            raise ValueError(f"{self.class_name}: this layout can only be read")
         options = self.write(config)
         try:
-            held = _decided(self.config_from(options))
+            returned = _decided(self.config_from(options))
         except ValueError as error:
             return options, [f"{error} for {self.class_name}"]
-        # What does not come back from their options was not held by them.
+        # An option that does not come back from their options has no place in them.
         return options, [
-            f"{name}={value!r}: {self.class_name} has {held[name]!r}"
+            f"{name}={value!r}: {self.class_name} has {returned[name]!r}"
             for name, value in _decided(config).items()
-            if held[name] != value
+            if returned[name] != value
         ]
 
     def tensors_from(self, tensors: Mapping[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
-        """Their tensors by their names -> ours by ours, fp32. ValueError names what does not fit.
+        """Their tensors by name -> our tensors by name, fp32; views where the layout allows it.
 
-        Views of theirs where the arrangement allows it.
+        Raises ValueError for tensors that do not fit the configuration.
         """
-        if config.n_layers > len(tensors):  # before so many are built
+        if config.n_layers > len(tensors):  # before it builds so many layers
             raise ValueError(
                 f"{self.class_name}: {config.n_layers} layers, and {len(tensors)} tensors in all: "
                 "the weights and their configuration do not belong together"
             )
-        given, ours = self._named(tensors), _shapes(config)
-        held = [entry for entry in self.holds(config) if ours.keys() >= set(entry.ours)]
-        self._require(given, {h.theirs: h.write(_joined(ours, h)).shape for h in held}, config)
-        found: dict[str, Tensor] = {}
-        for entry in held:
+        theirs, ours = self._named(tensors), _shapes(config)
+        entries = [entry for entry in self.holds(config) if ours.keys() >= set(entry.ours)]
+        self._require(theirs, {h.theirs: h.write(_joined(ours, h)).shape for h in entries}, config)
+        converted: dict[str, Tensor] = {}
+        for entry in entries:
             sizes = [ours[name].shape[0] for name in entry.ours]
-            parts = entry.read(given[entry.theirs].float()).split(sizes)
-            found |= zip(entry.ours, parts, strict=True)
-        return found
+            parts = entry.read(theirs[entry.theirs].float()).split(sizes)
+            converted |= zip(entry.ours, parts, strict=True)
+        return converted
 
     def tensors_to(self, tensors: Mapping[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
-        """The inverse of ``tensors_from``: contiguous, no two sharing memory."""
-        held = [entry for entry in self.holds(config) if tensors.keys() >= set(entry.ours)]
-        if left := tensors.keys() - {name for entry in held for name in entry.ours}:
+        """The inverse of ``tensors_from``: contiguous tensors that share no memory."""
+        entries = [entry for entry in self.holds(config) if tensors.keys() >= set(entry.ours)]
+        if unplaced := tensors.keys() - {name for entry in entries for name in entry.ours}:
             raise ValueError(
-                f"{self.class_name} has no place for {', '.join(sorted(left)[:SHOWN])}"
+                f"{self.class_name} has no place for {', '.join(sorted(unplaced)[:SHOWN])}"
             )
-        return {entry.theirs: entry.write(_joined(tensors, entry)).contiguous() for entry in held}
+        return {
+            entry.theirs: entry.write(_joined(tensors, entry)).contiguous() for entry in entries
+        }
 
     def has_another_head(self, tensors: Mapping[str, Tensor], config: GPTConfig) -> bool:
-        """Whether a head that is said to be the embedding came along and is another."""
-        given = self._named(tensors)
-        return config.tied_head and self.head in given and not self._twice(given, config)
+        """Whether the tensors have a head that differs from the embedding it should be tied to."""
+        theirs = self._named(tensors)
+        return config.tied_head and self.head in theirs and not self._twice(theirs, config)
 
     def _named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Their tensors under the names that a network with a head gives them, weights alone."""
+        """Their weights under the names that they have in a network with a head."""
         bare = not any(name.startswith(self.prefix) for name in tensors)
         named = {
             self.prefix + name if bare and name != self.head else name: tensor
@@ -164,17 +167,17 @@ class Layout:
         return {n: tensor for n, tensor in named.items() if not re.fullmatch(self.ignored, n)}
 
     def _require(
-        self, given: Mapping[str, Tensor], wanted: Mapping[str, torch.Size], config: GPTConfig
+        self, theirs: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], config: GPTConfig
     ) -> None:
-        faults = [f"missing {name}" for name in wanted if name not in given]
-        for name, shape in wanted.items():
-            found = given.get(name)
-            if found is not None and found.shape != shape:
-                faults.append(f"{name} is {tuple(found.shape)}, not {tuple(shape)}")
-            elif found is not None and not found.is_floating_point():
-                faults.append(f"{name} is {found.dtype}, not floating point")
-        extra = sorted(given.keys() - wanted.keys())
-        if config.tied_head and self.head in extra and self._twice(given, config):
+        faults = [f"missing {name}" for name in shapes if name not in theirs]
+        for name, shape in shapes.items():
+            tensor = theirs.get(name)
+            if tensor is not None and tensor.shape != shape:
+                faults.append(f"{name} is {tuple(tensor.shape)}, not {tuple(shape)}")
+            elif tensor is not None and not tensor.is_floating_point():
+                faults.append(f"{name} is {tensor.dtype}, not floating point")
+        extra = sorted(theirs.keys() - shapes.keys())
+        if config.tied_head and self.head in extra and self._twice(theirs, config):
             extra.remove(self.head)
         faults += [f"extra {name}" for name in extra]
         if faults:
@@ -188,41 +191,43 @@ class Layout:
                 f"the weights and their configuration do not belong together{mend}"
             )
 
-    def _twice(self, given: Mapping[str, Tensor], config: GPTConfig) -> bool:
-        """Whether the head is the embedding, written a second time."""
-        held = next(h for h in self.holds(config) if h.ours == ("embedding.weight",))
-        return held.theirs in given and torch.equal(given[self.head], given[held.theirs])
+    def _twice(self, theirs: Mapping[str, Tensor], config: GPTConfig) -> bool:
+        """Whether the head is a copy of the embedding."""
+        embedding = next(h for h in self.holds(config) if h.ours == ("embedding.weight",))
+        return embedding.theirs in theirs and torch.equal(
+            theirs[self.head], theirs[embedding.theirs]
+        )
 
 
 def only(options: Options, name: str, *allowed: Any) -> None:
-    """ValueError unless an option is one of ``allowed``, of which the first is its default."""
+    """Raises ValueError for an option that is not in ``allowed``; the first is its default."""
     value = options.get(name, allowed[0])
     if value not in allowed:
         known = " or ".join(map(repr, dict.fromkeys(allowed)))
-        raise ValueError(f"{name}={value!r} is not supported: {known} is")
+        raise ValueError(f"{name}={value!r} is not supported: use {known}")
 
 
 def _decided(config: GPTConfig) -> dict[str, Any]:
-    """What a trained network's numbers hang on, each None replaced by what it stands for."""
-    found = asdict(config) | {
+    """The options that a trained network's results depend on, with defaults in place of None."""
+    options = asdict(config) | {
         "d_head": config.per_head,
         "n_kv_heads": config.groups,
         "d_feed_forward": config.hidden,
         "norm_epsilon": config.epsilon,
     }
     if config.positions == "learned":
-        found["rotary_base"] = None
-    return {n: value for n, value in found.items() if n not in ("dropout", "initialisation")}
+        options["rotary_base"] = None
+    return {n: value for n, value in options.items() if n not in ("dropout", "initialisation")}
 
 
 def _shapes(config: GPTConfig) -> dict[str, Tensor]:
-    """Our tensors by name, without memory; ValueError for sizes that no memory could hold."""
+    """Our tensors by name, without memory. Raises ValueError for sizes that are too large."""
     try:
         with torch.device("meta"):
             return dict(Decoder(config).state_dict())
     except (RuntimeError, OverflowError, TypeError) as error:
-        told = str(error).splitlines()[0]
-        raise ValueError(f"no network has the sizes of the configuration ({told})") from None
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"no network has the sizes of the configuration ({reason})") from None
 
 
 def _joined(tensors: Mapping[str, Tensor], held: Held) -> Tensor:

@@ -1,6 +1,6 @@
-"""Llama (Touvron et al. 2023) and those that arrange their tensors alike: Mistral, Qwen2, Qwen3.
+"""Llama (Touvron et al. 2023) and the families with the same layout: Mistral, Qwen2, Qwen3.
 
-Their rotation turns as ours does (``Rotary``, model/blocks/positions.py): no row changes its place.
+Their rotation is the same as ours (``Rotary``, model/blocks/positions.py), so no row is moved.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from model.architectures.gpt.config import PRESETS, GPTConfig
 from model.interop.layout import Held, Layout, Options, only
 
-# Of a block. What a configuration has not is left out.
+# Of a block: their layers and ours. A layer that a configuration lacks is left out.
 _BLOCK = {
     "input_layernorm": "attention_norm",
     "self_attn.q_proj": "attention.queries",
@@ -30,15 +30,15 @@ _BLOCK = {
 
 
 def rotary_from(options: Options) -> dict[str, Any]:
-    """Our rotary options of theirs, as transformers wrote them before its version 5 or since."""
-    about = options.get("rope_parameters") or {}
-    scaling = options.get("rope_scaling") or about
+    """Our rotary options from theirs, as transformers before or since version 5 writes them."""
+    parameters = options.get("rope_parameters") or {}
+    scaling = options.get("rope_scaling") or parameters
     only({**options, **scaling}, "partial_rotary_factor", 1.0, None)
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "linear" and scaling.get("factor") == 1.0:
         kind = "default"
     only({"rope_type": kind}, "rope_type", "default", "llama3")
-    base = about.get("rope_theta", options.get("rope_theta", 10_000.0))
+    base = parameters.get("rope_theta", options.get("rope_theta", 10_000.0))
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     return {
         "rotary_base": float(base or 10_000.0),
@@ -49,12 +49,12 @@ def rotary_from(options: Options) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """A number that JSON may also say by a word: true is 1."""
+    """The number that a JSON value stands for: true is 1."""
     return int(value) if isinstance(value, bool) else value
 
 
 def rotary_to(config: GPTConfig) -> dict[str, Any]:
-    """The inverse of ``rotary_from``, in the words that every version of transformers reads."""
+    """The inverse of ``rotary_from``, under the names that every version of transformers reads."""
     options: dict[str, Any] = {"rope_theta": config.rotary_base, "rope_scaling": None}
     if config.rotary_scaling is not None:
         factor, low, high, original = config.rotary_scaling
@@ -69,7 +69,7 @@ def rotary_to(config: GPTConfig) -> dict[str, Any]:
 
 
 def shape_from(options: Options) -> dict[str, Any]:
-    """Our sizes of theirs, by the names that most of their classes give them."""
+    """Our sizes from theirs, under the names that most of their classes use."""
     return {
         "vocab_size": options["vocab_size"],
         "context_length": options["max_position_embeddings"],
@@ -103,22 +103,22 @@ def shape_to(config: GPTConfig) -> dict[str, Any]:
 
 def _read(model_type: str, options: Options) -> GPTConfig:
     only(options, "hidden_act", "silu", "swish")
-    found = PRESETS["llama"] | shape_from(options) | rotary_from(options)
+    values = PRESETS["llama"] | shape_from(options) | rotary_from(options)
     match model_type:
         case "llama":
             only(options, "attention_bias", options.get("mlp_bias", False))
-            found |= {"bias": options.get("mlp_bias", False)}
-            found |= {"qkv_bias": found["bias"]}
+            values |= {"bias": options.get("mlp_bias", False)}
+            values |= {"qkv_bias": values["bias"]}
         case "mistral":
-            found |= {"window": options.get("sliding_window", 4096)}
+            values |= {"window": options.get("sliding_window", 4096)}
         case "qwen2":
-            found |= {"qkv_bias": True, "window": _qwen_window(options)}
+            values |= {"qkv_bias": True, "window": _qwen_window(options)}
         case "qwen3":
             only(options, "attention_bias", False)
-            found |= {"qk_norm": True, "qk_gain": True, "window": _qwen_window(options)}
-            found |= {"d_head": options.get("head_dim", 128)}
-    config = GPTConfig(**found)
-    if model_type == "llama" and config.d_model % config.n_heads:  # whatever its head_dim
+            values |= {"qk_norm": True, "qk_gain": True, "window": _qwen_window(options)}
+            values |= {"d_head": options.get("head_dim", 128)}
+    config = GPTConfig(**values)
+    if model_type == "llama" and config.d_model % config.n_heads:  # even with a head_dim
         raise ValueError(
             f"hidden_size={config.d_model} must be a multiple of "
             f"num_attention_heads={config.n_heads}"
@@ -127,7 +127,7 @@ def _read(model_type: str, options: Options) -> GPTConfig:
 
 
 def _qwen_window(options: Options) -> int | None:
-    """The window, which these have in all layers or in none."""
+    """The window, which Qwen must have in all layers or in none to be supported."""
     if not options.get("use_sliding_window", False) or options.get("sliding_window") is None:
         return None
     only(options, "max_window_layers", 0)

@@ -1,7 +1,7 @@
-"""NanoChat (karpathy/nanochat) as transformers' ``NanoChatForCausalLM`` has it: our ``modern``.
+"""NanoChat (karpathy/nanochat), our ``modern``, in transformers' ``NanoChatForCausalLM``.
 
-It rotates the other way round than we do, so the halves of each head's query and key rows lie the
-other way round. It normalises after the rotation; without gains that is the same.
+It rotates in the other direction, so the halves of each head's query and key rows are exchanged.
+It normalises after the rotation; without gains the result is the same.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def _read(options: Options) -> GPTConfig:
     only(options, "hidden_act", "relu2")
     only(options, "attention_bias", False)
     cap = options.get("final_logit_softcapping", 15.0)
-    found = shape_from(options) | rotary_from(options) | {"logit_cap": cap}
-    return GPTConfig(**PRESETS["modern"] | found)
+    values = shape_from(options) | rotary_from(options) | {"logit_cap": cap}
+    return GPTConfig(**PRESETS["modern"] | values)
 
 
 def _write(config: GPTConfig) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The one training loop, what it asks for, and what it moves."""
+"""The training loop, its objectives, optimizers and state, and adapters for fine-tuning."""

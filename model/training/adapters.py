@@ -1,4 +1,4 @@
-"""What a trained network is given to learn a task: a new end, a part that stays, thin matrices.
+"""Fine-tuning of a trained network: a classification head, frozen blocks, low-rank matrices.
 
 Book chapter 6 and appendix E. Letters: B batch, T positions, D d_model, C classes, O and I the
 outputs and inputs of a linear layer, R rank.
@@ -14,11 +14,11 @@ from torch.nn.utils import parametrize
 
 
 class Classifier(nn.Module):
-    """A network's features at the last real token, mapped to C classes.
+    """Maps a network's features at the last token before the padding to C classes.
 
     Under a causal mask only that position has read the whole row. The head begins at zero, so that
-    the first loss is ln C whatever the seed. The network's own head stays, frozen and unused: the
-    network inside is still the foundation, tensor for tensor.
+    the first loss is ln C for every seed. The network's own head stays, frozen and unused, so that
+    the tensors of the network inside are those of the foundation model.
     """
 
     def __init__(self, network: Any, n_classes: int) -> None:
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
 
 def freeze_all_but_last(network: Any, n_blocks: int) -> None:
-    """Leaves the last ``n_blocks`` blocks and the last norm trainable, and nothing else of it.
+    """Freezes all of the network except its last ``n_blocks`` blocks and its last norm.
 
     autograd records nothing before the first trainable parameter, so the frozen part costs one
     forward pass.
@@ -63,10 +63,10 @@ def freeze_all_but_last(network: Any, n_blocks: int) -> None:
 
 
 class LowRank(nn.Module):
-    """A change to a weight (O, I): two thin matrices, up (O, R) and down (R, I), multiplied.
+    """A change to a weight (O, I): the product of two thin matrices, up (O, R) and down (R, I).
 
-    As up begins at zero, the network begins as it was, number for number. The change is scaled by
-    alpha / R, so that another rank asks for no other learning rate (Hu et al. 2022).
+    As up begins at zero, the network begins exactly as it was. The change is scaled by alpha / R,
+    so that one learning rate suits every rank (Hu et al. 2022).
     """
 
     def __init__(self, weight: Tensor, rank: int, alpha: float, generator: torch.Generator) -> None:
@@ -80,18 +80,18 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(weight.new_zeros(outputs, rank))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight (O, I) as it is now."""
+        """The changed weight (O, I)."""
         return weight + self.scale * (self.up @ self.down)
 
 
 def add_low_rank(network: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> None:
-    """Gives every linear layer that is trained a ``LowRank``; nothing else is trained any more.
+    """Adds a ``LowRank`` to every trainable linear layer, and freezes everything else.
 
-    What was frozen before stays as it is, such as the head that a ``Classifier`` does not use. The
-    layers keep their faces: whoever asks one for its ``weight`` gets the changed one.
+    A layer that was frozen before gets none, such as the head that a ``Classifier`` does not use.
+    The ``weight`` of a layer is from then on the changed one.
     """
     if any(map(parametrize.is_parametrized, network.modules())):
-        raise ValueError("the network has such matrices already: merge them first")
+        raise ValueError("the network has low-rank matrices already: merge them first")
     linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     trained = [layer for layer in linear if layer.weight.requires_grad]
     if not trained:
@@ -103,7 +103,7 @@ def add_low_rank(network: nn.Module, rank: int, alpha: float, generator: torch.G
 
 
 def merge_low_rank(network: nn.Module) -> None:
-    """Makes the changes part of the weights: the same network, as quick as it was before."""
+    """Adds the changes to the weights: the same function, as fast as without ``LowRank``."""
     for layer in list(network.modules()):
         if parametrize.is_parametrized(layer, "weight"):
             parametrize.remove_parametrizations(layer, "weight")

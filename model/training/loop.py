@@ -1,6 +1,6 @@
-"""THE loop: one for pretraining and fine-tuning, for every architecture and objective.
+"""The training loop: one for pretraining and fine-tuning, for every architecture and objective.
 
-It yields what happens and does nothing else: the caller measures time, writes and reports.
+It trains and yields events; the caller measures time, writes files and reports.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Step:
-    """After update number ``step``, counted from 1.
+    """The event after update number ``step``, counted from 1.
 
-    loss: mean in nats over the batch, before the update; gradient_norm: before clipping;
-    learning_rate: the schedule's factor; tokens: read in this step, padding included.
+    ``loss``: the mean in nats over the batch, before the update. ``gradient_norm``: before
+    clipping. ``learning_rate``: the schedule's factor. ``tokens``: how many tokens the step read,
+    with padding.
     """
 
     step: int
@@ -48,10 +49,10 @@ class Validated:
 
 @dataclass(frozen=True)
 class State:
-    """Everything the continuation depends on, besides the arguments of ``train``.
+    """All that a resumed training needs, besides the arguments of ``train``.
 
-    ``tensors``: ``network.*`` and ``optimizer.*``. There is no data position and no random state:
-    batches and dropout are pure functions of the step.
+    ``tensors`` are named ``network.*`` and ``optimizer.*``. There is no data position and no random
+    state: batches and dropout are pure functions of the step.
     """
 
     step: int
@@ -60,21 +61,21 @@ class State:
 
 @dataclass(frozen=True)
 class Saved:
-    """A snapshot worth writing."""
+    """The event with a snapshot for a checkpoint."""
 
     step: int
     state: State
 
 
-class NonFinite(ValueError):  # noqa: N818 - named for what was found
-    """Loss or gradient is not a number. The weights are those before the step."""
+class NonFinite(ValueError):  # noqa: N818 - the name says what is wrong
+    """A loss, gradient or weight is not finite. In the first two cases no update was made."""
 
     def __init__(self, step: int, what: str, value: float, ids: tuple[str, ...]) -> None:
         self.step, self.ids = step, ids
         shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         super().__init__(
             f"step={step} {what}={value} on batch [{shown}]: "
-            "look at these rows, or lower the learning rate"
+            "check these rows, or lower the learning rate"
         )
 
 
@@ -94,12 +95,13 @@ def train(
     checkpoint_every: int | None = None,
     state: State | None = None,
 ) -> Iterator[Step | Validated | Saved]:
-    """Trains in place up to ``steps`` updates, from ``state`` if given.
+    """Trains the network in place up to ``steps`` updates, from ``state`` if there is one.
 
-    ``batches(step)`` and ``schedule(step)`` are asked with steps from 0; ``clip`` bounds the norm
-    of all gradients together; ``validation()`` is gone through every ``validate_every`` steps and
-    at the end; ``seed`` decides the dropout. Continued from any ``Saved.state``, on the same
-    machine and threads, it ends bit for bit where the uninterrupted run does. Raises NonFinite.
+    ``batches`` and ``schedule`` are called with steps from 0. ``clip`` bounds the norm of all
+    gradients together. The loss over ``validation()`` is computed every ``validate_every`` steps
+    and at the end. ``seed`` decides the dropout. A run that resumes from any ``Saved.state``, on
+    the same machine with as many threads, ends bit for bit like the uninterrupted run. Raises
+    NonFinite.
     """
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision!r} is unknown: use fp32 or bf16")
@@ -109,7 +111,7 @@ def train(
     if state is not None:
         restore(network, optimizer, state)
         start = state.step
-        del state  # what was copied need not be kept
+        del state  # restore copied it: free the memory
     if start > steps:
         raise ValueError(f"step={start} of the state is past steps={steps}: raise steps")
     network.train()
@@ -138,14 +140,14 @@ def _update(
     precision: Precision,
     seed: int,
 ) -> tuple[float, float]:
-    """One update; its loss and gradient norm."""
+    """Makes one update; returns its loss and gradient norm."""
     device = next(network.parameters()).device
     with _randomness(device, key_of("dropout", seed, index)), _autocast(device, precision):
         loss = objective(network, batch.to(device))
     loss.backward()
     trained = [p for p in network.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-    nats, size = torch.stack([loss.detach().double(), norm.double()]).tolist()  # the only wait
+    nats, size = torch.stack([loss.detach().double(), norm.double()]).tolist()  # the one wait
     for what, value in (("loss", nats), ("gradient_norm", size)):
         if not math.isfinite(value):
             optimizer.zero_grad()
@@ -158,34 +160,34 @@ def _update(
 
 
 def _require_finite(network: nn.Module, step: int, batch: Batch) -> None:
-    """Weights that an update broke show in no loss before the next step; these may be kept."""
+    """Checks the weights: a loss shows a broken update one step too late for a checkpoint."""
     for name, tensor in weights(network).items():
         if not tensor.isfinite().all():
             raise NonFinite(step, f"weights {name}", math.nan, batch.ids)
 
 
 def snapshot(network: nn.Module, optimizer: Optimizer, step: int) -> State:
-    """A copy, so that it stays what it is while training goes on."""
+    """A copy of the state, which does not change as training continues."""
     tensors = {f"network.{name}": t for name, t in weights(network).items()}
     tensors |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
     return State(step, {name: t.detach().clone() for name, t in tensors.items()})
 
 
 def restore(network: nn.Module, optimizer: Optimizer, state: State) -> None:
-    """Puts a snapshot back; ValueError names what is missing, extra or misshaped."""
+    """Restores a snapshot. Raises ValueError for missing, extra or misshaped tensors."""
     live = {f"network.{name}": t for name, t in weights(network).items()}
     live |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
     copy_exactly(live, state.tensors, "training")
 
 
 def fastest_precision(device: torch.device | str = "cpu") -> Precision:
-    """bf16 where the hardware multiplies it; elsewhere it is emulated and several times slower."""
+    """bf16 where the hardware multiplies it; else fp32, since emulated bf16 is far slower."""
     kind = torch.device(device).type
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if kind == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+        capabilities = torch.cpu.get_capabilities()
+        return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
     return "fp32"
 
 
@@ -199,7 +201,7 @@ def _autocast(device: torch.device, precision: Precision) -> AbstractContextMana
 
 @contextmanager
 def _randomness(device: torch.device, key: int) -> Iterator[None]:
-    """Dropout drawn from ``key`` alone; the process's own generator is given back unmoved."""
+    """Dropout drawn from ``key`` alone; restores the process's own generator afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(key)
         yield

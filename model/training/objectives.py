@@ -1,4 +1,4 @@
-"""What a network is trained for: plain functions (network, batch) -> mean loss in nats.
+"""Training objectives: plain functions (network, batch) -> mean loss in nats.
 
 The mean is over ``batch.counted`` targets. Letters: B batch, T positions, V vocabulary, C classes.
 """
@@ -18,51 +18,51 @@ Objective = Callable[[Any, Batch], Tensor]
 
 
 def next_token(network: Any, batch: Batch) -> Tensor:
-    """Cross-entropy of each counted target under the tokens before it. Book 5.1."""
+    """Cross-entropy of each counted target, predicted from the tokens before it. Book 5.1."""
     batch.check(network.vocab_size)
     return network.loss(batch.tokens, batch.targets, batch.documents)
 
 
 def classify(network: Any, batch: Batch) -> Tensor:
-    """Cross-entropy of the labels (B,), read at each row's last real token. Book 6.5."""
+    """Cross-entropy of the labels (B,), predicted at each row's last token. Book 6.5."""
     batch.check(network.vocab_size)
     highest, lowest = int(batch.targets.max()), int(batch.targets.min())
     if lowest < 0 or highest >= network.n_classes:
         wrong = lowest if lowest < 0 else highest
         raise ValueError(
             f"label={wrong} does not fit n_classes={network.n_classes}: "
-            "build the head with one output a label"
+            "build the head with one output per label"
         )
     return F.cross_entropy(network(batch.tokens, batch.last), batch.targets)
 
 
 def masked_token(network: Any, batch: Batch) -> Tensor:
-    """Cross-entropy of the tokens that were asked, read from both sides. Devlin et al. 2019.
+    """Cross-entropy of the counted targets, predicted from both sides. Devlin et al. 2019.
 
-    The mask is the network's own token, one above its vocabulary (``model/batches/masking.py``).
+    The mask is a token of the network's own, with id V (``model/batches/masking.py``).
     """
     batch.check(network.vocab_size + 1)
     return network.loss(batch.tokens, batch.targets, batch.documents)
 
 
 def sequence_to_sequence(network: Any, batch: Batch) -> Tensor:
-    """Cross-entropy of a target's tokens under its source and the tokens before each.
+    """Cross-entropy of a target's tokens, each predicted from the source and the tokens before it.
 
-    The tokens before are the true ones, whatever the network would have said: teacher forcing.
-    Vaswani et al. 2017.
+    The tokens before it are the true ones, not the network's own (teacher forcing). Vaswani et al.
+    2017.
     """
     batch.check(network.vocab_size)
     return network.loss(batch.sources, batch.tokens, batch.targets)
 
 
 def negative_sampling(network: Any, batch: Batch) -> Tensor:
-    """Tells the word that stood there from words that were drawn. Mikolov et al. 2013b, eq. 4.
+    """Binary cross-entropy of the true word against random words. Mikolov et al. 2013b, eq. 4.
 
-    tokens (B, C) are what is given, IGNORED where fewer; targets (B, 1 + N) the true word, then
-    those drawn. The mean is over all of them.
+    tokens (B, C) are the input words, padded with IGNORED. targets (B, 1 + N) are the true word,
+    then the random ones. The mean is over all of them.
     """
-    given = batch.tokens.where(batch.tokens != IGNORED, 0)
-    replace(batch, tokens=given).check(network.vocab_size)
+    inputs = batch.tokens.where(batch.tokens != IGNORED, 0)
+    replace(batch, tokens=inputs).check(network.vocab_size)
     return network.loss(batch.tokens, batch.targets)
 
 

@@ -1,4 +1,4 @@
-"""AdamW and Muon behind one face, and the learning rate over time."""
+"""AdamW and Muon behind one interface, and the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def learning_rate_factor(
     floor: float = 0.0,
     shape: Literal["linear", "cosine"] = "linear",
 ) -> float:
-    """What the learning rates are multiplied with at ``step`` of ``steps``, counted from 0.
+    """The factor of the learning rates at ``step`` of ``steps``, counted from 0.
 
-    Rises linearly over the first ``warmup`` steps, stays at 1, and falls to ``floor`` over the last
-    ``decay`` steps, reaching it after the last one. decay = steps - warmup with shape cosine is
-    Loshchilov & Hutter 2017; a short linear decay is Hägele et al. 2024.
+    It rises linearly over the first ``warmup`` steps, stays at 1, and falls towards ``floor`` over
+    the last ``decay`` steps; it would reach ``floor`` one step after the last. decay = steps -
+    warmup with shape cosine is Loshchilov & Hutter 2017; a short linear decay is Hägele et al.
+    2024.
     """
     if shape not in ("linear", "cosine"):
         raise ValueError(f"shape={shape!r} is unknown: use linear or cosine")
@@ -45,11 +46,11 @@ def learning_rate_factor(
 
 
 def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Each matrix (..., R, C) with its singular values moved near 1: equal steps all ways.
+    """Each matrix (..., R, C) with its singular values near 1: equal steps in all directions.
 
-    Newton-Schulz in fp32 with Jordan's quintic (Jordan et al. 2024), whose values end in
-    [0.7, 1.2]. Many matrices of a shape go through together. torch.optim.Muon works in bf16, which
-    a CPU without it emulates.
+    Newton-Schulz in fp32 with Jordan's quintic (Jordan et al. 2024), which brings the values into
+    [0.7, 1.2]. Many matrices of one shape are processed together. torch.optim.Muon works in bf16,
+    which many CPUs only emulate.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -64,7 +65,7 @@ def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Optimizer:
-    """Steps the trainable parameters of a network, each group at its own rate.
+    """Updates the trainable parameters of a network, each group at its own learning rate.
 
     | group      | which                                  | by                    | decay |
     | ---------- | -------------------------------------- | --------------------- | ----- |
@@ -73,9 +74,9 @@ class Optimizer:
     | head       | two-dimensional, named head            | AdamW                 | yes   |
     | vectors    | biases, norms                          | AdamW                 | no    |
 
-    A rate left out is ``learning_rate``, which the vectors always have. ``weight_decay`` is
-    decoupled (Loshchilov & Hutter 2019). Muon steps an R x C matrix by rate * sqrt(max(1, R / C))
-    of its orthogonalised Nesterov momentum.
+    A rate that is left out is ``learning_rate``; the vectors always have that. ``weight_decay`` is
+    decoupled (Loshchilov & Hutter 2019). Muon changes an R x C matrix by rate * sqrt(max(1, R / C))
+    times its orthogonalised Nesterov momentum.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Optimizer:
         rates = {name: learning_rate if rate is None else rate for name, rate in rates.items()}
         for name, value in {**rates, "weight_decay": weight_decay}.items():
             if value is None or not 0 <= value < math.inf:
-                raise ValueError(f"{name}={value} must be a rate from 0")
+                raise ValueError(f"{name}={value} must be a finite number from 0")
         self.momentum, self.weight_decay = momentum, weight_decay
         self.matrix_rate, self.scale = rates["matrices"] or 0.0, 1.0
         self._matrices = groups.pop("matrices") if kind == "muon" else {}
@@ -135,7 +136,7 @@ class Optimizer:
             return None
         adamw = torch.optim.AdamW(stanzas, betas=betas, eps=epsilon, fused=True)
         for parameter in self._adamw_names.values():
-            # torch makes the state at the first step; made here it can be loaded before.
+            # torch makes the state at the first step; here it can be loaded before that.
             adamw.state[parameter] = {
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
@@ -179,7 +180,7 @@ class Optimizer:
             parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The whole state by stable names, ``<parameter>.<what>``; the live tensors, no copies."""
+        """The whole state by stable names, ``<parameter>.<state>``; the live tensors, no copies."""
         flat = {f"{name}.momentum": tensor for name, tensor in self._momenta.items()}
         for name, parameter in self._adamw_names.items():
             assert self._adamw is not None
@@ -188,12 +189,12 @@ class Optimizer:
         return flat
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of ``tensors``; ValueError names what is missing, extra or misshaped."""
+        """The inverse of ``tensors``. Raises ValueError for missing, extra or misshaped tensors."""
         copy_exactly(self.tensors(), tensors, "optimizer")
 
 
 def group_parameters(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
-    """The trainable parameters by group and name; the groups are told apart in ``Optimizer``."""
+    """The trainable parameters by group and name; ``Optimizer`` defines the groups."""
     embeddings = {
         id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)
     }

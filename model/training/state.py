@@ -1,4 +1,4 @@
-"""Weights and training state as flat named tensors, taken and put back strictly."""
+"""Weights and training state as flat named tensors, loaded strictly."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of ``weights``; ValueError names what is missing, extra or misshaped."""
+    """The inverse of ``weights``. Raises ValueError for missing, extra or misshaped tensors."""
     copy_exactly(weights(network), tensors, "network")
 
 
 @torch.no_grad()
 def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copies each tensor over its namesake. Nothing is copied unless everything fits."""
+    """Copies each tensor into that of the same name. Raises ValueError, and copies none, if one
+    is missing, extra or misshaped."""
     faults = [f"missing {name}" for name in into if name not in tensors]
     for name, old in into.items():
         new = tensors.get(name, old)

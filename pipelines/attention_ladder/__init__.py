@@ -1,1 +1,1 @@
-"""Room 6: the same small network on each rung of attention."""
+"""Room 6: the attention ladder, the same small network with each kind of attention."""

@@ -1,4 +1,7 @@
-"""The attention ladder: one small GPT trained on each rung, and what there is to see of it."""
+"""The attention ladder: a small GPT trained with each kind of attention, and the results.
+
+A rung is a kind of attention. Letters: H heads, T tokens.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +32,21 @@ if TYPE_CHECKING:
 BASELINES = ("simplified", "self-attention", "causal")  # the rungs below many heads
 SHOWN = 12  # tokens of a prompt whose attention is drawn
 COPIES = (
-    "The token that is asked stands among those that are read: this rung learns to copy it, and"
-    " where it is not there yet, as in all generation, knows next to nothing."
+    "This rung reads the token that it has to predict, so it learns to copy it. In generation that"
+    " token does not exist yet, and the rung predicts badly."
 )
 DOES_NOT_COPY = (
-    "It may look ahead, but has not learned to copy what it finds there: its map shows what it"
-    " reads."
+    "This rung can read later tokens, but has not learned to copy them. Its heatmap shows the"
+    " tokens that it reads."
 )
 
 
 @dataclass(frozen=True)
 class Climbed:
-    """A rung and the network trained on it; ``honest`` is its loss where nothing lies ahead."""
+    """A rung and the network trained on it.
+
+    ``honest`` is the network's loss when no later token is in the input.
+    """
 
     rung: Rung
     network: Any
@@ -49,7 +55,7 @@ class Climbed:
 
     @property
     def loss(self) -> float:
-        """The last validation loss, as training measures it."""
+        """The last validation loss of the training."""
         return self.history.validation[-1][1]
 
     @property
@@ -58,9 +64,9 @@ class Climbed:
 
 
 def shape(ladder: AttentionLadder, vocab_size: int) -> GPTConfig:
-    """The book's network in the ladder's size, begun so that it learns quickly.
+    """The book's network in the ladder's size, with an initialisation that learns quickly.
 
-    ValueError for sizes that clash.
+    Raises ValueError for sizes that do not fit together.
     """
     sizes = ("d_model", "n_layers", "n_heads", "n_kv_heads", "context_length")
     written = {name: getattr(ladder, name) for name in sizes}
@@ -70,9 +76,9 @@ def shape(ladder: AttentionLadder, vocab_size: int) -> GPTConfig:
 
 
 def prompt(ladder: AttentionLadder, held_out: TokenStream, tokenizer: Tokenizer) -> str:
-    """The recipe's, or else how the held-out text begins."""
-    behind_the_first = held_out.read(1, min(1 + SHOWN, len(held_out)))
-    return ladder.prompt or tokenizer.decode(behind_the_first.tolist())
+    """The prompt of the recipe, or else the first tokens of the held-out text."""
+    start = held_out.read(1, min(1 + SHOWN, len(held_out)))  # token 0 is an end of text
+    return ladder.prompt or tokenizer.decode(start.tolist())
 
 
 def climb(
@@ -83,12 +89,12 @@ def climb(
     held_out: TokenStream,
     seed: int,
 ) -> list[Climbed]:
-    """Every rung, trained on the same batches from the same numbers; rates into ``making.made``.
+    """Train every rung on the same batches with the same seed; rates go into ``making.made``.
 
-    A rung takes seconds, so none keeps checkpoints whatever ``checkpoint_every`` says: a ladder
-    that was interrupted begins anew.
+    A rung takes seconds, so it keeps no checkpoints and ignores ``checkpoint_every``. An
+    interrupted ladder starts again from the beginning.
     """
-    training, made, climbed = ladder.training, {}, []
+    training, made_by_rung, climbed = ladder.training, {}, []
 
     windows = training.look(HELD_OUT_BATCH, config.context_length)
 
@@ -97,7 +103,7 @@ def climb(
 
     for rung in RUNGS:
         network = on_rung(rung, config, seed)
-        # The curves of several networks under one name would be one curve that jumps.
+        # Under one name, the curves of several networks would become one curve with jumps.
         part = replace(
             making, key=f"{making.key} {rung.name}", work=None, tracked=TrackedRun(None), made={}
         )
@@ -111,29 +117,29 @@ def climb(
             steps=training.steps_for(config.context_length),
             seed=seed,
         )
-        made[rung.name] = part.made
+        made_by_rung[rung.name] = part.made
         for kind, points in (("training", history.train), ("validation", history.validation)):
             for step, loss in points:
                 making.curve(step, {f"{rung.name}_{kind}_loss": loss})
         climbed.append(Climbed(rung, network, history, honest_loss(network, validation())))
-    making.made["rungs"] = made
+    making.made["rungs"] = made_by_rung
     return climbed
 
 
 def figures(climbed: Sequence[Climbed]) -> dict[str, float]:
     """The two losses of each rung."""
-    found: dict[str, float] = {}
-    for each in climbed:
-        name = each.rung.name.replace("-", "_")
-        found |= {f"{name}_loss": each.loss, f"{name}_honest_loss": each.honest}
-    return found
+    losses: dict[str, float] = {}
+    for result in climbed:
+        name = result.rung.name.replace("-", "_")
+        losses |= {f"{name}_loss": result.loss, f"{name}_honest_loss": result.honest}
+    return losses
 
 
 def comparison(climbed: Sequence[Climbed]) -> Comparison:
-    """The highest rung against those below many heads, all without a look ahead."""
-    honest = {each.rung.name: each.honest for each in climbed}
+    """The highest rung compared with the rungs below many heads, by their honest losses."""
+    honest = {result.rung.name: result.honest for result in climbed}
     return Comparison(
-        measure="nats a token of held-out text, nothing after it there yet",
+        measure="nats a token of held-out text, without later tokens in the input",
         better="lower",
         ours=honest["fused"],
         baselines={name: honest[name] for name in BASELINES},
@@ -141,17 +147,17 @@ def comparison(climbed: Sequence[Climbed]) -> Comparison:
 
 
 def table(climbed: Sequence[Climbed]) -> list[dict[str, Any]]:
-    """A row a rung."""
+    """One row for each rung."""
     return [
         {
-            "rung": each.rung.name,
-            "new": each.rung.new,
-            "parameters": each.parameters,
-            "validation loss": each.loss,
-            "honest loss": each.honest,
-            "note": _note(each),
+            "rung": result.rung.name,
+            "new": result.rung.new,
+            "parameters": result.parameters,
+            "validation loss": result.loss,
+            "honest loss": result.honest,
+            "note": _note(result),
         }
-        for each in climbed
+        for result in climbed
     ]
 
 
@@ -162,35 +168,35 @@ def _note(climbed: Climbed) -> str:
 
 
 def curves(climbed: Sequence[Climbed]) -> dict[str, Curves]:
-    """The losses over the steps, a line a rung."""
-    found: dict[str, Curves] = {}
+    """The losses over the steps, one line for each rung."""
+    by_title: dict[str, Curves] = {}
     for kind, points in (("training", "train"), ("validation", "validation")):
-        lines = {each.rung.name: getattr(each.history, points) for each in climbed}
-        found[f"{kind} loss"] = {"x": "step", "y": "loss (nats a token)", "lines": lines}
-    return found
+        lines = {result.rung.name: getattr(result.history, points) for result in climbed}
+        by_title[f"{kind} loss"] = {"x": "step", "y": "loss (nats a token)", "lines": lines}
+    return by_title
 
 
 def heatmaps(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> dict[str, Heatmap]:
-    """What each token of a text reads in the first block, and each head of the highest rung."""
+    """Attention maps of the first block for each rung, then for each head of the highest rung."""
     tokens = tokenizer.encode(text)[: min(SHOWN, climbed[0].network.context_length)]
     labels = [tokenizer.decode([token]).strip() or "␣" for token in tokens]
-    found: dict[str, Heatmap] = {}
+    by_title: dict[str, Heatmap] = {}
 
-    def draw(title: str, values: torch.Tensor) -> None:
-        found[title] = {"rows": labels, "columns": labels, "values": values.tolist()}
+    def add(title: str, values: torch.Tensor) -> None:
+        by_title[title] = {"rows": labels, "columns": labels, "values": values.tolist()}
 
-    for each in climbed:
-        where = next(each.network.parameters()).device
-        first = attention_maps(each.network, torch.tensor([tokens], device=where))[0]  # (H, T, T)
-        draw(f"who reads whom: {each.rung.name}", first.mean(dim=0))
-    for head, values in enumerate(first):
-        draw(f"who reads whom: {each.rung.name}, head {head + 1}", values)
-    return found
+    for result in climbed:
+        device = next(result.network.parameters()).device
+        maps = attention_maps(result.network, torch.tensor([tokens], device=device))[0]  # (H, T, T)
+        add(f"who reads whom: {result.rung.name}", maps.mean(dim=0))
+    for head, values in enumerate(maps):
+        add(f"who reads whom: {result.rung.name}, head {head + 1}", values)
+    return by_title
 
 
 def samples(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> list[dict[str, str]]:
-    """How each rung goes on with a text; without a cache, which the lower rungs cannot use."""
-    go_on: Callable[..., list[int]] = partial(
+    """The continuation of a text by each rung, without a cache: the lower rungs cannot use one."""
+    continue_text: Callable[..., list[int]] = partial(
         generate,
         prompt_tokens=[tokenizer.start, *tokenizer.encode(text)],
         max_new_tokens=60,
@@ -201,8 +207,8 @@ def samples(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> list
     )
     return [
         {
-            "prompt": f"{each.rung.name}: {text}",
-            "continuation": tokenizer.decode(go_on(each.network)),
+            "prompt": f"{result.rung.name}: {text}",
+            "continuation": tokenizer.decode(continue_text(result.network)),
         }
-        for each in climbed
+        for result in climbed
     ]

@@ -14,7 +14,7 @@ from pipelines.training.declare import PRECISION
 
 
 def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaration]:
-    """A recipe's attention ladder, if it has one."""
+    """The attention ladder of a recipe, if the recipe has one."""
     if options is None:
         return
     yield evaluation_of(

@@ -1,4 +1,4 @@
-"""The rungs of attention, each trained on the same small GPT and looked at."""
+"""The evaluation that trains the same small GPT on each rung of attention."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 def evaluate(
     making: Making, settings: Climb, tokenizer: TokenizerFiles, token_shards: TokenShards
 ) -> None:
-    """The same small GPT trained on each rung of attention: losses, maps, samples.
+    """The same small GPT trained on each rung of attention: losses, heatmaps and samples.
 
-    The record has the rate of each. None keeps checkpoints, whatever ``checkpoint_every`` says.
+    The record has the learning rates of each rung. A rung keeps no checkpoints and ignores
+    ``checkpoint_every``.
     """
     ladder = settings.attention_ladder
     encoder = tokenizer.load()

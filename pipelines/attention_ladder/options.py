@@ -1,4 +1,4 @@
-"""The ladder of attention, which is trained beside a recipe."""
+"""Options of the attention ladder of a recipe."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ class AttentionLadder(Strict):
     n_layers: Positive = 2
     n_heads: Positive = 4
     n_kv_heads: Positive = 2
-    """Of the grouped-query rung."""
+    """The number of key and value heads of the grouped-query rung."""
     context_length: Positive = 64
     prompt: str = ""
-    """A text whose attention is drawn, and which each rung continues."""
+    """A text: each rung continues it, and the heatmaps show its attention."""
     training: Drawn
 
     @model_validator(mode="after")
     def _heads_share_evenly(self) -> AttentionLadder:
         for whole, part in (("d_model", "n_heads"), ("n_heads", "n_kv_heads")):
-            shared, among = getattr(self, whole), getattr(self, part)
-            if shared % among:
-                raise ValueError(f"{part}: {whole}={shared} is no multiple of {among}; change one")
+            size, count = getattr(self, whole), getattr(self, part)
+            if size % count:
+                raise ValueError(f"{part}: {whole}={size} is no multiple of {count}; change one")
         return self
 
 
 class Climb(Strict):
-    """What decides a ladder, beside its shards."""
+    """Settings of the making of a ladder; they decide it together with its inputs."""
 
     attention_ladder: AttentionLadder
     weights: dict[str, float]
-    """By corpus: its share of the batches."""
+    """The share of the batches, by corpus."""
     epochs: dict[str, float]
-    """By corpus: how often it may be gone through at most."""
+    """The largest number of epochs, by corpus."""
     seed: int
 
     @property
     def training(self) -> Training:
-        """How each rung is trained."""
+        """The training of each rung."""
         return self.attention_ladder.training

@@ -1,7 +1,7 @@
 """The catalogue of checks: each file here declares one ``CHECK``, found by walking.
 
-A check says what must hold of an artefact, and knows nothing of Dagster. It is for one view, and
-is declared for every asset that is read through that view.
+A check states a condition for artefacts of one view, and does not use Dagster. It is declared for
+every asset of that view.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Readers = Sequence[Declaration]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a check passed, and by which numbers, texts and lists a person can see why."""
+    """Whether a check passed, and the numbers, texts and lists that show a person why."""
 
     passed: bool
     numbers: Mapping[str, Any] = field(default_factory=dict)
@@ -30,10 +30,10 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What must hold of every artefact that is read as ``view``.
+    """A condition for every artefact that is read as ``view``.
 
-    ``look(artefact, readers)`` gives the outcome. A check that is ``blocking`` stops everything
-    downstream of an artefact that does not pass; any other warns.
+    ``look(artefact, readers)`` gives the outcome. If an artefact does not pass, a ``blocking``
+    check stops all assets that depend on it; any other check warns.
     """
 
     name: str
@@ -64,7 +64,7 @@ def catalogue() -> dict[str, Check]:
 
 
 def checks_of(declarations: Iterable[Declaration]) -> Iterator[Applied]:
-    """The checks of some assets, each as often as there are assets that it is for."""
+    """All pairs of an asset and a check for the asset's view."""
     assets = list(declarations)
     readers: dict[str, list[Declaration]] = {}
     for asset in assets:

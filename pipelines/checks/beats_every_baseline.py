@@ -1,4 +1,4 @@
-"""Every evaluation: a model that a baseline beats was not worth its training."""
+"""A check of every evaluation: the model is better than each baseline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipelines.evaluation.findings import Evaluation
 
 
 def look(evaluation: Evaluation, _: Readers) -> Outcome:
-    """The margin to the best baseline, in the unit of the measure; it passes above 0."""
+    """The margin over the best baseline, in the unit of the measure; it passes above 0."""
     comparison = evaluation.findings().comparison
     name, best = comparison.best_baseline()
     numbers = {

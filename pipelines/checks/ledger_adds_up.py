@@ -1,4 +1,4 @@
-"""Every corpus: the ledger counts the documents that lie in the tables."""
+"""A check of every corpus: the ledger's counts equal the rows of the tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipelines.corpora.artefacts import DROPPED, Documents
 
 
 def look(documents: Documents, _: Readers) -> Outcome:
-    """The rows of each table, beside what the ledger says; no text is read."""
+    """Compare the rows of each table with the ledger; no text is read."""
     ledger = documents.ledger()  # raises unless it adds up
     counted = {f"{split}.arrow": count for split, count in ledger.kept.items()}
     counted[DROPPED] = ledger.dropped.total()

@@ -1,4 +1,4 @@
-"""Every search for contamination: what is trained on shares nothing with evaluation texts."""
+"""A check of every contamination search: training documents share nothing with evaluation texts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pipelines.checks import Check, Outcome, Readers
 from pipelines.corpora.artefacts import Contamination
 from pipelines.tokens.artefacts import TokenShards
 
-MOST = 10  # documents that are named
+MOST = 10  # documents that the outcome lists
 
 
 def look(contamination: Contamination, readers: Readers) -> Outcome:
-    """How many documents share words; it passes with any number where shards leave them out."""
+    """The number of contaminated documents; it passes if there are none or shards omit them."""
     left_out = any(issubclass(reader.makes, TokenShards) for reader in readers)
     count = int(contamination.figures()["documents"])
     first = dict.fromkeys(

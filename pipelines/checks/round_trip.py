@@ -1,4 +1,4 @@
-"""Every tokenizer: text comes back from its tokens, and spells no control token."""
+"""A check of every tokenizer: tokens decode to their text, and no text becomes a control token."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pipelines.checks import Check, Outcome, Readers
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.tokens.tokenizers import BytePairTokenizer, Tokenizer, WordTokenizer
 
-MOST = 10  # faults that are named
-# Text that has broken tokenizers: several scripts, control spellings, control characters.
+MOST = 10  # faults that the outcome lists
+# Texts that have broken tokenizers: several scripts, control spellings, control characters.
 AWKWARD = ("naïve café 😀 日本語", "<|endoftext|> <|user|>", "a\r\n\tb  c", "\x00\x7f\u200d")
 
 
 def look(tokenizer: TokenizerFiles, _: Readers) -> Outcome:
-    """The first faults, none if it passes."""
+    """The outcome with the first faults; it passes if there are none."""
     wrong = list(itertools.islice(faults(tokenizer.load()), MOST))
     return Outcome(not wrong, {"wrong": wrong})
 
 
 def faults(tokenizer: Tokenizer) -> Iterator[str]:
-    """What is wrong with a tokenizer, on awkward text and on the text of its own tokens."""
+    """The faults of a tokenizer on awkward texts and on the texts of its own tokens."""
     controls = tokenizer.controls
     ordinary = [i for i in range(tokenizer.vocab_size) if i not in controls]
     some = ordinary[:: 1 + len(ordinary) // 1000]
@@ -36,14 +36,18 @@ def faults(tokenizer: Tokenizer) -> Iterator[str]:
         if tokenizer.decode_bytes(tokenizer.encode_bytes(every)) != every:
             yield "not every byte comes back"
     if isinstance(tokenizer, WordTokenizer):
-        known = itertools.islice(enumerate(tokenizer.words), len(some))
-        yield from (f"{word!r} is not known" for i, word in known if tokenizer.encode(word) != [i])
+        words = itertools.islice(enumerate(tokenizer.words), len(some))
+        yield from (
+            f"{word!r} does not become token {i}"
+            for i, word in words
+            if tokenizer.encode(word) != [i]
+        )
 
 
 CHECK = Check(
     name="round_trip",
     view=TokenizerFiles,
-    description="No text becomes a control token; what can come back comes back exactly.",
+    description="No text becomes a control token; a lossless tokenizer gives every text back.",
     look=look,
     blocking=True,
 )

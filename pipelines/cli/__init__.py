@@ -1,5 +1,5 @@
-"""The command line: a file a verb, and files that verbs share, named for what is in them.
+"""The command line: one file for each verb, and files that verbs share, named after their content.
 
-The head of a file imports what loads quickly, so that ``dragon VERB --help`` is quick; recipes
-(pydantic), Arrow, Dagster and torch are loaded where a verb begins to work.
+The top of a file imports only modules that load quickly, so that ``dragon VERB --help`` is quick.
+Recipes (pydantic), Arrow, Dagster and torch are loaded when a verb begins to work.
 """

@@ -1,4 +1,4 @@
-"""What a person says to a command: a text, or lines of standard input."""
+"""The text that a person gives to a command: an argument, or lines of standard input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_CHARACTERS = 20_000
 recipe_argument = click.argument(
     "named", metavar="RECIPE", help="A recipe that was run: a name, or a .yaml file."
 )
-TEXT = "The text; - reads standard input, a text a line."
+TEXT = "The text; - reads standard input, one text on each line."
 
 
 def texts_of(text: str) -> Iterator[str]:
@@ -21,18 +21,26 @@ def texts_of(text: str) -> Iterator[str]:
 
 
 def lines_of_input(prompt: str) -> Iterator[str]:
-    """Lines a person types or a file holds, until the end of input."""
+    """The lines that a person types or a file holds, until the end of input.
+
+    Raises ValueError for a line that is too long or not UTF-8.
+    """
     while True:
         try:
             yield bearable(input(prompt if sys.stdin.isatty() else ""))
         except EOFError:
             return
         except UnicodeDecodeError as error:
-            raise ValueError(f"standard input: not UTF-8 at byte {error.start}") from None
+            raise ValueError(
+                f"standard input: not UTF-8 at byte {error.start}; convert it to UTF-8"
+            ) from None
 
 
 def bearable(text: str) -> str:
-    """A text of bearable length and of characters that UTF-8 has."""
+    """The text with characters that UTF-8 cannot hold replaced.
+
+    Raises ValueError for a text of more than ``MAX_CHARACTERS``.
+    """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"text of {len(text)} characters: at most {MAX_CHARACTERS}; shorten it")
     return text.encode("utf-8", "replace").decode()

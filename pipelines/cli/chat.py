@@ -29,8 +29,9 @@ def chat(
 ) -> None:
     """Talk to a recipe's assistant.
 
-    It answers each line that you type, or that standard input holds; an empty line or Ctrl-D ends
-    it. A line that ends in a backslash goes on with the next. Marks of roles in a text stay text.
+    It answers each line that you type, or that standard input holds. An empty line or Ctrl-D ends
+    the conversation. A line that ends in a backslash is continued by the next line. Role marks
+    such as <|user|> in your text stay plain text.
     """
     from pipelines.cli.recipes import find_recipe, load_model, task_for
 
@@ -43,12 +44,15 @@ def chat(
     model = model.in_eight_bits() if int8 else model
     turns: list[str] = []
     if sys.stdin.isatty():
-        click.echo("Say something; an empty line ends it, a backslash goes on with the next line.")
+        click.echo(
+            "Type a message. An empty line ends the conversation; a backslash at the end of a line"
+            " continues it on the next."
+        )
     for number, typed in enumerate(turns_of_input("you: ")):
-        said = trimmed(typed)
-        if not said:
+        message = trimmed(typed)
+        if not message:
             break
-        turns = [*turns, said][-use.settings["context_turns"] :]
+        turns = [*turns, message][-use.settings["context_turns"] :]
         pieces = model.say(turns, seed=seed + number, length=length, stops=stops, **given(sampling))
         click.echo(f"{recipe.name}: ", nl=False)
         turns.append("".join(shown(pieces)))
@@ -56,7 +60,7 @@ def chat(
 
 
 def turns_of_input(prompt: str) -> Iterator[str]:
-    """What a person says: a line, and the next where it ends in a backslash."""
+    """The person's messages: one line each, continued where a line ends in a backslash."""
     lines: list[str] = []
     for line in lines_of_input(prompt):
         lines.append(line.removesuffix("\\"))

@@ -15,7 +15,7 @@ from pipelines.core.project import Project
 def classify(task: str, text: str, named: str | None) -> None:
     """Label a text with a recipe's classifier.
 
-    Prints a line for each text: the likeliest label and its probability.
+    Prints one line for each text: the most likely label and its probability.
     """
     from pipelines.cli.recipes import as_trained_on, find_recipe, load_model, recipe_with, task_for
 

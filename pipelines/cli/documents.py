@@ -1,4 +1,4 @@
-"""``dragon documents``: the card of a corpus and its texts, read from the store alone."""
+"""``dragon documents``: the data card of a corpus and its texts, read from the store alone."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from pipelines.corpora.splits import SPLITS
 from pipelines.report import card
 from pipelines.tokens.artefacts import TokenShards
 
-START = 400  # characters of a text that are shown unless --full
+START = 400  # characters of a text that are shown without --full
 
 
 @click.command()
 @click.argument("corpus", help="A corpus that was made.")
-@click.option("--dropped", metavar="REASON", help="Read what was left out for this reason.")
-@click.option("--split", metavar="SPLIT", help="Read what was kept in this split.")
+@click.option("--dropped", metavar="REASON", help="Read documents dropped for this reason.")
+@click.option("--split", metavar="SPLIT", help="Read the documents of this split.")
 @click.option(
     "--contaminated",
     metavar="RECIPE",
-    help="Show which share words with what it is evaluated on.",
+    help="Show documents that share words with this recipe's evaluation texts.",
 )
 @click.option(
     "--count",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="How many documents.",
+    help="How many documents to show.",
 )
-@click.option("--full", is_flag=True, help="All of each text, not its start.")
+@click.option("--full", is_flag=True, help="Show all of each text, not only its start.")
 @store_option
 def documents(
     corpus: str,
@@ -52,28 +52,30 @@ def documents(
 ) -> None:
     """Print a corpus' data card, or read its documents.
 
-    The card says what cleaning did, and names the reasons and splits by which documents are read.
+    The card says what cleaning did. It lists the reasons for --dropped and the splits for --split.
     """
     opened = open_store(store)
-    found = _find(opened, corpus.removesuffix("/documents"))
+    artefact = _find(opened, corpus.removesuffix("/documents"))
     chosen = [option for option in (dropped, split, contaminated) if option is not None]
     if len(chosen) > 1:
-        raise StoreError("--dropped, --split and --contaminated: give one of them")
+        raise StoreError("--dropped, --split and --contaminated: give only one of them")
     if dropped is not None:
-        _read_dropped(found, dropped, count, full)
+        _read_dropped(artefact, dropped, count, full)
     elif split is not None:
-        _read_split(found, split, count, full)
+        _read_split(artefact, split, count, full)
     elif contaminated is not None:
-        _read_contaminated(opened, found, contaminated, count)
+        _read_contaminated(opened, artefact, contaminated, count)
     else:
-        _print_card(opened, found)
+        _print_card(opened, artefact)
 
 
 def _find(store: Store, corpus: str) -> Documents:
     known = [key.split("/")[0] for key in _keys(store, "documents")]
     if corpus not in known:
         names = ", ".join(known) or "no documents yet"
-        raise StoreError(f"corpus={corpus!r}: {store.root} has {names}; dragon run makes others")
+        raise StoreError(
+            f"corpus={corpus!r}: is not in {store.root}, which has {names}; dragon run makes others"
+        )
     return store.current(f"{corpus}/documents", Documents)
 
 
@@ -111,13 +113,13 @@ def _print_card(store: Store, found: Documents) -> None:
 
 
 def _made_of(store: Store, kind: str, found: Documents) -> list[str]:
-    """The keys of a kind whose current version was made of these very documents."""
-    made = []
+    """The keys of a kind whose current version was made from this version of the documents."""
+    keys = []
     for key in _keys(store, kind):
         parents = records[0].parents if (records := store.records(key)) else ()
         if any(parent["version"] == found.version for parent in parents):
-            made.append(key)
-    return made
+            keys.append(key)
+    return keys
 
 
 def _keys(store: Store, kind: str) -> list[str]:
@@ -126,7 +128,7 @@ def _keys(store: Store, kind: str) -> list[str]:
 
 
 def _lengths(lengths: Mapping[str, int]) -> Iterator[str]:
-    """A bar of documents for each power of two."""
+    """One line with a bar for each power of two: the number of documents of these lengths."""
     bins = {int(below): count for below, count in lengths.items()}
     below, top = min(bins), max(bins.values())
     while below <= max(bins):
@@ -147,12 +149,12 @@ def _read_dropped(found: Documents, reason: str, count: int, full: bool) -> None
         raise StoreError(f"{found.key}: --dropped {reason}: no such reason; {mend}")
     total = ledger.dropped[reason]
     rows = (row for row in found.dropped() if row.reason == reason)
-    # The ledger tells how many there are: what comes after the last need not be read.
+    # The ledger says how many there are, so nothing is read after the last one.
     for number, row in enumerate(itertools.islice(rows, min(count, total)), 1):
         text = row.text if full else card.shorten(row.text, START)
         rest = row.characters - len(row.text)
         if full and rest > 0:
-            text += f"\n[{rest:,} more characters are not kept]"
+            text += f"\n[the store does not keep {rest:,} more characters]"
         where = f"{row.source}, {row.characters:,} characters"
         _say("")
         why = f"{reason}: {row.detail}".removesuffix(": ")
@@ -190,13 +192,14 @@ def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) 
     if recipe not in known:
         names = ", ".join(known) or "none"
         raise StoreError(
-            f"--contaminated {recipe}: recipes that looked for it: {names}; give the recipe a"
-            " section decontamination and run it"
+            f"--contaminated {recipe}: this recipe has not searched for contamination"
+            f" (recipes that have: {names}); give it a section decontamination and run it"
         )
     contamination, corpus = store.current(f"{recipe}/contamination", Contamination), _corpus(found)
     if contamination.key not in _made_of(store, "contamination", found):
         raise StoreError(
-            f"{contamination.key} is not of {found.key} as it is now; dragon run {recipe}"
+            f"{contamination.key} was made from another version of {found.key}; make it again with"
+            f" dragon run {recipe}"
         )
     sets = _shared(contamination, corpus)
     if not sets:
@@ -217,7 +220,7 @@ def _shared(contamination: Contamination, corpus: str) -> Rows:
 
 
 def aligned(rows: Rows) -> Iterator[str]:
-    """A table as lines, numbers to the right."""
+    """A table as lines; columns of numbers are aligned to the right."""
     numbers = {name for row in rows for name, v in row.items() if isinstance(v, int | float)}
     cells = [dict(zip(rows[0], rows[0], strict=True)), *card.readable(rows)]
     width = {name: max(len(row[name]) for row in cells) for name in rows[0]}
@@ -230,7 +233,7 @@ def aligned(rows: Rows) -> Iterator[str]:
 
 
 def _show(title: str, *about: str, text: str = "") -> None:
-    """A document: its name, what there is to say of it, its text, each deeper than the last."""
+    """Print a document: its title, facts about it and its text, each indented more."""
     _say(f"  {title}", *(f"     {line}" for line in about if line))
     for line in card.legible(text).split("\n") if text else ():
         _say(*(f"     | {piece}".rstrip() for piece in textwrap.wrap(line, _width()) or [""]))
@@ -241,7 +244,7 @@ def _one_line(text: str) -> str:
 
 
 def _width() -> int:
-    """Characters of a text that fit on a line."""
+    """The number of characters of a text that fit on a line."""
     return max(shutil.get_terminal_size().columns - 8, 20)
 
 
@@ -250,7 +253,7 @@ def _next(*commands: str) -> None:
 
 
 def _say(*lines: str) -> None:
-    """Print lines so that no character of a document moves, colours or breaks the terminal."""
+    """Print lines with control characters made visible, so that no text disturbs the terminal."""
     encoding = sys.stdout.encoding or "utf-8"
     for line in lines:
         seen = card.legible(line).replace("\n", "\\n")

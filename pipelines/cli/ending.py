@@ -1,13 +1,13 @@
-"""How ``dragon ui`` leaves no process behind, however it ends.
+"""Ends every process of ``dragon ui``, even if ``dragon ui`` itself is killed.
 
-All that it starts, and all that these start, carry a mark in their environment: by it they are
-found again, in whatever session and under whatever parent they are by then. A small process that
-carries none waits for the end of ``dragon ui`` and kills what is left: it serves where ``dragon
-ui`` itself was killed. (Marks are read from ``/proc``. Where there is none, the processes that
-stayed in their server's group are ended, and nothing ends those of a killed ``dragon ui``.)
+All processes that it starts, and all their children, carry a mark in their environment. The mark
+finds them again even if they have another session or parent by then. A small guard process without
+the mark waits for the end of ``dragon ui`` and kills the rest, which helps if ``dragon ui`` itself
+was killed. (Marks are read from ``/proc``. A system without it ends only the processes that stayed
+in their server's group, and none after ``dragon ui`` was killed.)
 
-As a program: ``python -m pipelines.cli.ending MARK`` is that small process; its standard input
-ends with ``dragon ui``.
+``python -m pipelines.cli.ending MARK`` is the guard process. Its standard input ends when
+``dragon ui`` ends.
 """
 
 from __future__ import annotations
@@ -23,35 +23,38 @@ from pathlib import Path
 
 MARK = "DRAGON_UI"
 PROC = Path("/proc")
-LAST_SECONDS = 5.0  # for what is killed to be gone: a process deep in a disk may take a while
+LAST_SECONDS = 5.0  # wait for killed processes to go: one that waits for a disk takes a while
 
 
 def guard(mark: str) -> subprocess.Popen[bytes]:
-    """Start the process that kills what bears ``mark`` once this process is gone."""
+    """Start the process that kills all processes with ``mark`` after this process has ended."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli.ending", mark],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C and a closed terminal are not for it
+        start_new_session=True,  # Ctrl-C and a closed terminal must not end it
     )
 
 
 def marked(mark: str) -> list[int]:
-    """The living processes that bear a mark, this one apart."""
-    wanted = f"{MARK}={mark}".encode()
-    found = []
+    """The ids of the living processes with a mark, without this process."""
+    entry = f"{MARK}={mark}".encode()
+    pids = []
     for folder in PROC.glob("[0-9]*"):
-        # Processes of others cannot be read; those that ended meanwhile are no more.
+        # Other users' processes cannot be read, and a process may have ended meanwhile.
         with contextlib.suppress(OSError):
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return [pid for pid in found if pid != os.getpid()]
+            if entry in (folder / "environ").read_bytes().split(b"\0"):
+                pids.append(int(folder.name))
+    return [pid for pid in pids if pid != os.getpid()]
 
 
 def end(mark: str, servers: Iterable[subprocess.Popen[bytes]], grace: float) -> None:
-    """End servers and all that bears their mark: asked first, killed after ``grace`` seconds."""
+    """End servers and all processes with their mark.
+
+    They get SIGTERM first, and SIGKILL after ``grace`` seconds.
+    """
     servers = list(servers)
     for server in servers:
         _signal_group(server, signal.SIGTERM)
@@ -66,7 +69,7 @@ def end(mark: str, servers: Iterable[subprocess.Popen[bytes]], grace: float) -> 
 
 
 def kill(mark: str) -> None:
-    """Kill what bears a mark, until none is left: some may just be starting others."""
+    """Kill the processes with a mark until none is left: some may start others meanwhile."""
     deadline = time.monotonic() + LAST_SECONDS
     while (left := marked(mark)) and time.monotonic() < deadline:
         for pid in left:
@@ -80,9 +83,9 @@ def _running(servers: Iterable[subprocess.Popen[bytes]]) -> bool:
 
 
 def _signal_group(server: subprocess.Popen[bytes], number: int) -> None:
-    """A signal to a server and the children that stayed in its group, which bears its number.
+    """Send a signal to a server and the children in its group, whose id is the server's.
 
-    Once a server was waited for its number may be another's: then its group is left alone.
+    After the server was waited for, its id may belong to another process, so nothing is sent.
     """
     if server.returncode is None:
         with contextlib.suppress(ProcessLookupError):

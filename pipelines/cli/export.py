@@ -1,4 +1,4 @@
-"""``dragon export``: a model as a folder that other people's libraries load."""
+"""``dragon export``: a model as a folder that other libraries can load."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
     show_default="exports/RECIPE, or exports/RECIPE-TASK",
     help="The folder to make.",
 )
-@click.option("--task", help="The model of this task, not the foundation.")
+@click.option("--task", help="Export the model of this task, not the foundation.")
 @store_option
 def export(named: str, layout: str, to: Path | None, task: str | None, store: Path | None) -> None:
     """Write a model with its tokenizer and lineage as others read it.
 
-    It is the foundation, or the model of a task. Every byte behind it is hashed again first.
+    It writes the foundation, or the model of a task. First it hashes all files of its lineage.
     """
     from pipelines.cli.recipes import find_recipe
 
     if layout != "hf":
-        raise ValueError(f"--format {layout}: only hf is written, a folder for transformers")
+        raise ValueError(f"--format {layout}: only hf is known, a folder for transformers")
     key = _key(find_recipe(named, Project.here()), task)
     opened = open_store(store)
     checkpoint = current_model(opened, key, named)
     lineage = trace(opened, checkpoint)
-    told = checkpoint.config()["tokenizer"]
-    tokenizer = opened.open(key, told["version"], TokenizerFiles).load()
+    tokenizer_of = checkpoint.config()["tokenizer"]
+    tokenizer = opened.open(key, tokenizer_of["version"], TokenizerFiles).load()
     from pipelines.exports.huggingface import export_hf
 
     name = key.split("/")[0]
@@ -60,14 +60,17 @@ def export(named: str, layout: str, to: Path | None, task: str | None, store: Pa
 
 
 def _key(recipe: Recipe, task: str | None) -> str:
-    """The key of the foundation, or of a task's model; RecipeError where no stock class has it."""
+    """The key of the foundation or of a task's model.
+
+    Raises RecipeError if no stock class can hold the model.
+    """
     from pipelines.cli.recipes import uses_of
     from pipelines.core.stanza import RecipeError
 
     if recipe.architecture != "gpt":
         raise RecipeError(
-            f"{recipe.name}: no stock class here holds architecture={recipe.architecture}; a "
-            "foundation of architecture gpt can be exported"
+            f"{recipe.name}: a foundation of architecture={recipe.architecture} cannot be exported;"
+            " choose a recipe of architecture gpt"
         )
     if task is None:
         return f"{recipe.name}/foundation"
@@ -80,9 +83,9 @@ def _key(recipe: Recipe, task: str | None) -> str:
     if task not in keys:
         why, known = "no such task", ", ".join(keys) or "none"
         if task in recipe.tasks:
-            why = f"what a task of kind {recipe.tasks[task].kind} makes has no stock class here"
+            why = f"the model of a task of kind {recipe.tasks[task].kind} cannot be exported"
         raise RecipeError(
-            f"{recipe.name}: task={task!r}: {why}; the foundation can be exported, without --task,"
-            f" and of the tasks: {known}"
+            f"{recipe.name}: task={task!r}: {why}; leave out --task to export the foundation, or"
+            f" name one of these tasks: {known}"
         )
     return keys[task]

@@ -1,4 +1,4 @@
-"""``dragon fill``: the hidden words of a sentence, by a network that reads both sides of them."""
+"""``dragon fill``: finds missing words of a text with a network that reads both sides."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipelines.core.project import Project
 )
 @click.argument("text", help="A text with ___ where words are missing.")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=3, show_default=True, help="Words for each gap."
+    "--count", type=click.IntRange(min=1), default=3, show_default=True, help="Words for a gap."
 )
 def fill(named: str, text: str, count: int) -> None:
     """Say which words fit the gaps of a text.
 
-    Prints a line for each gap: the best words, each with its probability.
+    Prints one line for each gap: the best words, each with its probability.
     """
     from model.architectures import catalogue
     from pipelines.cli.recipes import as_trained_on, find_recipe, load_model
@@ -28,9 +28,12 @@ def fill(named: str, text: str, count: int) -> None:
     project = Project.here()
     recipe = find_recipe(named, project)
     if catalogue()[recipe.architecture].objective != "masked_token":
-        raise RecipeError(f"{recipe.name}: its network fills no blanks; name a recipe of a bert")
+        raise RecipeError(
+            f"{recipe.name}: its network fills no gaps; name a recipe whose network does, such as"
+            " bert"
+        )
     mixture = recipe.mixture()
-    # As a whole: a piece between two blanks would lose the space at its end.
+    # Clean the text as a whole: a piece between two gaps would lose the space at its end.
     clean = as_trained_on(recipe, max(mixture, key=lambda name: mixture[name]), bearable(text))
     model = load_model(project, f"{recipe.name}/foundation", named)
     from pipelines.inference.blanks import told

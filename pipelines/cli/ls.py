@@ -19,7 +19,7 @@ from pipelines.lineage.trace import locate
 def ls(store: Path | None) -> None:
     """List what the store holds.
 
-    Prints a line for each asset: its key, current version, size and number of older versions.
+    Prints one line for each asset: its key, current version, size and number of older versions.
     """
     opened = open_store(store)
     keys = opened.keys()
@@ -28,13 +28,13 @@ def ls(store: Path | None) -> None:
     for key in keys:
         try:
             click.echo(f"{key:40}  {_state(opened, key)}")
-        except (CorruptArtefact, StoreError) as error:  # the other keys are listed all the same
+        except (CorruptArtefact, StoreError) as error:  # the other keys are still listed
             click.echo(f"{key:40}  {error}")
     suggest(*(f"dragon {verb} {keys[-1]}" for verb in ("show", "trace") if keys))
 
 
 def _state(store: Store, key: str) -> str:
-    """A key's current version, its size and how many older ones there are."""
+    """A key's current version, its size and the number of older versions."""
     records, versions = store.records(key), store.versions(key)
     if not records or records[0].version not in versions:
         return "removed"

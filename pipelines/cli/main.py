@@ -1,7 +1,7 @@
-"""``dragon``: run a recipe, talk to what it made, and ask where every weight comes from.
+"""``dragon``: run a recipe, use its models, and print the lineage of every asset.
 
-Each verb is a file here, named as the verb, with its arguments and its function. A file is loaded
-when its verb is called, so that ``dragon --help`` loads none.
+Each verb has a file here with the verb's name, arguments and function. A file is loaded only when
+its verb is called, so ``dragon --help`` loads none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 import click
 
-# A verb and its line of ``dragon --help``, which is the first line of the verb's own help too.
+# Each verb with its line of ``dragon --help``, which is also the first line of the verb's own help.
 VERBS = {
     "run": "Make all that a recipe describes.",
     "chat": "Talk to a recipe's assistant.",
@@ -33,14 +33,14 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """The group of all verbs: their names and lines are known, their files loaded on demand."""
+    """The group of all verbs: names and help lines are listed here, files are loaded on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The verbs, in the order of a person's way through them."""
+        """The verbs, in the order in which a person needs them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command that a verb's file holds under the verb's name; None for no verb."""
+        """The command of a verb, loaded from the verb's file; None for an unknown verb."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = getattr(
@@ -51,7 +51,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, but what may have been meant is sought among the verbs."""
+        """Resolve a verb as click does, but suggest the nearest verb for an unknown one."""
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:
@@ -60,7 +60,7 @@ class Verbs(click.Group):
             ) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The verbs and their lines, without loading a verb's file."""
+        """Write the verbs and their help lines without loading a verb's file."""
         with formatter.section("Commands"):
             formatter.write_dl(VERBS.items())
 
@@ -68,15 +68,15 @@ class Verbs(click.Group):
 app = Verbs(
     "dragon",
     help="From raw text to an assistant, every weight traceable to its data.",
-    epilog="Begin with: dragon run tiny (a minute, no download). Of each verb: dragon VERB --help.",
+    epilog="Begin with: dragon run tiny (a minute, no download). Help: dragon VERB --help.",
 )
 
 
 def run() -> None:
-    """The console script: our errors are one line and exit code 1, bugs are tracebacks."""
+    """The console script. Our errors print one line and exit with 1; bugs print a traceback."""
     try:
         sys.exit(app.main(prog_name="dragon", standalone_mode=False) or 0)
-    except click.ClickException as error:  # how the command was written
+    except click.ClickException as error:  # the command has wrong arguments
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:  # Ctrl-C
@@ -93,7 +93,7 @@ def run() -> None:
         first = str(error).splitlines()[0]
         _fail(
             f"the databases in {Project.here().home} cannot be used ({first}); make room there or"
-            " choose another with DRAGON_HOME; what was published is in the store"
+            " set DRAGON_HOME to another folder; the store keeps all published assets"
         )
 
 
@@ -103,5 +103,5 @@ def _fail(fault: str) -> None:
 
 
 def _is_of_a_database(error: BaseException) -> bool:
-    """Whether SQLAlchemy raised it: by name, since its import takes longer than ``--help``."""
+    """Whether SQLAlchemy raised an error, found by module name: its import is slow."""
     return any(kind.__module__ == "sqlalchemy.exc" for kind in type(error).__mro__)

@@ -1,4 +1,4 @@
-"""``dragon migrate``: a store of an earlier layout, moved to today's."""
+"""``dragon migrate``: moves a store of an earlier layout to today's layout."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from pipelines.lineage.migration import migrate as moves
 def migrate(store: Path | None) -> None:
     """Move a store of an earlier version to today's layout.
 
-    Prints a line for each key: what it was called, what it is called now, and how many records it
-    has. Nothing is lost; a move that was interrupted goes on where it stopped.
+    Prints one line for each key: its earlier name, its name now, and the number of its records.
+    Nothing is lost. A move that was interrupted continues where it stopped.
     """
     root, keys = root_of(store), 0
     for moved in moves(root):
-        click.echo(f"{moved.earlier:40}  -> {moved.key:40}  {moved.records:,} records")
+        key = moved.key or "(no record, so no key)"
+        click.echo(f"{moved.earlier:40}  -> {key:40}  {moved.records:,} records")
         keys += 1
-    click.echo(f"{keys:,} keys moved in {root}" if keys else f"{root}: today's layout already")
+    click.echo(f"{keys:,} keys moved in {root}" if keys else f"{root}: has today's layout already")
+    if unfinished := len(list((root / ".work").glob("*/checkpoint.json"))):
+        click.echo(
+            f"{unfinished:,} unfinished trainings: an earlier key decided them; they begin anew"
+        )
     suggest("dragon ls")

@@ -1,4 +1,4 @@
-"""``dragon neighbours``: the words nearest to a word, in a corpus whose words have vectors."""
+"""``dragon neighbours``: the nearest words to a word, in a corpus with word vectors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipelines.word_vectors.artefacts import WordVectors
 
 @click.command()
 @click.argument("corpus", help="A corpus with word vectors, such as chitchat of the recipe bert.")
-@click.argument("words", nargs=-1, required=True, help="Words of it.")
+@click.argument("words", nargs=-1, required=True, help="Words of the corpus.")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
-    help="Neighbours of each.",
+    help="Neighbours for each word.",
 )
 @store_option
 def neighbours(corpus: str, words: tuple[str, ...], count: int, store: Path | None) -> None:
@@ -33,14 +33,14 @@ def neighbours(corpus: str, words: tuple[str, ...], count: int, store: Path | No
     opened, key = open_store(store), f"{corpus}/word_vectors"
     if key.partition("@")[0] not in set(opened.keys()):
         raise StoreError(
-            f"corpus={corpus!r} has no word vectors; give it some in a recipe's section"
-            " word_vectors, as bert does, and run that"
+            f"corpus={corpus!r} has no word vectors; name it in the section word_vectors of a"
+            " recipe, as in bert, and run the recipe"
         )
-    found = locate(opened, key)
-    assert isinstance(found, WordVectors)
-    known, vectors = found.words(), found.vectors()
-    places = [find_word(known, word) for word in words]  # all of them, before any is printed
+    artefact = locate(opened, key)
+    assert isinstance(artefact, WordVectors)
+    vocabulary, vectors = artefact.words(), artefact.vectors()
+    places = [find_word(vocabulary, word) for word in words]  # all words, before any output
     for place in places:
-        click.echo(known[place])
+        click.echo(vocabulary[place])
         for near, cosine in nearest(vectors, place, count):
-            click.echo(f"  {cosine:6.3f}  {known[near]}")
+            click.echo(f"  {cosine:6.3f}  {vocabulary[near]}")

@@ -1,4 +1,4 @@
-"""Which recipe a command means, which task of it, and the model to use."""
+"""Finds the recipe, the task and the model that a command names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def find_recipe(name: str, project: Project) -> Recipe:
-    """A recipe by name or by file. Raises RecipeError naming those there are."""
+    """A recipe by name or by file. Raises RecipeError with the known names for an unknown one."""
     path = Path(name)
     if path.suffix != ".yaml":
         path = project.recipes / f"{name}.yaml"
@@ -34,7 +34,7 @@ def find_recipe(name: str, project: Project) -> Recipe:
 
 
 def recipe_with(project: Project, task: str) -> Recipe:
-    """The one recipe that has the task, of those that can be read."""
+    """The only valid recipe that has the task. Raises RecipeError if there is not exactly one."""
     recipes, faults = read_recipes(project.recipes)
     having = [r for r in recipes.values() if task in r.tasks]
     if len(having) != 1:
@@ -48,7 +48,7 @@ def recipe_with(project: Project, task: str) -> Recipe:
 
 
 def uses_of(recipe: Recipe, task: str, named: str = "") -> list[Use]:
-    """What can be done with what a task made; ``named`` is what a person calls the recipe by."""
+    """The uses of a task's model; ``named`` is the recipe's name or file on the command line."""
     options = recipe.tasks[task]
     alone = [other.kind for other in recipe.tasks.values()].count(options.kind) == 1
     called = Called(recipe.name, task, named or recipe.name, alone)
@@ -56,9 +56,9 @@ def uses_of(recipe: Recipe, task: str, named: str = "") -> list[Use]:
 
 
 def task_for(verb: str, kind: str, recipe: Recipe, task: str | None) -> tuple[str, list[Use]]:
-    """(name, what ``verb`` can do with it) of a recipe's task; the only such task for None.
+    """The name of a recipe's task, and its uses for ``verb``. For None, the only such task.
 
-    RecipeError, which calls such tasks by ``kind``, where the recipe has none of that name.
+    Raises RecipeError if the recipe has no such task; the message calls the tasks ``kind``.
     """
     uses = {name: [use for use in uses_of(recipe, name) if use.verb == verb]
             for name in recipe.tasks}  # fmt: skip
@@ -78,7 +78,7 @@ def task_for(verb: str, kind: str, recipe: Recipe, task: str | None) -> tuple[st
 
 
 def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
-    """The text in the normal form that the corpus' own texts were given."""
+    """The text in the Unicode normal form of the corpus' own texts."""
     from pipelines.corpora.cleaning.steps.normalise import clean_text
 
     steps = recipe.corpora[corpus].cleaning
@@ -87,7 +87,7 @@ def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
 
 
 def load_model(project: Project, key: str, recipe: str) -> Session:
-    """A model ready to use; StoreError with the ``recipe`` to run where it was not made yet."""
+    """A model ready to use. Raises StoreError naming the ``recipe`` to run if it was not made."""
     store = Store(project.store)
     checkpoint = current_model(store, key, recipe)
     from pipelines.inference.session import open_session  # loads torch

@@ -1,4 +1,4 @@
-"""``dragon run``: the same definitions as in the UI, in this process, with progress."""
+"""``dragon run``: runs the same definitions as the UI in this process and shows progress."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     "--select",
     "-s",
     multiple=True,
-    help="Only this asset and all it hangs on; may be given again.",
+    help="Make only this asset and all that it depends on; may be repeated.",
 )
 def run(named: str, select: tuple[str, ...]) -> None:
     """Make all that a recipe describes.
 
-    What was made before and hangs on nothing that changed is reused. It ends with commands for
-    what it made.
+    An asset is reused if nothing that it depends on changed. At the end it prints commands to use
+    the assets.
     """
     from pipelines.cli.recipes import find_recipe
 
@@ -42,16 +42,16 @@ def run(named: str, select: tuple[str, ...]) -> None:
 
     done = execute(project, recipe, list(select))
     for check in done.unmet:
-        print(f"check {check} did not pass")
+        print(f"check {check}")
     reused, seconds = len(done.keys) - done.made, time.monotonic() - began
     print(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {seconds:.1f} s")
     _what_next(project, recipe, named, done.keys)
 
 
 def _require_agreement(recipe: Recipe, project: Project) -> None:
-    """RecipeError where a recipe contradicts another one of the project, of another name.
+    """Raise RecipeError if a recipe contradicts another recipe of the project.
 
-    They would take turns to make the same assets anew. One that cannot be read has no say.
+    Each run of one would make the shared assets of the other again. Invalid recipes do not count.
     """
     if not any(project.recipes.glob("*.yaml")):
         return
@@ -66,16 +66,16 @@ def _require_agreement(recipe: Recipe, project: Project) -> None:
 def _what_next(project: Project, recipe: Recipe, named: str, keys: Collection[str]) -> None:
     from pipelines.cli.suggestions import suggestions
 
-    told = [("The report", page)] if (page := _report(project, recipe, keys)) else []
-    told += [*suggestions(recipe, named, keys), ("See the graph", "make ui")]
-    width = max(len(what) for what, _ in told) + 2
+    lines = [("The report", page)] if (page := _report(project, recipe, keys)) else []
+    lines += [*suggestions(recipe, named, keys), ("See the graph", "make ui")]
+    width = max(len(purpose) for purpose, _ in lines) + 2
     print()
-    for what, how in told:
-        print(f"{what + ':':{width}}{how}")
+    for purpose, command in lines:
+        print(f"{purpose + ':':{width}}{command}")
 
 
 def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | None:
-    """The address of the page with all that was made and its times, if the report was made."""
+    """Write the report's page with all assets and their times; its address, or None without one."""
     from pipelines.core.store import Store
     from pipelines.lineage.trace import trace
     from pipelines.report.artefacts import Report
@@ -98,7 +98,7 @@ def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | No
 
 
 class _Lines(logging.Handler):
-    """Progress on one line that moves, where there is a terminal; everything else line by line."""
+    """Prints progress on one line that is overwritten (on a terminal), and other messages below."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The options of the verbs that make a model say something."""
+"""The options of the verbs that generate text."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Where an option is left out, words are drawn as evaluations draw them: ``SAMPLING`` of
-# pipelines/inference/replies.py, which loads torch. Its values are written here for the help alone.
+# Without an option, tokens are drawn as in evaluations: ``SAMPLING`` of
+# pipelines/inference/replies.py. That module loads torch, so the help repeats its values here.
 DRAWN = (
-    ("--temperature", float, "0.7", "How freely words are drawn; 0: always the likeliest."),
+    ("--temperature", float, "0.7", "How random the draw is; 0: always the likeliest token."),
     ("--top-k", int, "40", "Draw from this many likeliest tokens."),
-    ("--top-p", float, "0.95", "Draw from the likeliest tokens that share this probability."),
-    ("--min-p", float, None, "Draw from tokens this likely beside the likeliest."),
-    ("--repetition-penalty", float, None, "Above 1: less of what stands there already."),
+    ("--top-p", float, "0.95", "Draw from the likeliest tokens with this total probability."),
+    ("--min-p", float, None, "Draw from tokens this likely relative to the likeliest."),
+    ("--repetition-penalty", float, None, "Above 1: fewer tokens that are in the text already."),
 )
 
 
 def said_with(length: int) -> Callable[[Function], Function]:
-    """Give a verb ``length``, ``seed`` and ``stops``, and the options of ``Sampling`` by name.
+    """A decorator that adds ``length``, ``seed``, ``stops`` and the options of ``Sampling``.
 
-    An option of ``Sampling`` that a person leaves out is None.
+    ``length`` is the default of ``--max-tokens``. An option of ``Sampling`` is None if left out.
     """
     tokens = click.IntRange(min=1)
     options = [
         click.option("--max-tokens", "length", type=tokens, default=length, show_default=True,
-                     help="The longest answer."),
+                     help="The most tokens of the answer."),
         click.option("--seed", type=int, default=0, show_default=True,
-                     help="Same seed and words, same answer."),
+                     help="The same seed and text give the same answer."),
         click.option("--stop", "stops", multiple=True,
-                     help="A text that ends the answer; may be given again."),
+                     help="A text that ends the answer; may be repeated."),
         *(click.option(name, type=kind, show_default=shown or False, help=purpose)
           for name, kind, shown, purpose in DRAWN),
     ]  # fmt: skip
@@ -46,5 +46,5 @@ def said_with(length: int) -> Callable[[Function], Function]:
 
 
 def given(sampling: Mapping[str, float | None]) -> dict[str, float]:
-    """The options that a person gave."""
+    """The options that are not None."""
     return {name: value for name, value in sampling.items() if value is not None}

@@ -11,7 +11,7 @@ import click
 def schema() -> None:
     """Print the JSON Schema of recipes, for editors.
 
-    recipes/recipe.schema.json is this text; the first line of each recipe there points to it.
+    The file recipes/recipe.schema.json holds the same text; each recipe names it in line one.
     """
     from pipelines.recipe.loading import json_schema
 

@@ -18,7 +18,7 @@ from pipelines.lineage.trace import locate
 def show(target: str, store: Path | None) -> None:
     """Print an asset's files, figures and record.
 
-    Its files are hashed again: one that changed is named.
+    It hashes the files again, and names a file that was changed.
     """
     opened = open_store(store)
     artefact = locate(opened, target)

@@ -1,4 +1,4 @@
-"""What a command shows: a text as it comes, and what to do next."""
+"""The output of commands: generated text piece by piece, and suggestions of next commands."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 
 
 def shown(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces of a text, each on the screen before the next is made."""
+    """Print and pass on the pieces of a text, each before the next one is generated."""
     for piece in pieces:
         click.echo(piece, nl=False)
         yield piece
 
 
 def suggest(*commands: str) -> None:
-    """Name commands that may follow, where a person looks on; a pipe or a file gets none."""
+    """Print commands that may follow, on a terminal only and not into a pipe or a file."""
     if commands and sys.stdout.isatty():
         click.echo("\n".join(("", "Next:", *(f"  {command}" for command in commands))))

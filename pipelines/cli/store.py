@@ -1,4 +1,4 @@
-"""The store that a command reads, and what a person names in it."""
+"""The store that a command reads, and the models in it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ store_option = click.option(
     "--store",
     type=click.Path(path_type=Path),
     show_default="DRAGON_STORE, else ./assets_store",
-    help="The store.",
+    help="The folder of the store.",
 )
 
 
 def root_of(path: Path | None) -> Path:
-    """The folder of a store, the project's for None; StoreError where there is none."""
+    """The folder of a store; None is the project's. Raises StoreError if there is none."""
     root = (path or Project.here().store).resolve()
     if not root.is_dir():
         raise StoreError(f"{root}: no store; run a recipe, or choose one with --store")
@@ -28,13 +28,13 @@ def root_of(path: Path | None) -> Path:
 
 
 def open_store(path: Path | None) -> Store:
-    """The store at ``path``, else the project's; StoreError where there is none."""
+    """The store at ``path``; None is the project's. Raises StoreError if there is none."""
     return Store(root_of(path))
 
 
 def current_model(store: Store, key: str, recipe: str) -> Checkpoint:
-    """The current version of a model; StoreError with the ``recipe`` to run where there is none."""
+    """The current version of a model. Raises StoreError naming the ``recipe`` to run if none."""
     try:
         return store.current(key, Checkpoint)
     except StoreError:
-        raise StoreError(f"{key}: not made yet; dragon run {recipe}") from None
+        raise StoreError(f"{key}: not made yet; make it with dragon run {recipe}") from None

@@ -1,4 +1,4 @@
-"""What ``dragon run`` says at its end: a command for each kind of thing that was made."""
+"""The suggestions at the end of ``dragon run``: a command for each kind of asset."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from model.architectures import catalogue
 from pipelines.cli.recipes import uses_of
 from pipelines.recipe.schema import Recipe
 
-Suggestion = tuple[str, str]  # what can be done, and the command
+Suggestion = tuple[str, str]  # the purpose and the command
 
 
 def suggestions(recipe: Recipe, named: str, keys: Collection[str]) -> Iterator[Suggestion]:
-    """What can be done with the assets ``keys`` of a recipe that the run was told as ``named``."""
+    """Commands for the assets ``keys`` of a recipe; ``named`` is the recipe's name or file."""
     corpus = next(iter(recipe.mixture()))
     if f"{corpus}/documents" in keys:
         yield "Look at the data", _dragon("documents", corpus)

@@ -1,4 +1,4 @@
-"""``dragon trace``: what an asset was made from, every byte of it hashed again."""
+"""``dragon trace``: prints the lineage of an asset and hashes every file of it again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.lineage.trace import trace as lineage_of
 def trace(target: str, store: Path | None) -> None:
     """Print what an asset was made from, down to the documents.
 
-    All of it is hashed again: a file, a manifest or a record that changed is named.
+    It hashes everything again, and names a file, manifest or record that was changed.
     """
     opened = open_store(store)
     node = lineage_of(opened, locate(opened, target))

@@ -1,4 +1,4 @@
-"""``dragon translate``: a recipe's translator at work."""
+"""``dragon translate``: translates a text with a recipe's translator."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pipelines.core.project import Project
     "--beams",
     type=click.IntRange(min=1),
     show_default="as its evaluation",
-    help="Translations followed at once.",
+    help="Beams of the search.",
 )
-@click.option("--decoder-only", is_flag=True, help="By the GPT that learned the same pairs.")
+@click.option("--decoder-only", is_flag=True, help="Use the GPT trained on the same pairs.")
 def translate(
     named: str, text: str, task: str | None, beams: int | None, decoder_only: bool
 ) -> None:
     """Translate a text with a recipe's translator.
 
-    Prints a line for each text.
+    Prints one line for each text.
     """
     from pipelines.cli.recipes import as_trained_on, find_recipe, load_model, task_for
     from pipelines.core.stanza import RecipeError
@@ -37,10 +37,13 @@ def translate(
     fitting = [use for use in uses if ("--decoder-only" in use.words) == decoder_only]
     if not fitting:
         raise RecipeError(
-            f"{recipe.name}: task {task} has no decoder_only; add it, or leave it out"
+            f"{recipe.name}: task {task} has no section decoder_only; add it to the task, or leave"
+            " out --decoder-only"
         )
     if decoder_only and beams is not None:
-        raise RecipeError("--beams and --decoder-only: the GPT is greedy; give one of them")
+        raise RecipeError(
+            "--beams and --decoder-only: the GPT decodes without beams; give only one of them"
+        )
     model = load_model(project, fitting[0].key, named)
     beams = beams or fitting[0].settings.get("beams")
     for line in texts_of(text):

@@ -1,4 +1,4 @@
-"""``dragon ui``: Dagster's and MLflow's pages on the loopback interface, as one foreground job."""
+"""``dragon ui``: serves Dagster's and MLflow's pages on the loopback interface until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipelines.orchestration.front import LOOPBACK
 log = logging.getLogger("dragon.ui")
 
 START_SECONDS = 300
-GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training's last words
+GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training to report its end
 QUIET = ["--log-level", "warning"]
 PORT = click.IntRange(1, 65535)
 
@@ -48,7 +48,7 @@ PORT = click.IntRange(1, 65535)
 def ui(port: int, mlflow_port: int) -> None:
     """Start Dagster's and MLflow's pages on this machine.
 
-    It says where they are. Ctrl-C ends both; when one ends, so does the other.
+    It prints their addresses. Ctrl-C ends both; if one of them ends, the other ends too.
     """
     project = Project.here()
     tracker = Tracker(project.mlflow)
@@ -76,14 +76,14 @@ def ui(port: int, mlflow_port: int) -> None:
         if not ending.is_set():
             pages = masked(tracker.uri) if tracker.is_remote else f"http://{LOOPBACK}:{mlflow_port}"
             print(f"\nDagster:  http://{LOOPBACK}:{port}/asset-groups")
-            print(f"MLflow:   {pages}\n\nCtrl-C ends all that was started here.", flush=True)
+            print(f"MLflow:   {pages}\n\nCtrl-C ends these servers.", flush=True)
         while not ending.wait(0.5):
             servers.require_running()
         print("\nEnding.", flush=True)
 
 
 class _Servers:
-    """The servers that were started, by name; all bear one mark, and so does what they start."""
+    """The started servers, by name. They and all their child processes carry one mark."""
 
     def __init__(self, project: Project, ending: threading.Event) -> None:
         self.project, self.ending = project, ending
@@ -91,14 +91,13 @@ class _Servers:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[object]) -> None:
-        """Start a server, unless the end was asked for."""
+        """Start a server, unless ``ending`` is set."""
         if self.ending.is_set():
             return
         self.processes[name] = subprocess.Popen(
             [str(part) for part in command],
             cwd=self.project.root,
-            # MLflow's job runners (for its GenAI features) are eight idle processes that nobody
-            # uses.
+            # MLflow would start eight idle job runners for its GenAI features, which we do not use.
             env={
                 **os.environ,
                 "PYTHONWARNINGS": "ignore",
@@ -106,17 +105,22 @@ class _Servers:
                 MARK: self.mark,
             },
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us, who ask them to end in our own way
+            start_new_session=True,  # Ctrl-C reaches only this process, which then ends them
         )
 
     def require_running(self) -> None:
-        """Raise ValueError naming a server that ended by itself."""
+        """Raise ValueError naming a server that has ended by itself."""
         for name, server in self.processes.items():
             if server.poll() is not None:
-                raise ValueError(f"{name} ended with code {server.returncode}; see above")
+                raise ValueError(
+                    f"{name} ended with code {server.returncode}; its messages are above"
+                )
 
     def wait(self, ready: Callable[[], bool], what: str) -> None:
-        """Until something is ready, or the end is asked for. Raises ValueError after a while."""
+        """Wait until ``ready()`` is true or ``ending`` is set.
+
+        Raises ValueError naming ``what`` after ``START_SECONDS``.
+        """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and not self.ending.is_set():
             self.require_running()
@@ -129,7 +133,7 @@ class _Servers:
 
 @contextlib.contextmanager
 def _servers(project: Project, ending: threading.Event) -> Iterator[_Servers]:
-    """Servers to be started, which end with all that they started when the block does."""
+    """Yield an empty group of servers; at the end of the block they and their children end."""
     servers = _Servers(project, ending)
     _end_by_signals(ending)
     last = guard(servers.mark)
@@ -141,10 +145,10 @@ def _servers(project: Project, ending: threading.Event) -> Iterator[_Servers]:
 
 
 def _end_by_signals(ending: threading.Event) -> None:
-    """Have the first of any number of signals set an event; none interrupts the ending itself.
+    """Let SIGINT, SIGTERM and SIGHUP set an event; later signals do not interrupt the ending.
 
-    SIGINT too, where the shell had it ignored (in the background): who inherits that, Dagster
-    and its children, would ignore SIGTERM as well. A command under nohup goes on after SIGHUP.
+    SIGINT is handled even if the shell ignores it for a background job: Dagster and its children
+    would inherit that and then ignore SIGTERM too. A command under nohup goes on after SIGHUP.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -170,10 +174,11 @@ def _start_mlflow(servers: _Servers, port: int, tracker: Tracker) -> None:
 
 
 def _start_dagster(servers: _Servers, port: int, folder: Path) -> None:
-    """The code server, and once it answers the daemon and the guarded pages, which share it.
+    """Start the code server; when it answers, start the daemon and the guarded pages, which use it.
 
-    ``dagster dev`` starts the same three, but its pages answer whoever asks. The code server
-    listens on a socket in ``folder``, which is ours alone: it runs whatever it is asked to run.
+    ``dagster dev`` starts the same three servers, but its pages answer every request. The code
+    server runs any code on request, so it listens on a socket in ``folder``, which no other user
+    can enter.
     """
     workspace, code = folder / "workspace.yaml", folder / "code"
     location = {"location_name": "dragon", "socket": str(code)}

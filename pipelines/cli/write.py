@@ -1,4 +1,4 @@
-"""``dragon write``: how a recipe's foundation goes on with a text."""
+"""``dragon write``: continues a text with a recipe's foundation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(
 ) -> None:
     """Let a recipe's foundation go on with a text.
 
-    The text is printed as you gave it, then what the model writes behind it.
+    It prints your text, and the model's continuation after it.
     """
     from model.architectures import catalogue
     from pipelines.cli.recipes import find_recipe, load_model
@@ -33,10 +33,12 @@ def write(
     project = Project.here()
     recipe = find_recipe(named, project)
     if catalogue()[recipe.architecture].objective != "next_token":
-        raise RecipeError(f"{recipe.name}: its network writes nothing; ask it with dragon fill")
+        raise RecipeError(
+            f"{recipe.name}: its network cannot continue a text; use dragon fill with it"
+        )
     model = load_model(project, f"{recipe.name}/foundation", named)
     for line in texts_of(prompt):
-        # First: what is wrong with the options is said before anything is shown.
+        # Call the model first: a fault of the options is raised before any output.
         written = model.write(line, seed=seed, length=length, stops=stops, **given(sampling))
         click.echo(line, nl=False)
         for _ in shown(written):

@@ -1,1 +1,1 @@
-"""What every room stands on: artefacts, the store, how a thing is declared and tracked."""
+"""The base of every other room: artefacts, the store, declarations and tracking."""

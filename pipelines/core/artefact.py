@@ -1,7 +1,7 @@
-"""Artefacts: immutable folders of files, and typed views of what is in them.
+"""Artefacts: immutable folders of files, and typed views of their content.
 
-Whoever holds an ``Artefact`` holds a manifest that has been checked against the version it was
-asked by; every read below checks the bytes against that manifest before they are used.
+The manifest of an ``Artefact`` has been checked against the artefact's version. Every read checks
+the bytes against the manifest before they are used.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ FIGURES = "figures.json"
 MANIFEST = "manifest.json"
 
 
-class CorruptArtefact(ValueError):  # noqa: N818 - named for what was found
-    """Bytes that are not the ones the manifest vouches for; the message names them."""
+class CorruptArtefact(ValueError):  # noqa: N818 - the name of the state, not of an error
+    """A file of the store has not the bytes of its manifest or digest; the message names it."""
 
 
 class Entry(NamedTuple):
-    """What a manifest says of one file: its size in bytes and sha256."""
+    """A manifest's entry for one file: its size in bytes and its sha256."""
 
     size: int
     sha256: str
 
 
 def build_manifest(folder: Path) -> bytes:
-    """The canonical manifest of everything in ``folder``; its sha256 is the version.
+    """The canonical manifest of all files in ``folder``; its sha256 is the version.
 
-    Raises CorruptArtefact for what is neither a file nor a folder with files.
+    Raises CorruptArtefact for an empty folder, a link, a pipe or a device.
     """
     _require_no_empty_folder(folder)
     files = []
@@ -52,7 +52,10 @@ def build_manifest(folder: Path) -> bytes:
 
 
 def read_manifest(folder: Path, version: str) -> dict[str, Entry]:
-    """The files that the manifest lists, once its own bytes are shown to be ``version``."""
+    """The files that the manifest in ``folder`` lists.
+
+    Raises CorruptArtefact if the manifest's sha256 is not ``version``, or if it is malformed.
+    """
     path = folder / MANIFEST
     try:
         content = read_regular(path)
@@ -61,53 +64,61 @@ def read_manifest(folder: Path, version: str) -> dict[str, Entry]:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != version:
         raise CorruptArtefact(
-            f"{path}: sha256 is {sha256[:12]}, the version says {version[:12]};"
+            f"{path}: its sha256 is {sha256[:12]}, not the version {version[:12]};"
             f" remove {folder} and run again"
         )
     try:
         listed = json.loads(content)["files"]
         if not isinstance(listed, list):
-            raise ValueError("files is no list")
+            raise ValueError("files is not a list")
         return dict(map(_entry, listed))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptArtefact(f"{path}: not a manifest ({error}); remove {folder}") from None
+        raise CorruptArtefact(
+            f"{path}: is not a manifest ({error}); remove {folder} and run again"
+        ) from None
 
 
 def _entry(listed: Any) -> tuple[str, Entry]:
-    """A manifest's line as (path, entry). Raises ValueError for a path that leaves the folder."""
+    """A manifest's line as (path, entry).
+
+    Raises ValueError for a path that leaves the folder, and for a wrong size or sha256.
+    """
     path, entry = listed["path"], Entry(listed["size"], listed["sha256"])
     parts = path.split("/")
     if not set(parts).isdisjoint({"", ".", ".."}) or "\0" in path or "\\" in path:
         raise ValueError(f"path {path!r} leaves the folder")
     if type(entry.size) is not int or entry.size < 0 or not HEX.fullmatch(entry.sha256):
-        raise ValueError(f"size or sha256 of {path!r} is none")
+        raise ValueError(f"{path!r} has no valid size or sha256")
     return path, entry
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    """The files below an artefact's folder but its manifest.
+    """The files below an artefact's folder, without its manifest.
 
     Raises CorruptArtefact for a link, a pipe or a device: no manifest lists these, and a link leads
-    out of what was hashed.
+    to files that were not hashed.
     """
     for place, folders, names in os.walk(folder):
-        here = Path(place)
+        parent = Path(place)
         for name in (*folders, *names):
-            mode = (here / name).lstat().st_mode
+            mode = (parent / name).lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise CorruptArtefact(f"{here / name}: neither a file nor a folder; remove it")
-        yield from (here / name for name in names if here / name != folder / MANIFEST)
+                raise CorruptArtefact(f"{parent / name}: is neither a file nor a folder; remove it")
+        yield from (parent / name for name in names if parent / name != folder / MANIFEST)
 
 
 def _require_no_empty_folder(folder: Path) -> None:
-    """Raise CorruptArtefact naming a folder without a file, which no manifest can list."""
+    """Raise CorruptArtefact naming an empty folder, which no manifest can list."""
     for place, folders, names in os.walk(folder):
         if not folders and not names and Path(place) != folder:
-            raise CorruptArtefact(f"{place}: a folder that the manifest does not know; remove it")
+            raise CorruptArtefact(f"{place}: is an empty folder; remove it")
 
 
 def _measure(path: Path) -> tuple[int, str]:
-    """A file's size and sha256, of the same open file. Raises CorruptArtefact naming it."""
+    """A file's size and sha256, both read from one open file.
+
+    Raises CorruptArtefact naming the file if it cannot be read.
+    """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
@@ -128,7 +139,10 @@ class Artefact:
     kind: ClassVar[str] = "artefact"
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file, hashed first. Raises CorruptArtefact naming the file."""
+        """The bytes of one file, checked against the manifest.
+
+        Raises CorruptArtefact naming the file.
+        """
         path = self._listed(name)
         try:
             content = read_regular(path)
@@ -138,12 +152,15 @@ class Artefact:
         return content
 
     def json(self, name: str) -> Any:
-        """One file as JSON, its bytes hashed first."""
+        """The JSON value of one file, whose bytes are checked first."""
         return json.loads(self.read(name))
 
     def table(self, name: str) -> ArrowFile:
-        """One table, opened by the checksums in ``tables.json``: each record batch is checked as it
-        is read, so a large one need not be hashed whole first."""
+        """One table, opened with the checksums in ``tables.json``.
+
+        Each record batch is checked when it is read, so a large table need not be hashed as a whole
+        first.
+        """
         from pipelines.text.arrow import ArrowFile
         from pipelines.text.tables import TABLES, read_index
 
@@ -151,30 +168,31 @@ class Artefact:
         return ArrowFile(self.folder, read_index(self.read(TABLES))[name])
 
     def verify(self) -> None:
-        """Hash every file; a missing, extra or changed one raises CorruptArtefact.
+        """Hash every file.
 
-        So does a link, a pipe or an empty folder.
+        Raises CorruptArtefact for a missing, extra or changed file, a link, a pipe or an empty
+        folder.
         """
         present = {path.relative_to(self.folder).as_posix() for path in _files_in(self.folder)}
         for name in sorted(present ^ set(self.files)):
-            wrong = "not in the manifest" if name in present else "missing"
+            wrong = "is not in the manifest" if name in present else "is missing"
             raise CorruptArtefact(f"{self.folder / name}: {wrong}; remove {self._mend}")
         _require_no_empty_folder(self.folder)
         for name in self.files:
             self._compare(name, *_measure(self.folder / name))
 
     def remark(self) -> str:
-        """What a run's line should say of it besides; empty for nothing."""
+        """A remark for the artefact's line in the output of a run; empty for none."""
         return ""
 
     def figures(self) -> dict[str, float]:
-        """The numbers that were measured on it, for the tracker and the report."""
-        found: dict[str, float] = self.json(FIGURES) if FIGURES in self.files else {}
-        return found
+        """The numbers that were measured on the artefact, for the tracker and the report."""
+        figures: dict[str, float] = self.json(FIGURES) if FIGURES in self.files else {}
+        return figures
 
     @property
     def size(self) -> int:
-        """Bytes in all files."""
+        """The number of bytes in all files."""
         return sum(entry.size for entry in self.files.values())
 
     @property
@@ -183,21 +201,23 @@ class Artefact:
 
     def _listed(self, name: str) -> Path:
         if name not in self.files:
-            raise CorruptArtefact(f"{self.folder}: the manifest lists no {name}")
+            raise CorruptArtefact(
+                f"{self.folder}: the manifest does not list {name}; remove {self._mend}"
+            )
         path = self.folder / name
         for above in path.parents:
             if above == self.folder:
                 return path
             if above.is_symlink():
-                raise CorruptArtefact(f"{above}: a link, where a folder has to be; remove it")
-        raise AssertionError(f"{name} lies outside its artefact")  # the manifest was checked
+                raise CorruptArtefact(f"{above}: is a link and must be a folder; remove it")
+        raise AssertionError(f"{name} lies outside its artefact")  # _entry refuses such a path
 
     def _compare(self, name: str, size: int, sha256: str) -> None:
         entry = self.files[name]
         if size != entry.size:
             raise CorruptArtefact(
-                f"{self.key}: {self.folder / name}: {size} bytes, the manifest says {entry.size};"
-                f" remove {self._mend}"
+                f"{self.key}: {self.folder / name}: has {size} bytes, the manifest says"
+                f" {entry.size}; remove {self._mend}"
             )
         if sha256 != entry.sha256:
             raise CorruptArtefact(

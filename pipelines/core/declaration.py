@@ -1,8 +1,9 @@
-"""A declaration: all that Dagster, the store and a test need to know of one asset.
+"""A declaration: all that Dagster, the store and a test need to know about one asset.
 
-To declare loads neither torch nor Dagster: the making is named, and imported when it is made. A
-making is a plain function, ``make(making, settings, **inputs)``, that fills ``making.folder``; what
-decides its result is its code, its settings and its inputs, and all of it is in the derivation.
+A declaration loads neither torch nor Dagster: it names the making function, which is imported only
+when the asset is made. A making function is plain: ``make(making, settings, **inputs)`` fills
+``making.folder``. Its code, its settings and its inputs decide its result, and the derivation
+covers all of them.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ Inputs = Mapping[str, str | Mapping[str, str]]
 class Declaration:
     """One asset.
 
-    ``making`` names its function, ``package.module:function``. ``inputs`` maps the function's
-    parameters to asset keys, or to mappings of them; ``settings`` is what of the recipe decides the
-    result, None where nothing does. ``libraries`` are those whose version decides it. ``observe``
-    names a function of (settings, project) that reads what outside the recipe decides it, such as
-    the content of a local folder, at the time of the work. Of an ``exact`` asset the same
-    derivation gives the same bytes wherever it is made: should a source give others than before,
-    that is an error. ``uses`` names, by the package of a catalogue, the entries that it uses, such
-    as the architectures whose networks it builds: the code of the others does not decide it. A
-    catalogue that ``uses`` leaves out decides it whole.
+    ``making`` names the making function as ``package.module:function``. ``inputs`` maps the
+    function's parameters to asset keys, or to mappings of asset keys. ``settings`` is the part of
+    the recipe that decides the result, or None. ``libraries`` are the libraries whose versions
+    decide the result. ``observe`` names a function of (settings, project). It runs at the time of
+    the work and reads what decides the result outside the recipe, such as the content of a local
+    folder. An ``exact`` asset has the same bytes for the same derivation on every machine; it is an
+    error if a source now gives other bytes. ``uses`` maps the package of a catalogue to the entries
+    that the asset uses, such as the architectures whose networks it builds. The code of the other
+    entries does not decide the result. Every entry decides it if ``uses`` leaves the catalogue out.
     """
 
     key: str
@@ -48,13 +49,14 @@ class Declaration:
 
     @property
     def about(self) -> str:
-        """What the asset is: the docstring of its making, which is not imported for it."""
+        """The description of the asset: the docstring of its making function, read unimported."""
         return docstring(*self.making.split(":"))
 
     def reads(self) -> dict[str, str]:
-        """The keys that it reads by input, in order: ``tokenizer``, ``documents/chitchat``.
+        """The keys that the asset reads, by input and in order.
 
-        An input is a parameter of the making, or an entry of a mapping that it is given.
+        An input is a parameter of the making function (``tokenizer``), or an entry of a mapping
+        parameter (``documents/chitchat``).
         """
         keys: dict[str, str] = {}
         for name, value in self.inputs.items():
@@ -62,11 +64,11 @@ class Declaration:
         return keys
 
     def upstream(self) -> list[str]:
-        """The keys that it reads, in order."""
+        """The keys that the asset reads, in order."""
         return list(self.reads().values())
 
     def arguments(self, loaded: Mapping[str, Artefact]) -> dict[str, Any]:
-        """The making's arguments, but the first, from artefacts by key."""
+        """All arguments of the making function but the first; ``loaded`` has artefacts by key."""
         inputs = {
             name: loaded[value]
             if isinstance(value, str)
@@ -76,16 +78,17 @@ class Declaration:
         return inputs if self.settings is None else {"settings": self.settings, **inputs}
 
     def make(self) -> Callable[..., None]:
-        """The making's function; whatever it needs is loaded."""
+        """Import the making function with everything that it needs."""
         return found(self.making)
 
     def static(self) -> dict[str, Any]:
-        """What decides the result before any input is known: code, settings, libraries.
+        """The part of the derivation that needs no input: code, settings, libraries.
 
-        No key is in it: an asset may have any name, and so may those that it reads.
+        It holds no key, because the names of the asset and of its inputs decide nothing.
         """
         return {
             "making": self.making,
+            "makes": self.makes.__name__,
             "reads": list(self.reads()),  # as a list: the order of inputs decides as well
             "code": code_fingerprint(self.making.split(":")[0], self.uses),
             "recipe": {} if self.settings is None else self.settings.decides(),
@@ -94,7 +97,10 @@ class Declaration:
         }
 
     def decided_by(self, loaded: Mapping[str, Artefact], project: Project) -> dict[str, Any]:
-        """All that decides the result; its digest is the derivation. ``loaded`` is by key."""
+        """All that decides the result; its digest is the derivation.
+
+        ``loaded`` has the inputs by key.
+        """
         inputs = {name: loaded[key].version for name, key in self.reads().items()}
         decides = {**self.static(), "inputs": inputs}
         if self.observe:
@@ -107,7 +113,7 @@ def _under(name: str, keys: Mapping[str, str]) -> dict[str, str]:
 
 
 def found(name: str) -> Callable[..., Any]:
-    """The function that ``package.module:function`` names."""
-    module, _, function = name.partition(":")
-    named: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return named
+    """Import the function that ``package.module:function`` names."""
+    module, _, attribute = name.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return function

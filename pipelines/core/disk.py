@@ -1,4 +1,4 @@
-"""File system calls that make, lock, sync and replace; after each a power cut loses nothing."""
+"""File system calls that make, lock, sync and replace; their results survive a power cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pipelines.text.regular import open_regular
 
 
 def replace(path: Path, content: bytes, partial: Path) -> None:
-    """Replace a file in one step, by way of ``partial``; after return it survives a power cut."""
+    """Replace a file in one step, through the temporary file ``partial``.
+
+    After the return the new content survives a power cut.
+    """
     try:
         with partial.open("wb") as file:
             file.write(content)
@@ -26,7 +29,7 @@ def replace(path: Path, content: bytes, partial: Path) -> None:
 
 
 def relink(link: Path, target: str, partial: Path) -> None:
-    """Let a link lead to ``target`` in one step, by way of ``partial``."""
+    """Let a link lead to ``target`` in one step, through the temporary link ``partial``."""
     try:
         partial.symlink_to(target)
         partial.replace(link)
@@ -36,12 +39,13 @@ def relink(link: Path, target: str, partial: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; after return their names survive a power cut.
+    """Make a folder and its parents; after the return their names survive a power cut.
 
-    Each is as open to its group as the folder that it lies in, so that users can share a store.
+    A new folder is group-writable if its parent is, so that users can share a store. Raises
+    NotADirectoryError if the path is something else.
     """
     if not folder.is_dir():
-        if folder.exists() and not folder.is_dir():  # another may have made it meanwhile
+        if folder.exists() and not folder.is_dir():  # another process may have made it meanwhile
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -50,13 +54,14 @@ def make_folder(folder: Path) -> None:
 
 
 def open_to_group(path: Path) -> None:
+    """Make a path readable and writable for its group if its folder is group-writable."""
     if path.parent.stat().st_mode & stat.S_IWGRP:
         path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IWGRP)
 
 
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[int]:
-    """A descriptor to lock; the file is made if need be, and never written."""
+    """Yield a descriptor to lock. The file is created if it does not exist, and never written."""
     make_folder(path.parent)
     handle = open_lock(path)
     try:
@@ -66,7 +71,10 @@ def lock_file(path: Path) -> Iterator[int]:
 
 
 def open_lock(path: Path) -> int:
-    """A lock file, which another user may have made: to lock it, reading is enough."""
+    """Open a lock file and return its descriptor.
+
+    Another user may have made the file. Then it is opened for reading, which is enough to lock it.
+    """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError:
@@ -77,6 +85,7 @@ def open_lock(path: Path) -> int:
 
 
 def persist(folder: Path) -> None:
+    """Make the files of a folder read-only and sync everything in it to the disk."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file():
             path.chmod(0o444)
@@ -85,6 +94,7 @@ def persist(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""How things are named by their content: canonical JSON, digests and code fingerprints.
+"""Identity by content: canonical JSON, digests and code fingerprints.
 
-A fingerprint is a digest of all project code that a module can reach through its imports, so a
-result made by other code is never taken for this one (docs/adr/0001).
+A fingerprint is a digest of all project code that a module can reach through its imports. So the
+store never reuses a result that other code made (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ PROJECT = ("model", "pipelines")
 HEX = re.compile(r"[0-9a-f]{64}")
 """A sha256 as text: a version or a derivation."""
 RESERVED = ("objects", "records")
-"""What the store keeps beside the folders of scopes: no corpus and no recipe is called so."""
+"""The store's folders beside the folders of scopes: no corpus or recipe may have these names."""
 
 Uses = Mapping[str, tuple[str, ...]]
-"""Package of a catalogue -> the entries of it that are used."""
+"""Maps the package of a catalogue to the entries that are used."""
 EVERYTHING: Uses = MappingProxyType({})
 """Every entry of every catalogue."""
 
-# What these modules import to show, time or note results decides none, so a change in it retrains
-# nothing. Who else imports it (a report, whose files hold the pictures) does depend on it.
+# A module on the left imports those on the right only to show, time or record results, so a change
+# of them must not cause retraining. Other importers depend on them: a report's files hold pictures.
 SHOWS_ONLY = {
     "pipelines.core.making": {
         "pipelines.core.progress",
@@ -43,7 +43,7 @@ SHOWS_ONLY = {
 
 
 def canonical(value: Any) -> bytes:
-    """``value`` as the one JSON text that every machine writes for it, in UTF-8."""
+    """``value`` as JSON in UTF-8; every machine writes the same bytes for the same value."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -62,17 +62,17 @@ def file_digest(path: Path) -> str:
 
 
 def library_versions(names: Iterable[str], *, exact: bool = False) -> dict[str, str]:
-    """Installed versions; a local build tag such as ``+cpu`` is kept only when ``exact``."""
+    """The installed versions; a local build tag such as ``+cpu`` stays only if ``exact``."""
     versions = {name: metadata.version(name) for name in sorted(set(names))}
     return versions if exact else {name: v.split("+")[0] for name, v in versions.items()}
 
 
 def code_fingerprint(module: str, uses: Uses = EVERYTHING) -> str:
-    """A digest of ``module`` and every project module it imports, directly or through others.
+    """A digest of ``module`` and every project module that it imports, directly or indirectly.
 
-    Imports inside functions count. Comments, docstrings and formatting do not, nor do imports that
-    only serve to show results. Of a catalogue that ``uses`` names those entries count that stand
-    there; any other catalogue counts whole. ValueError for an entry that there is not.
+    Imports inside functions count. Comments, docstrings, formatting and imports that only serve to
+    show results do not count. For a catalogue in ``uses`` only the listed entries count; for any
+    other catalogue all entries count. Raises ValueError for an unknown entry.
     """
     return _code_fingerprint(module, tuple(sorted((k, tuple(sorted(v))) for k, v in uses.items())))
 
@@ -90,13 +90,16 @@ def _code_fingerprint(module: str, uses: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def forget_code() -> None:
-    """Read the code again at the next fingerprint."""
+    """Clear the caches, so that the next fingerprint reads the code again."""
     for cached in CACHED:
         cached.cache_clear()
 
 
 def docstring(module: str, function: str) -> str:
-    """What a function of a project module says of itself; nothing is imported."""
+    """The docstring of a function of a project module, read without an import.
+
+    Raises ValueError if the module has no such function.
+    """
     for node in _tree(module).body:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return ast.get_docstring(node) or ""
@@ -104,20 +107,20 @@ def docstring(module: str, function: str) -> str:
 
 
 def reachable(module: str, uses: Uses = EVERYTHING) -> set[str]:
-    """The project modules that ``module`` imports by name, itself included.
+    """The project modules that ``module`` imports directly or indirectly, and ``module`` itself.
 
-    Of a catalogue those entries count that ``uses`` names; of one that it does not name, all.
+    For a catalogue in ``uses`` only the listed entries count; for any other catalogue all count.
     """
-    found: set[str] = set()
+    modules: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or _source(name) is None:
+        if name in modules or _source(name) is None:
             continue
-        found.add(name)
+        modules.add(name)
         waiting += _imports(name) - SHOWS_ONLY.get(name, set())
         waiting += [f"{name}.{entry}" for entry in _walked(name, uses.get(name))]
-    return found
+    return modules
 
 
 def _packages_of(module: str) -> Iterator[str]:
@@ -129,7 +132,7 @@ def _packages_of(module: str) -> Iterator[str]:
 
 @functools.cache
 def _source(module: str) -> Path | None:
-    """The file of a project module, or None; unlike ``find_spec`` on it, imports no parent."""
+    """The file of a project module, or None. Unlike ``find_spec`` it imports no parent package."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top) if top in PROJECT else None
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -154,10 +157,10 @@ def _code_digest(module: str) -> str:
 
 @functools.cache
 def _passing_digest(package: str) -> str:
-    """Of what a package does when something in it is imported: all but its imports and definitions.
+    """A digest of the statements that a package runs on import, without imports and definitions.
 
-    Were its imports followed, ``pipelines.tasks.classifier``, which declares a task, would tie the
-    task's training to all that declares an asset.
+    The imports are left out because ``pipelines.tasks.classifier``, which declares a task, would
+    otherwise make the task's training depend on all code that declares assets.
     """
     inert = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     body = _without_docstrings(_tree(package).body)
@@ -166,9 +169,9 @@ def _passing_digest(package: str) -> str:
 
 @functools.cache
 def _imports(module: str) -> frozenset[str]:
-    """The modules named by import statements; ``from a import b`` may name ``a.b``.
+    """The modules that import statements name; ``from a import b`` may name ``a.b``.
 
-    What is there for a type checker alone is never imported.
+    Imports for the type checker alone (``if TYPE_CHECKING``) do not count.
     """
     names: set[str] = set()
     source = _source(module)
@@ -189,23 +192,25 @@ def _imports(module: str) -> frozenset[str]:
 
 
 def _walked(module: str, chosen: tuple[str, ...] | None) -> frozenset[str]:
-    """Of the entries of a catalogue those that matter: ``chosen``, or all for None.
+    """The entries of a catalogue that count: ``chosen``, or all entries if ``chosen`` is None.
 
-    Nothing for a module that is no catalogue.
+    A module that is not a catalogue has none. Raises ValueError for an unknown entry.
     """
     entries = _entries(module)
     if chosen is None or not entries:
         return entries
     if unknown := set(chosen) - entries:
-        raise ValueError(f"{module} has no entry {', '.join(sorted(unknown))}: correct `uses`")
+        raise ValueError(
+            f"{module} has no entry {', '.join(sorted(unknown))}; correct `uses` of the declaration"
+        )
     return frozenset(chosen)
 
 
 @functools.cache
 def _entries(module: str) -> frozenset[str]:
-    """What a package finds by walking its folder, such as the catalogue its architectures.
+    """The modules that a package finds by walking its folder; empty if it does not walk.
 
-    No import statement names these files.
+    No import statement names these files. An example is the catalogue of architectures.
     """
     source = _source(module)
     if source is None or source.name != "__init__.py":
@@ -219,10 +224,10 @@ def _entries(module: str) -> frozenset[str]:
 
 
 def _normal(node: Any) -> Any:
-    """A syntax tree as plain lists, the same on every Python version the project supports.
+    """A syntax tree as plain lists, the same on every Python version that the project supports.
 
-    Rather than ``ast.unparse``, whose quoting of f-strings moved in Python 3.12: positions and
-    empty fields are left out, docstrings dropped.
+    It leaves out positions, empty fields and docstrings. ``ast.unparse`` would not do: its quoting
+    of f-strings changed in Python 3.12.
     """
     if isinstance(node, ast.AST):
         fields = []
@@ -241,7 +246,7 @@ def _normal(node: Any) -> Any:
 
 
 def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Without those of fields as well: a string that stands alone does nothing."""
+    """The statements without docstrings, including those of fields: a lone string does nothing."""
     return [
         statement
         for statement in body

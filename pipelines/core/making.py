@@ -1,4 +1,4 @@
-"""What a making is given beside its inputs and its settings."""
+"""The ``Making`` that a making function receives beside its inputs and its settings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 @dataclass
 class Making:
-    """What a making function is given beside its inputs.
+    """The first argument of a making function.
 
-    ``folder`` is to be filled with the artefact's files; ``made`` takes what is worth recording
-    but does not decide the result (rates, device, threads); ``curve(step, values)`` draws curves
-    in the tracker; ``work`` keeps checkpoints for a later try; ``decides`` is what the derivation
-    is the digest of.
+    The function fills ``folder`` with the artefact's files. It adds to ``made`` what the record
+    keeps although it does not decide the result (rates, device, threads). ``curve(step, values)``
+    draws curves in the tracker. ``work`` keeps checkpoints for a later try. The derivation is the
+    digest of ``decides``.
     """
 
     key: str
@@ -36,17 +36,17 @@ class Making:
     decides: Mapping[str, Any] = field(default_factory=dict)
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
-        """Points for the tracker's curves."""
+        """Add points to the tracker's curves."""
         self.tracked.curve(step, values)
 
     def parts(self) -> Path:
-        """A folder whose finished files a later try finds again."""
+        """A folder whose finished files a later try reuses. Raises ValueError without ``work``."""
         if self.work is None:
             raise ValueError(f"{self.key}: no work area to keep parts in")
         return self.work.parts()
 
     def take(self, path: str) -> None:
-        """A finished part into the folder; it stays a part too, should what follows fail."""
+        """Put a finished part into ``folder``; it also stays a part, in case a later step fails."""
         target, part = self.folder / path, self.parts() / path
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -55,7 +55,10 @@ class Making:
             shutil.copyfile(part, target)
 
     def advance(self, size: int) -> Callable[[int], None]:
-        """To be told of bytes done, of ``size`` in all; it tells the rate and the time left."""
+        """A function to call with each number of bytes done, out of ``size`` bytes.
+
+        It logs the rate and the time left.
+        """
         progress, done = Progress(self.key, size, "MB"), 0
 
         def advance(more: int) -> None:
@@ -66,7 +69,10 @@ class Making:
         return advance
 
     def telling(self, items: Iterable[T], size: Callable[[T], int]) -> Iterator[T]:
-        """``items``, passed on with word of how many and how fast; nobody knows how many come."""
+        """Pass ``items`` on and log how many there were and the rate; the total is not known.
+
+        ``size`` gives the bytes of an item.
+        """
         progress, count, done = Progress(self.key, 0, "MB"), 0, 0
         for item in items:
             count, done = count + 1, done + size(item)
@@ -74,5 +80,5 @@ class Making:
             yield item
 
     def write(self, name: str, value: Any) -> None:
-        """A file of canonical JSON in the folder."""
+        """Write a file of canonical JSON into ``folder``."""
         (self.folder / name).write_bytes(canonical(value))

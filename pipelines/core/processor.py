@@ -1,9 +1,10 @@
-"""How this process uses the processor and memory for training; must be set before torch is loaded.
+"""How this process uses the processor and memory for training. Set this before torch is loaded.
 
-Measured on two cores (docs/log.md): keeping freed memory brings 1.2 to 1.6 times the tokens a
-second, because glibc else returns a step's logits to the kernel and faults them in anew. Waiting
-threads that sleep instead of spinning cost 7 % on an idle machine and save a factor of ten on one
-that does anything else, where every small operation would wait for the other's time slice.
+Measured on two cores (docs/log.md): a process that keeps freed memory trains 1.2 to 1.6 times as
+many tokens a second, because otherwise glibc returns a step's logits to the kernel and page-faults
+them in again. Waiting threads that sleep instead of spin cost 7 % on an idle machine. On a busy
+machine they are ten times as fast, because spinning makes every small operation wait for the other
+program's time slice.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 NEVER = 2**31 - 1
-# What tells torch's libraries to use other instructions than the processor has, or other sums.
+# Variables that make torch's libraries use other instructions, or another order of additions.
 TOLD = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "CUBLAS_WORKSPACE_CONFIG")
 
 
 def prepare() -> None:
-    """Keep freed memory (on glibc) and let waiting OpenMP threads sleep, unless told otherwise."""
+    """Keep freed memory (on glibc) and let waiting OpenMP threads sleep.
+
+    A value of ``OMP_WAIT_POLICY`` that is already set stays.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -30,14 +34,14 @@ def prepare() -> None:
 
 
 def abilities() -> dict[str, Any]:
-    """What of this machine and process may move the last bits of what torch computes.
+    """The facts of this machine and process that may change the last bits of torch's results.
 
-    The processor and the instructions that torch picks for it, the GPU and its libraries, and the
-    switches that trade exactness for speed. Loads torch.
+    They are the processor and the instructions that torch picks for it, the GPU and its libraries,
+    and the switches that trade exactness for speed. Loads torch.
     """
     import torch
 
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "cpu": _name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "matmul_precision": torch.get_float32_matmul_precision(),
@@ -46,7 +50,7 @@ def abilities() -> dict[str, Any]:
     }
     if torch.cuda.is_available():
         cudnn = torch.backends.cudnn
-        found |= {
+        facts |= {
             "gpu": torch.cuda.get_device_name(),
             "cuda": torch.version.cuda,
             "cudnn": cudnn.version(),
@@ -54,11 +58,11 @@ def abilities() -> dict[str, Any]:
             "cudnn_benchmark": cudnn.benchmark,
             "cudnn_deterministic": cudnn.deterministic,
         }
-    return found
+    return facts
 
 
 def _name() -> str | None:
-    """The processor's name, where the system tells it."""
+    """The processor's name, or None where ``/proc/cpuinfo`` does not have it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -67,7 +71,7 @@ def _name() -> str | None:
 
 
 def lacked_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory; torch's on a CPU has no class of its own."""
+    """Whether an error means that memory ran out; torch has no class for this error on a CPU."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -1,4 +1,4 @@
-"""Progress of work that takes longer than a glance: what is done, how fast, how long still."""
+"""Progress of long work: the share that is done, the rate, and the time left."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Says now and then how far a job is; silent for the first two seconds.
+    """Logs the progress of a job every few seconds; silent for the first two seconds.
 
-    A job has ``total`` steps (0 if nobody knows), of which ``start`` were done before; the rate
-    counts ``unit`` since the start of this object, so that what was done before does not flatter
-    a resumed job.
+    A job has ``total`` steps (0 if unknown), of which ``start`` were done before. The rate counts
+    ``unit`` since this object was created, so earlier work does not raise the rate of a resumed
+    job.
     """
 
     def __init__(self, label: str, total: int, unit: str, start: int = 0) -> None:
@@ -23,22 +23,25 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since this object was created."""
         return time.monotonic() - self.began
 
     def update(self, step: int, units: float, note: str = "") -> None:
-        """Tell, if it is time to: ``step`` of ``total`` is done, ``units`` since the start."""
+        """Log, if it is time to, that ``step`` of ``total`` is done.
+
+        ``units`` counts the units since the start.
+        """
         now = time.monotonic()
         if now - self.began < 2 or now - self.said < EVERY_SECONDS:
             return
         self.said = now
         rate = f"{units / self.seconds:,.0f} {self.unit}/s"
-        told = [f"{step:,}", rate]
+        parts = [f"{step:,}", rate]
         if self.total:
             left = self.seconds * (self.total - step) / max(step - self.start, 1)
-            told = [f"{100 * step // self.total} %", rate, f"{spell_seconds(left)} left"]
-        told += [note] if note else []
-        log.info("%s: %s", self.label, " · ".join(told), extra={"progress": True})
+            parts = [f"{100 * step // self.total} %", rate, f"{spell_seconds(left)} left"]
+        parts += [note] if note else []
+        log.info("%s: %s", self.label, " · ".join(parts), extra={"progress": True})
 
 
 def spell_seconds(seconds: float) -> str:

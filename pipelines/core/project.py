@@ -1,4 +1,4 @@
-"""Where a project keeps its things. Places never decide a result; they stay out of identity."""
+"""The folders of a project. A folder never decides a result and is in no derivation."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 class Project:
     """The folders of one project.
 
-    ``root`` holds ``recipes/``; ``home`` (``DRAGON_HOME``, else ``.dragon``) holds what may be
-    lost without losing lineage: Dagster's and MLflow's databases and downloaded packages;
-    ``store`` (``DRAGON_STORE``, else ``assets_store``) holds the artefacts.
+    ``root`` holds ``recipes/``. ``home`` (``DRAGON_HOME``, else ``.dragon``) holds Dagster's and
+    MLflow's databases and downloaded packages; lineage does not need them. ``store``
+    (``DRAGON_STORE``, else ``assets_store``) holds the artefacts.
     """
 
     root: Path
@@ -32,7 +32,7 @@ class Project:
 
     @classmethod
     def here(cls) -> Project:
-        """The project of the working folder, else the checkout that this code lies in."""
+        """The project in the working folder if it has ``recipes/``, else the code's checkout."""
         working = Path.cwd()
         root = working if (working / "recipes").is_dir() else CHECKOUT
         home = Path(os.environ.get("DRAGON_HOME") or root / ".dragon")
@@ -46,19 +46,22 @@ class Project:
 
     @property
     def downloads(self) -> Path:
-        """Where downloaded packages and files that serve as data are kept."""
+        """The folder of downloaded packages and files that serve as data."""
         return self.home / "downloads"
 
     @property
     def workers(self) -> int:
-        """Processes for work that can be shared out (``DRAGON_WORKERS``); no result depends on it.
+        """Number of processes for parallel work (``DRAGON_WORKERS``); no result depends on it.
 
-        One by default: the bulk encoder uses all cores from within one process.
+        The default is 1: the bulk encoder uses all cores from one process. Raises ValueError
+        unless the variable is a number of 1 or more.
         """
-        told = os.environ.get("DRAGON_WORKERS", "1")
-        if not told.isdecimal() or int(told) < 1:
-            raise ValueError(f"DRAGON_WORKERS={told}: give a number of processes, 1 or more")
-        return int(told)
+        setting = os.environ.get("DRAGON_WORKERS", "1")
+        if not setting.isdecimal() or int(setting) < 1:
+            raise ValueError(
+                f"DRAGON_WORKERS={setting}: set it to a number of processes, 1 or more"
+            )
+        return int(setting)
 
     @property
     def mlflow(self) -> Path:
@@ -66,9 +69,10 @@ class Project:
         return self.home / "mlflow"
 
     def prepare_dagster(self) -> Path:
-        """The folder for DAGSTER_HOME, with the project's ``dagster.yaml`` unless a person's.
+        """Prepare the folder for DAGSTER_HOME and return it.
 
-        Raises ValueError for a home where Dagster's and MLflow's databases cannot be.
+        It gets a copy of the project's ``dagster.yaml``, unless a person changed the copy there.
+        Raises ValueError if ``home`` cannot hold the databases of Dagster and MLflow.
         """
         _require_an_address(self.home)
         folder = self.home / "dagster"
@@ -79,7 +83,7 @@ class Project:
 
 
 FROM = "# Copied from the dagster.yaml of the project, sha256 "
-# Of the copies that were made before they said so themselves.
+# The digests of the copies that earlier versions made without this line.
 FORMER = {
     "addbac7c4cf80c2c557e13a8c4cc4a468986819699f36b7828a9d33f6db5f05c",
     "fb98a43d48a171bb5b1a068a662bae812fec68cafb30b83c6a6a35210d71dafb",
@@ -87,9 +91,9 @@ FORMER = {
 
 
 def _renew(copy: Path, settings: str) -> None:
-    """Bring a copy of settings up to date, unless a person changed it: then say so.
+    """Update a copy of the settings. If a person changed the copy, keep it and log a warning.
 
-    Its first line holds the digest of what it was copied from.
+    The first line of the copy holds the digest of the settings that were copied.
     """
     now = hashlib.sha256(settings.encode()).hexdigest()
     first, body = "", ""
@@ -99,37 +103,38 @@ def _renew(copy: Path, settings: str) -> None:
             first, _, body = body.partition("\n")
     source, state = first.removeprefix(FROM), hashlib.sha256(body.encode()).hexdigest()
     if source == now and body:
-        return  # as it is, or changed by a person since
+        return  # it is up to date, or a person changed it later
     if not body or state in {source, now, *FORMER}:
         partial = copy.with_name(f"{copy.name}.{os.getpid()}.partial")
         partial.write_text(f"{FROM}{now}\n{settings}", encoding="utf-8")
         partial.replace(copy)
         return
     log.warning(
-        "%s: changed by hand, and the project's settings are others by now; remove it to take"
-        " those, or begin it with the line '%s%s' to keep it",
+        "%s: was changed by hand, and the project's settings have changed since; remove the file to"
+        " use the project's settings, or put the line '%s%s' at its top to keep it",
         copy, FROM, now,
     )  # fmt: skip
 
 
 def _require_an_address(home: Path) -> None:
-    """Raise ValueError for a folder that no database address can name.
+    """Raise ValueError for a folder whose path has characters that a database address cannot hold.
 
-    Dagster and MLflow write a database's path into an address as it is, and read it as one.
+    Dagster and MLflow copy a database's path into an address without escaping it.
     """
-    found = sorted({mark for mark in str(home) if mark in "%?" or "\ud800" <= mark <= "\udfff"})
-    if found:
+    marks = sorted({mark for mark in str(home) if mark in "%?" or "\ud800" <= mark <= "\udfff"})
+    if marks:
         raise ValueError(
-            f"{str(home)!r}: Dagster and MLflow keep no database in a folder with"
-            f" {' or '.join(map(repr, found))} in its path; move the project, or set DRAGON_HOME"
+            f"{str(home)!r}: Dagster and MLflow cannot keep a database in a folder with"
+            f" {' or '.join(map(repr, marks))} in its path; move the project, or set DRAGON_HOME"
             " to another folder"
         )
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """What surrounded the work but did not decide it: commit, Python, processor, cores."""
-    ours = Path(_git("rev-parse", "--show-toplevel") or "/") == CHECKOUT  # not somebody else's
+    """Facts for the record that do not decide the result: commit, Python, processor, cores."""
+    # The checkout may lie inside another project's repository, whose commit says nothing.
+    ours = Path(_git("rev-parse", "--show-toplevel") or "/") == CHECKOUT
     commit = _git("rev-parse", "HEAD") if ours else None
     return {
         "git_commit": commit,
@@ -142,7 +147,7 @@ def environment() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """A git answer about the checkout, or None where there is no git or no checkout."""
+    """The output of a git command in the checkout; None without git or without a repository."""
     try:
         done = subprocess.run(
             ["git", "-C", str(CHECKOUT), *arguments], capture_output=True, text=True, timeout=10

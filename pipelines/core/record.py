@@ -1,4 +1,4 @@
-"""Records: how a version came about, each with a digest of itself."""
+"""Records: each says how a version was made, and holds a digest of itself."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pipelines.text.regular import read_regular
 
 
 class StoreError(ValueError):
-    """The store cannot do what was asked; the message says why and the mend."""
+    """The store cannot do the operation; the message says why and how to mend it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a version came about. No name of an asset decides anything in it.
+    """How a version was made. The names of assets decide nothing in it.
 
-    ``makes`` names the view that the version is read through. ``decides`` is what the derivation is
-    the digest of: making, code, recipe part, seed, versions of the inputs, libraries. ``parents``
-    are (input, version, derivation), in the order of the making's inputs. ``made`` holds what does
-    not decide the result: the key that it was made under, git commit, device, threads, times, the
-    Dagster run.
+    ``makes`` names the view class that reads the version. The derivation is the digest of
+    ``decides``: making, code, recipe part, seed, versions of the inputs, libraries. ``parents`` are
+    (input, version, derivation), in the order of the making function's inputs. ``made`` holds what
+    does not decide the result: the key at the time, git commit, device, threads, times, the Dagster
+    run.
     """
 
     version: str
@@ -36,21 +36,21 @@ class Record:
 
     @property
     def derivation(self) -> str:
-        """The sha256 of what decides the result, known before the work."""
+        """The sha256 of what decides the result; it is known before the work."""
         return digest(self.decides)
 
     @property
     def first_key(self) -> str:
-        """The key that it was made under; other keys may refer to it since."""
+        """The key under which the version was made; other keys may refer to it by now."""
         return str(self.made.get("key", "unnamed"))
 
     @property
     def reads(self) -> frozenset[str]:
-        """What its making read, by the names of the parameters: ``examples``, ``tokenizer``."""
+        """The parameters of the making function that read inputs: ``examples``, ``tokenizer``."""
         return frozenset(parent["input"].split("/")[0] for parent in self.parents)
 
     def to_bytes(self) -> bytes:
-        """The record's file, with a digest of itself inside."""
+        """The bytes of the record's file, which include the record's own digest."""
         content = {
             "version": self.version,
             "makes": self.makes,
@@ -62,7 +62,7 @@ class Record:
 
     @classmethod
     def from_file(cls, path: Path) -> Record:
-        """Read and check a record: its own digest, its shape, and its name against what it says.
+        """Read a record and check its digest, its shape and the derivation in its file name.
 
         Raises CorruptArtefact naming the file.
         """
@@ -76,22 +76,29 @@ class Record:
         except OSError as error:
             raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise CorruptArtefact(f"{path}: not a record; remove it and run again") from None
+            raise CorruptArtefact(f"{path}: is not a record; remove it and run again") from None
         if not faithful or stated != digest(content):
-            raise CorruptArtefact(f"{path}: its digest does not fit; remove it and run again")
+            raise CorruptArtefact(
+                f"{path}: the content does not match its digest; remove it and run again"
+            )
         if not shaped:
-            raise CorruptArtefact(f"{path}: not shaped as a record; remove it and run again")
+            raise CorruptArtefact(
+                f"{path}: has not the fields of a record; remove it and run again"
+            )
         if path.name not in (f"{record.derivation}.json", record.earlier_name):
-            raise CorruptArtefact(f"{path}: tells of derivation {record.derivation[:12]}")
+            raise CorruptArtefact(
+                f"{path}: is the record of another derivation, {record.derivation[:12]};"
+                " remove it and run again"
+            )
         return record
 
     @property
     def earlier_name(self) -> str:
-        """Its file's name once the derivation has come out as another version."""
+        """The name of its file once the same derivation has made another version."""
         return f"{self.derivation}.{self.version}.json"
 
     def has_shape(self) -> bool:
-        """Whether every part is of the kind that readers rely on; a digest proves no shape."""
+        """Whether every field has the type that readers rely on; a digest does not prove that."""
         decides, inputs = self.decides, self.decides["inputs"]
         links = [part for p in self.parents for part in (p["version"], p["derivation"])]
         return (

@@ -1,10 +1,10 @@
-"""References: the names of what the store holds, as links that a file manager follows.
+"""References: the keys of the versions in the store, as links that a file manager can follow.
 
-    <scope>/<name>/<derivation> -> ../../objects/<version>   what a derivation made under this key
-    <scope>/<name>/current -> <derivation>                   the one that was made or reused last
+    <scope>/<name>/<derivation> -> ../../objects/<version>   a version made under this key
+    <scope>/<name>/current -> <derivation>                   the version made or reused last
 
 A name decides nothing. An artefact and its record lie under their digests, and several keys may
-refer to one of them. So a recipe that was renamed only gains references.
+refer to the same version. So a renamed recipe only gets new references.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pipelines.core.record import StoreError
 
 CURRENT = "current"
 OBJECTS, RECORDS = RESERVED
-PART = re.compile(r"[a-z][a-z0-9_]{0,62}")
-KEY = re.compile(rf"(?!({'|'.join(RESERVED)})/){PART.pattern}/{PART.pattern}")
+# A scope has the name of a recipe or a corpus. A name may have a task's name and more in it.
+KEY = re.compile(rf"(?!({'|'.join(RESERVED)})/)[a-z][a-z0-9_]{{0,62}}/[a-z][a-z0-9_]{{0,126}}")
 TO_CURRENT = re.compile(r"([0-9a-f]{64})")
 TO_VERSION = re.compile(rf"\.\./\.\./{OBJECTS}/([0-9a-f]{{64}})")
 
 
 class Reference(NamedTuple):
-    """A key that refers to what a derivation made."""
+    """A key that refers to the version that a derivation made."""
 
     key: str
     derivation: str
@@ -44,11 +44,11 @@ class References:
         self.root = root
 
     def folder(self, key: str) -> Path:
-        """Where a key's references lie. Raises StoreError for what is no key."""
+        """The folder of a key's references. Raises StoreError if ``key`` is not a key."""
         if not KEY.fullmatch(key):
             raise StoreError(
-                f"key={key!r}: a key is scope/name, such as chat/foundation, in lower case letters,"
-                " digits and _"
+                f"key={key!r}: is not an asset key; write scope/name, such as chat/foundation, in"
+                " lower case letters, digits and _"
             )
         return self.root / key
 
@@ -60,17 +60,17 @@ class References:
     def versions(self, key: str) -> dict[str, str]:
         """The versions that a key refers to, by derivation, the current one first.
 
-        Raises CorruptArtefact for a reference that is no link of ours.
+        Raises CorruptArtefact for a reference that is not a link of the store.
         """
-        found = {link.name: _target(link, TO_VERSION) for link in self._links(key)}
+        targets = {link.name: _target(link, TO_VERSION) for link in self._links(key)}
         current = self.folder(key) / CURRENT
         first = _target(current, TO_CURRENT) if os.path.lexists(current) else ""
-        return dict(sorted(found.items(), key=lambda pair: (pair[0] != first, pair[0])))
+        return dict(sorted(targets.items(), key=lambda pair: (pair[0] != first, pair[0])))
 
     def current(self, key: str) -> tuple[str, str] | None:
         """The derivation and the version that were made or reused last; None if there is none.
 
-        Raises CorruptArtefact for a reference that is no link of ours.
+        Raises CorruptArtefact for a reference that is not a link of the store.
         """
         pointer = self.folder(key) / CURRENT
         if not os.path.lexists(pointer):
@@ -79,30 +79,43 @@ class References:
         return derivation, _target(self.folder(key) / derivation, TO_VERSION)
 
     def refers(self, key: str, derivation: str, version: str) -> bool:
-        """Whether a key's current version is this one already."""
+        """Whether this version is already the key's current version."""
         folder, links = self.folder(key), _links_to(derivation, version)
         return all(_text(folder / name) == target for name, target in links.items())
 
     def refer(self, key: str, derivation: str, version: str, aside: Path) -> None:
-        """Let a key refer to a version, and name it the current one; ``aside``: a free path."""
+        """Let a key refer to a version and make it the current version.
+
+        ``aside`` is a free path for a temporary link.
+        """
+        self.require_room(key)
         folder = self.folder(key)
         make_folder(folder)
         for name, target in _links_to(derivation, version).items():
             if _text(folder / name) != target:
+                require_link(folder / name)
                 relink(folder / name, target, aside)
 
-    def all(self) -> list[Reference]:
-        """The references of all keys, each key's current one before its others.
+    def require_room(self, key: str) -> None:
+        """Raise CorruptArtefact if something else is where the references of a key belong."""
+        folder = self.folder(key)
+        for place in (folder.parent, folder):
+            if os.path.lexists(place) and (place.is_symlink() or not place.is_dir()):
+                raise CorruptArtefact(f"{place}: is not a folder; move it away and run again")
+        require_link(folder / CURRENT)
 
-        One that is no link of ours is passed over: it stands in the way of its own key alone.
+    def all(self) -> list[Reference]:
+        """The references of all keys; the current reference of each key comes first.
+
+        A reference that is not a link of the store is skipped: it is an error for its key only.
         """
-        found = []
+        references = []
         for key in self.keys():
             current = _text(self.folder(key) / CURRENT)
             for link in self._links(key):
                 if match := TO_VERSION.fullmatch(_text(link) or ""):
-                    found.append((link.name != current, Reference(key, link.name, match[1])))
-        return [reference for _, reference in sorted(found)]
+                    references.append((link.name != current, Reference(key, link.name, match[1])))
+        return [reference for _, reference in sorted(references)]
 
     def _links(self, key: str) -> Iterator[Path]:
         folder = self.folder(key)
@@ -111,27 +124,38 @@ class References:
 
 
 def _links_to(derivation: str, version: str) -> dict[str, str]:
-    """The links by which a key refers to a version, by name; the last names it the current one."""
+    """The targets of a key's links to a version, by link name; the last link is ``current``."""
     return {derivation: f"../../{OBJECTS}/{version}", CURRENT: derivation}
 
 
+def require_link(path: Path) -> None:
+    """Raise CorruptArtefact for a file or a folder where only a link may be."""
+    if os.path.lexists(path) and not path.is_symlink():
+        raise CorruptArtefact(
+            f"{path}: is not a reference of the store; move it away and run again"
+        )
+
+
 def _in(place: Path) -> Iterator[str]:
-    """The names of the folders in a place; a link is none."""
+    """The names of the folders in a place, without links."""
     if place.is_dir():
-        yield from (e.name for e in os.scandir(place) if e.is_dir(follow_symlinks=False))
+        yield from [e.name for e in os.scandir(place) if e.is_dir(follow_symlinks=False)]
 
 
 def _text(link: Path) -> str | None:
-    """Where a link leads, as it is written; None for what is no link."""
+    """The target of a link, as written in the link; None if the path is not a link."""
     with contextlib.suppress(OSError):
         return str(link.readlink())
     return None
 
 
 def _target(link: Path, form: re.Pattern[str]) -> str:
-    """The digest that a link of ours names. Nothing is followed: a link may lead anywhere."""
-    text = _text(link)
-    match = form.fullmatch(text) if text is not None else None
+    """The digest that a link of the store names. The link is not followed: it may lead anywhere.
+
+    Raises CorruptArtefact if the target has not the ``form``.
+    """
+    match = form.fullmatch(_text(link) or "")
     if match is None:
-        raise CorruptArtefact(f"{link}: no reference of the store; remove it and run again")
+        require_link(link)
+        raise CorruptArtefact(f"{link}: is not a reference of the store; remove it and run again")
     return match[1]

@@ -1,4 +1,4 @@
-"""What a declaration may know of the recipe that it stands in."""
+"""The facts about a recipe that its declarations may use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """A recipe's name and what its assets share, no more: a making never sees a whole recipe.
+    """A recipe's name and what its assets share. A making function never sees a whole recipe.
 
-    ``mixture`` are the corpora that are pretrained on, with their weights; ``epochs`` how often
-    each may be gone through at most; ``samples`` the prompts that evaluations continue; ``drops``:
-    what shares words with held-out text is not learned from.
+    ``mixture`` has the weights of the pretraining corpora. ``epochs`` is the most often that each
+    corpus may be repeated. ``samples`` are the prompts that evaluations continue. ``drops`` says
+    whether documents that share words with held-out text are left out of training.
     """
 
     recipe: str
@@ -30,31 +30,31 @@ class Scope:
 
     @property
     def tokenizer(self) -> str:
-        """The key of its tokenizer."""
+        """The key of the recipe's tokenizer."""
         return self.key("tokenizer")
 
     @property
     def token_shards(self) -> str:
-        """The key of what its foundation is trained on."""
+        """The key of the token shards that the foundation is trained on."""
         return self.key("token_shards")
 
     @property
     def foundation(self) -> str:
-        """The key of its foundation."""
+        """The key of the recipe's foundation."""
         return self.key("foundation")
 
     @property
     def documents(self) -> dict[str, str]:
-        """The keys of the documents that are pretrained on, by corpus."""
+        """The keys of the pretraining documents, by corpus."""
         return {corpus: f"{corpus}/documents" for corpus in self.mixture}
 
     @property
     def contamination(self) -> dict[str, str]:
-        """The input ``contamination`` of whatever must not learn from what is left out."""
+        """The input ``contamination`` of each asset that must leave out contaminated documents."""
         return {"all": self.key("contamination")} if self.drops else {}
 
     def under(self, corpus: str, task: str) -> dict[str, str]:
-        """What every model reads that a task fine-tunes on examples of a corpus."""
+        """The inputs of each model that a task fine-tunes on the examples of a corpus."""
         return {
             "foundation": self.foundation,
             "tokenizer": self.tokenizer,

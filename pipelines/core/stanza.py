@@ -1,4 +1,4 @@
-"""What every section of a recipe is made of: strict, frozen, with plain kinds of values."""
+"""The base class and the value types of every section of a recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 def _unreserved(name: str) -> str:
     if name in RESERVED:
-        raise ValueError(f"{name!r} is a word of the store; choose another name")
+        raise ValueError(f"{name!r} is a reserved name of the store; choose another name")
     return name
 
 
@@ -39,10 +39,10 @@ Section = TypeVar("Section", bound="Strict")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names file, line, field and mend, in one line."""
+    """A recipe cannot be used. The message names file, line, field and mend, in one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))  # what it quotes may have several
+        super().__init__(" ".join(message.split()))  # a quoted value may have several lines
 
 
 class Strict(BaseModel):
@@ -52,18 +52,18 @@ class Strict(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
-        allow_inf_nan=False,  # JSON, and with it a derivation, has neither
+        allow_inf_nan=False,  # JSON has neither value, so a derivation cannot hold them
     )
 
     WRITTEN_ALONE: ClassVar[bool] = False
-    """Of the section only what was written decides: its defaults are code, which counts as such."""
+    """If true, only the written fields enter a derivation; its code fingerprint covers defaults."""
 
     def decides(self) -> dict[str, Any]:
-        """The section as canonical JSON material for a derivation."""
+        """The section as a JSON value for a derivation."""
         return self.model_dump(mode="json")
 
     def part(self, kind: type[Section], **more: Any) -> Section:
-        """A section of those fields that ``kind`` has, ``more`` beside them."""
+        """A section of class ``kind`` with the fields that both classes have, and ``more``."""
         shared = kind.model_fields.keys() & type(self).model_fields.keys()
         return kind(**{name: getattr(self, name) for name in shared}, **more)
 
@@ -71,8 +71,10 @@ class Strict(BaseModel):
     def _keep_order(
         self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
-        """Mappings as lists of pairs in JSON: canonical JSON sorts keys, and their order may decide
-        (the first glob that fits). A reordered mapping is another derivation, never a wrong reuse.
+        """Write mappings as lists of pairs in JSON, because canonical JSON sorts the keys.
+
+        The order of keys may decide a result: the first glob that matches wins. So a reordered
+        mapping gives another derivation and never a wrong reuse.
         """
         content: dict[str, Any] = serialize(self)
         if info.mode == "json":
@@ -85,11 +87,11 @@ class Strict(BaseModel):
 
 
 def tag_of(section: type[Strict], field: str) -> str:
-    """The one word that a field of a section may be, such as ``gutenberg`` of its ``step``."""
+    """The only value of a section's tag field, such as ``gutenberg`` for the field ``step``."""
     (word,) = get_args(section.model_fields[field].annotation)
     return str(word)
 
 
 def one_of(sections: Iterable[type[Strict]], field: str) -> Any:
-    """The union of some sections, told apart by the word in a field."""
+    """The union of some sections, discriminated by the value of ``field``."""
     return Annotated[Union[tuple(sections)], Field(discriminator=field)]  # noqa: UP007

@@ -1,14 +1,14 @@
 """The store: the only module that resolves, verifies and writes under ``assets_store/``.
 
     objects/<version>/manifest.json and files   an artefact, immutable
-    records/<derivation>.json                   how a version came about
-    records/<derivation>.<version>.json         how an earlier one did, under the same derivation
-    <scope>/<name>/...                          the names of versions (``references``)
-    .work/<derivation>/                         a draft, finished parts and checkpoints, gone once
-                                                published
-    .work/lock                                  shared by who writes, alone with who sweeps
+    records/<derivation>.json                   the record of a version
+    records/<derivation>.<version>.json         the record of an earlier version of the derivation
+    <scope>/<name>/...                          the keys of versions (``references``)
+    .work/<derivation>/                         a draft, finished parts and checkpoints, removed
+                                                after publication
+    .work/lock                                  shared by writers, exclusive for the sweep
 
-See ``assets_store/README.md`` for the contract, docs/adr/0001 and 0013 for the reasons.
+See ``assets_store/README.md`` for the contract and docs/adr/0001 and 0013 for the reasons.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -38,11 +39,12 @@ from pipelines.core.work import Work, locked, tidy
 
 View = TypeVar("View", bound=Artefact)
 log = logging.getLogger("dragon.store")
+EARLIER_RECORD = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.json")
 Fence = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 class Store:
-    """One ``assets_store`` folder. Raises StoreError for one of an earlier layout."""
+    """One ``assets_store`` folder. Raises StoreError if it has an earlier layout."""
 
     def __init__(self, root: Path) -> None:
         require_layout(root)
@@ -50,18 +52,23 @@ class Store:
         self.references = References(root)
 
     def folder(self, version: str) -> Path:
-        """Where a version lies. Raises StoreError for what is no version."""
+        """The folder of a version. Raises StoreError if ``version`` is not a sha256."""
         if not HEX.fullmatch(version):
-            raise StoreError(f"version={version!r}: not a sha256; dragon ls lists versions")
+            raise StoreError(f"version={version!r}: is not a sha256; dragon ls lists the versions")
         return self.root / OBJECTS / version
 
-    def require_writable(self) -> None:
-        """Raise StoreError at once, not after hours of work, if nothing can be published."""
+    def require_writable(self, key: str = "") -> None:
+        """Raise StoreError if nothing can be published: before the work, not after hours of it.
+
+        Raises CorruptArtefact if something else is where the references of ``key`` belong.
+        """
+        if key:
+            self.references.require_room(key)
         probe = self.root / ".work" / f"{uuid.uuid4().hex}.probe"
         try:
             make_folder(probe.parent)
             probe.write_bytes(b"")
-            probe.unlink(missing_ok=True)  # a sweep may have been quicker
+            probe.unlink(missing_ok=True)  # a sweep may have removed it already
             probe.symlink_to("nowhere")  # not every file system has links
             probe.unlink(missing_ok=True)
         except OSError as error:
@@ -73,28 +80,42 @@ class Store:
     # Reading
 
     def open(self, key: str, version: str, view: type[View], derivation: str = "") -> View:
-        """One version, its manifest checked; files are checked as they are read.
+        """Open one version and check its manifest; each file is checked when it is read.
 
-        ``key`` is the name under which messages speak of it. Raises StoreError when the store has
-        no such version.
+        ``key`` is the name of the version in messages. Raises StoreError if the store has no such
+        version.
         """
-        if not HEX.fullmatch(version) or not self.folder(version).is_dir():
+        if not self.holds(version):
             raise StoreError(f"{key}: the store has no version {version[:12]}; materialize it")
-        files = read_manifest(self.folder(version), version)
-        return view(
-            key, version, derivation or self._derivation(key, version), self.folder(version), files
-        )
+        folder = self.folder(version)
+        files = read_manifest(folder, version)
+        if not derivation:
+            derivation = next((r.derivation for r in self.records(key, version)), "")
+        return view(key, version, derivation, folder, files)
+
+    def holds(self, version: str) -> bool:
+        """Whether the store has the folder of a version.
+
+        Raises CorruptArtefact for a link in its place: a link may lead anywhere.
+        """
+        if not HEX.fullmatch(version):
+            return False
+        if self.folder(version).is_symlink():
+            raise CorruptArtefact(
+                f"{self.folder(version)}: a link, but it must be a folder; remove it and run again"
+            )
+        return self.folder(version).is_dir()
 
     def current(self, key: str, view: type[View]) -> View:
-        """The version made or reused last. Raises StoreError when there is none."""
+        """The version of a key that was made or reused last. Raises StoreError if none exists."""
         derivation, version = self._current(key)
         return self.open(key, version, view, derivation)
 
     def current_record(self, key: str) -> Record:
-        """How a key's current version came about. Raises StoreError when there is none."""
+        """The record of a key's current version. Raises StoreError if the key has none."""
         derivation, version = self._current(key)
         record = self.record(derivation, version)
-        assert record is not None  # as _current found
+        assert record is not None  # _current has checked it
         return record
 
     def _current(self, key: str) -> tuple[str, str]:
@@ -103,13 +124,15 @@ class Store:
             raise StoreError(f"{key}: not made yet; materialize it first")
         if self.record(*current) is None:
             pointer = self.references.folder(key) / current[0]
-            raise CorruptArtefact(f"{pointer}: no record bears it out; remove it and run again")
+            raise CorruptArtefact(
+                f"{pointer}: the store has no record of this version; remove it and run again"
+            )
         return current
 
     def record(self, derivation: str, version: str | None = None) -> Record | None:
-        """The record of a derivation, checked; None when there is none.
+        """The checked record of a derivation; None if the store has none.
 
-        ``version``: of what it once made, should it have come out otherwise since.
+        ``version`` chooses among several: the derivation may have made another version later.
         """
         names = [f"{derivation}.json", *([f"{derivation}.{version}.json"] if version else [])]
         for path in (self.root / RECORDS / name for name in names if HEX.fullmatch(derivation)):
@@ -120,82 +143,101 @@ class Store:
         return None
 
     def records(self, key: str, version: str | None = None) -> list[Record]:
-        """The records of a key (of one version), the current one first.
+        """The records of a key, or of one version of it; the current record comes first.
 
-        A bad record does not stand in the way of the good ones. Raises CorruptArtefact naming it
-        when none of the good ones is asked for, for then it may have been the one.
+        A bad record does not hide the good records: it is logged as a warning. Raises
+        CorruptArtefact naming the bad record if no good record has the version, because the bad one
+        may have been the record of it.
         """
         records, fault = [], None
-        for derivation in self.references.versions(key):
-            for path in self._record_files(derivation):
-                try:
-                    records.append(Record.from_file(path))
-                except CorruptArtefact as error:
-                    fault = fault or error
-        wanted = [record for record in records if version in (None, record.version)]
-        if fault and not wanted:
+        for path in self._record_files(key, version):
+            try:
+                records.append(Record.from_file(path))
+            except CorruptArtefact as error:
+                fault = fault or error
+        fitting = [record for record in records if version in (None, record.version)]
+        if fault and not fitting:
             raise fault
         if fault:
             log.warning("%s", fault)
-        return wanted
+        return fitting
 
-    def _record_files(self, derivation: str) -> list[Path]:
-        """The files of a derivation's records, that of its newest version first."""
-        newest = self.root / RECORDS / f"{derivation}.json"
-        earlier = sorted((self.root / RECORDS).glob(f"{derivation}.*.json"))
-        return [*([newest] if os.path.lexists(newest) else []), *earlier]
+    def _record_files(self, key: str, version: str | None) -> Iterator[Path]:
+        """The files of a key's records that may tell of a version, the current record first."""
+        folder, earlier = self.root / RECORDS, self._earlier_versions()
+        for derivation, current in self.references.versions(key).items():
+            newest = folder / f"{derivation}.json"
+            if version in (None, current) and os.path.lexists(newest):
+                yield newest
+            for other in earlier.get(derivation, []):
+                if version in (None, other):
+                    yield folder / f"{derivation}.{other}.json"
 
-    def _derivation(self, key: str, version: str) -> str:
-        """The derivation by which a key came to a version; an empty text if no record tells."""
-        return next((record.derivation for record in self.records(key, version)), "")
+    def _earlier_versions(self) -> dict[str, list[str]]:
+        """The versions that derivations made before their newest one; few derivations have any."""
+        versions: dict[str, list[str]] = {}
+        folder = self.root / RECORDS
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if match := EARLIER_RECORD.fullmatch(path.name):
+                versions.setdefault(match[1], []).append(match[2])
+        return versions
 
     def reusable(self, key: str, derivation: str, view: type[View]) -> View | None:
-        """What a derivation made, every file verified; None when it has to be made.
+        """The version that a derivation made, every file verified; None if it has to be made.
 
-        The key refers to it from then on. A version folder that somebody removed is made again; one
-        that was changed is an error, for only a person can say whether the change matters.
+        The key refers to this version afterwards. A removed version folder is made again. A changed
+        one raises CorruptArtefact, because only a person can judge whether the change matters.
         """
         record = self.record(derivation)
-        if record is None or not self.folder(record.version).is_dir():
+        if record is None or not self.holds(record.version):
             return None
         artefact = self.open(key, record.version, view, derivation)
         artefact.verify()
         try:
             self._refer(key, derivation, artefact.version)
-        except OSError as error:  # what a read-only store has can be used all the same
+        except OSError as error:  # a version in a read-only store can still be used
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
-            log.warning("%s: its current version stays as it was (%s)", key, error.strerror)
+            log.warning(
+                "%s: the store cannot be written (%s), so its current version stays the same",
+                key,
+                error.strerror,
+            )
         return artefact
 
     def keys(self) -> list[str]:
-        """Every key that refers to something."""
+        """Every key that has a reference, sorted."""
         return self.references.keys()
 
     def versions(self, key: str) -> list[str]:
-        """The versions of a key that lie in the store."""
-        made = set(self.references.versions(key).values())
-        for derivation in self.references.versions(key):
-            made |= {path.name.split(".")[1] for path in self._record_files(derivation)[1:]}
-        return sorted(version for version in made if self.folder(version).is_dir())
+        """The versions of a key whose folders are in the store, sorted."""
+        references, earlier = self.references.versions(key), self._earlier_versions()
+        versions = set(references.values())
+        for derivation in references:
+            versions.update(earlier.get(derivation, []))
+        return sorted(version for version in versions if self.folder(version).is_dir())
 
     def key_of(self, version: str) -> str:
-        """A key that refers to a version, as its current one if any does.
+        """A key that refers to a version: the one under which it was made, if it still does.
 
-        Raises StoreError for a version that no key refers to.
+        Raises StoreError if no key refers to the version.
         """
-        for reference in self.references.all():
-            if reference.version == version:
+        references = [r for r in self.references.all() if r.version == version]
+        for reference in references:
+            record = self.record(reference.derivation)
+            if record is not None and record.first_key == reference.key:
                 return reference.key
+        if references:
+            return references[0].key
         raise StoreError(
-            f"{self.folder(version)}: no key refers to this version; dragon run makes keys refer"
-            " again to what is still in the store"
+            f"{self.folder(version)}: no key refers to this version; run its recipe again: dragon"
+            " run restores the keys of the versions in the store"
         )
 
     def find(self, sha256: str) -> tuple[str, str] | None:
-        """The (version, file name) whose manifest lists these bytes, or None.
+        """The (version, file name) whose manifest lists a file of this sha256, or None.
 
-        Raises CorruptArtefact when none does but one that might have cannot be trusted.
+        Raises CorruptArtefact if no manifest lists it and one of the manifests is corrupt.
         """
         fault: CorruptArtefact | None = None
         for folder in sorted((self.root / OBJECTS).glob("*")):
@@ -217,10 +259,10 @@ class Store:
 
     @contextlib.contextmanager
     def work(self, key: str, derivation: str) -> Iterator[Work]:
-        """The working area of a derivation, for one process at a time.
+        """The locked work area of a derivation, for one process at a time.
 
-        A second process waits and is told for whom. A lock dies with its process, so a killed
-        run leaves no lock behind.
+        A second process waits, and logs which process it waits for. The system drops a process'
+        lock when the process ends, so a killed run leaves no lock behind.
         """
         folder = self.root / ".work" / derivation
         lock = folder.with_suffix(".lock")
@@ -239,12 +281,12 @@ class Store:
     def publish(
         self, key: str, draft: Path, record: Record, fence: Fence = contextlib.nullcontext
     ) -> None:
-        """Make a sealed draft an artefact: all of it, or nothing under a final name.
+        """Publish a sealed draft as an artefact: either all of it or nothing.
 
-        Files and folders reach the disk before the rename, the rename before the record, and that
-        before the key refers to it. Bytes that an earlier derivation already published are not
-        stored twice. ``fence`` is held from before the rename until all is published; what it
-        raises leaves the store as it was.
+        Files and folders reach the disk before the rename, the rename before the record, and the
+        record before the key's reference. Bytes that an earlier derivation published are not stored
+        twice. ``fence`` is held from before the rename until the publication is complete. If it
+        raises, the store is unchanged.
         """
         final = self.folder(record.version)
         persist(draft)
@@ -258,7 +300,7 @@ class Store:
         try:
             draft.rename(final)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             self._keep_or_replace(final, draft, record)
         sync(final.parent)
@@ -266,14 +308,15 @@ class Store:
         self._replace(self.root / RECORDS / f"{record.derivation}.json", record.to_bytes())
 
     def _keep_record(self, record: Record) -> None:
-        """Let the record of another version that this derivation once made stay beside ours."""
+        """Keep the record of another version that the same derivation made earlier."""
         try:
             before = self.record(record.derivation)
         except CorruptArtefact:
-            return  # ours takes its place
+            return  # the new record replaces it
         if before is not None and before.version != record.version:
             log.warning(
-                "%s: %s before, %s now under the same derivation; dragon show tells both",
+                "%s: the same derivation made version %s earlier and %s now; dragon show prints"
+                " both records",
                 record.first_key,
                 before.version[:12],
                 record.version[:12],
@@ -281,26 +324,29 @@ class Store:
             self._replace(self.root / RECORDS / before.earlier_name, before.to_bytes())
 
     def _keep_or_replace(self, final: Path, draft: Path, record: Record) -> None:
-        """Another derivation made these bytes before; if they rotted since, ours take their place.
+        """Keep the version's folder from another derivation; replace it if its files are corrupt.
 
-        The bad ones leave by a rename: no reader ever sees half a folder.
+        The corrupt folder is renamed before it is removed, so no reader sees half a folder.
         """
         try:
             self.open(record.first_key, record.version, Artefact, record.derivation).verify()
-        except CorruptArtefact:
+        except (CorruptArtefact, StoreError):
             aside = self._aside()
             final.rename(aside)
             draft.rename(final)
-            shutil.rmtree(aside)
+            if aside.is_dir() and not aside.is_symlink():
+                shutil.rmtree(aside)
+            else:
+                aside.unlink()
 
     def _refer(self, key: str, derivation: str, version: str) -> None:
-        """Let a key refer to a version; what a killed process leaves lies where it is swept."""
+        """Let a key refer to a version. The sweep removes what a killed process leaves."""
         if not self.references.refers(key, derivation, version):
             with self._writing():
                 self.references.refer(key, derivation, version, self._aside())
 
     def _replace(self, path: Path, content: bytes) -> None:
-        """Replace a file; what a killed process leaves half-written lies where it is swept."""
+        """Replace a file. The sweep removes the partial file of a killed process."""
         with self._writing():
             replace(path, content, self._aside())
 
@@ -309,15 +355,16 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep the sweep away: what lies in ``.work`` is wanted."""
+        """Keep the sweep away while files in ``.work`` are in use."""
         with lock_file(self.root / ".work" / "lock") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
     def sweep(self) -> None:
-        """Remove what killed processes left, if nobody is writing now and the store can be written.
+        """Remove the files that killed processes left in ``.work``.
 
-        Checkpoints and finished parts stay until their derivation has a record.
+        It does nothing while another process writes, or if the store cannot be written. Checkpoints
+        and finished parts stay until their derivation has a record.
         """
         lock = self.root / ".work" / "lock"
         with contextlib.suppress(OSError), lock_file(lock) as handle:
@@ -334,5 +381,5 @@ class Store:
                     path.unlink(missing_ok=True)
 
     def _is_made(self, derivation: str) -> bool:
-        """Whether a derivation has its record: a kill left its work area behind."""
+        """Whether a derivation has its record, so that a killed process left its work area."""
         return (self.root / RECORDS / f"{derivation}.json").exists()

@@ -1,4 +1,4 @@
-"""Work areas: a draft, finished parts and checkpoints, for one process at a time."""
+"""Work areas: a draft, finished parts and checkpoints. One process at a time uses a work area."""
 
 from __future__ import annotations
 
@@ -25,28 +25,31 @@ log = logging.getLogger("dragon.store")
 
 
 class Work:
-    """The locked working area of one derivation: a draft, finished parts, the newest checkpoint."""
+    """The locked work area of one derivation: a draft, finished parts, the newest checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def draft(self) -> Path:
-        """An empty folder for the files of the artefact to be."""
+        """An empty folder for the files of the new artefact."""
         draft = self.folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
-        if draft.exists():  # of another user, who was interrupted
+        if draft.exists():  # it belongs to another user, whose run was interrupted
             draft.rename(self.folder / f"{uuid.uuid4().hex}.partial")
         make_folder(draft)
         return draft
 
     def parts(self) -> Path:
-        """A folder whose finished files stay for the next try; ``*.partial`` ones are swept."""
+        """A folder whose finished files stay for the next try; ``*.partial`` files are removed."""
         parts = self.folder / "parts"
         make_folder(parts)
         return parts
 
     def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
-        """Keep a running training's state; the one before goes only when this one is safe."""
+        """Keep the state of a running training.
+
+        The previous checkpoint is removed only after this one is on the disk.
+        """
         name = f"step-{step:08d}.safetensors"
         self._replace(name, tensors)
         sha256 = hashlib.sha256(tensors).hexdigest()
@@ -60,9 +63,9 @@ class Work:
         replace(self.folder / name, content, self.folder / f"{name}.partial")
 
     def load_checkpoint(self) -> tuple[bytes, dict[str, Any]] | None:
-        """The newest checkpoint's tensors and notes, hashed before use; None at the start.
+        """The tensors and notes of the newest checkpoint, hashed before use; None if none exists.
 
-        Raises CorruptArtefact when its bytes are not the ones that were saved.
+        Raises CorruptArtefact if its bytes are not the saved bytes.
         """
         pointer = self.folder / "checkpoint.json"
         if not pointer.exists():
@@ -72,13 +75,15 @@ class Work:
             state = checkpoint_state(pointer)
             tensors = read_regular(self.folder / state["file"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise CorruptArtefact(f"{pointer}: not a checkpoint; {mend}") from None
+            raise CorruptArtefact(f"{pointer}: is not a checkpoint; {mend}") from None
         if hashlib.sha256(tensors).hexdigest() != state["sha256"]:
-            raise CorruptArtefact(f"{self.folder / state['file']}: sha256 differs; {mend}")
+            raise CorruptArtefact(
+                f"{self.folder / state['file']}: sha256 is not the one in {pointer.name}; {mend}"
+            )
         return tensors, state["notes"]
 
     def abandoned(self) -> Iterator[dict[str, Any]]:
-        """The notes of the newest checkpoints of other derivations; unreadable ones are passed."""
+        """The notes of the newest checkpoints of other derivations; skips unreadable ones."""
         for pointer in sorted(self.folder.parent.glob("*/checkpoint.json")):
             if pointer.parent != self.folder:
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -86,15 +91,15 @@ class Work:
 
 
 def checkpoint_state(pointer: Path) -> dict[str, Any]:
-    """What a checkpoint's file says, its own digest checked. Raises ValueError if it differs."""
+    """The content of ``checkpoint.json``. Raises ValueError if its digest does not fit."""
     state: dict[str, Any] = json.loads(read_regular(pointer))
     if state.pop("digest") != digest(state):
-        raise ValueError(f"{pointer}: its digest does not fit")
+        raise ValueError(f"{pointer}: the content does not match its digest")
     return state
 
 
 def tidy(work: Path) -> None:
-    """Remove what no later try can use; checkpoints and finished parts stay."""
+    """Remove the files that no later try can use; checkpoints and finished parts stay."""
     shutil.rmtree(work / "draft", ignore_errors=True)
     for partial in work.rglob("*.partial"):
         partial.unlink(missing_ok=True)
@@ -113,7 +118,8 @@ def seal(draft: Path) -> str:
 
 
 def locked(lock: Path, key: str) -> int:
-    told = False
+    """Lock a file, waiting for its owner, and return its descriptor. ``key`` is for the log."""
+    is_logged = False
     while True:
         handle = open_lock(lock)
         try:
@@ -121,17 +127,17 @@ def locked(lock: Path, key: str) -> int:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-            if not told:
+            if not is_logged:
                 owner = os.read(handle, 32).decode() or "another process"
-                log.info("%s: process %s is making it; waiting", key, owner)
-                told = True
+                log.info("%s: waiting for process %s, which makes the same asset", key, owner)
+                is_logged = True
             os.close(handle)
             time.sleep(0.2)
             continue
-        # The owner before us may have removed the file that we locked: then lock the new one.
+        # The previous owner may have removed the file that we locked. Then lock the new file.
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(handle).st_ino == lock.stat().st_ino:
-                with contextlib.suppress(OSError):  # a file of another user's, open for reading
+                with contextlib.suppress(OSError):  # another user's file is open for reading only
                     os.truncate(handle, 0)
                     os.write(handle, str(os.getpid()).encode())
                 return handle

@@ -1,1 +1,1 @@
-"""Room 1: from a source to clean documents, split, and what they share with others."""
+"""Room 1: from a source to clean documents in splits, and the text they share with other sets."""

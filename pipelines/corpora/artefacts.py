@@ -1,4 +1,4 @@
-"""What a corpus' artefacts hold, and how it is read."""
+"""The artefacts of a corpus: the content of each, and the functions that read it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ OVERLAPS = "overlaps.arrow"
 
 
 class RawText(Artefact):
-    """Documents as their source gave them: ``documents.arrow``; rows that are none, and why."""
+    """The unchanged documents of a source, and the rows that are no documents with the reasons.
+
+    The documents are in ``documents.arrow``, the other rows in ``unread.arrow``.
+    """
 
     kind = "arrow"
     TABLE: ClassVar[str] = "documents.arrow"
@@ -26,49 +29,49 @@ class RawText(Artefact):
 
     def documents(self) -> Iterator[Document]:
         """All documents in the source's order."""
-
         return read_documents(self.table(self.TABLE))
 
     def unread(self) -> Iterator[Unread]:
-        """The rows that were left out since they are no documents, in the source's order."""
-
-        if self.UNREAD not in self.files:  # of a version made before they were kept
+        """The rows that were left out because they are no documents, in the source's order."""
+        if self.UNREAD not in self.files:  # an old version, which did not keep these rows
             return iter(())
         return read_unread(self.table(self.UNREAD))
 
     def remark(self) -> str:
-        """How many rows were left out, and for what reasons."""
+        """The number of rows that were left out, by reason."""
         figures = self.figures()
         reasons = {
             name.removeprefix("dropped_"): int(count)
             for name, count in figures.items()
             if name.startswith("dropped_")
         }
-        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        counts_by_reason = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         count = sum(reasons.values())
-        return f"{count:,} bad row{'s' * (count > 1)} left out: {told}" if count else ""
+        return f"{count:,} bad row{'s' * (count > 1)} left out: {counts_by_reason}" if count else ""
 
 
 class Documents(Artefact):
-    """Clean documents, each once, one Arrow file a split, and the ledger of what was dropped."""
+    """Clean documents, one Arrow file for each split, and the ledger.
+
+    Each document occurs once. The ledger counts what was kept and what was dropped.
+    """
 
     kind = "arrow"
 
     def split(self, name: str) -> Iterator[Document]:
         """The documents of ``train``, ``validation`` or ``test``."""
-
         return read_documents(self.table(f"{name}.arrow"))
 
     def training_texts(self, left_out: frozenset[str] = frozenset()) -> Iterator[str]:
-        """The texts of the training split, but those of some documents."""
+        """The texts of the training split, without the documents with the ids ``left_out``."""
         return (d.text for d in self.split("train") if d.id not in left_out)
 
     def dropped(self) -> Iterator[DroppedRow]:
-        """The documents that were left out: why, and the start of each."""
+        """The documents that were left out, each with its reason and the start of its text."""
         return read_dropped(self.table(DROPPED))
 
     def ledger(self) -> Ledger:
-        """What went in, what was kept in each split, what was dropped and why."""
+        """The ledger: documents that came in, were kept in each split, or were dropped and why."""
         return Ledger.from_json(self.read(LEDGER))
 
     def figures(self) -> dict[str, float]:
@@ -83,7 +86,7 @@ class Documents(Artefact):
 
 
 class Contamination(Artefact):
-    """Training documents that share words in a row with what the model is evaluated on."""
+    """Training documents that share n-grams of words with text the model is evaluated on."""
 
     kind = "arrow"
 
@@ -92,25 +95,25 @@ class Contamination(Artefact):
         return read_overlaps(self.table(OVERLAPS))
 
     def left_out(self) -> dict[str, frozenset[str]]:
-        """The ids of the training documents that share words, by corpus."""
-        found: dict[str, set[str]] = {}
+        """The ids of the training documents that share n-grams, by corpus."""
+        ids_by_corpus: dict[str, set[str]] = {}
         for row in self.overlaps():
-            found.setdefault(row.corpus, set()).add(row.document_id)
-        return {corpus: frozenset(ids) for corpus, ids in found.items()}
+            ids_by_corpus.setdefault(row.corpus, set()).add(row.document_id)
+        return {corpus: frozenset(ids) for corpus, ids in ids_by_corpus.items()}
 
 
 def left_out(contamination: Mapping[str, Contamination]) -> dict[str, frozenset[str]]:
-    """The ids of the training documents to leave out, by corpus; none without that input."""
+    """The ids of the training documents to leave out, by corpus; empty without that input."""
     return contamination["all"].left_out() if contamination else {}
 
 
 def left_out_of(corpus: str, contamination: Mapping[str, Contamination]) -> frozenset[str]:
-    """The documents of a corpus that nothing is trained on."""
+    """The ids of the documents of a corpus that no training may use."""
     return left_out(contamination).get(corpus, frozenset())
 
 
 def dropped_schema() -> pa.Schema:
-    """Columns of the table of documents that were left out; ``text`` is the start of each."""
+    """The columns of the table of dropped documents; ``text`` is the start of the text."""
     import pyarrow as pa
 
     words = [pa.field(name, pa.string(), nullable=False) for name in DroppedRow._fields[:5]]
@@ -125,7 +128,7 @@ def dropped_schema() -> pa.Schema:
 
 
 class DroppedRow(NamedTuple):
-    """A document that was left out: why, and the start of its text as the step saw it."""
+    """A dropped document: the reason, and the start of its text when the step dropped it."""
 
     id: str
     source: str
@@ -138,12 +141,15 @@ class DroppedRow(NamedTuple):
 
 
 def read_dropped(table: ArrowFile) -> Iterator[DroppedRow]:
-    """The documents that were left out, in order."""
+    """The dropped documents, in order."""
     yield from map(DroppedRow._make, table.rows(DroppedRow._fields))
 
 
 class Overlapping(NamedTuple):
-    """A training document and an evaluation text that share ``shared`` n-grams, the first told."""
+    """A training document and an evaluation text that share ``shared`` n-grams.
+
+    ``ngram`` is the first of these n-grams.
+    """
 
     corpus: str
     document_id: str

@@ -1,4 +1,4 @@
-"""Contamination: words in a row that training text shares with what a model is evaluated on."""
+"""Contamination: n-grams of words that training text shares with evaluation text."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 FEWEST_WORDS = 8
 """Evaluation texts of fewer words are skipped: a document may hold them by chance."""
 MOST_OVERLAPS = 100
-"""So many evaluation texts are told for a training document, and known for an n-gram."""
+"""The most evaluation texts that are reported for a training document, or kept for an n-gram."""
 
-_BASE = 0x9E3779B97F4A7C15  # of the hashes; odd, so that modulo 2**64 no word drops out
+_BASE = 0x9E3779B97F4A7C15  # base of the hash; odd, so that each word counts modulo 2**64
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
     """A training document and an evaluation text that share ``count`` different n-grams.
 
-    ``ngram`` is the first of them in the document, its words as they are compared.
+    ``ngram`` is the first of them in the document: its words in lower case, between spaces.
     """
 
     document_id: str
@@ -39,57 +39,59 @@ class Overlap:
 class EvaluationSets:
     """Evaluation texts by their n-grams of ``ngram`` words (Brown et al. 2020, appendix C).
 
-    A text of fewer words, but at least eight, is one n-gram; ``skipped`` counts the shorter ones
-    by set. In memory stay about 30 bytes for each word of these texts, and nothing else.
+    A text of fewer words, but at least eight, is one n-gram. Shorter texts are skipped;
+    ``skipped`` counts them by set. The memory used is about 30 bytes for each word of the texts.
     """
 
     def __init__(self, ngram: int = 13) -> None:
         self.skipped: Counter[str] = Counter()
         self._ngram = ngram
         self._names: list[tuple[str, str]] = []
-        self._numbers: dict[str, int] = {}  # of the words of all texts, from 1
-        self._texts = array("I")  # words by number, text after text
-        self._ends = array("q")
+        self._numbers: dict[str, int] = {}  # each word of the texts to its number, from 1 on
+        self._texts = array("I")  # the numbers of the words, text after text
+        self._ends = array("q")  # where each text ends in ``_texts``
         self._index: _Index | None = None
 
     def add(self, name: str, document_id: str, text: str) -> None:
-        """Take a text into the set ``name``; overlaps tell it by the two names."""
-        found, numbers = words(text), self._numbers
-        if len(found) < min(FEWEST_WORDS, self._ngram):
+        """Add a text to the set ``name``; an overlap names both the set and ``document_id``."""
+        words_of_text, numbers = words(text), self._numbers
+        if len(words_of_text) < min(FEWEST_WORDS, self._ngram):
             self.skipped[name] += 1
             return
-        self._index = None  # it holds on to the arrays
-        self._texts.extend([numbers.setdefault(word, len(numbers) + 1) for word in found])
+        self._index = None  # the index shares the arrays' memory, so they could not grow
+        self._texts.extend([numbers.setdefault(word, len(numbers) + 1) for word in words_of_text])
         self._ends.append(len(self._texts))
         self._names.append((name, document_id))
 
     def overlaps(self, document_id: str, text: str) -> list[Overlap]:
-        """What the function ``overlaps`` answers."""
+        """The overlaps of a training document; see the function ``overlaps``."""
         import numpy as np
 
         if not self._names:
             return []
         if self._index is None:
             self._index = _Index(np.asarray(self._texts), np.asarray(self._ends), self._ngram)
-        found = words(text)
-        numbers = np.fromiter(map(self._numbers.get, found, repeat(0)), np.uint64, len(found))
+        words_of_text = words(text)
+        numbers = np.fromiter(
+            map(self._numbers.get, words_of_text, repeat(0)), np.uint64, len(words_of_text)
+        )
         return [
-            Overlap(document_id, *self._names[number], " ".join(found[start:end]), count)
+            Overlap(document_id, *self._names[number], " ".join(words_of_text[start:end]), count)
             for number, start, end, count in self._index.search(numbers)
         ]
 
 
 def overlaps(sets: EvaluationSets, document_id: str, text: str) -> list[Overlap]:
-    """The evaluation texts with which a training document shares n-grams, each once.
+    """The evaluation texts that share n-grams with a training document, each text once.
 
-    They come in the order in which the document comes to them, at most ``MOST_OVERLAPS``. An
-    n-gram that is in more texts than that counts in the first of them alone.
+    The order is that of the first shared n-gram in the document. There are at most
+    ``MOST_OVERLAPS``. An n-gram that occurs in more texts counts only in the first of them.
     """
     return sets.overlaps(document_id, text)
 
 
 class _Shared(NamedTuple):
-    """A text, by number, and its n-grams in a document: where the first is, how many there are."""
+    """The number of a text and its n-grams in a document: place of the first one, and count."""
 
     text: int
     start: int
@@ -98,9 +100,10 @@ class _Shared(NamedTuple):
 
 
 class _Index:
-    """N-grams of texts by their hashes, told only if the words themselves are equal.
+    """The n-grams of texts by their hashes. A match counts only if the words are equal too.
 
-    ``texts`` holds the words of all texts by their numbers, above 0; ``ends`` where each ends.
+    ``texts`` holds the numbers (above 0) of the words of all texts; ``ends`` holds where each text
+    ends.
     """
 
     def __init__(self, texts: NDArray[np.uint32], ends: NDArray[np.int64], ngram: int) -> None:
@@ -114,7 +117,7 @@ class _Index:
         self._sizes = np.minimum(lengths, ngram)  # words in an n-gram of each text
         self._windows = np.unique(self._sizes).tolist()
         size = np.repeat(self._sizes, lengths)
-        size[np.arange(len(texts)) + size > np.repeat(ends, lengths)] = 0  # none begins here
+        size[np.arange(len(texts)) + size > np.repeat(ends, lengths)] = 0  # no n-gram starts here
         numbers = texts.astype(np.uint64)
         places = [np.flatnonzero(size == window) for window in self._windows]
         hashes = [
@@ -124,13 +127,13 @@ class _Index:
         self._tabulate(np.concatenate(hashes), np.concatenate(places))
 
     def _hashes(self, numbers: NDArray[np.uint64], window: int) -> NDArray[np.uint64]:
-        """Of each ``window`` numbers in a row: a polynomial in the base, modulo 2**64."""
+        """The hash of each n-gram of ``window`` numbers: a polynomial in the base, modulo 2**64."""
         import numpy as np
 
         return np.correlate(numbers, self._powers[:window], "valid")
 
     def _tabulate(self, hashes: NDArray[np.uint64], places: NDArray[np.int64]) -> None:
-        """Keep each n-gram once a text, in the first texts that have it."""
+        """Keep each n-gram once for each text, in the first ``MOST_OVERLAPS`` texts with it."""
         import numpy as np
 
         order = np.lexsort((places, hashes))
@@ -142,7 +145,7 @@ class _Index:
         rank -= np.maximum.accumulate(np.where(other, rank, 0))
         self._table = hashes[rank < MOST_OVERLAPS]
         self._places = places[rank < MOST_OVERLAPS].astype(np.uint32)
-        # By the bits with which it begins, a hash that is not in the table mostly costs one look.
+        # A table of the first bits of the hashes rules out most hashes that are not kept.
         bits = (8 * len(self._table)).bit_length()
         self._shift = np.uint64(64 - bits)
         self._maybe = np.zeros(1 << bits, np.bool_)
@@ -154,24 +157,27 @@ class _Index:
         return np.searchsorted(self._starts, places, side="right") - 1
 
     def search(self, numbers: NDArray[np.uint64]) -> list[_Shared]:
-        """The texts with n-grams of a document, as it comes to them; 0 is a word of no text."""
+        """The texts that share n-grams with a document, in the order of the first shared n-gram.
+
+        ``numbers`` are the numbers of the document's words; 0 is a word that no text has.
+        """
         import numpy as np
 
         windows = [window for window in self._windows if window <= len(numbers)]
         if not windows:
             return []
         hashes = np.concatenate([self._hashes(numbers, window) for window in windows])
-        maybe = np.flatnonzero(self._maybe[hashes >> self._shift])
-        wanted = hashes[maybe]
-        low = np.searchsorted(self._table, wanted)
-        counts = np.searchsorted(self._table, wanted, side="right") - low
+        possible = np.flatnonzero(self._maybe[hashes >> self._shift])
+        possible_hashes = hashes[possible]
+        low = np.searchsorted(self._table, possible_hashes)
+        counts = np.searchsorted(self._table, possible_hashes, side="right") - low
         if not counts.any():
             return []
-        once = np.unique(wanted, return_index=True)[1]  # each n-gram where it is first
+        once = np.unique(possible_hashes, return_index=True)[1]  # first place of each n-gram
         low, counts = low[once], counts[once]
         row = np.arange(counts.sum()) + np.repeat(low - counts.cumsum() + counts, counts)
         starts = np.concatenate([np.arange(len(numbers) - window + 1) for window in windows])
-        at = np.repeat(starts[maybe[once]], counts)
+        at = np.repeat(starts[possible[once]], counts)
         places = self._places[row].astype(np.int64)
         equal = self._equal(numbers, at, places)
         return self._by_text(at[equal], places[equal])
@@ -190,7 +196,7 @@ class _Index:
         return equal
 
     def _by_text(self, at: NDArray[np.int64], places: NDArray[np.int64]) -> list[_Shared]:
-        """The n-grams of texts at ``places``, first in the document at ``at``, told once a text."""
+        """Collect the matches by text: texts at ``places``, n-grams of the document at ``at``."""
         import numpy as np
 
         if not at.size:

@@ -17,7 +17,7 @@ UNICODE = "pipelines.corpora.letters:letters"
 
 
 def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
-    """A corpus as its source gives it, and its clean documents."""
+    """The raw text of a corpus, and its clean documents."""
     kind = kinds.catalogue()[options.source.kind]
     used = [steps.catalogue()[section.step] for section in options.cleaning]
     yield Declaration(
@@ -48,7 +48,7 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
 def contamination(
     scope: Scope, corpora: Iterable[str], options: Decontamination | None
 ) -> Iterator[Declaration]:
-    """What the training documents share with held-out text, where a recipe asks for it."""
+    """The overlaps of training documents with held-out text, if a recipe declares them."""
     if options is None:
         return
     yield Declaration(

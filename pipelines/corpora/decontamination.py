@@ -1,4 +1,4 @@
-"""What is kept from being learned, since a model is evaluated on it: the section of a recipe."""
+"""The section of a recipe that keeps evaluation text out of training."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pipelines.core.stanza import Name, Positive, Strict
 
 
 class Against(Strict):
-    """What counts as shared with what the model is evaluated on."""
+    """How an overlap with evaluation text is recognised, and which text is evaluation text."""
 
     ngram: Positive = 13
-    """So many words in a row count as an overlap (Brown et al. 2020, C)."""
+    """The number of equal words in a row that count as an overlap (Brown et al. 2020, C)."""
     against: tuple[Name, ...] = ()
-    """Corpora that are evaluation sets as a whole; the held-out splits of all others count too."""
+    """Corpora that are evaluation sets as a whole. Of all others the held-out splits count."""
 
 
 class Decontamination(Against):
-    """Training documents that share words with what the model is evaluated on."""
+    """Training documents that share words with evaluation text."""
 
     drop: bool = False
-    """Whether such documents stay out of the training shards; they are reported either way."""
+    """Whether such documents stay out of the training shards; they are reported in both cases."""

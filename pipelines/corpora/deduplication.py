@@ -1,4 +1,4 @@
-"""Documents with nearly the words of an earlier one, found by signatures."""
+"""Near-duplicates: documents with nearly the words of an earlier one, found by signatures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_UNSEEN = 0.01  # the share of pairs just at the similarity asked for that may go unseen
+_UNSEEN = 0.01  # the share of pairs exactly at the required similarity that may be missed
 _WAYS = 8  # numbers in a set of the index
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio (Knuth, vol. 3, 6.4)
 
 
 class Match(NamedTuple):
-    """The earlier document that a document is like, and their similarity, above 0 to 1."""
+    """The earlier document that a document resembles, and their similarity, above 0 to 1."""
 
     document_id: str
     similarity: float
@@ -25,12 +25,12 @@ class Match(NamedTuple):
 class NearDuplicates:
     """Finds documents that share most of their words with an earlier one, to be dropped.
 
-    Two documents are alike if the Jaccard similarity of their sets of ``ngram`` words in a row is
-    at least ``similarity``, as estimated by signatures of up to ``permutations`` minima (MinHash,
-    Broder 1997; standard error at most 0.5 / sqrt(permutations)). A text of fewer words is one
-    n-gram, and so like its equals alone. The answers depend on nothing but the texts and their
-    order. In memory stay, of each document that is kept, its id, two bytes a minimum and 5 to 11
-    bytes a band: 0.5 to 0.7 KB by default.
+    Two documents are near-duplicates if the Jaccard similarity of their sets of n-grams (``ngram``
+    words in a row) is at least ``similarity``. Signatures of up to ``permutations`` minima
+    estimate it (MinHash, Broder 1997; standard error at most 0.5 / sqrt(permutations)). A text of
+    fewer words is one n-gram, so it resembles only equal texts. The answers depend only on the
+    texts and their order. Memory holds, for each kept document, its id, two bytes for each minimum
+    and 5 to 11 bytes for each band: 0.5 to 0.7 KB by default.
     """
 
     def __init__(self, similarity: float = 0.5, ngram: int = 2, permutations: int = 128) -> None:
@@ -40,32 +40,33 @@ class NearDuplicates:
         self._kept: list[str] = []
 
     def __call__(self, text: str, document_id: str) -> Match | None:
-        """The kept document most like this one, the first if several; None: this one is kept."""
-        found = self._index.find_or_add(self._signature(text))
-        if found is None:
+        """The kept document most similar to this one, the first of several; None: keep this one."""
+        match = self._index.find_or_add(self._signature(text))
+        if match is None:
             self._kept.append(document_id)
             return None
-        return Match(self._kept[found.number - 1], found.similarity)
+        return Match(self._kept[match.number - 1], match.similarity)
 
     def _signature(self, text: str) -> NDArray[np.uint16]:
         import numpy as np
         from rensa import RMinHash
 
-        listed = words(text)
-        shifted = (listed[start:] for start in range(self._ngram))
+        words_of_text = words(text)
+        shifted = (words_of_text[start:] for start in range(self._ngram))
         ngrams = list(map(" ".join, zip(*shifted, strict=False)))
         sketch = RMinHash(self._bands * self._rows, 1)
-        sketch.update(ngrams or [" ".join(listed) or text])
-        # Half of the 32 bits of a minimum tell n-grams apart well enough (Li and König 2010).
+        sketch.update(ngrams or [" ".join(words_of_text) or text])
+        # Half of the 32 bits of a minimum separate n-grams well enough (Li and König 2010).
         return np.array(sketch.digest(), np.uint32).astype(np.uint16)
 
 
 def bands_and_rows(similarity: float, permutations: int) -> tuple[int, int]:
-    """How to cut signatures into bands: documents are compared that agree in all rows of one.
+    """The number of bands of a signature and of rows in a band.
 
-    Of two documents some band agrees with probability 1 - (1 - similarity^rows)^bands (Leskovec,
-    Rajaraman and Ullman, Mining of Massive Datasets, 3.4). More rows spare comparisons; there are
-    as many as leave unseen no more than one in a hundred pairs just at ``similarity``.
+    Two documents are compared if they agree in all rows of at least one band. The probability of
+    this is 1 - (1 - similarity^rows)^bands (Leskovec, Rajaraman and Ullman, Mining of Massive
+    Datasets, 3.4). More rows save comparisons but miss more pairs. The result has the most rows
+    with which no more than one in a hundred pairs exactly at ``similarity`` is missed.
     """
     for rows in range(permutations, 1, -1):
         bands = permutations // rows
@@ -80,11 +81,11 @@ class _Found(NamedTuple):
 
 
 class _Index:
-    """Signatures, numbered from 1 on, found again by any band in which they agree.
+    """Signatures, numbered from 1 on, which are looked up by their bands.
 
-    A band's values choose one of its sets, which holds the numbers of the last eight signatures
-    that chose it. What more signatures have in common tells little, and those that are alike
-    agree in other bands; so time and memory are bounded, whatever the texts.
+    The values of a band choose one set of that band. A set holds the numbers of the last eight
+    signatures that chose it. Values that more signatures share say little, and similar signatures
+    agree in other bands too. So time and memory are bounded for any texts.
     """
 
     def __init__(self, bands: int, rows: int, similarity: float) -> None:
@@ -97,28 +98,31 @@ class _Index:
         self._bands, self._heads = np.arange(bands), np.arange(0, size, rows)[:, None]
         self._shift = np.uint64(64 - bits)
         self._sets = np.zeros((bands, 1 << bits, _WAYS), np.uint32)
-        # As many as take three quarters of the places: few sets of eight overflow by chance.
+        # Signatures for three quarters of the places: few sets of eight overflow by chance.
         self._signatures = np.zeros((_WAYS * 3 // 4 << bits, size), np.uint16)
         self._count = 0
 
     def find_or_add(self, signature: NDArray[np.uint16]) -> _Found | None:
-        """The first of the signatures that agree most with this one, and in what share of values.
+        """The signature that agrees most with this one, the first of several, with the similarity.
 
-        None if none agrees in the share asked for; then this one is added.
+        The similarity is the share of equal values. If no signature reaches the required
+        similarity, this one is added and the result is None.
         """
         import numpy as np
 
         chosen = self._hashes(signature) >> self._shift
         numbers = self._sets[self._bands, chosen]
-        alike = numbers[self._signatures[numbers, self._heads] == signature[self._heads]]
-        if alike.size:
-            agreeing = (self._signatures[alike] == signature).sum(axis=1, dtype=np.uint16)
-            most = int(agreeing.max())
-            if most >= self._similarity * signature.size:
-                return _Found(int(alike[agreeing == most].min()), most / signature.size)
+        candidates = numbers[self._signatures[numbers, self._heads] == signature[self._heads]]
+        if candidates.size:
+            agreeing = (self._signatures[candidates] == signature).sum(axis=1, dtype=np.uint16)
+            most_equal = int(agreeing.max())
+            if most_equal >= self._similarity * signature.size:
+                return _Found(
+                    int(candidates[agreeing == most_equal].min()), most_equal / signature.size
+                )
         self._count += 1
         self._signatures[self._count] = signature
-        # A free place holds 0: the least number is a free place, else the oldest signature.
+        # A free place holds 0, so the least number is a free place or else the oldest signature.
         self._sets[self._bands, chosen, numbers.argmin(axis=1)] = self._count
         if self._count + 1 == len(self._signatures):
             self._grow()
@@ -127,7 +131,7 @@ class _Index:
     def _hashes(
         self, signatures: NDArray[np.uint16], band: int | slice = slice(None)
     ) -> NDArray[np.uint64]:
-        """Of each band, or of one; their first bits choose the set."""
+        """The hashes of all bands, or of one band; their first bits choose the set."""
         import numpy as np
 
         values = signatures.reshape(*signatures.shape[:-1], *self._factors.shape)[..., band, :]
@@ -135,7 +139,7 @@ class _Index:
         return hashes
 
     def _grow(self) -> None:
-        """Twice the sets: each falls into two by one more bit of its signatures' hashes."""
+        """Double the sets: one more bit of the signatures' hashes divides each set into two."""
         import numpy as np
 
         bands, sets, ways = self._sets.shape

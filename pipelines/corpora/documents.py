@@ -1,4 +1,4 @@
-"""Raw text to documents: cleaned step by step, split, and every one accounted for."""
+"""From raw text to documents: cleaned step by step, split, and each counted in the ledger."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXCERPT = 2000  # characters of a dropped document that are kept to look at
 
 
 class Left(NamedTuple):
-    """A document that is left out, as it was when a step dropped it, and why."""
+    """A document that is left out, with the text that the dropping step received, and why."""
 
     document: Document
     reason: str
@@ -55,13 +55,14 @@ def make_documents(
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Ledger:
-    """Clean the documents of a table in ``raw`` into ``folder``: a table a split, one of the rest.
+    """Clean the documents of the table ``index`` in ``raw``, and write the tables to ``folder``.
 
-    The steps before the first that remembers earlier documents run in ``workers`` processes; any
-    number of them gives the same bytes. ``unread`` are rows that were left out before: they are
-    counted and listed with the rest. ``advance`` is told the bytes done. TextError if nothing
-    is left to train on; a validation or test split may come out empty on a small corpus, and the
-    ledger says so.
+    There is one table for each split, and one for the dropped documents. The steps before the
+    first step that remembers earlier documents run in ``workers`` processes; any number gives the
+    same bytes. ``unread`` are the rows that were left out when the source was read; they are
+    counted and listed as dropped. ``advance`` receives the number of bytes done after each batch.
+    Raises TextError if no training document is left. On a small corpus the validation or test
+    split may be empty; the ledger shows this.
     """
     remembers = [catalogue()[options.step].remembers for options in cleaning]
     first = remembers.index(True) if any(remembers) else len(cleaning)
@@ -70,8 +71,8 @@ def make_documents(
     with ExitStack() as stack:
         tables = _Tables(folder, splitting, ledger, stack)
         numbers = range(len(index.batches))
-        made = ordered_map(_clean, (raw, index, cleaning[:first]), numbers, workers)
-        for batch, cleaned in zip(index.batches, made, strict=True):
+        batches = ordered_map(_clean, (raw, index, cleaning[:first]), numbers, workers)
+        for batch, cleaned in zip(index.batches, batches, strict=True):
             for outcome in cleaned.outcomes:
                 for final in rest(outcome) if isinstance(outcome, Document) else [outcome]:
                     tables.add(final)
@@ -93,30 +94,30 @@ def make_documents(
 
 
 class Steps:
-    """Cleaning steps in order, and what each has done so far."""
+    """Cleaning steps in order, and the counts of each so far."""
 
     def __init__(self, cleaning: Sequence[StepOptions]) -> None:
         self._steps = [(options.step, _step(options)) for options in cleaning]
         self.counts = [StepCount(options.step) for options in cleaning]
 
     def __call__(self, document: Document) -> list[Document | Left]:
-        """What the steps make of a document: itself, cleaned; several; or why it is left out."""
-        made: list[Document | Left] = [document]
+        """Clean one document: the result is one document, several parts, or the reason to drop."""
+        outcomes: list[Document | Left] = [document]
         for (name, step), count in zip(self._steps, self.counts, strict=True):
-            made = [
+            outcomes = [
                 outcome
-                for one in made
+                for result in outcomes
                 for outcome in (
-                    _take(name, step, count, one) if isinstance(one, Document) else [one]
+                    _take(name, step, count, result) if isinstance(result, Document) else [result]
                 )
             ]
-        return made
+        return outcomes
 
 
 def _take(
     name: str, step: Callable[[Document], Outcome], count: StepCount, document: Document
 ) -> Sequence[Document | Left]:
-    """One step with one document, counted."""
+    """Apply one step to one document, and count the result."""
     count.documents_in += 1
     count.bytes_in += (size := len(document.text.encode()))
     outcome = step(document)
@@ -157,7 +158,7 @@ def _step(options: StepOptions) -> Callable[[Document], Outcome]:
 
 
 class _Batch(NamedTuple):
-    """A raw record batch after the first steps; ``size`` is of its UTF-8 as it came."""
+    """A raw record batch after the first steps; ``size`` is its UTF-8 bytes before them."""
 
     outcomes: list[Document | Left]
     size: int
@@ -192,7 +193,7 @@ class _Tables:
         self._dropped = table(DROPPED, dropped_schema())
 
     def add(self, outcome: Document | Left) -> None:
-        """Write one document, or why it is left out."""
+        """Write one document to its split, or to the dropped documents."""
         if isinstance(outcome, Left):
             document, reason, detail = outcome
             self._ledger.drop(reason, len(document.text.encode()))
@@ -217,12 +218,12 @@ def _require_training_text(ledger: Ledger) -> None:
         reasons = ", ".join(f"{n} {why}" for why, n in sorted(ledger.dropped.items())) or "none"
         raise TextError(
             f"{ledger.documents_in} documents in, {ledger.kept.total()} kept, none to train on "
-            f"(dropped: {reasons}); loosen the recipe's cleaning or splitting, or add text"
+            f"(dropped: {reasons}); relax the recipe's cleaning or splitting, or add text"
         )
 
 
 def clean(making: Making, settings: Cleaning, raw_text: RawText) -> None:
-    """Documents cleaned step by step and split by the hash of their text, with a ledger."""
+    """Clean the documents step by step, split them by the hash of their text, count them."""
     table = raw_text.table(RawText.TABLE)
     make_documents(
         raw_text.folder,

@@ -1,4 +1,4 @@
-"""What a generator of text is."""
+"""The declaration of a generator of text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class Generator:
     """One entry of the catalogue of generators.
 
-    ``write`` gives the text and the label of the document of (seed, index), a pure function of
-    both. ``licence`` is that of what it writes from, ``libraries`` are the distributions whose
-    versions decide the text.
+    ``write`` takes (seed, index) and gives the text and the label of that document; it is a pure
+    function. ``licence`` is the licence of the material that the text is made from. ``libraries``
+    are the distributions whose versions decide the text.
     """
 
     name: str

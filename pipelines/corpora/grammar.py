@@ -1,7 +1,7 @@
-"""A grammar of our own: words for the slots of sentences, drawn from a seeded stream.
+"""The project's own grammar: words for the slots of sentences, drawn from a seeded stream.
 
-``random.Random.random`` is the one method used, because its stream is promised never to change
-(that of ``choice`` is not).
+Only ``random.Random.random`` is used, because Python promises that its stream never changes
+(there is no such promise for ``choice``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 class Dice:
-    """A random stream for one document, apart from every other document's."""
+    """A random stream for one document, independent of the streams of all other documents."""
 
     def __init__(self, generator: str, seed: int, index: int) -> None:
         digest = hashlib.sha256(f"{generator}/{seed}/{index}".encode()).digest()
@@ -52,7 +52,7 @@ class Dice:
         return options[int(self._random.random() * len(options))]
 
     def fill(self, lines: Sequence[str]) -> list[str]:
-        """Slots filled; a slot named twice in these lines gets one word."""
+        """The lines with their slots filled; a slot that occurs twice gets the same word twice."""
         words: dict[str, str] = {}
 
         def word(slot: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The ledger of a corpus: what went in, what each step did, where every document went."""
+"""The ledger of a corpus: its documents, the work of each step, and the fate of each document."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipelines.text.errors import TextError
 from pipelines.text.tables import Document
 
 LEDGER = "ledger.json"
-LICENCES, MAX_LICENCE = 1000, 200  # each counted by its own name; characters of one
+LICENCES, MAX_LICENCE = 1000, 200  # licences counted by name; characters of a licence's name
 OTHER_LICENCES = "(other licences)"
 
 
 @dataclass
 class StepCount:
-    """What one cleaning step did; bytes are of the text's UTF-8 before and after it.
+    """The counts of one cleaning step; bytes are those of the text in UTF-8 before and after it.
 
-    ``added`` are the documents beyond the first that it made of one.
+    ``added`` counts the extra documents where the step divides one document into several.
     """
 
     step: str
@@ -39,13 +39,14 @@ class StepCount:
 
 @dataclass
 class Ledger:
-    """What went in, where it went, and what was left out and why; bytes are of the text's UTF-8.
+    """The counts of the documents of a corpus; bytes are those of the text in UTF-8.
 
-    ``kept`` and ``bytes_kept`` are by split (after cleaning), ``dropped`` and ``bytes_dropped``
-    by reason (as the step that dropped it saw it). Of what came, ``unread`` are rows that were left
-    out when the source was read, before any step; how long they are is not known. ``licences`` and
-    ``lengths`` count the kept documents; a length is the power of two that the number of characters
-    is below. Past a thousand licences the others are counted as one.
+    ``kept`` and ``bytes_kept`` are by split, after cleaning. ``dropped`` and ``bytes_dropped`` are
+    by reason; the bytes are those of the text that the dropping step received. ``documents_in``
+    includes ``unread``: the rows that were left out when the source was read, before any step;
+    their length is not known. ``licences`` and ``lengths`` count the kept documents. A length is
+    the lowest power of two above the number of characters. After a thousand licences all others
+    are counted under one name.
     """
 
     documents_in: int = 0
@@ -73,14 +74,14 @@ class Ledger:
         self.lengths[str(1 << len(document.text).bit_length())] += 1
 
     def add_steps(self, counts: Sequence[StepCount], first: int = 0) -> None:
-        """What some steps did, from the ``first`` on."""
+        """Add the counts of some steps, the first of which is step number ``first``."""
         for mine, theirs in zip(self.steps[first:], counts, strict=False):
             mine.add(theirs)
 
     def add_up(self) -> None:
-        """Nothing is lost or doubled: in + added = kept + dropped, and so at each step.
+        """Check that no document is lost or doubled: in + added = kept + dropped, at each step too.
 
-        TextError tells where it is not so.
+        Raises TextError that names the step where the counts do not add up.
         """
         kept, dropped = self.kept.total(), self.dropped.total()
         added = sum(step.added for step in self.steps)
@@ -89,13 +90,14 @@ class Ledger:
                 f"ledger: documents_in={self.documents_in} + added={added} is not kept={kept} +"
                 f" dropped={dropped}"
             )
-        came = self.documents_in - self.unread
+        remaining = self.documents_in - self.unread
         for step in self.steps:
-            if step.documents_in != came:
+            if step.documents_in != remaining:
                 raise TextError(
-                    f"ledger: step {step.step} saw documents={step.documents_in}, {came} were left"
+                    f"ledger: step {step.step} counts documents_in={step.documents_in}, but"
+                    f" {remaining} documents reached it"
                 )
-            came += step.added - step.dropped
+            remaining += step.added - step.dropped
 
     def as_dict(self) -> dict[str, Any]:
         # dataclasses.asdict garbles a Counter on Python 3.11.
@@ -108,7 +110,10 @@ class Ledger:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Ledger:
-        """The ledger that ``to_json`` wrote; TextError if it is none or does not add up."""
+        """The ledger that ``to_json`` wrote.
+
+        Raises TextError if the text is not a ledger, or if its counts do not add up.
+        """
         try:
             raw = json.loads(text)
             steps = [StepCount(**step) for step in raw.pop("steps")]
@@ -116,8 +121,8 @@ class Ledger:
                 name: Counter(value) if isinstance(value, dict) else value
                 for name, value in raw.items()
             }
-            made = cls(**counts, steps=steps)
+            ledger = cls(**counts, steps=steps)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise TextError(f"{LEDGER}: not a ledger ({error}); make the documents again") from None
-        made.add_up()
-        return made
+        ledger.add_up()
+        return ledger

@@ -1,4 +1,4 @@
-"""What tells the case and the form of a letter."""
+"""The version of the Unicode data, which decides the case and the form of letters."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def letters(_: Any, __: Project) -> dict[str, str]:
-    """What tells the case and the form of a letter."""
+    """The version of the Unicode data of this Python, as a part of a derivation."""
     return {"unicode": unicodedata.unidata_version}

@@ -1,4 +1,4 @@
-"""A corpus: its source, what is done to its documents, what is held out."""
+"""The section of a corpus: its source, the cleaning of its documents, its held-out shares."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from pipelines.corpora.sources.kinds import sections
 
 
 class Corpus(Cleaning):
-    """Where text comes from and how it becomes documents."""
+    """The source of the text, and how the text becomes documents."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Its share of the pretraining batches; 0 when only tasks read it."""
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """How often pretraining may go through it at most; the others then take its share."""
+    """The most passes of pretraining over the corpus; the other corpora then take its share."""
     source: sections()  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _epochs_of_what_is_drawn(self) -> Corpus:
         if self.epochs is not None and not self.weight:
-            raise ValueError("epochs limits pretraining, and weight: 0 keeps the corpus out of it")
+            raise ValueError(
+                "epochs limits pretraining, but weight: 0 excludes the corpus; remove one of them"
+            )
         return self

@@ -1,4 +1,4 @@
-"""A table of the training documents that share words with what a model is evaluated on."""
+"""The table of the training documents that share n-grams of words with evaluation text."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def write_overlaps(
     ngram: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Counter[str]:
-    """Write ``overlaps.arrow``; counts of contaminated documents, in all and by corpus.
+    """Write ``overlaps.arrow``, and return the counts of contaminated documents.
 
-    ``training`` are tables of documents by corpus, ``evaluation`` held-out documents by the name of
-    their set. Only the evaluation sets are held in memory.
+    The counts are for all corpora together and for each corpus. ``training`` has a table of
+    documents for each corpus, ``evaluation`` the held-out documents by the name of their set. Only
+    the evaluation sets are held in memory.
     """
     sets = EvaluationSets(ngram)
     for name, documents in evaluation.items():
@@ -39,15 +40,20 @@ def write_overlaps(
     counts: Counter[str] = Counter(documents=0)
     with TableWriter(folder, OVERLAPS, _schema()) as writer:
         for corpus, table in training.items():
-            for told, batch in zip(table.index.batches, table.batches(), strict=True):
+            for listed, batch in zip(table.index.batches, table.batches(), strict=True):
                 for document in documents_of(batch):
-                    found = overlaps(sets, document.id, document.text)
-                    counts["documents"] += bool(found)
-                    counts[f"documents_{corpus}"] += bool(found)
-                    for one in found:
-                        where = (one.evaluation, one.evaluation_id, one.count, one.ngram)
-                        writer.add((corpus, document.id, *where), len(one.ngram))
-                advance(told.length)
+                    shared = overlaps(sets, document.id, document.text)
+                    counts["documents"] += bool(shared)
+                    counts[f"documents_{corpus}"] += bool(shared)
+                    for overlap in shared:
+                        row = (
+                            overlap.evaluation,
+                            overlap.evaluation_id,
+                            overlap.count,
+                            overlap.ngram,
+                        )
+                        writer.add((corpus, document.id, *row), len(overlap.ngram))
+                advance(listed.length)
     write_index(folder, [writer.index])
     counts["evaluation_texts_too_short"] = sets.skipped.total()
     return counts
@@ -61,7 +67,7 @@ def _schema() -> pa.Schema:
 
 
 def find(making: Making, settings: Against, documents: dict[str, Documents]) -> None:
-    """Training documents that share words in a row with held-out ones, by id."""
+    """Find the training documents that share n-grams of words with held-out documents."""
     training = {
         corpus: texts.table("train.arrow")
         for corpus, texts in documents.items()

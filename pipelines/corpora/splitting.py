@@ -1,4 +1,4 @@
-"""Train, validation or test: told by the text alone."""
+"""The split of a document (train, validation or test), which its text alone decides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipelines.corpora.splits import Split
 
 
 class Splitting(Strict):
-    """The shares held out, by the hash of the document."""
+    """The held-out shares; the hash of a document decides its split."""
 
     validation: Fraction = 0.05
     test: Fraction = 0.05
@@ -16,9 +16,9 @@ class Splitting(Strict):
 def split_of(text_sha256: str, splitting: Splitting) -> Split:
     """The split of a text by its hex digest.
 
-    The digest is read as a fraction in [0, 1): below ``test`` it is test, in the next
-    ``validation`` it is validation, else train. Nothing else enters, so adding documents moves no
-    old one, and a wider validation share leaves the test split as it was.
+    The digest is read as a fraction in [0, 1). A fraction below ``test`` is test, one in the next
+    ``validation`` is validation, any other is train. Nothing else decides, so new documents do not
+    move old ones, and a larger validation share does not change the test split.
     """
     fraction = int(text_sha256[:13], 16) / 16**13  # 52 bits: exact in a float
     if fraction < splitting.test:

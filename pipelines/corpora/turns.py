@@ -1,9 +1,9 @@
-r"""A conversation as a text: who says what, in lines ``A: ...`` and ``B: ...``.
+r"""A conversation as a text: the turns of its speakers, in lines ``A: ...`` and ``B: ...``.
 
-A line that begins with a capital letter and a colon begins a turn. The lines below it, blank and
-indented ones too, belong to that turn as they are, so a list, a verse or a program can be said.
-Where such a line would itself read as the beginning of a turn (``C: drive``) it is written with a
-backslash before it, and one that has backslashes already with one more.
+A line that begins with a capital letter and a colon begins a turn. The lines below it belong to
+that turn unchanged, also blank and indented ones, so a turn can hold a list, a verse or a program.
+If such a line looks like the beginning of a turn (``C: drive``), it is written with a backslash
+before it. If it has backslashes before it already, one more is added.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pipelines.corpora.cleaning.steps.normalise import LINE_ENDS, REMOVED
 
 MARK = re.compile(r"^([A-Z]): ?", re.MULTILINE)
-"""What begins a turn, wherever it stands in a text."""
+"""The mark that begins a turn, at the start of any line."""
 
 _BEHIND = re.compile(r"[\\\s]*+[A-Z]:")
 _LINE_END = re.compile(f"([{LINE_ENDS}])")
@@ -24,22 +24,22 @@ _UNSEEN = dict.fromkeys(map(ord, REMOVED))
 
 
 class Turn(NamedTuple):
-    """What a speaker, a letter from A to Z, says at a time."""
+    """One turn: the speaker (a letter from A to Z) and the speaker's words."""
 
     speaker: str
     said: str
 
 
 def document_text(turns: Iterable[tuple[str, str]]) -> str:
-    """Turns as a text, of which ``turns_of`` makes them again, whatever is said in them.
+    """Turns as a text. ``turns_of`` gives back the same turns, for any words in them.
 
-    Cleaning may come between: what ``normalise`` makes of a text makes no turn that was none.
+    This holds after cleaning too: ``normalise`` never makes the beginning of a new turn.
     """
-    return "\n".join(f"{speaker}: {_escaped(said)}" for speaker, said in turns)
+    return "\n".join(f"{speaker}: {_escaped(words)}" for speaker, words in turns)
 
 
 def turns_of(text: str) -> Iterator[Turn]:
-    """The turns of a text; what stands before the first belongs to nobody and is passed over."""
+    """The turns of a text. Text before the first turn has no speaker, so it is skipped."""
     marks = list(MARK.finditer(text))
     ends = [*(mark.start() - 1 for mark in marks[1:]), len(text)]
     for mark, end in zip(marks, ends, strict=False):
@@ -47,9 +47,10 @@ def turns_of(text: str) -> Iterator[Turn]:
 
 
 def trimmed(said: str) -> str:
-    """Without white space at the end and blank lines at the start.
+    """The words without white space at the end and blank lines at the start.
 
-    The first of several lines keeps its indentation, which the others' is measured by.
+    The first of several lines keeps its indentation, because that of the other lines is relative
+    to it.
     """
     bare = said.strip()
     if "\n" not in bare:
@@ -59,22 +60,22 @@ def trimmed(said: str) -> str:
 
 
 def together(parts: Sequence[str]) -> str:
-    """What one speaker says in several goes: on one line, if each of them is one line."""
+    """Several messages of one speaker as one turn: on one line, if each message is one line."""
     return ("\n" if any("\n" in part for part in parts) else " ").join(parts)
 
 
-def _escaped(said: str) -> str:
-    parts = _LINE_END.split(said)  # line, its end, line, ...
+def _escaped(words: str) -> str:
+    parts = _LINE_END.split(words)  # line, its end, line, ...
     for place in range(2, len(parts), 2):
         if _like_a_mark(parts[place]):
             parts[place] = f"\\{parts[place]}"
     return "".join(parts)
 
 
-def _unescaped(said: str) -> str:
-    if "\\" not in said:
-        return said
-    parts = _LINE_END.split(said)
+def _unescaped(words: str) -> str:
+    if "\\" not in words:
+        return words
+    parts = _LINE_END.split(words)
     for place in range(2, len(parts), 2):
         if parts[place].startswith("\\") and _like_a_mark(parts[place]):
             parts[place] = parts[place][1:]
@@ -82,7 +83,7 @@ def _unescaped(said: str) -> str:
 
 
 def _like_a_mark(line: str) -> bool:
-    """Whether a line is a mark behind backslashes and white space, or may be once it is cleaned."""
+    """Whether a line is, or becomes after cleaning, a mark after backslashes and white space."""
     if not (line.isascii() and line.isprintable()):
         line = unicodedata.normalize("NFKC", line.translate(_UNSEEN))
     return bool(_BEHIND.match(line))

@@ -1,1 +1,1 @@
-"""Room 5: what a model is worth on held-out text, beside its baselines."""
+"""Room 5: measures models on held-out text and compares them with baselines."""

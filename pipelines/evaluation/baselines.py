@@ -1,7 +1,7 @@
-"""What a model must beat on the same split: counting, compressing, and linear classification.
+"""Baselines on the same split: n-gram counts, compressors, and linear classifiers.
 
-Bits per byte divide the code length of the test split by the UTF-8 bytes of its text, so models
-with different tokenizers, and compressors with none, can be compared.
+Bits per byte are the code length of the test split, divided by the UTF-8 bytes of its text. So
+they compare models with different tokenizers, and compressors without a tokenizer.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     Tokens = npt.NDArray[np.integer[Any]]
     Floats = npt.NDArray[np.float64]
 
-# The part of the training text that lzma may learn from: more costs seconds and gains little.
+# Bytes of the training text that lzma may learn from: more bytes cost seconds and gain little.
 LZMA_TAIL = 2 << 20
-ZLIB_TAIL = 32 << 10  # its whole window
+ZLIB_TAIL = 32 << 10  # the whole window of zlib
 
 
 def unigram_bits_per_byte(
     train: Tokens, test: Tokens, *, vocab_size: int, test_bytes: int
 ) -> float:
-    """Each token by its share of the training tokens, one added to every count (Laplace)."""
+    """Bits per byte of a unigram model: a token's probability is its share of the training tokens.
+
+    One is added to every count (Laplace). Raises TextError if the test split has no text.
+    """
     import numpy as np
 
     counts = np.bincount(train, minlength=vocab_size) + 1
@@ -38,7 +41,11 @@ def unigram_bits_per_byte(
 
 
 class _Order(NamedTuple):
-    """Counts of one n-gram order: its keys, and what follows each context, sorted for search."""
+    """Counts of the n-grams of one length; ``keys`` and ``contexts`` are sorted for search.
+
+    ``totals`` are the sums of the counts in each context, ``kinds`` the numbers of different tokens
+    that follow it.
+    """
 
     keys: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
@@ -49,12 +56,15 @@ class _Order(NamedTuple):
 
 
 class KneserNey:
-    """An interpolated trigram over tokens, whole arrays at a time.
+    """An interpolated trigram model over tokens, computed on whole arrays.
 
-    Of each trigram's count a discount is kept back and given to the shorter context, whose counts
-    say how many different contexts a token follows rather than how often (Kneser and Ney 1995, the
-    interpolated form of Chen and Goodman 1999). The end of text stands before every document, so
-    no context reaches across a document's start. Probabilities over the vocabulary sum to one.
+    A discount is subtracted from each trigram's count, and its probability goes to the shorter
+    context. The counts of a shorter context say how many different contexts a token follows, not
+    how often it occurs (Kneser and Ney 1995, the interpolated form of Chen and Goodman 1999). An
+    end of text stands before every document, so no context crosses the start of a document.
+    Probabilities over the vocabulary sum to one.
+
+    Raises TextError if the vocabulary is too large for the keys, or without training tokens.
     """
 
     def __init__(self, train: Tokens, *, vocab_size: int, end_of_text: int) -> None:
@@ -68,13 +78,13 @@ class KneserNey:
         keys, counts = np.unique(self._keys(train), return_counts=True)
         orders = [self._order(keys, counts)]
         for length in (2, 1):
-            # Each kind of longer n-gram counts once for the shorter one that it ends in.
+            # Each distinct longer n-gram counts once for the shorter n-gram at its end.
             keys, counts = np.unique(keys % vocab_size**length, return_counts=True)
             orders.append(self._order(keys, counts))
         self._orders = orders[::-1]
 
     def _keys(self, tokens: Tokens) -> npt.NDArray[np.int64]:
-        """(token before last, last token, token) in one number, for every place of a stream."""
+        """One number for the trigram (token before last, last token, token) at every position."""
         import numpy as np
 
         padded = np.concatenate([[self.end_of_text] * 2, tokens]).astype(np.int64)
@@ -90,16 +100,16 @@ class KneserNey:
         )
         totals = np.add.reduceat(counts, starts)
         once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-        # Ney, Essen and Kneser 1994; within bounds, so that nothing unseen is impossible.
+        # Ney, Essen and Kneser 1994. The bounds keep the probability of unseen tokens above 0.
         discount = min(max(once / max(once + 2 * twice, 1), 0.1), 0.9)
         return _Order(keys, counts, contexts, totals, kinds, discount)
 
     def probabilities(self, tokens: Tokens) -> Floats:
-        """Of each token of a stream, given the two before it."""
+        """The probability of each token of a stream after the two tokens before it."""
         return self._probabilities(self._keys(tokens))
 
     def distribution(self, before: int, last: int) -> Floats:
-        """Of every token of the vocabulary after the two given."""
+        """The probability of every token of the vocabulary after the tokens ``before, last``."""
         import numpy as np
 
         context = (before * self.vocab_size + last) * self.vocab_size
@@ -110,29 +120,32 @@ class KneserNey:
 
         shorter = np.full(len(keys), 1 / self.vocab_size)
         for length, order in enumerate(self._orders, 1):
-            wanted = keys % self.vocab_size**length
-            count = _look_up(order.keys, order.counts, wanted)
-            total = _look_up(order.contexts, order.totals, wanted // self.vocab_size)
-            kinds = _look_up(order.contexts, order.kinds, wanted // self.vocab_size)
-            kept = np.maximum(count - order.discount, 0) + order.discount * kinds * shorter
-            shorter = np.where(total > 0, kept / np.maximum(total, 1), shorter)
+            ngrams = keys % self.vocab_size**length
+            count = _look_up(order.keys, order.counts, ngrams)
+            total = _look_up(order.contexts, order.totals, ngrams // self.vocab_size)
+            kinds = _look_up(order.contexts, order.kinds, ngrams // self.vocab_size)
+            mass = np.maximum(count - order.discount, 0) + order.discount * kinds * shorter
+            shorter = np.where(total > 0, mass / np.maximum(total, 1), shorter)
         return shorter
 
 
 def _look_up(
-    keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64], queries: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """The value of each wanted key; 0 where the sorted keys do not hold it."""
+    """The value of each query; 0 where the sorted keys do not contain it."""
     import numpy as np
 
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, values[places], 0)
+    places = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
+    return np.where(keys[places] == queries, values[places], 0)
 
 
 def interpolated_ngram_bits_per_byte(
     train: Tokens, test: Tokens, *, vocab_size: int, end_of_text: int, test_bytes: int
 ) -> float:
-    """Interpolated Kneser-Ney trigram over tokens, ends of text included."""
+    """Bits per byte of the ``KneserNey`` trigram over tokens, ends of text included.
+
+    Raises TextError if the test split has no text.
+    """
     import numpy as np
 
     model = KneserNey(train, vocab_size=vocab_size, end_of_text=end_of_text)
@@ -142,10 +155,10 @@ def interpolated_ngram_bits_per_byte(
 def compressor_bits_per_byte(
     train: Iterable[str], test: Iterable[str], kind: Literal["lzma", "zlib"] = "lzma"
 ) -> float:
-    """What the test text adds to the compressed tail of the training text.
+    """Bits that the test text adds to the compressed tail of the training text, per byte.
 
-    Texts are joined by a line end, whose cost counts and whose bytes do not, like a model's end
-    of text.
+    Texts are joined by a line end. It counts in the compressed size but not in the bytes of the
+    text, like the end of text of a model. Raises TextError if the test split has no text.
     """
     texts = list(test)
     joined = "\n".join(texts).encode()
@@ -158,7 +171,10 @@ def compressor_bits_per_byte(
 
 
 def _tail(texts: Iterable[str], size: int) -> bytes:
-    """The last ``size`` bytes of the texts joined by line ends, holding little more at a time."""
+    """The last ``size`` bytes of the texts joined by line ends.
+
+    Memory holds at most about twice as many bytes.
+    """
     tail = bytearray()
     for text in texts:
         tail += text.encode() + b"\n"
@@ -169,19 +185,19 @@ def _tail(texts: Iterable[str], size: int) -> bytes:
 
 def _positive(test_bytes: int) -> int:
     if test_bytes < 1:
-        raise TextError(f"test_bytes={test_bytes}: the test split has no text; widen its share")
+        raise TextError(f"test_bytes={test_bytes}: the test split has no text; raise its share")
     return test_bytes
 
 
 # --- classification -----------------------------------------------------------------------------
 
 
-# A word of any length, or a run of signs: a text of one letter or of emoji has terms too.
+# A word of any length, or a run of signs: a text of one letter or of emoji also has terms.
 TERMS = r"\w+|[^\w\s]+"
 
 
 def majority_baseline(train_labels: Sequence[str], tests: int) -> list[str]:
-    """The most frequent training label for every test text; of equals the first by name."""
+    """The most frequent training label for every test text; the first by name if several are."""
     counts = Counter(sorted(train_labels))
     return [counts.most_common(1)[0][0]] * tests
 
@@ -189,9 +205,9 @@ def majority_baseline(train_labels: Sequence[str], tests: int) -> list[str]:
 def tfidf_baseline(
     train_texts: Sequence[str], train_labels: Sequence[str], test_texts: Sequence[str]
 ) -> list[str]:
-    """Labels by logistic regression over TF-IDF of words and word pairs; no randomness in it.
+    """Labels by logistic regression over TF-IDF of words and word pairs, without randomness.
 
-    The majority's for all where there is but one label, or no text but blanks.
+    If there is only one label, or all training texts are blank, the ``majority_baseline``.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -208,15 +224,16 @@ def tfidf_baseline(
 
 
 def nearest_baseline(train_texts: Sequence[str], test_texts: Sequence[str]) -> list[int]:
-    """For each test text the place of the training text most like it, by TF-IDF of its letters.
+    """For each test text, the index of the most similar training text.
 
-    One to four letters in a row, inside words; of texts equally like it the first.
+    Similarity is by TF-IDF over one to four consecutive letters inside words. Of equally similar
+    texts the first is chosen.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
-    known = letters.fit_transform(train_texts).T.tocsr()
-    asked = letters.transform(test_texts)
-    starts = range(0, asked.shape[0], 64)  # the scores of a few texts with all others at once
-    likeness = (asked[start : start + 64] @ known for start in starts)
-    return [int(place) for part in likeness for place in part.toarray().argmax(axis=1)]
+    train = letters.fit_transform(train_texts).T.tocsr()
+    test = letters.transform(test_texts)
+    starts = range(0, test.shape[0], 64)  # 64 test texts at a time: less memory
+    similarities = (test[start : start + 64] @ train for start in starts)
+    return [int(index) for part in similarities for index in part.toarray().argmax(axis=1)]

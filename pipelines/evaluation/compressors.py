@@ -1,4 +1,4 @@
-"""What decides how small text becomes."""
+"""Facts about the compressors that decide their baselines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pipelines.core.project import Project
 
 
 def observed(_: Any, __: Project) -> dict[str, str]:
-    """The versions of the compressors. liblzma tells none, so its output stands for it: of 30 kB in
-    which every kind of match occurs, in a few milliseconds.
+    """The versions of the compressors.
+
+    Python does not give the version of liblzma, so a digest of its output stands for it. The
+    sample of 30 kB has every kind of match and takes a few milliseconds.
     """
     sample = "".join(f"{n:x} {n * n % 9973} {n % 7 * 'ab'}\n" for n in range(2000)).encode()
     packed = lzma.compress(sample)

@@ -1,4 +1,4 @@
-"""What an evaluation is declared by; ``<recipe>/foundation_evaluation``."""
+"""How an evaluation is declared, and the declaration of ``<recipe>/foundation_evaluation``."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def evaluation_of(
     settings: Strict | None = None,
     observe: str | None = None,
 ) -> Declaration:
-    """An evaluation; its parts are those of ``Declaration``.
+    """The declaration of an evaluation; the parameters are the fields of ``Declaration``.
 
-    Its making writes ``Findings``. The checks on evaluations hold for it (pipelines/checks/).
+    Its making writes ``Findings``. The checks on evaluations apply to it (pipelines/checks/).
     """
     return Declaration(
         key=key,
@@ -43,7 +43,7 @@ def evaluation_of(
 
 
 def foundation_evaluation(scope: Scope) -> Iterator[Declaration]:
-    """What the foundation is worth."""
+    """The evaluation of the foundation."""
     yield evaluation_of(
         f"{scope.foundation}_evaluation",
         "pipelines.evaluation.foundation:evaluate",

@@ -1,4 +1,4 @@
-"""What an evaluation found: one type, written to files and read from them here alone."""
+"""The results of an evaluation as one type. Only this file writes them to files and reads them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pipelines.core.artefact import Artefact, Rows
 if TYPE_CHECKING:
     from pipelines.core.making import Making
 
-# Canonical JSON sorts the names of a sample; people read them in this order.
+# Canonical JSON sorts the names of a sample; this is their order for people.
 SAMPLE_ORDER = ("prompt", "source", "continuation", "translation", "reply", "person", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Our figure beside the baselines' figures, all of one measure on the same text.
+    """The figure of our model and the figures of the baselines, by one measure on the same text.
 
-    ``measure`` says what is measured; ``better`` says which figures are better. ValueError for a
-    comparison without a baseline.
+    ``measure`` names the measure. ``better`` says whether lower or higher figures are better.
+    Raises ValueError without a baseline.
     """
 
     measure: str
@@ -30,7 +30,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         if not self.baselines:
-            raise ValueError(f"baselines of {self.measure!r}: none; compare with one at least")
+            raise ValueError(f"baselines of {self.measure!r}: none; add at least one baseline")
 
     def best_baseline(self) -> tuple[str, float]:
         """The name and the figure of the baseline that is hardest to beat."""
@@ -39,7 +39,7 @@ class Comparison:
         return name, self.baselines[name]
 
     def margin(self) -> float:
-        """By how much our figure is better than the best baseline's; below 0 if it is worse."""
+        """How much better our figure is than the best baseline's; below 0 if it is worse."""
         _, best = self.best_baseline()
         return best - self.ours if self.better == "lower" else self.ours - best
 
@@ -60,7 +60,7 @@ class Curves(TypedDict):
 
 
 class Heatmap(TypedDict):
-    """Values in a grid, a list a row, and the labels of its rows and columns."""
+    """Values in a grid, one list for each row, and the labels of the rows and columns."""
 
     rows: list[str]
     columns: list[str]
@@ -69,11 +69,12 @@ class Heatmap(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What an evaluation found. Each part has a file, ``<part>.json``; a part of None has none.
+    """The results of an evaluation. Each part has a file, ``<part>.json``; a part of None has none.
 
-    ``figures`` are numbers by name. ``samples`` are texts to read, such as what the model wrote
-    behind each prompt. ``tables``, ``curves`` and ``heatmaps`` go by title; all rows of a table
-    have the same names. ``map`` are points: ``name``, ``x``, ``y`` and the ``group`` of each.
+    ``figures`` are numbers by name. ``samples`` are texts for people to read, such as the model's
+    continuation of each prompt. ``tables``, ``curves`` and ``heatmaps`` are mappings by title; all
+    rows of a table have the same names. ``map`` holds points, each with ``name``, ``x``, ``y`` and
+    ``group``.
     """
 
     figures: Mapping[str, float]
@@ -86,11 +87,11 @@ class Findings:
     map: Rows | None = None
 
     def shown_tables(self) -> dict[str, Rows]:
-        """The tables that have a row, by title; without a row a table has no columns to show."""
+        """The tables that have rows, by title. A table without rows has no columns to show."""
         return {title: rows for title, rows in (self.tables or {}).items() if rows}
 
     def write(self, making: Making) -> None:
-        """Write a file for each part into the folder of the making."""
+        """Write one file for each part into the folder of the making."""
         parts = {part: value for part, value in vars(self).items() if value is not None}
         parts["comparison"] = asdict(self.comparison)
         if self.tables is not None:
@@ -102,18 +103,18 @@ class Findings:
 
 
 def _columns(rows: Rows) -> dict[str, Any]:
-    """A table as lists: canonical JSON would sort the names of a row."""
+    """A table as lists, because canonical JSON sorts the names of a row."""
     columns = list(rows[0]) if rows else []
     return {"columns": columns, "rows": [[row[name] for name in columns] for row in rows]}
 
 
 class Evaluation(Artefact):
-    """Figures against baselines, and what there is to read or look at beside them."""
+    """Figures compared with baselines, with samples, tables and pictures."""
 
     kind = "evaluation"
 
     def findings(self) -> Findings:
-        """What the evaluation found, as it was written."""
+        """The findings that the evaluation wrote."""
         parts = {
             part.name: self.json(f"{part.name}.json")
             for part in fields(Findings)

@@ -1,4 +1,4 @@
-"""What a foundation makes of held-out text, against counting and compressing."""
+"""The foundation on held-out text, compared with counting and compressing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(
     documents: dict[str, Documents],
     contamination: dict[str, Contamination],
 ) -> None:
-    """What the foundation makes of held-out text, against counting and compressing."""
+    """The foundation on held-out text, compared with counting and compressing."""
     require_tokenizer(foundation, tokenizer)
     masked = find(foundation.config()["architecture"]).objective == "masked_token"
     (_masked if masked else _language)(
@@ -76,22 +76,22 @@ def _masked(
     _: dict[str, frozenset[str]],
     prompts: Sequence[str],
 ) -> Findings:
-    """Accuracy and loss at hidden words; the prompts and held-out sentences filled in."""
+    """Accuracy and loss at hidden words; samples are filled prompts and held-out sentences."""
     end = encoder.end_of_text
     figures = masked_figures(network, shards, end)
     comparison = Comparison(
-        measure="share of the test split's hidden words told right",
+        measure="share of the test split's hidden words predicted correctly",
         better="higher",
         ours=figures["test"]["masked_accuracy"],
         baselines=masked_baselines(network, shards, end),
     )
-    tested = (document for corpus in documents.values() for document in corpus.split("test"))
-    samples = fillings(network, encoder, prompts, tested)
+    held_out = (document for corpus in documents.values() for document in corpus.split("test"))
+    samples = fillings(network, encoder, prompts, held_out)
     return Findings(figures=_flat(figures), comparison=comparison, samples=samples)
 
 
 def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Figures by split and name as figures by one name."""
+    """Figures by split and name as figures by one name, ``<split>_<name>``."""
     return {f"{s}_{name}": value for s, row in figures.items() for name, value in row.items()}
 
 
@@ -102,27 +102,27 @@ def language_baselines(
     end_of_text: int,
     left_out: Mapping[str, frozenset[str]],
 ) -> dict[str, float]:
-    """Bits per byte of the test split by counting and by compressing what the shards hold.
+    """Bits per byte of the test split by counting and by compressing the text of the shards.
 
-    ``left_out`` are the ids of training documents that the shards were made without, by corpus.
+    ``left_out`` has, by corpus, the ids of the training documents that the shards do not contain.
     """
     train, test = shards.tokens("train"), shards.tokens("test")
     n_bytes = shards.text_bytes("test")
     ngram = {"vocab_size": vocab_size, "end_of_text": end_of_text, "test_bytes": n_bytes}
 
-    def trained() -> Iterable[str]:
+    def train_texts() -> Iterable[str]:
         return (
             text
-            for corpus, kept in documents.items()
-            for text in kept.training_texts(left_out.get(corpus, frozenset()))
+            for corpus, corpus_documents in documents.items()
+            for text in corpus_documents.training_texts(left_out.get(corpus, frozenset()))
         )
 
-    def tested() -> Iterable[str]:
+    def test_texts() -> Iterable[str]:
         return (d.text for corpus in documents.values() for d in corpus.split("test"))
 
     return {
         "trigram (Kneser-Ney)": interpolated_ngram_bits_per_byte(train, test, **ngram),
-        "lzma": compressor_bits_per_byte(trained(), tested(), "lzma"),
-        "zlib": compressor_bits_per_byte(trained(), tested(), "zlib"),
+        "lzma": compressor_bits_per_byte(train_texts(), test_texts(), "lzma"),
+        "zlib": compressor_bits_per_byte(train_texts(), test_texts(), "zlib"),
         "unigram": unigram_bits_per_byte(train, test, vocab_size=vocab_size, test_bytes=n_bytes),
     }

@@ -15,35 +15,36 @@ from pipelines.examples.artefacts import Labelled
 
 
 def predict(network: Any, batches: Iterable[Batch]) -> list[int]:
-    """A classifier's most likely label for every example, in order."""
+    """The number of the classifier's most likely label for every example, in order."""
     network.eval()
-    where = next(network.parameters()).device
-    found: list[int] = []
+    device = next(network.parameters()).device
+    predicted: list[int] = []
     with torch.inference_mode():
         for batch in batches:
-            moved = batch.to(where)
-            found += network(moved.tokens, moved.last).argmax(dim=-1).tolist()
-    return found
+            moved = batch.to(device)
+            predicted += network(moved.tokens, moved.last).argmax(dim=-1).tolist()
+    return predicted
 
 
 def scores(truth: Sequence[int], predicted: Sequence[int], n_labels: int) -> dict[str, float]:
-    """Accuracy, and precision, recall and F1: of the last of two labels, of more the macro means.
+    """Accuracy, precision, recall and F1.
 
-    A mean is over the labels that ``truth`` has: what is not there cannot be found.
+    With two labels, the last three are those of the second label. With more labels, they are macro
+    means over the labels that ``truth`` has, because no model can find a label that is absent.
     """
     measures = {"precision": precision, "recall": recall, "f1": f1}
-    found = {"accuracy": accuracy(truth, predicted)}
+    figures = {"accuracy": accuracy(truth, predicted)}
     if n_labels == 2:
-        return found | {name: of(truth, predicted, 1) for name, of in measures.items()}
-    there = sorted(set(truth))
-    return found | {
-        f"macro_{name}": sum(of(truth, predicted, label) for label in there) / len(there)
-        for name, of in measures.items()
+        return figures | {name: measure(truth, predicted, 1) for name, measure in measures.items()}
+    present = sorted(set(truth))
+    return figures | {
+        f"macro_{name}": sum(measure(truth, predicted, label) for label in present) / len(present)
+        for name, measure in measures.items()
     }
 
 
 def headline(labels: Sequence[str]) -> tuple[str, str]:
-    """Which of the ``scores`` a classifier is compared by, and how a person calls it."""
+    """The name of the score that compares classifiers, and the same name for people."""
     if len(labels) == 2:
         return "f1", f"F1 of {labels[-1]}"
     return "macro_f1", f"macro F1 of {len(labels)} labels"
@@ -54,17 +55,17 @@ def label_baselines(
 ) -> dict[str, dict[str, float]]:
     """Scores of the majority label and of TF-IDF with logistic regression on the test split."""
     truth = [labels.index(row.label) for row in test]
-    texts, given = [row.text for row in train], [row.label for row in train]
-    guesses = {
-        "TF-IDF + logistic regression": tfidf_baseline(texts, given, [row.text for row in test]),
-        "majority": majority_baseline(given, len(test)),
+    texts, answers = [row.text for row in train], [row.label for row in train]
+    predictions = {
+        "TF-IDF + logistic regression": tfidf_baseline(texts, answers, [row.text for row in test]),
+        "majority": majority_baseline(answers, len(test)),
     }
     return {
-        name: scores(truth, [labels.index(label) for label in guess], len(labels))
-        for name, guess in guesses.items()
+        name: scores(truth, [labels.index(label) for label in predicted], len(labels))
+        for name, predicted in predictions.items()
     }
 
 
 def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Confusion:
-    """The confusion matrix with its labels: rows true, columns predicted."""
+    """The confusion matrix with its labels: rows are true labels, columns predicted ones."""
     return {"matrix": confusion_matrix(truth, predicted, len(labels)), "labels": list(labels)}

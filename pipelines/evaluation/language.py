@@ -1,4 +1,4 @@
-"""What a checkpoint is worth: figures against baselines on the same split, and samples to read."""
+"""A language model on held-out text: loss, perplexity, bits per byte, and continuations."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def language_figures(
 ) -> dict[str, dict[str, float]]:
     """Loss (nats a token), perplexity and bits per byte of the validation and test splits.
 
-    Every token is asked once, ends of text included and beginnings not, each from the tokens of its
-    window alone, which opens with the beginning of a text where the tokenizer has one; bits are
-    over the bytes of the text.
+    The model predicts every token once, ends of text included and beginnings of text excluded. It
+    predicts each token only from the tokens of its window. A window starts with the beginning of
+    text if the tokenizer has one. Bits are divided by the UTF-8 bytes of the text.
     """
     figures = {}
     for split in ("validation", "test"):
@@ -50,8 +50,8 @@ def language_figures(
 def continuations(
     network: nn.Module, tokenizer: Tokenizer, prompts: Sequence[str], length: int = 120
 ) -> list[dict[str, str]]:
-    """How the model goes on with each prompt, by seeded sampling."""
-    made = generate_batch(
+    """The model's continuation of each prompt, by seeded sampling."""
+    continued = generate_batch(
         network,
         [[tokenizer.start, *tokenizer.encode(prompt)] for prompt in prompts],
         max_new_tokens=length,
@@ -61,5 +61,5 @@ def continuations(
     )
     return [
         {"prompt": prompt, "continuation": tokenizer.decode(tokens)}
-        for prompt, tokens in zip(prompts, made, strict=True)
+        for prompt, tokens in zip(prompts, continued, strict=True)
     ]

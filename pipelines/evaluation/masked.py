@@ -1,6 +1,6 @@
-"""What a network that fills in hidden words is worth, and its fillings to read.
+"""The evaluation of a network that fills in hidden words: figures, baselines and samples.
 
-Letters: N words asked for, V vocabulary.
+Letters: N hidden words, V vocabulary.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def held_out(network: Any, shards: TokenShards, split: str, end_of_text: int) -> Iterator[Batch]:
-    """A split in the network's windows, always with the same words hidden."""
+    """The windows of a split; the same words are hidden at every call."""
     stream = shards.stream(split, end_of_text)
     return held_out_batches("masked_token", stream, config=network.config, end_of_text=end_of_text)
 
@@ -39,21 +39,24 @@ def held_out(network: Any, shards: TokenShards, split: str, end_of_text: int) ->
 def masked_figures(
     network: Any, shards: TokenShards, end_of_text: int
 ) -> dict[str, dict[str, float]]:
-    """Of the validation and test splits' hidden words: accuracy, loss in nats and perplexity."""
+    """Accuracy, loss (nats) and perplexity at the hidden words of the validation and test splits.
+
+    Raises ValueError if a split has no word to hide.
+    """
     figures = {}
     for split in ("validation", "test"):
         hits, nats, count = 0, 0.0, 0
         with evaluating(network), torch.inference_mode():
             for batch in held_out(network, shards, split, end_of_text):
-                given = batch.to(next(network.parameters()).device)
-                asked = given.targets != IGNORED
-                truth = given.targets[asked]  # (N,)
-                logits = network.logits(network.features(given.tokens)[asked])  # (N, V)
+                moved = batch.to(next(network.parameters()).device)
+                hidden = moved.targets != IGNORED
+                truth = moved.targets[hidden]  # (N,)
+                logits = network.logits(network.features(moved.tokens)[hidden])  # (N, V)
                 hits += int((logits.argmax(-1) == truth).sum())
                 nats += float(torch.nn.functional.cross_entropy(logits, truth, reduction="sum"))
                 count += len(truth)
         if not count:
-            raise ValueError(f"{split}: no word to hide; widen its share")
+            raise ValueError(f"{split}: no word to hide; raise its share")
         figures[split] = {
             "masked_accuracy": hits / count,
             "masked_loss": nats / count,
@@ -63,38 +66,42 @@ def masked_figures(
 
 
 def masked_baselines(network: Any, shards: TokenShards, end_of_text: int) -> dict[str, float]:
-    """Accuracy on the test split's hidden words of two guesses by counting the training split.
+    """Accuracy of two baselines at the hidden words of the test split.
 
-    The guesses see what the network sees: a neighbour that is hidden too tells nothing.
+    The baselines count the training split: the most frequent word between two neighbours, and the
+    most frequent word of all. They see the same tokens as the network, so a hidden neighbour is
+    unknown.
     """
     guess = Neighbours(shards.tokens("train").astype(np.int64), network.vocab_size, end_of_text)
     hits, frequent, count = 0, 0, 0
     for batch in held_out(network, shards, "test", end_of_text):
         tokens, targets = batch.tokens.numpy(), batch.targets.numpy()
-        asked = targets != IGNORED
-        walled = np.pad(tokens, ((0, 0), (1, 1)), constant_values=network.vocab_size)
-        guessed = guess(walled[:, :-2][asked], walled[:, 2:][asked])
-        hits += int((guessed == targets[asked]).sum())
-        frequent += int((guess.most_frequent == targets[asked]).sum())
-        count += int(asked.sum())
+        hidden = targets != IGNORED
+        padded = np.pad(tokens, ((0, 0), (1, 1)), constant_values=network.vocab_size)
+        guessed = guess(padded[:, :-2][hidden], padded[:, 2:][hidden])
+        hits += int((guessed == targets[hidden]).sum())
+        frequent += int((guess.most_frequent == targets[hidden]).sum())
+        count += int(hidden.sum())
     return {"most frequent between its neighbours": hits / count, "unigram": frequent / count}
 
 
 class Neighbours:
-    """The word that stood most often between two neighbours in a stream of tokens.
+    """The most frequent word between two neighbours in a stream of tokens.
 
-    Where the two never stood around a word: the most frequent after the left one or before the
-    right one, whichever is the more certain; at last the most frequent of all. Of equals the lowest
-    id. A neighbour may be V: unknown.
+    If the two neighbours never occur around one word, it is the most frequent word after the left
+    neighbour or before the right one, whichever has the larger share. If both neighbours are
+    unknown, it is the most frequent word of the stream. Of equally frequent words the lowest id is
+    chosen. The id V stands for an unknown neighbour. Raises ValueError without three tokens in a
+    row.
     """
 
     def __init__(self, tokens: Ints, vocab_size: int, end_of_text: int) -> None:
         self.side = vocab_size + 1
         left, word, right = tokens[:-2], tokens[1:-1], tokens[2:]
-        words = word != end_of_text
-        left, word, right = left[words], word[words], right[words]
+        in_text = word != end_of_text
+        left, word, right = left[in_text], word[in_text], right[in_text]
         if not len(word):
-            raise ValueError("train has no three tokens in a row: nothing to count")
+            raise ValueError("train has no three tokens in a row: nothing to count; add text")
         self.most_frequent = int(np.bincount(word).argmax())
         self._tables = [
             _most_frequent(context, word, self.side)
@@ -104,7 +111,7 @@ class Neighbours:
     def __call__(self, left: Ints, right: Ints) -> Ints:
         """left and right (N,) -> the guessed words (N,)"""
         both, after, before = (
-            _looked_up(table, context)
+            _look_up(table, context)
             for table, context in zip(
                 self._tables, (left * self.side + right, left, right), strict=True
             )
@@ -115,7 +122,7 @@ class Neighbours:
 
 
 def _most_frequent(contexts: Ints, words: Ints, side: int) -> tuple[Ints, Ints, Any]:
-    """Each context in order, the word that is most frequent in it, and its share there."""
+    """The sorted contexts, the most frequent word in each, and its share of the words there."""
     keys, counts = np.unique(contexts * side + words, return_counts=True)
     context, starts = np.unique(keys // side, return_index=True)
     order = np.lexsort((keys, -counts, keys // side))
@@ -123,35 +130,41 @@ def _most_frequent(contexts: Ints, words: Ints, side: int) -> tuple[Ints, Ints, 
     return context, keys[best] % side, counts[best] / np.add.reduceat(counts, starts)
 
 
-def _looked_up(table: tuple[Ints, Ints, Any], wanted: Ints) -> Any:
-    """(2, N): the word of each wanted context and its share, 0 where the context is unknown."""
+def _look_up(table: tuple[Ints, Ints, Any], queries: Ints) -> Any:
+    """(2, N): the word of each queried context and its share; share 0 if the context is unknown."""
     contexts, words, shares = table
-    places = np.minimum(np.searchsorted(contexts, wanted), len(contexts) - 1)
-    return np.stack([words[places], np.where(contexts[places] == wanted, shares[places], 0.0)])
+    places = np.minimum(np.searchsorted(contexts, queries), len(contexts) - 1)
+    return np.stack([words[places], np.where(contexts[places] == queries, shares[places], 0.0)])
 
 
 def fillings(
     network: Any, tokenizer: Tokenizer, prompts: Iterable[str], documents: Iterable[Document]
 ) -> list[dict[str, str]]:
-    """How the network fills in the prompts, and held-out sentences beside the true word."""
-    asked = partial(fill, network, tokenizer)
-    samples = [{"prompt": text, "reply": told(asked(text)), "person": ""} for text in prompts]
+    """The network's words for the blanks of the prompts and of up to 12 held-out sentences.
+
+    A held-out sentence has the true word beside them.
+    """
+    fill_blanks = partial(fill, network, tokenizer)
+    samples = [{"prompt": text, "reply": told(fill_blanks(text)), "person": ""} for text in prompts]
     for sentence, word in islice(_with_a_word_hidden(tokenizer, documents, network), 12):
-        samples.append({"prompt": sentence, "reply": told(asked(sentence)), "person": word})
+        samples.append({"prompt": sentence, "reply": told(fill_blanks(sentence)), "person": word})
     return samples
 
 
 def _with_a_word_hidden(
     tokenizer: Tokenizer, documents: Iterable[Document], network: Any
 ) -> Iterator[tuple[str, str]]:
-    """A line of each document with a word hidden that is one token, and that word; none twice."""
+    """One line of each document with one word hidden, and that word.
+
+    The word is a single token, the line fits the context, and no line comes twice.
+    """
     seen: set[str] = set()
     for number, document in enumerate(documents):
         for line in document.text.splitlines():
             words = [
-                found
-                for found in re.finditer(rf"(?<= ){WORD.pattern}(?!\S)", line)
-                if len(tokenizer.encode(f" {found[0]}")) == 1
+                match
+                for match in re.finditer(rf"(?<= ){WORD.pattern}(?!\S)", line)
+                if len(tokenizer.encode(f" {match[0]}")) == 1
             ]
             fits = len(tokenizer.encode(line)) + 2 <= network.context_length
             if line in seen or not words or len(line.split()) < 5 or not fits:

@@ -1,4 +1,4 @@
-"""What an evaluation is asked."""
+"""Options of an evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipelines.core.stanza import Strict
 
 
 class Prompts(Strict):
-    """What a model goes on with."""
+    """The prompts of an evaluation."""
 
     samples: tuple[str, ...] = ()
     """Prompts that the evaluation continues."""

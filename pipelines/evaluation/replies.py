@@ -1,4 +1,4 @@
-"""An assistant on held-out conversations."""
+"""An assistant's replies to held-out conversations."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def dialogues(
     network: nn.Module, tokenizer: Tokenizer, pairs: Iterable[Pair], count: int = 10
 ) -> list[dict[str, str]]:
-    """The assistant's replies to held-out prompts, beside what the person really said."""
-    asked = list(islice(pairs, count))
-    room = prompt_tokens(network, REPLY_TOKENS)
-    made = generate_batch(
+    """The assistant's replies to held-out prompts, beside the person's replies."""
+    first_pairs = list(islice(pairs, count))
+    prompt_length = prompt_tokens(network, REPLY_TOKENS)
+    replies = generate_batch(
         network,
-        [encode_prompt(tokenizer, pair.prompt, room) for pair in asked],
+        [encode_prompt(tokenizer, pair.prompt, prompt_length) for pair in first_pairs],
         max_new_tokens=REPLY_TOKENS,
         stop=tokenizer.controls,
         forbid=unnamed(network, tokenizer),
@@ -38,11 +38,11 @@ def dialogues(
             "reply": decode_reply(tokenizer, tokens),
             "person": pair.reply,
         }
-        for pair, tokens in zip(asked, made, strict=True)
+        for pair, tokens in zip(first_pairs, replies, strict=True)
     ]
 
 
 def _conversation(turns: Sequence[str]) -> str:
-    """Turns as they stand in a document; the last one, the user's, is A's."""
+    """Turns in the format of a document. The last turn is the user's, and A speaks it."""
     speakers = ("AB"[(len(turns) - 1 - place) % 2] for place in range(len(turns)))
     return document_text(zip(speakers, turns, strict=True))

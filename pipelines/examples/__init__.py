@@ -1,1 +1,1 @@
-"""Room 2: what a task learns from, pairs and labelled texts."""
+"""Room 2: the examples of a task, which are pairs or labelled texts."""

@@ -1,4 +1,4 @@
-"""What a task's examples are, and how they are read."""
+"""The examples of a task, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Examples(Artefact):
     kind = "arrow"
 
     def pairs(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Pair]:
-        """An assistant task's examples of a split, but those from some documents."""
-        found = read_pairs(self.table(f"{split}.arrow"))
-        return (pair for pair in found if pair.document_id not in left_out)
+        """The pairs of a split, for an assistant, without those of the documents ``left_out``."""
+        pairs = read_pairs(self.table(f"{split}.arrow"))
+        return (pair for pair in pairs if pair.document_id not in left_out)
 
     def labelled(self, split: str, left_out: frozenset[str] = frozenset()) -> Iterator[Labelled]:
-        """A classifier task's examples of a split, but those from some documents."""
-        found = read_labelled(self.table(f"{split}.arrow"))
-        return (row for row in found if row.document_id not in left_out)
+        """The labelled texts of a split, for a classifier, without the documents ``left_out``."""
+        rows = read_labelled(self.table(f"{split}.arrow"))
+        return (row for row in rows if row.document_id not in left_out)
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Any task's examples as mappings, for a look."""
+        """The examples of a split of any task as mappings, to inspect them."""
         for batch in self.table(f"{split}.arrow").batches():
             yield from batch.to_pylist()
 
 
 class Pair(NamedTuple):
-    """A reply and the turns before it, the oldest first; the last is what is replied to."""
+    """A reply and the turns before it, the oldest first; it replies to the last of them."""
 
     id: str
     document_id: str
@@ -64,7 +64,7 @@ def read_labelled(table: ArrowFile) -> Iterator[Labelled]:
 
 
 def require_held_out(counts: Mapping[Split, int]) -> None:
-    """TextError for a split without an example: no figure can be had of it."""
+    """Raise TextError for a split without an example, because it cannot be evaluated."""
     if empty := [split for split, examples in counts.items() if not examples]:
         raise TextError(
             f"the {empty[0]} split has no example; raise its share in the corpus' `split`, or add"

@@ -1,4 +1,4 @@
-"""``<corpus>/<task>_examples``: what a task learns from, the same for each recipe that has it."""
+"""``<corpus>/<task>_examples``: the examples of a task, shared by all recipes with this task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled texts, each in the split of the document that it is."""
+"""Labelled texts, each in the split of its document."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ from pipelines.text.tables import Document, TableWriter, write_index
 def make_labelled(
     documents: Mapping[Split, Iterable[Document]], folder: Path, labels: Sequence[str]
 ) -> dict[Split, dict[str, int]]:
-    """Write ``<split>.arrow`` of labelled texts; the number of each label in each split.
+    """Write ``<split>.arrow`` of labelled texts; return the count of each label in each split.
 
-    TextError for a document whose label is not one of ``labels``, or a label never trained on.
+    Raises TextError for a document whose label is not one of ``labels``, or for a label without a
+    training example.
     """
     counts, indexes = {}, []
     for split in SPLITS:
-        seen = dict.fromkeys(labels, 0)
-        examples = _labelled(documents[split], seen)
+        label_counts = dict.fromkeys(labels, 0)
+        examples = _labelled(documents[split], label_counts)
         indexes.append(write_labelled(folder, f"{split}.arrow", examples))
-        counts[split] = seen
+        counts[split] = label_counts
     if absent := [label for label, n in counts["train"].items() if not n]:
         raise TextError(
-            f"label={absent[0]} has no training example; correct the task's `labels` or add some"
+            f"label={absent[0]} has no training example; correct the task's `labels`, or add"
+            " documents with this label"
         )
-    require_held_out({split: sum(seen.values()) for split, seen in counts.items()})
+    require_held_out({split: sum(label_counts.values()) for split, label_counts in counts.items()})
     write_index(folder, indexes)
     return counts
 
@@ -50,7 +52,7 @@ def _labelled(documents: Iterable[Document], seen: dict[str, int]) -> Iterator[L
 
 
 def write_labelled(folder: Path, path: str, examples: Iterable[Labelled]) -> FileIndex:
-    """Stream labelled texts to an Arrow file."""
+    """Write labelled texts to an Arrow file as a stream."""
     import pyarrow as pa
 
     types = [pa.string(), pa.string(), pa.large_string(), pa.string()]
@@ -61,7 +63,7 @@ def write_labelled(folder: Path, path: str, examples: Iterable[Labelled]) -> Fil
 
 
 def take(making: Making, settings: LabelsTaken, documents: Documents) -> None:
-    """A task's labelled texts; each stays in the split of its document."""
+    """Write the labelled texts of a task; each stays in the split of its document."""
     splits = {split: documents.split(split) for split in SPLITS}
     counts = make_labelled(splits, making.folder, settings.labels)
     flat = {f"{split}_{label}": n for split, row in counts.items() for label, n in row.items()}

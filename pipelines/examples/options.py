@@ -1,4 +1,4 @@
-"""What a task's examples are taken by."""
+"""The options for the examples of a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.core.stanza import Positive, Strict
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
-        raise ValueError(f"label={twice!r} stands twice; keep one")
+        raise ValueError(f"label={twice!r} occurs twice; keep one")
     return labels
 
 
@@ -20,13 +20,14 @@ class PairsTaken(Strict):
     """Prompt/reply pairs of conversations."""
 
     context_turns: Positive = 4
-    """How many turns before a reply are its prompt."""
+    """The number of turns before a reply that are its prompt."""
     max_pairs: Positive | None = None
-    """The first so many training pairs in hash order; null for all."""
+    """The number of training pairs, the first in hash order; null for all."""
 
 
 class LabelsTaken(Strict):
-    """Texts with one of some labels."""
+    """Texts, each with one of the labels."""
 
     labels: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
-    """The labels in the order of the head's outputs; F1 is of the last of two, of more of all."""
+    """The labels in the order of the head's outputs. F1 is that of the second of two labels; of
+    more labels it is of all."""

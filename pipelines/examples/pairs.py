@@ -1,7 +1,7 @@
-"""Prompt/reply pairs out of conversations.
+"""Prompt/reply pairs from conversations.
 
-A pair stays in the split of the document it is from, so nothing that a foundation was tested on is
-fine-tuned on.
+A pair stays in the split of its document, so no fine-tuning uses text on which a foundation was
+tested.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ _NAMED = re.compile(r"(\w[\w .'’-]{1,40}): ")
 def conversation_pairs(
     text: str, context_turns: int = CONTEXT_TURNS
 ) -> list[tuple[list[str], str]]:
-    """(up to ``context_turns`` turns before, reply) for every turn of a conversation.
+    """(up to ``context_turns`` turns before, reply) for every turn of a conversation but the first.
 
-    Every turn but the first is a reply. Turns of one speaker in a row are one turn, so the prompt
-    alternates and ends with the other's words; for the replier all others are one.
+    Several turns of one speaker in a row are one turn. In a prompt the replier alternates with the
+    other speakers, who count as one, and the prompt ends with a turn of the others.
     """
-    spoken = ((speaker, trimmed(said)) for speaker, said in turns_of(text))
+    trimmed_turns = ((speaker, trimmed(words)) for speaker, words in turns_of(text))
     turns = [
-        (speaker, together([said for _, said in several]))
-        for speaker, several in groupby((turn for turn in spoken if turn[1]), itemgetter(0))
+        (speaker, together([words for _, words in run]))
+        for speaker, run in groupby((turn for turn in trimmed_turns if turn[1]), itemgetter(0))
     ]
     return [(_before(turns, i, context_turns), turns[i][1]) for i in range(1, len(turns))]
 
 
 def _before(turns: Sequence[tuple[str, str]], index: int, context_turns: int) -> list[str]:
-    """The last turns before ``index``, told as the replier's own and all others' in turn."""
+    """The last turns before ``index``, alternately those of the replier and of all others."""
     speaker = turns[index][0]
     backwards = (turns[i] for i in range(index - 1, -1, -1))
     runs = groupby(backwards, lambda turn: turn[0] == speaker)
     newest_first = [
-        together([said for _, said in several][::-1]) for _, several in islice(runs, context_turns)
+        together([words for _, words in run][::-1]) for _, run in islice(runs, context_turns)
     ]
     return newest_first[::-1]
 
@@ -65,10 +65,11 @@ def make_pairs(
     context_turns: int = CONTEXT_TURNS,
     max_pairs: int | None = None,
 ) -> dict[Split, int]:
-    """Write ``<split>.arrow`` of the pairs in each split's documents; the number in each.
+    """Write ``<split>.arrow`` of the pairs in each split's documents; return their counts.
 
-    ``max_pairs`` keeps that many training pairs, the first in the order of their ids' sha256: a
-    sample that does not depend on the documents' order. TextError if there is none to train on.
+    ``max_pairs`` keeps that many training pairs, the first in the order of the sha256 of their
+    ids. So the sample does not depend on the documents' order. Raises TextError if there is no
+    training pair, or no pair in another split.
     """
     counts, indexes = {}, []
     names: list[str] = []
@@ -95,10 +96,10 @@ def _by_name(names: Sequence[str]) -> str:
 
 
 def _pairs(documents: Iterable[Document], context_turns: int, names: list[str]) -> Iterator[Pair]:
-    """The pairs of documents; in ``names`` the first line's name, where it is no letter."""
+    """The pairs of documents; ``names`` gets the name with which a first line begins, if any."""
     for document in documents:
-        if not names and (named := _NAMED.match(document.text)):
-            names.append(named[1])
+        if not names and (match := _NAMED.match(document.text)):
+            names.append(match[1])
         for turn, (prompt, reply) in enumerate(conversation_pairs(document.text, context_turns), 1):
             yield Pair(f"{document.id}/{turn}", document.id, prompt, reply)
 
@@ -111,7 +112,7 @@ def _hash_order(pair: Pair) -> str:
 
 
 def write_pairs(folder: Path, path: str, pairs: Iterable[Pair]) -> FileIndex:
-    """Stream pairs to an Arrow file."""
+    """Write pairs to an Arrow file as a stream."""
     import pyarrow as pa
 
     types = [pa.string(), pa.string(), pa.list_(pa.string()), pa.string()]
@@ -122,7 +123,7 @@ def write_pairs(folder: Path, path: str, pairs: Iterable[Pair]) -> FileIndex:
 
 
 def take(making: Making, settings: PairsTaken, documents: Documents) -> None:
-    """A task's pairs of a prompt and its reply; each stays in the split of its document."""
+    """Write a task's pairs of prompt and reply; each stays in the split of its document."""
     splits = {split: documents.split(split) for split in SPLITS}
     counts = make_pairs(splits, making.folder, settings.context_turns, settings.max_pairs)
     making.write(FIGURES, {f"{split}_pairs": count for split, count in counts.items()})

@@ -1,1 +1,1 @@
-"""Above the rooms: what leaves the store for others to use."""
+"""Exports of models from the store to formats of other libraries."""

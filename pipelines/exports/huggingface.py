@@ -1,9 +1,9 @@
-"""A model as a folder that stock ``transformers`` loads, without any code of ours.
+"""Writes a model as a folder that stock ``transformers`` loads without our code.
 
-config.json, model.safetensors               the network, under a stock class's names
+config.json, model.safetensors               the network, with the names of a stock class
 tokenizer.json, tokenizer_config.json        the tokenizer; for an assistant with a chat template
-generation_config.json                       where a text ends
-README.md, lineage.json                      what it was made of, and every file's sha256
+generation_config.json                       the tokens that end a text
+README.md, lineage.json                      the lineage, and every file's sha256
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
     from pipelines.training.artefacts import Checkpoint
 
-# ``encode_prompt`` (pipelines/tokens/turns.py) as a template: a role's token, a space, the words.
-# A system's words, which the model never saw apart, stand before those of the turn that follows.
+# ``encode_prompt`` (pipelines/tokens/turns.py) as a template: a role's token, a space, the text.
+# A system message, which the model was not trained on, is put before the text of the next turn.
 CHAT_TEMPLATE = (
     "{%- macro words(content) -%}"
     "{%- if content is string -%}{{ content }}"
@@ -52,7 +52,7 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
 )
-# Texts that must come out alike in both libraries, each alone and one behind the other.
+# Texts that must have the same ids in both libraries, each alone and all of them joined.
 PROBES = (
     "It's a test: 1234 5, né?",
     " two  spaces\n\n\tand\r\nlines ",
@@ -62,10 +62,10 @@ PROBES = (
 
 
 def export_hf(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: Path) -> str:
-    """Write a model into ``folder``, which must not exist or be empty; the class that loads it.
+    """Write a model into ``folder`` and return the name of the class that loads it.
 
-    Nothing is left where it fails. Raises ValueError for a folder that holds something, and for
-    what no stock class can hold, naming the option.
+    The folder must be empty or not exist; it is not changed if the export fails. Raises ValueError
+    for a folder with content. Raises ValueError naming the option that no stock class supports.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: not an empty folder; remove it or choose another with --to")
@@ -85,10 +85,10 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
     _require_same_ids(tokenizer, words)
     (folder / TOKENIZER_JSON).write_bytes(words)
     layout, context_length = _write_network(checkpoint, tokenizer, folder)
-    chats = "examples" in lineage.record.reads  # of pairs: no classifier comes this far
+    chats = "examples" in lineage.record.reads  # reply pairs: a classifier was refused above
     names = _names(words, tokenizer)
-    told = _tokenizer_config(names, tokenizer, context_length, chats)
-    _write_json(folder / "tokenizer_config.json", told)
+    options = _tokenizer_config(names, tokenizer, context_length, chats)
+    _write_json(folder / "tokenizer_config.json", options)
     _write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
     begins = None if tokenizer.beginning is None else names["bos"]
     card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], chats=chats)
@@ -101,7 +101,10 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
 def _write_network(
     checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path
 ) -> tuple[Layout, int]:
-    """config.json and model.safetensors; whose layout it is, and the longest text it reads."""
+    """Write config.json and model.safetensors; return the layout and the context length.
+
+    Raises ValueError for a classifier and for another architecture than gpt.
+    """
     from safetensors.torch import save
 
     from model.architectures import find
@@ -109,30 +112,30 @@ def _write_network(
 
     about = checkpoint.config()
     if about["architecture"] != "gpt" or "labels" in about:
-        what = "a classifier" if "labels" in about else f"architecture={about['architecture']}"
+        form = "a classifier" if "labels" in about else f"architecture={about['architecture']}"
         raise ValueError(
-            f"{checkpoint.key}: {what} has no stock class here; a foundation or an assistant of"
-            " architecture gpt has"
+            f"{checkpoint.key}: {form} cannot be exported; name a foundation or an assistant of"
+            " architecture gpt"
         )
     config = find("gpt").config(**about["network"])
     layout = layout_for(config)
     options = layout.config_to(config) | _ends(tokenizer)
     _write_json(folder / "config.json", options)
     tensors = layout.tensors_to(checkpoint.tensors(), config)
-    # transformers wants to be told whose tensors these are.
+    # transformers requires this entry: it names the library whose tensors these are.
     (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
     return layout, config.context_length
 
 
 def _ends(tokenizer: Tokenizer, *, chats: bool = False) -> dict[str, Any]:
-    """Where a text ends; a reply ends as well where a turn would begin."""
+    """The ids of special tokens for the configurations; a role's token also ends a reply."""
     ids = _around(tokenizer)
     ends = [ids["eos"], tokenizer.user, tokenizer.assistant] if chats else ids["eos"]
     return {f"{role}_token_id": i for role, i in ids.items()} | {"eos_token_id": ends}
 
 
 def _around(tokenizer: Tokenizer) -> dict[str, int]:
-    """The ids that begin, end and pad a text, by what others call them."""
+    """The ids that begin, end and pad a text, by their names in ``transformers``."""
     named = tokenizer.named.beginning if isinstance(tokenizer, HuggingFaceTokenizer) else None
     begins = tokenizer.end_of_text if named is None else named
     return {"bos": begins, "eos": tokenizer.end_of_text, "pad": tokenizer.pad}
@@ -161,7 +164,7 @@ def _tokenizer_config(
 
 
 def _require_same_ids(tokenizer: Tokenizer, words: bytes) -> None:
-    """TextError where the library would read a text, or a turn, otherwise than we do."""
+    """Raise TextError if the library encodes a text or a turn differently from our tokenizer."""
     import tokenizers
 
     library = tokenizers.Tokenizer.from_str(words.decode())
@@ -169,18 +172,18 @@ def _require_same_ids(tokenizer: Tokenizer, words: bytes) -> None:
     turns = [f"{USER} {text}{ASSISTANT}" for text in texts]
     turn = [library.encode(text, add_special_tokens=False).ids for text in turns]
     library.encode_special_tokens = True
-    for text, found in zip(texts, turn, strict=True):
-        said = [tokenizer.user, *tokenizer.encode(f" {text}"), tokenizer.assistant]
+    for text, ids in zip(texts, turn, strict=True):
+        expected = [tokenizer.user, *tokenizer.encode(f" {text}"), tokenizer.assistant]
         opened = [*tokenizer.opening, *tokenizer.encode(text)]
-        if [library.encode(text).ids, found] != [opened, said]:
+        if [library.encode(text).ids, ids] != [opened, expected]:
             raise TextError(
-                f"tokenizer kind={tokenizer.kind}: {text!r} has other ids in its tokenizer.json; "
-                "train with kind: bpe"
+                f"tokenizer kind={tokenizer.kind}: {text!r} gets other ids from its tokenizer.json;"
+                " train with a tokenizer of kind: bpe"
             )
 
 
 def _traced(lineage: Node) -> dict[str, Any]:
-    """The lineage as data: of each artefact its identity, what decided it, and its parents."""
+    """The lineage as data: each artefact's identity, its recipe part, its parents and its files."""
     return {
         "key": lineage.artefact.key,
         "version": lineage.artefact.version,
@@ -190,7 +193,10 @@ def _traced(lineage: Node) -> dict[str, Any]:
                 "version": node.artefact.version,
                 "derivation": node.artefact.derivation,
                 "recipe": node.record.decides["recipe"],
-                "parents": [dict(parent) for parent in node.record.parents],
+                "parents": [
+                    {"key": parent.artefact.key, **link}
+                    for parent, link in zip(node.parents, node.record.parents, strict=True)
+                ],
                 "files": {name: entry.sha256 for name, entry in node.artefact.files.items()},
             }
             for node in lineage.walk()

@@ -1,4 +1,4 @@
-"""The page that goes with an exported model: how it is used and what it was made of."""
+"""The README of an exported model: its use and its lineage."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ and `safetensors`. {framing}
 """
 _CHAT = """
 It was fine-tuned to reply: `tokenizer.apply_chat_template(messages, add_generation_prompt=True)`
-writes turns of `user` and `assistant` as it learned them. A system message at the head of a
-conversation is written before the words of the turn that follows; it was not trained with any.
+writes turns of `user` and `assistant` in the form that it was trained on. A system message at the
+start of a conversation is put before the text of the next turn; the model was not trained with any.
 """
 _TEXT = """
-Where the model was trained, no text could spell a control token. `transformers` takes
-`{end}`, `<|user|>` and `<|assistant|>` in a text for the tokens: give
-`split_special_tokens=True` with text from strangers.
+In training no text could become a control token. `transformers` reads `{end}`, `<|user|>` and
+`<|assistant|>` in a text as control tokens: give `split_special_tokens=True` with text that you do
+not trust.
 
 ## What it was made of
 
-Every artefact by its key and the first digits of its version; `lineage.json` has them whole, with
-what decided each and the sha256 of its files.
+Each artefact has its key and the first digits of its version. `lineage.json` has the full versions,
+the settings that decided each artefact, and the sha256 of its files.
 
 ```
 {tree}
@@ -60,8 +60,8 @@ def model_card(
 ) -> str:
     """A README in Markdown with the header that the Hugging Face hub reads.
 
-    ``since`` is the first version of transformers that loads it; ``begins`` and ``end`` are the
-    tokens that stand before a text, if one does, and behind it.
+    ``since`` is the first version of transformers that loads the model. ``begins`` is the token
+    before a text, or None; ``end`` is the token after it.
     """
     artefact = lineage.artefact
     licences = [
@@ -81,7 +81,7 @@ def model_card(
 
 
 def _framing(begins: str | None, end: str) -> str:
-    """How a text is to begin, and where it ends."""
+    """The sentence that says which tokens stand before and after a text."""
     before = (
         f"The tokenizer puts nothing before a text; Dragon's own samples begin with `{end}`"
         if begins is None

@@ -1,1 +1,1 @@
-"""Room 4: a trained model in use."""
+"""Room 4: inference with a trained model."""

@@ -1,4 +1,4 @@
-"""Hidden words filled in, by a network that reads both sides of them."""
+"""Fills in blanks, with a network that reads both sides of them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ WORD = re.compile(r"[^\W\d_][\w'’-]*")
 def fill(
     network: Any, tokenizer: Tokenizer, text: str, count: int = 3
 ) -> list[list[tuple[str, float]]]:
-    """For each ___ of a text the best words, best first, each with its probability.
+    """The likeliest words for each ___ of a text, best first, each with its probability.
 
-    A blank is one token; tokens that are no word, or not the beginning of one behind a space, are
-    passed over, and keep their share. ValueError without a blank or where the text is too long.
+    A blank is one token. Tokens that are no word, or that do not begin one after a space, are left
+    out, but the probabilities are not rescaled. Raises ValueError if there is no blank or the text
+    is too long.
     """
     pieces = BLANK.split(text)
     if len(pieces) < 2:
@@ -64,5 +65,5 @@ def _best(tokenizer: Tokenizer, shares: Any, spaced: bool, count: int) -> list[t
 
 
 def told(filled: Sequence[Sequence[tuple[str, float]]]) -> str:
-    """Fillings to read: a line a blank."""
+    """The words as text: one line for each blank."""
     return "\n".join(", ".join(f"{word} {share:.1%}" for word, share in line) for line in filled)

@@ -21,9 +21,9 @@ REPLY_TOKENS = 60
 
 
 def unnamed(network: Any, tokenizer: Tokenizer) -> range:
-    """Tokens that the network has and the tokenizer does not, as in a vocabulary that was padded.
+    """Tokens that the network has and the tokenizer does not, as in a padded vocabulary.
 
-    Nothing can be read from them, so they are not to be chosen.
+    They have no text, so sampling must not choose them.
     """
     return range(tokenizer.vocab_size, network.vocab_size)
 
@@ -37,13 +37,13 @@ def reply(
     stops: Sequence[str] = (),
     **sampling: Any,
 ) -> Iterator[str]:
-    """The assistant's answer to a conversation whose last turn is the user's, as it comes.
+    """Yields the assistant's answer to a conversation, whose last turn is the user's, in pieces.
 
-    It ends before the first of ``stops``; ``sampling`` is as for ``Sampling``, by default the one
-    that evaluations use. ValueError for settings out of range or an empty stop.
+    It ends before the first of ``stops``. ``sampling`` are options of ``Sampling``; the defaults
+    are those of evaluations. Raises ValueError for settings out of range or an empty stop.
     """
     settings = {**SAMPLING, "forbid": unnamed(network, tokenizer), **sampling}
-    Sampling(**settings)  # here, so that what is wrong is told before anything is shown
+    Sampling(**settings)  # checked here, so that an error precedes all output
     require(stops)
     tokens = stream(
         network,
@@ -57,5 +57,5 @@ def reply(
 
 
 def prompt_tokens(network: Any, length: int) -> int:
-    """How many tokens of a conversation are read, so that the reply fits the context."""
+    """How many tokens of a conversation the network reads, so that the reply fits the context."""
     return max(int(network.context_length) - length, 8)

@@ -1,4 +1,4 @@
-"""A model in use: a network, the tokenizer that it was trained with, and what it can be asked."""
+"""A session: a network, the tokenizer that it was trained with, and the tasks that it can do."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ WRITTEN_TOKENS = 120
 
 @dataclass(frozen=True)
 class Session:
-    """A checkpoint, ready to be asked; what it was not trained for is a ValueError.
+    """A checkpoint ready for use. Raises ValueError for a task that it was not trained for.
 
-    ``sampling`` are options of ``Sampling`` (model/inference/sampling.py); where none are given
-    they are those of evaluations. The same seed and words give the same answer. ``learned_pairs``:
-    it was fine-tuned on pairs of a text and its reply, or its translation.
+    ``sampling`` are options of ``Sampling`` (model/inference/sampling.py); the defaults are those
+    of evaluations. The same seed and text give the same answer. ``learned_pairs``: the network was
+    fine-tuned on pairs of a text and its reply or translation.
     """
 
     checkpoint: Checkpoint
@@ -55,7 +55,7 @@ class Session:
         return list(self.config.get("labels", []))
 
     def in_eight_bits(self) -> Session:
-        """The same model, its weights rounded to eight bits."""
+        """The same model with its weights rounded to eight bits."""
         return replace(self, network=quantise(self.network))
 
     def write(
@@ -67,29 +67,29 @@ class Session:
         stops: Sequence[str] = (),
         **sampling: Any,
     ) -> Iterator[str]:
-        """How the model goes on with a text, piece by piece as it comes.
+        """Yields the model's continuation of a text, in pieces.
 
-        The text is what was said, its white space too: it is continued and not answered.
+        The model continues the exact text, with its white space; it does not answer it.
         """
         self._require("next_token")
-        words = self.tokenizer
-        roles = {words.user, words.assistant}
-        forbid = {*roles, *unnamed(self.network, words)}
+        tokenizer = self.tokenizer
+        roles = {tokenizer.user, tokenizer.assistant}
+        forbid = {*roles, *unnamed(self.network, tokenizer)}
         settings = {**SAMPLING, "forbid": forbid, **sampling}
-        Sampling(**settings)  # here, so that what is wrong is told before anything is shown
+        Sampling(**settings)  # checked here, so that an error precedes all output
         require(stops)
         tokens = stream(
             self.network,
-            [words.start, *words.encode(prompt)],
+            [tokenizer.start, *tokenizer.encode(prompt)],
             max_new_tokens=length,
-            stop=words.controls - roles,
+            stop=tokenizer.controls - roles,
             seed=seed,
             **settings,
         )
-        return spoken(words, tokens, stops, after=prompt)
+        return spoken(tokenizer, tokens, stops, after=prompt)
 
     def generate(self, prompt: str, **settings: Any) -> str:
-        """``write`` to its end."""
+        """The whole text of ``write``."""
         return "".join(self.write(prompt, **settings))
 
     def say(
@@ -101,12 +101,17 @@ class Session:
         stops: Sequence[str] = (),
         **sampling: Any,
     ) -> Iterator[str]:
-        """The reply to a conversation whose last turn is the user's, piece by piece."""
+        """Yields the reply to a conversation, whose last turn is the user's, in pieces."""
         self._require("next_token")
+        if not self.learned_pairs:
+            raise ValueError(
+                f"{self.checkpoint.key} did not learn to reply: load an assistant, or let it"
+                " continue a text with generate"
+            )
         return replies.reply(self.network, self.tokenizer, turns, seed, length, stops, **sampling)
 
     def reply(self, *turns: str, **settings: Any) -> str:
-        """``say`` to its end."""
+        """The whole text of ``say``."""
         return "".join(self.say(turns, **settings))
 
     def classify(self, text: str) -> dict[str, float]:
@@ -114,14 +119,14 @@ class Session:
         if not self.labels:
             raise ValueError(f"{self.checkpoint.key} has no labels: load a classifier")
         shares = labels.shares(self.network, self.tokenizer, text)
-        told = zip(self.labels, shares, strict=True)
-        return dict(sorted(told, key=lambda pair: pair[1], reverse=True))
+        pairs = zip(self.labels, shares, strict=True)
+        return dict(sorted(pairs, key=lambda pair: pair[1], reverse=True))
 
     def translate(self, text: str, beams: int | None = None) -> str:
-        """The translation of a sentence, the best that so many beams find (by default one).
+        """The best translation of a sentence that ``beams`` beams find (by default one).
 
-        ValueError for a model that learned no pairs, and for several beams of a decoder, which
-        takes the likeliest token each time.
+        Raises ValueError for a model that was not trained on pairs, and for several beams with a
+        decoder, which always takes the likeliest token.
         """
         self._require("sequence_to_sequence", "next_token")
         if self._objective == "sequence_to_sequence":
@@ -138,16 +143,16 @@ class Session:
         return translations.replies(self.network, self.tokenizer, [text])[0]
 
     def fill(self, text: str, count: int = 3) -> list[list[tuple[str, float]]]:
-        """For each ___ of a text the best words, best first, each with its probability."""
+        """The likeliest words for each ___ of a text, best first, each with its probability."""
         self._require("masked_token")
         return blanks.fill(self.network, self.tokenizer, text, count)
 
     def embed(self, text: str) -> list[float]:
         """A vector for a text: the mean of the last hidden states of its tokens, D numbers.
 
-        A text's beginning is read where the tokenizer has one, for the network was trained so; it
-        is no part of the mean. ValueError for a text without a token, or one that is longer than
-        the context.
+        If the tokenizer has a token for a text's beginning, the network reads it first, as in
+        training; it is no part of the mean. Raises ValueError for a text without a token, or longer
+        than the context.
         """
         self._require("next_token", "masked_token")
         tokens, opening = self.tokenizer.encode(text), self.tokenizer.opening
@@ -156,8 +161,8 @@ class Session:
         device = next(self.network.parameters()).device
         with evaluating(self.network), torch.inference_mode():
             features = self.network.features(torch.tensor([[*opening, *tokens]], device=device))
-        found: list[float] = features[0, len(opening) :].mean(0).tolist()
-        return found
+        vector: list[float] = features[0, len(opening) :].mean(0).tolist()
+        return vector
 
     @property
     def _objective(self) -> str:
@@ -166,13 +171,13 @@ class Session:
     def _require(self, *objectives: str) -> None:
         if self.labels or self._objective not in objectives:
             kind = "a classifier" if self.labels else f"a {self.config['architecture']}"
-            raise ValueError(f"{self.checkpoint.key} is {kind}, which cannot be asked that")
+            raise ValueError(f"{self.checkpoint.key} is {kind}, which cannot do this task")
 
 
 def open_session(store: Store, checkpoint: Checkpoint) -> Session:
-    """A checkpoint of a store with its tokenizer, every byte checked."""
-    told = checkpoint.config()["tokenizer"]
-    words = store.open(checkpoint.key, told["version"], TokenizerFiles).load()
+    """The session of a checkpoint in a store, with its tokenizer; every byte is checked."""
+    origin = checkpoint.config()["tokenizer"]
+    tokenizer = store.open(checkpoint.key, origin["version"], TokenizerFiles).load()
     record = store.record(checkpoint.derivation, checkpoint.version)
     learned_pairs = record is not None and "examples" in record.reads
-    return Session(checkpoint, load_network(checkpoint).eval(), words, learned_pairs)
+    return Session(checkpoint, load_network(checkpoint).eval(), tokenizer, learned_pairs)

@@ -1,4 +1,4 @@
-"""Where a generated text ends: before the first of some strings, whatever tokens spell them."""
+"""Ends a generated text before the first of some strings, whatever tokens spell them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.tokens.turns import bare
 if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
 
-UNFINISHED = "\ufffd"  # what the first bytes of a character look like until its last ones come
+UNFINISHED = "\ufffd"  # the text of a character whose last bytes are still missing
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
@@ -20,9 +20,9 @@ def cut(text: str, stops: Sequence[str]) -> str:
 
 
 def until(tokenizer: Tokenizer, stops: Sequence[str]) -> Callable[[list[int]], bool]:
-    """Says of the ids generated so far whether one of ``stops`` is in them, for ``generate``.
+    """A function for ``generate``: whether the text of the ids so far contains one of ``stops``.
 
-    ``cut`` then takes it off the text. TextError for an empty stop.
+    ``cut`` then removes the stop from the text. Raises TextError for an empty stop.
     """
     require(stops)
 
@@ -36,47 +36,48 @@ def until(tokenizer: Tokenizer, stops: Sequence[str]) -> Callable[[list[int]], b
 def spoken(
     tokenizer: Tokenizer, ids: Iterable[int], stops: Sequence[str] = (), *, after: str | None = None
 ) -> Iterator[str]:
-    """The text of ids, piece by piece as they come: a reply as ``bare`` leaves it, or what goes on
-    with the text ``after``, the white space between the two included.
+    """Yields the text of ids in pieces: a reply, cleaned by ``bare``, or the continuation of the
+    text ``after``, with the white space between the two.
 
-    Takes no id after the one that completes a stop; the pieces make up ``bare(cut(text, stops))``
-    of those taken. What may yet turn out to begin a stop, to be part of a character or to end the
-    text as white space is held back until that is known. TextError for an empty stop.
+    It takes no id after the one that completes a stop. Together the pieces are
+    ``bare(cut(text, stops))`` of the ids taken. Text that may be the beginning of a stop, part of a
+    character, or white space at the end is held back until that is known. Raises TextError for an
+    empty stop.
     """
     require(stops)
-    clean, decode = (bare, tokenizer.decode) if after is None else _going_on(tokenizer, after)
-    known: list[int] = []
-    text, said = "", 0
+    clean, decode = (bare, tokenizer.decode) if after is None else _continuation(tokenizer, after)
+    taken: list[int] = []
+    text, yielded = "", 0
     for token in ids:
-        known.append(token)
-        text = decode(known)
-        ended = cut(text, stops)
-        found = len(ended) < len(text)
-        certain = clean(ended if found else _certain(text, stops))
-        if len(certain) > said:
-            yield certain[said:]
-            said = len(certain)
-        if found:
+        taken.append(token)
+        text = decode(taken)
+        shortened = cut(text, stops)
+        stopped = len(shortened) < len(text)
+        certain = clean(shortened if stopped else _certain(text, stops))
+        if len(certain) > yielded:
+            yield certain[yielded:]
+            yielded = len(certain)
+        if stopped:
             return
-    if rest := clean(text)[said:]:
+    if rest := clean(text)[yielded:]:
         yield rest
 
 
-def _going_on(
+def _continuation(
     tokenizer: Tokenizer, before: str
 ) -> tuple[Callable[[str], str], Callable[[list[int]], str]]:
-    """(what cleans, what decodes) ids that go on with the text ``before``.
+    """The functions that clean and that decode ids which continue the text ``before``.
 
-    Not every tokenizer decodes ids to the texts of each, one behind the other: a space between two
-    words may be no part of either. So they are decoded behind those of ``before``.
+    The text of several ids is not always the texts of each, joined: a space between two words may
+    belong to neither. So the ids are decoded together with those of ``before``.
     """
     first = tokenizer.encode(before)
     known = tokenizer.decode(first)
-    # A space that ``before`` ends in and its ids do not tell is there already.
-    there = before[-1:].isspace() and not known[-1:].isspace()
+    # ``before`` may end with a space that its ids do not encode: then it is not added again.
+    has_space = before[-1:].isspace() and not known[-1:].isspace()
 
     def clean(text: str) -> str:
-        return (text.removeprefix(" ") if there else text).rstrip()
+        return (text.removeprefix(" ") if has_space else text).rstrip()
 
     def decode(ids: list[int]) -> str:
         return tokenizer.decode([*first, *ids])[len(known) :]
@@ -85,13 +86,13 @@ def _going_on(
 
 
 def require(stops: Sequence[str]) -> None:
-    """TextError for an empty stop."""
+    """Raises TextError for an empty stop."""
     if not all(stops):
         raise TextError("stop='' is in every text: give at least one character")
 
 
 def _certain(text: str, stops: Sequence[str]) -> str:
-    """A text without its end, if that may be the beginning of a stop or of a character."""
+    """A text without an end that may be the beginning of a stop or of a character."""
     text = text.rstrip(UNFINISHED)
     held = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
     return text[: len(text) - max(held, default=0)]

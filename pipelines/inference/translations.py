@@ -1,4 +1,4 @@
-"""Texts translated: by an encoder-decoder, or by a decoder that continues them."""
+"""Translates texts, with an encoder-decoder or with a decoder that continues a prompt."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ ROWS = 128  # texts that the decoder-only model continues at once
 
 
 def encode_source(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
-    """A text's first ids, closed by the end of text; begun as a turn of the documents is."""
+    """A text's first ids and the end of text; it begins with a space, as a turn of documents."""
     return [*tokenizer.encode(f" {text}")[: max_tokens - 1], tokenizer.end_of_text]
 
 
 def translations(
     network: Any, tokenizer: Tokenizer, texts: Sequence[str], beams: int = 1
 ) -> list[str]:
-    """Each text as the encoder-decoder translates it; one beam takes the likeliest word each."""
-    found = translate(
+    """The encoder-decoder's translation of each text; one beam is greedy search."""
+    targets = translate(
         network,
         [encode_source(tokenizer, text, network.context_length) for text in texts],
         begin=tokenizer.assistant,
         end=tokenizer.end_of_text,
         beams=beams,
     )
-    return [decode_reply(tokenizer, tokens) for tokens in found]
+    return [decode_reply(tokenizer, tokens) for tokens in targets]
 
 
 def replies(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
-    """Each text as the decoder-only model replies to it, the likeliest token each time."""
+    """The decoder-only model's reply to each text, by the likeliest token at each step."""
     room = network.context_length // 2
     prompts = [encode_prompt(tokenizer, [text], network.context_length - room) for text in texts]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    found: dict[int, str] = {}
+    by_number: dict[int, str] = {}
     for first in range(0, len(order), ROWS):
         numbers = order[first : first + ROWS]
-        made = generate_batch(
+        generated = generate_batch(
             network,
             [prompts[number] for number in numbers],
             max_new_tokens=room,
@@ -52,5 +52,7 @@ def replies(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> list[st
             forbid=unnamed(network, tokenizer),
             temperature=0.0,
         )
-        found |= {n: decode_reply(tokenizer, t) for n, t in zip(numbers, made, strict=True)}
-    return [found[number] for number in range(len(prompts))]
+        by_number |= {
+            n: decode_reply(tokenizer, t) for n, t in zip(numbers, generated, strict=True)
+        }
+    return [by_number[number] for number in range(len(prompts))]

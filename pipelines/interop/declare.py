@@ -1,4 +1,4 @@
-"""``<recipe>/weights``, and the tokenizer and the foundation that came with them."""
+"""``<recipe>/weights``, and the tokenizer and the foundation made from them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipelines.interop.options import ExternalWeights, Taken
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 
-# Whose versions decide what comes out of the files.
+# The distributions whose versions decide the results.
 TOKENIZER = ("gguf", "tokenizers")
 NETWORK = ("gguf", "numpy", "safetensors", "torch")
 
 
 def weights(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
-    """Weights that were trained elsewhere, file by file."""
+    """The files of weights that were trained elsewhere."""
     yield Declaration(
         key=scope.key("weights"),
         makes=Weights,
@@ -33,7 +33,7 @@ def weights(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
 
 
 def tokenizer(scope: Scope) -> Iterator[Declaration]:
-    """The tokenizer that came along with them."""
+    """The tokenizer of the external weights."""
     yield Declaration(
         key=scope.tokenizer,
         makes=TokenizerFiles,
@@ -46,7 +46,7 @@ def tokenizer(scope: Scope) -> Iterator[Declaration]:
 
 
 def foundation(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
-    """Their network, taken as it came: no step of training."""
+    """The network of the external weights, unchanged, without a step of training."""
     yield Declaration(
         key=scope.foundation,
         makes=Checkpoint,

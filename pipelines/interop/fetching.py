@@ -1,4 +1,4 @@
-"""The files of external weights: fetched, proved, and laid into a folder as they came."""
+"""The files of external weights: fetched, checked, and copied unchanged into a folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipelines.text.errors import TextError
 
 
 def fetch_weights(source: ExternalWeights, folder: Path, *, root: Path, cache: Path) -> list[str]:
-    """Lay the source's files into ``folder`` under their own names, sorted, which are returned.
+    """Copy the source's files into ``folder`` under their own names; return the names, sorted.
 
-    A local path is relative to ``root``; ``cache`` keeps what is downloaded. Raises TextError for a
-    missing or changed file, one that is a pickle whatever its name, or no weights among them;
-    SourceUnavailable where it cannot be had.
+    A local path is relative to ``root``; ``cache`` keeps downloads. Raises TextError for a missing
+    or changed file, for a pickle under any name, or if no file has weights; SourceUnavailable if
+    the source cannot be reached.
     """
     names = catalogue()[source.kind].fetch(source, folder, Places(root, cache))
     for name in names:
@@ -33,7 +33,7 @@ def fetch_weights(source: ExternalWeights, folder: Path, *, root: Path, cache: P
 
 
 def fetch(making: Making, settings: ExternalWeights) -> None:
-    """Weights that were trained elsewhere, with their tokenizer, file by file as they came."""
+    """Weights that were trained elsewhere, with their tokenizer; all files are unchanged."""
     folder = making.folder / Weights.FOLDER
     folder.mkdir()
     project = making.project
@@ -43,5 +43,5 @@ def fetch(making: Making, settings: ExternalWeights) -> None:
 
 
 def observed(settings: ExternalWeights, project: Project) -> dict[str, Any]:
-    """What outside the recipe decides the files, such as the content of a folder."""
+    """The inputs outside the recipe that decide the files, such as the content of a folder."""
     return catalogue()[settings.kind].observed(settings, project.root)

@@ -1,6 +1,6 @@
 """Files of tensors: safetensors, GGUF (dequantised) and NumPy's npz; none of them can run code.
 
-Bytes come in, so that the bytes that were hashed are the bytes that are parsed.
+The functions take bytes, so that the bytes that were hashed are the bytes that are parsed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_ARCHIVE_BYTES = 1 << 30
-# A tensor takes some hundred; read, a header takes twenty times its bytes.
+# A tensor needs about a hundred bytes of the header; a parsed header needs twenty times its bytes.
 MAX_HEADER_BYTES = 1 << 24
 
 
 def read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; TextError says at which byte it breaks off."""
+    """The tensors of a safetensors file. Raises TextError if the file is damaged or truncated."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -37,13 +37,13 @@ def read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        told = " ".join(str(error).split())
-        raise TextError(f"{name}: not safetensors ({told}); fetch the file again") from None
+        reason = " ".join(str(error).split())
+        raise TextError(f"{name}: not safetensors ({reason}); fetch the file again") from None
     return tensors
 
 
 def _require_whole(name: str, data: bytes) -> None:
-    """Eight bytes say how long the header is, and the header where the last tensor ends."""
+    """Check the size: eight bytes hold the header's length, the header the end of the tensors."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > MAX_HEADER_BYTES:
         raise TextError(f"{name}: no safetensors header at byte 0; fetch the file again")
@@ -62,19 +62,19 @@ def _require_whole(name: str, data: bytes) -> None:
 def read_gguf(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(metadata, tensors in fp32 by llama.cpp's names) of a GGUF file.
 
-    TextError if the file is no whole GGUF, or holds a kind of numbers that is not known.
+    Raises TextError if the file is not a complete GGUF file, or has an unknown type of numbers.
     """
     import torch
 
     header = _header(name, data)
     tensors = {n: torch.from_numpy(a) for n, a in read_tensors(name, data, header.tensors)}
     if len(tensors) != len(header.tensors):
-        raise TextError(f"{name}: two tensors of one name in it; fetch the file again")
+        raise TextError(f"{name}: two tensors have the same name; fetch the file again")
     return header.metadata, tensors
 
 
 def read_gguf_metadata(name: str, data: bytes) -> dict[str, Any]:
-    """The metadata of a GGUF file alone."""
+    """The metadata of a GGUF file, without its tensors."""
     return _header(name, data).metadata
 
 
@@ -84,7 +84,7 @@ def _header(name: str, data: bytes) -> Header:
 
 
 def read_npz(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(``__config__``, the other arrays as tensors) of a NumPy archive, none of them pickled."""
+    """(``__config__``, the other arrays as tensors) of a NumPy archive without pickles."""
     import torch
 
     arrays = {}
@@ -99,15 +99,15 @@ def read_npz(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]
         config = json.loads(str(arrays.pop("__config__")))
     except KeyError:
         raise TextError(f"{name}: no __config__ in it; only glassllm's archives are read") from None
-    # What the archive's reader makes of a damaged one: it says so in many ways.
+    # The errors that the readers raise for a damaged archive.
     except (
         *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
         *(ValueError, RuntimeError, IndexError, RecursionError, SyntaxError, TypeError),
     ) as error:
-        told = " ".join(str(error).split())
-        raise TextError(f"{name}: no whole archive of arrays ({told}); fetch it again") from None
+        reason = " ".join(str(error).split())
+        raise TextError(f"{name}: no whole archive of arrays ({reason}); fetch it again") from None
     if not isinstance(config, dict):
-        raise TextError(f"{name}: its __config__ is no mapping of options; fetch it again")
+        raise TextError(f"{name}: its __config__ is not a mapping of options; fetch it again")
     for key, array in arrays.items():
         if array.dtype.str not in ("<f2", "<f4", "<f8"):
             raise TextError(f"{name}: {key} is of {array.dtype}, not numbers; fetch it again")
@@ -115,7 +115,7 @@ def read_npz(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]
 
 
 def _read_array(data: bytes) -> npt.NDArray[Any]:
-    """An array in NumPy's format, none larger than its bytes."""
+    """An array in NumPy's format. Raises ValueError if its size does not fit its bytes."""
     from numpy.lib import format as npy
 
     file = io.BytesIO(data)
@@ -124,9 +124,9 @@ def _read_array(data: bytes) -> npt.NDArray[Any]:
     if version not in reads:
         raise ValueError(f"version {version} of NumPy's format")
     shape, _, dtype = reads[version](file)
-    asked, found = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
-    if asked != found:
-        raise ValueError(f"an array of {asked} bytes in {found}")
+    expected_bytes, actual_bytes = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if expected_bytes != actual_bytes:
+        raise ValueError(f"an array of {expected_bytes} bytes in {actual_bytes}")
     file.seek(0)
     array: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
     return array

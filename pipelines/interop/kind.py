@@ -1,4 +1,4 @@
-"""What a kind of source of weights is: its section of a recipe and how its files are had."""
+"""The declaration of a kind of source of weights: its section of a recipe, and its functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.interop.options import ExternalWeights
 
 
 class Places(NamedTuple):
-    """Where a local path starts, and where what is downloaded is kept."""
+    """The folder at which local paths start, and the folder that keeps downloads."""
 
     root: Path
     cache: Path
@@ -26,11 +26,11 @@ def _nothing(_: Any, __: Path) -> dict[str, Any]:
 class Kind:
     """One entry of the catalogue of sources of weights.
 
-    ``options`` is its section of a recipe. ``fetch`` takes such a section, a folder and the places,
-    lays the files into the folder, each proved by its digest, and gives their names. ``origin`` is
-    the form of the line that says where they are from; it names fields of the section. ``observed``
-    reads what outside the recipe decides them, at the time of the work; it takes the section and
-    the project's folder.
+    ``options`` is the class of its section of a recipe. ``fetch`` takes such a section, a folder
+    and the places; it copies the files into the folder, each checked by its digest, and gives their
+    names. ``origin`` is the template of the line that names the origin of the files; its fields are
+    those of the section. ``observed`` takes the section and the project's folder; at the time of
+    the work it reads the inputs outside the recipe that decide the files.
     """
 
     options: type[ExternalWeights]
@@ -40,5 +40,5 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What a recipe calls the kind."""
+        """The name of the kind in a recipe."""
         return tag_of(self.options, "kind")

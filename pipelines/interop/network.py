@@ -1,4 +1,4 @@
-"""A network of ours out of external weights, under the tokenizer that came along."""
+"""A network of this project from external weights, with the tokenizer of the weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from model.architectures.gpt.network import Decoder
 
 MAX_CONTEXT = 1 << 20
-"""Positions, of which a table is kept; a configuration may claim any number."""
+"""The most positions, because a table of them is kept and a configuration may claim any number."""
 
 log = logging.getLogger("dragon")
 
@@ -28,10 +28,10 @@ def take_network(
 ) -> Decoder:
     """The network, with a row for each of the tokenizer's ids, for texts of ``context_length``.
 
-    ``context_length`` None: the longest that it was made for. Rows are added for the control tokens
-    alone that the tokenizer came without: TextError if the network lacks others. What has more rows
-    than the tokenizer has ids keeps them with a warning, since many pad theirs to a round number;
-    TextError if most rows would have none.
+    ``context_length`` None: the longest that the network was made for. Rows are added only for the
+    control tokens that were added to the tokenizer. Raises TextError if the network lacks other
+    rows. A network with more rows than the tokenizer has ids keeps them, with a warning, because
+    many networks have a round number of rows. Raises TextError if most rows would have no id.
     """
     from model.architectures.gpt.network import Decoder
     from model.interop.vocabulary import shortened, widened
@@ -41,30 +41,30 @@ def take_network(
     if external.config.vocab_size < words.own_size:
         raise TextError(
             f"a tokenizer of {words.own_size} ids, a network of {external.config.vocab_size}: they "
-            "do not belong together; give the tokenizer that the weights were trained with"
+            "do not belong together; use the tokenizer that the weights were trained with"
         )
     if external.config.vocab_size > words.own_size:
-        without = external.config.vocab_size - words.own_size
-        if without > words.own_size:
+        unused_rows = external.config.vocab_size - words.own_size
+        if unused_rows > words.own_size:
             raise TextError(
                 f"a tokenizer of {words.own_size} ids, a network of {external.config.vocab_size}:"
-                " most of its rows would have none; give the tokenizer that the weights were"
+                " most of its rows would have no id; use the tokenizer that the weights were"
                 " trained with"
             )
         log.warning(
-            "the tokenizer has %d ids, the network %d: %d rows have none, as where a vocabulary was"
-            " filled up to a round number; if not, it is not the tokenizer of these weights",
+            "the tokenizer has %d ids, the network %d: %d rows have no id; this is usual if the"
+            " network's rows are a round number, else the tokenizer may be a wrong one",
             words.own_size,
             external.config.vocab_size,
-            without,
+            unused_rows,
         )
     config, tensors = widened(external.config, external.tensors, words.vocab_size)
     if context_length is not None:
         config, tensors = shortened(config, tensors, context_length)
     if config.context_length > MAX_CONTEXT:
         raise TextError(
-            f"context_length={config.context_length}: at most {MAX_CONTEXT}; give `from` a"
-            " context_length"
+            f"context_length={config.context_length}: at most {MAX_CONTEXT}; set context_length in"
+            " the recipe's `from`"
         )
     network = Decoder(config)
     load_weights(network, tensors)
@@ -72,15 +72,15 @@ def take_network(
 
 
 def take(making: Making, settings: Taken, weights: Weights, tokenizer: TokenizerFiles) -> None:
-    """A network that was trained elsewhere, under our names."""
+    """A network that was trained elsewhere, with this project's names of tensors."""
     from pipelines.training.checkpoint import History, write_checkpoint
 
-    words = tokenizer.load()
-    assert isinstance(words, HuggingFaceTokenizer)  # as vocabulary.take made it
-    network = take_network(weights, words, settings.context_length)
-    about = {
+    tokenizer_of_weights = tokenizer.load()
+    assert isinstance(tokenizer_of_weights, HuggingFaceTokenizer)  # the type from vocabulary.take
+    network = take_network(weights, tokenizer_of_weights, settings.context_length)
+    metadata = {
         "architecture": settings.architecture,
         "network": asdict(network.config),
         "tokenizer": {"version": tokenizer.version},
     }
-    write_checkpoint(making, network, History(), about)
+    write_checkpoint(making, network, History(), metadata)

@@ -1,7 +1,7 @@
 """GGUF: the header of a file, read within bounds, and its tensors as numbers.
 
-The library's own reader trusts what a header counts; here nothing is asked for that the rest of the
-file could not hold, so that a stranger's file costs no more than it weighs.
+The reader of the gguf library trusts the counts in a header. This reader refuses a count that the
+rest of the file could not hold, so that an unknown file never needs more memory than its size.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MAX_DIMENSIONS = 4
-MAX_NESTED = 4  # arrays in arrays; no file that is known has any
-# Kinds of values by their numbers: NumPy's names for those of one size.
+MAX_NESTED = 4  # arrays in arrays; no known file has any
+# The types of values of fixed size by their numbers, with NumPy's names.
 _SCALARS = dict(enumerate(("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?")))
 _SCALARS |= dict(enumerate(("<u8", "<i8", "<f8"), 10))
 _STRING, _ARRAY = 8, 9
@@ -30,7 +30,7 @@ _STRING, _ARRAY = 8, 9
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as it lies in a file: its shape as NumPy has it, its kind, its first byte."""
+    """A tensor in a file: its shape in NumPy's order, the number of its type, its first byte."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,16 +40,16 @@ class Stored:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself."""
+    """The metadata and the list of tensors in the header of a file."""
 
     metadata: dict[str, Any]
     tensors: tuple[Stored, ...]
 
 
 def read_header(name: str, data: bytes) -> Header:
-    """The header of a file; TextError says where it breaks off or asks for what cannot be."""
+    """The header of a file. Raises TextError that names the byte where it is cut off or wrong."""
     if data[:4] != MAGIC:
-        raise TextError(f"{name}: no GGUF at byte 0; fetch the file again")
+        raise TextError(f"{name}: not a GGUF file (byte 0); fetch the file again")
     reader = _Reader(name, data)
     version = reader.number("<u4")
     if version not in VERSIONS:
@@ -59,25 +59,29 @@ def read_header(name: str, data: bytes) -> Header:
     for _ in range(n_values):
         key = reader.text()
         metadata[key] = reader.value(reader.number("<u4"), 0)
-    found = [reader.tensor() for _ in range(n_tensors)]
+    entries = [reader.tensor() for _ in range(n_tensors)]
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 0 < alignment <= 1 << 20:
-        raise TextError(f"{name}: general.alignment={alignment!r} is no size; fetch the file again")
+        raise TextError(
+            f"{name}: general.alignment={alignment!r} is not a size; fetch the file again"
+        )
     first = -(-reader.at // alignment) * alignment
-    tensors = tuple(Stored(n, shape, kind, first + start) for n, shape, kind, start in found)
+    tensors = tuple(Stored(n, shape, kind, first + start) for n, shape, kind, start in entries)
     return Header(metadata, tensors)
 
 
 def read_tensors(
     name: str, data: bytes, stored: tuple[Stored, ...]
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """(name, fp32) of each tensor; TextError names the one whose kind is not known, or whose bytes
-    are not there."""
+    """(name, fp32 array) of each tensor.
+
+    Raises TextError that names a tensor with an unknown type, or with missing bytes.
+    """
     import numpy as np
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
     from gguf.quants import dequantize
 
-    read = 0
+    total_bytes = 0
     for tensor in stored:
         try:
             kind = GGMLQuantizationType(tensor.kind)
@@ -95,8 +99,8 @@ def read_tensors(
             )
         n_bytes = math.prod(tensor.shape) // block * size
         raw = np.frombuffer(data, np.uint8)[tensor.start : tensor.start + n_bytes]
-        read += n_bytes
-        if read > len(data):  # many names for the same bytes would cost memory without end
+        total_bytes += n_bytes
+        if total_bytes > len(data):  # many names for the same bytes could need unlimited memory
             raise TextError(
                 f"{name}: its tensors overlap ({tensor.name} lies in another); fetch the file again"
             )
@@ -117,13 +121,13 @@ def read_tensors(
 
 
 class _Reader:
-    """Values one behind the other, none of them past the end of the file."""
+    """Reads one value after the other, never past the end of the file."""
 
     def __init__(self, name: str, data: bytes) -> None:
         self.name, self.data, self.at = name, data, len(MAGIC)
 
     def take(self, n_bytes: int, what: str) -> int:
-        """Where so many bytes begin; TextError if they are not there."""
+        """The start of the next ``n_bytes`` bytes. Raises TextError if the file has fewer."""
         start = self.at
         if n_bytes > len(self.data) - start:
             raise TextError(
@@ -140,11 +144,13 @@ class _Reader:
         import numpy as np
 
         dtype = np.dtype(kind)
-        found = np.frombuffer(self.data, dtype, count, self.take(count * dtype.itemsize, "a value"))
-        return _shortest(found) if kind == "<f4" else found.tolist()
+        values = np.frombuffer(
+            self.data, dtype, count, self.take(count * dtype.itemsize, "a value")
+        )
+        return _shortest(values) if kind == "<f4" else values.tolist()
 
     def count(self, least: int, what: str) -> int:
-        """How many values follow, each of ``least`` bytes or more."""
+        """The number of values that follow, each of at least ``least`` bytes."""
         count = int(struct.unpack_from("<Q", self.data, self.take(8, what))[0])
         if count * least > len(self.data) - self.at:
             raise TextError(
@@ -160,7 +166,7 @@ class _Reader:
             return self.data[start : self.at].decode()
         except UnicodeDecodeError:
             raise TextError(
-                f"{self.name}: a text at byte {start} is no UTF-8; fetch the file again"
+                f"{self.name}: a text at byte {start} is not UTF-8; fetch the file again"
             ) from None
 
     def value(self, kind: int, nested: int) -> Any:
@@ -191,5 +197,5 @@ class _Reader:
 
 
 def _shortest(numbers: npt.NDArray[np.float32]) -> list[float]:
-    """Each as the shortest decimal that means it: 1e-05, not 9.999999747378752e-06."""
+    """Each number as its shortest decimal: 1e-05, not 9.999999747378752e-06."""
     return [float(str(number)) for number in numbers]

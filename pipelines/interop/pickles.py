@@ -1,17 +1,17 @@
-"""Pickles can run code when they are read: they are known by their first bytes, and refused."""
+"""The refusal of pickles, which can run code when they are read, by their first bytes."""
 
 from __future__ import annotations
 
 from pipelines.text.errors import TextError
 
-TELLING = 9  # how many bytes tell what a file is
+TELLING = 9  # the number of first bytes that decide the type of a file
 
 
 def refuse_pickle(name: str, start: bytes) -> None:
-    """TextError if a file's first bytes are those of a pickle, or of torch's archive of one.
+    """Raise TextError if a file's first bytes are those of a pickle, or of torch's archive of one.
 
-    A safetensors file opens with the length of its header, which may spell either: it is known by
-    the brace that opens the header itself, at byte 8.
+    A safetensors file begins with the length of its header, which may look like either. So it is
+    recognised by the brace at byte 8, with which the header begins.
     """
     if name.endswith(".safetensors") and start[8:TELLING] == b"{":
         return

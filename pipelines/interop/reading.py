@@ -1,4 +1,4 @@
-"""External weights as our tensors under our configuration."""
+"""External weights as tensors and a configuration of this project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger("dragon")
 
 @dataclass(frozen=True)
 class External:
-    """A network that was trained elsewhere: our configuration, our tensors, whose layout it was."""
+    """A network that was trained elsewhere: its model type, our configuration, our tensors."""
 
     model_type: str
     config: GPTConfig
@@ -36,11 +36,11 @@ class External:
 
 
 def read_weights(names: Iterable[str], read: Read) -> External:
-    """The network in some files, of which ``read(name)`` gives the bytes.
+    """The network in some files; ``read(name)`` gives the bytes of a file.
 
-    Taken are ``config.json`` with ``model.safetensors`` or its shards, one ``*.gguf``, all the
-    parts of one, or one ``*.npz``; what else lies there is let be. Raises TextError for a file that
-    is missing or broken, and ValueError for a tensor or an option that does not fit.
+    The files are ``config.json`` with ``model.safetensors`` or its shards, one ``*.gguf``, all the
+    parts of one, or one ``*.npz``; other files are ignored. Raises TextError for a file that is
+    missing or damaged, and ValueError for a tensor or an option that does not fit.
     """
     known = sorted(names)
     packed = [name for name in known if name.endswith((".gguf", ".npz"))]
@@ -50,25 +50,27 @@ def read_weights(names: Iterable[str], read: Read) -> External:
     if len(packed) == 1 and packed[0].endswith(".npz"):
         return _read_npz(packed[0], read(packed[0]))
     if not packed or packed != (_parts(packed) or packed[:1]):
-        found = ", ".join(known) or "nothing"
-        raise TextError(f"{found}: give {CONFIG} and safetensors, one .gguf or one .npz")
+        listing = ", ".join(known) or "nothing"
+        raise TextError(f"{listing}: give {CONFIG} and safetensors, one .gguf or one .npz")
     return _read_gguf(packed, read)
 
 
 def _parts(packed: list[str]) -> list[str]:
-    """The names of all parts of a GGUF file of which some are there, in order; none where the file
-    is whole."""
-    found = next((part for part in map(PART.fullmatch, packed) if part), None)
-    if found is None:
+    """The names of all parts of a divided GGUF file, in order; empty if no file is divided.
+
+    Raises TextError for a missing part.
+    """
+    first_part = next((part for part in map(PART.fullmatch, packed) if part), None)
+    if first_part is None:
         return []
-    stem, count = found.groups()
-    wanted = [f"{stem}-{number:05}-of-{count}.gguf" for number in range(1, int(count) + 1)]
-    if absent := sorted(set(wanted) - set(packed)):
+    stem, count = first_part.groups()
+    part_names = [f"{stem}-{number:05}-of-{count}.gguf" for number in range(1, int(count) + 1)]
+    if absent := sorted(set(part_names) - set(packed)):
         raise TextError(
-            f"{absent[0]}: missing, and {found[0]} is one part of {int(count)}; add it, or join the"
-            " parts with llama-gguf-split --merge"
+            f"{absent[0]}: missing, and {first_part[0]} is one part of {int(count)}; add it, or"
+            " join the parts with llama-gguf-split --merge"
         )
-    return wanted
+    return part_names
 
 
 def _read_folder(known: list[str], read: Read) -> External:
@@ -76,13 +78,13 @@ def _read_folder(known: list[str], read: Read) -> External:
 
     options = read_options(CONFIG, read)
     if options.get("quantization_config"):
-        raise TextError(f"{CONFIG}: quantised weights; give the unquantised ones, or a GGUF file")
+        raise TextError(f"{CONFIG}: quantised weights; use the unquantised ones, or a GGUF file")
     layout = find(str(options.get("model_type")))
     return _external(CONFIG, layout, options, _tensors(known, read))
 
 
 def _tensors(known: list[str], read: Read) -> dict[str, Tensor]:
-    """The tensors of one file, or of all that the index names, each where the index says."""
+    """The tensors of one file, or of all files in the index. Raises TextError if these differ."""
     if SINGLE in known:
         return read_safetensors(SINGLE, read(SINGLE))
     if INDEX not in known:
@@ -99,16 +101,18 @@ def _tensors(known: list[str], read: Read) -> dict[str, Tensor]:
     for file in sorted(set(places.values())):
         if file not in known:
             raise TextError(f"{file}: missing, and {INDEX} names it; add the file")
-        found = read_safetensors(file, read(file))
-        told = {name for name, place in places.items() if place == file}
-        if wrong := found.keys() ^ told:
-            raise TextError(f"{file}: {min(wrong)} is in one of it and {INDEX}; fetch both again")
-        tensors |= found
+        shard = read_safetensors(file, read(file))
+        indexed_names = {name for name, place in places.items() if place == file}
+        if wrong := shard.keys() ^ indexed_names:
+            raise TextError(
+                f"{file}: {min(wrong)} is only in this file or only in {INDEX}; fetch both again"
+            )
+        tensors |= shard
     return tensors
 
 
 def _read_gguf(parts: list[str], read: Read) -> External:
-    """The network in the parts of a file, the first of which has its options."""
+    """The network in the parts of a GGUF file; the first part has the options."""
     from model.interop import GGUF
 
     name = parts[0]
@@ -142,8 +146,8 @@ def _external(
         config = layout.config_from(options)
         if layout.has_another_head(tensors, config):
             log.warning(
-                "%s: tie_word_embeddings is true, and %s is another than the embedding: that head"
-                " is used; set tie_word_embeddings to false",
+                "%s: tie_word_embeddings is true, but %s differs from the embedding, so it is used"
+                " as the head; set tie_word_embeddings to false",
                 name,
                 layout.head,
             )

@@ -1,4 +1,4 @@
-"""The tokenizer that came along with external weights, as a ``tokenizer.json``."""
+"""The tokenizer of external weights, as a ``tokenizer.json``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pipelines.tokens.tokenizers.huggingface import before_text
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 SPELLED = TOKENIZER_CONFIG, _ = ("tokenizer_config.json", "special_tokens_map.json")
-"""The files that say by its spelling which token does what, the one that counts first."""
+"""The files that name the token of a role by its spelling, in the order of their priority."""
 NUMBERED = ("config.json", "generation_config.json")
-"""The files that say it by its id."""
+"""The files that name the token of a role by its id."""
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 GLASSLLM = ".tokenizer.json"
-HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, which JSON can say and no text
+HALF = re.compile("[\ud800-\udfff]")  # half a surrogate pair, which is possible in JSON only
 GPT2_CLASSES = (None, "GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast")
 
 
 def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
-    """The tokenizer in some files, of which ``read(name)`` gives the bytes.
+    """The tokenizer in some files; ``read(name)`` gives the bytes of a file.
 
-    The first that there is of ``tokenizer.json``, GPT-2's two files, glassllm's own, and what a
-    GGUF file says of its vocabulary. The tokens that begin, end and pad a text are those that the
-    files name. TextError if there is none or it cannot be read.
+    It is read from the first of these that exists: ``tokenizer.json``, GPT-2's two files, the
+    metadata of a GGUF file, the file of glassllm. The files name the tokens that begin, end and pad
+    a text. Raises TextError if there is no tokenizer, or if it cannot be read.
     """
     known = sorted(names)
     packed = [name for name in known if name.endswith(".gguf")]
@@ -47,7 +47,7 @@ def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
 
 
 def _vocabulary(known: list[str], read: Read) -> bytes:
-    """The ``tokenizer.json``, or what it would be."""
+    """The ``tokenizer.json``, or another vocabulary converted to one."""
     if TOKENIZER_JSON in known:
         return read(TOKENIZER_JSON)
     if {VOCAB, MERGES} <= set(known):
@@ -62,45 +62,45 @@ def _vocabulary(known: list[str], read: Read) -> bytes:
 
 
 def _require_gpt2(known: list[str], read: Read) -> None:
-    """TextError where the two files are of a class that parts texts in another way."""
+    """Raise TextError if the two files belong to a class that splits texts in another way."""
     if TOKENIZER_CONFIG in known:
         kind = read_options(TOKENIZER_CONFIG, read).get("tokenizer_class")
         if kind not in GPT2_CLASSES:
             raise TextError(
-                f"{TOKENIZER_CONFIG}: tokenizer_class={kind!r} parts texts otherwise than GPT-2;"
+                f"{TOKENIZER_CONFIG}: tokenizer_class={kind!r} splits texts otherwise than GPT-2;"
                 f" add its {TOKENIZER_JSON}"
             )
 
 
 def _named(plain: HuggingFaceTokenizer, before: list[int], known: list[str], read: Read) -> Named:
-    """What the files say of the tokens that begin, end and pad a text, and whether one begins it.
+    """The tokens that begin, end and pad a text by the files, and whether a text begins with one.
 
-    ``before`` is what the tokenizer itself puts before a text. As ``transformers`` has it, the
-    configuration goes before that where it speaks of it.
+    ``before`` are the ids that the tokenizer itself puts before a text. As in ``transformers``, the
+    configuration has priority if it has the option ``add_bos_token``.
     """
     if len(before) > 1:
         raise TextError(
             f"{TOKENIZER_JSON}: its post_processor puts {len(before)} tokens before a text; one at"
             " most is supported"
         )
-    about = read_options(TOKENIZER_CONFIG, read) if TOKENIZER_CONFIG in known else {}
-    own, said = next(iter(before), None), about.get("add_bos_token")
-    told = _first(plain, "bos_token", known, read)
-    first, second = (own, told) if said is None else (told, own)
+    config = read_options(TOKENIZER_CONFIG, read) if TOKENIZER_CONFIG in known else {}
+    own_id, adds_bos = next(iter(before), None), config.get("add_bos_token")
+    configured_id = _first(plain, "bos_token", known, read)
+    first, second = (own_id, configured_id) if adds_bos is None else (configured_id, own_id)
     beginning = second if first is None else first
     return Named(
         end=_first(plain, "eos_token", known, read),
         beginning=beginning,
         pad=_first(plain, "pad_token", known, read),
-        opens=beginning is not None and bool(own is not None if said is None else said),
+        opens=beginning is not None and bool(own_id is not None if adds_bos is None else adds_bos),
     )
 
 
 def _first(plain: HuggingFaceTokenizer, role: str, known: list[str], read: Read) -> int | None:
-    """The id of the first token in a role that the vocabulary has, and that opens no turn."""
-    told: list[str | int] = [*_spelled(role, known, read), *_numbered(role, known, read)]
+    """The id of the first token of a role that is in the vocabulary and does not begin a turn."""
+    candidates: list[str | int] = [*_spelled(role, known, read), *_numbered(role, known, read)]
     turns = (None, plain.user, plain.assistant)
-    return next((i for i in map(plain.id_of, told) if i not in turns), None)
+    return next((i for i in map(plain.id_of, candidates) if i not in turns), None)
 
 
 def _spelled(role: str, known: list[str], read: Read) -> Iterator[str]:
@@ -109,32 +109,32 @@ def _spelled(role: str, known: list[str], read: Read) -> Iterator[str]:
         if token:
             spelling = token.get("content") if isinstance(token, dict) else token
             if not isinstance(spelling, str) or HALF.search(spelling):
-                raise TextError(f"{name}: {role} is no token; fetch the file again")
+                raise TextError(f"{name}: {role} is not a token; fetch the file again")
             yield spelling
 
 
 def _numbered(role: str, known: list[str], read: Read) -> Iterator[int]:
     for name in NUMBERED:
-        told = read_options(name, read).get(f"{role}_id") if name in known else None
-        yield from (i for i in (told if isinstance(told, list) else [told]) if type(i) is int)
+        ids = read_options(name, read).get(f"{role}_id") if name in known else None
+        yield from (i for i in (ids if isinstance(ids, list) else [ids]) if type(i) is int)
 
 
 def named_by_gguf(plain: HuggingFaceTokenizer, metadata: Mapping[str, Any]) -> Named:
-    """What a GGUF file says of the tokens that begin, end and pad a text."""
+    """The tokens that begin, end and pad a text, by the metadata of a GGUF file."""
 
-    def told(role: str) -> int | None:
+    def token_id(role: str) -> int | None:
         i = metadata.get(f"tokenizer.ggml.{role}_token_id")
         return plain.id_of(i) if type(i) is int else None
 
-    # llama.cpp's own default hangs on how texts are parted.
+    # The default of llama.cpp depends on how texts are split.
     default = metadata.get("tokenizer.ggml.pre") == "llama-bpe"
     opens = metadata.get("tokenizer.ggml.add_bos_token", default) is True
-    beginning = told("bos")
-    return Named(told("eos"), beginning, told("padding"), opens and beginning is not None)
+    beginning = token_id("bos")
+    return Named(token_id("eos"), beginning, token_id("padding"), opens and beginning is not None)
 
 
 def take(making: Making, weights: Weights) -> None:
-    """The tokenizer that the weights were trained with; user and assistant come above its ids."""
-    made = read_words(weights.names(), weights.content)
-    made.save(making.folder)
-    making.write(FIGURES, {"vocab_size": float(made.vocab_size)})
+    """The tokenizer of the external weights; user and assistant have ids above its own."""
+    tokenizer = read_words(weights.names(), weights.content)
+    tokenizer.save(making.folder)
+    making.write(FIGURES, {"vocab_size": float(tokenizer.vocab_size)})

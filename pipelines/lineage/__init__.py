@@ -1,1 +1,1 @@
-"""Above the rooms: which data made these weights, read from manifests and records alone."""
+"""Lineage: the data behind each version, read from manifests and records alone."""

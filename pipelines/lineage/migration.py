@@ -1,9 +1,11 @@
-"""An earlier store moved to today's layout: keys of two parts, artefacts under their digests.
+"""Moves an earlier store to today's layout: keys of two parts, artefacts under their digests.
 
-Versions move by a rename, and no byte in them changes. A record keeps what it says of how its
-version was decided, so its derivation stays as well; it gains the view that it is read through,
-and its key becomes a reference. What is done twice gives the same, so a move that was killed is
-made whole by the next one. Nothing is removed before what takes its place is on the disk.
+The folders of the earlier kinds are renamed into ``.earlier`` first, because a key of today may
+have the name of an earlier one (``documents/documents``). A version moves by a rename, and no byte
+in it changes. A record keeps ``decides``, so its derivation stays the same. It gains the name of
+its view, and its key becomes a reference. Each step can be repeated without effect, so the next
+migration completes a move that was killed. Nothing is removed before its replacement is on the
+disk, and nothing moves before every key and every record of it is known to be sound.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import fcntl
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.core.artefact import Artefact, CorruptArtefact, read_manifest
 from pipelines.core.disk import lock_file, make_folder, replace, sync
-from pipelines.core.earlier import EARLIER_RECORDS, earlier_keys
+from pipelines.core.earlier import ASIDE, EARLIER_RECORDS, earlier_keys
 from pipelines.core.identity import HEX, digest
 from pipelines.core.record import Record, StoreError
 from pipelines.core.references import CURRENT, OBJECTS, RECORDS, References
@@ -42,11 +45,11 @@ VIEWS = {
     "evaluation": "Evaluation",
     "report": "Report",
 }
-"""The view of each kind of asset, which was the first part of an earlier key."""
+"""The view of each kind of asset; the kind was the first part of an earlier key."""
 
 
 class Moved(NamedTuple):
-    """An earlier key, the key that refers to its versions now, and how many records it has."""
+    """An earlier key, the new key of its versions, and the number of its records."""
 
     earlier: str
     key: str
@@ -54,91 +57,151 @@ class Moved(NamedTuple):
 
 
 def migrate(root: Path) -> Iterator[Moved]:
-    """Move what a store has of the earlier layout, a key at a time.
+    """Move all keys of the earlier layout, one at a time.
 
-    Raises StoreError while another process writes, or for an earlier key of an unknown kind, and
-    CorruptArtefact for a record that cannot be trusted; what was moved by then stays moved.
+    Raises StoreError while another process writes, for an earlier key of an unknown kind, and for a
+    link in place of a folder. Raises CorruptArtefact for a corrupt record. Nothing was moved then.
     """
     with lock_file(root / ".work" / "lock") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(f"{root}: another process is writing; end it and try again") from None
-        everything = list(earlier_keys(root))
-        for earlier in everything:
-            yield _move(root, earlier, everything)
+            raise StoreError(
+                f"{root}: another process is writing in the store; end it and try again"
+            ) from None
+        aside = root / ASIDE
+        places = {key: place for place in (root, aside) for key in earlier_keys(place)}
+        plan = {key: _records(places[key], key, places) for key in sorted(places)}
+        for kind in sorted({key.split("/")[0] for key, place in places.items() if place == root}):
+            make_folder(aside)
+            (root / kind).rename(aside / kind)
+            sync(aside)
+        for earlier, records in plan.items():
+            yield from _move(root, aside / earlier, earlier, records)
+        with contextlib.suppress(OSError):  # other files stay
+            aside.rmdir()
         for area in (root / ".work").glob("*/key"):
             area.unlink()
 
 
-def _move(root: Path, earlier: str, everything: list[str]) -> Moved:
-    folder = root / earlier
+Records = dict[str, tuple[str, Record]]  # by file name: the key of today, and today's record
+
+
+def _records(place: Path, earlier: str, everything: Collection[str]) -> Records:
+    """The records of an earlier key as records of today, each with its key.
+
+    Raises StoreError for a kind that Dragon never made, and CorruptArtefact naming a bad record.
+    """
+    folder = place / earlier
+    for entry in (*folder.iterdir(), *(folder / EARLIER_RECORDS).glob("*")):
+        if entry.is_symlink():
+            raise StoreError(f"{entry}: a link; put what it leads to in its place")
+    key = _key(earlier, None, everything)
+    records = {}
+    for path in sorted((folder / EARLIER_RECORDS).glob("*.json")):
+        content = _content(path)
+        key = _key(earlier, content, everything)
+        records[path.name] = (key, _record(path, earlier, key, content))
+    for today in {key, *(other for other, _ in records.values())}:
+        References(place).folder(today)  # raises StoreError for what is no key today
+    return records
+
+
+def _move(root: Path, folder: Path, earlier: str, records: Records) -> Iterator[Moved]:
     for place in sorted(path for path in folder.iterdir() if HEX.fullmatch(path.name)):
-        _move_version(place, root / OBJECTS / place.name)
-    contents = {path: _content(path) for path in sorted((folder / EARLIER_RECORDS).glob("*.json"))}
-    key = _key(earlier, contents, everything)
-    references, aside = References(root), root / ".work" / f"{uuid.uuid4().hex}.partial"
+        _move_version(root, place, root / OBJECTS / place.name)
+    references, aside = References(root), _aside(root)
     make_folder(root / RECORDS)
-    for path, content in contents.items():
-        record = _record(earlier, key, content)
-        replace(root / RECORDS / path.name, record.to_bytes(), aside)
-        if path.name == f"{record.derivation}.json":
+    current = {key: references.current(key) for key, _ in records.values()}  # of a killed move
+    for name, (key, record) in records.items():
+        replace(root / RECORDS / name, record.to_bytes(), aside)
+        newest = f"{record.derivation}.json"
+        if name == newest or newest not in records:
             references.refer(key, record.derivation, record.version, aside)
     derivation, version = _current(folder)
-    if derivation:  # what is referred to last is the current one
-        references.refer(key, derivation, version, aside)
-    shutil.rmtree(folder / EARLIER_RECORDS)
+    if f"{derivation}.json" in records:
+        current[records[f"{derivation}.json"][0]] = derivation, version
+    for key, pointer in current.items():
+        if pointer:  # the last reference becomes the current one
+            references.refer(key, *pointer, aside)
     (folder / CURRENT).unlink(missing_ok=True)
+    _remove(folder / EARLIER_RECORDS, aside)
     for empty in (folder, *folder.parents):
         if empty == root:
             break
-        with contextlib.suppress(OSError):  # somebody's own files stay
+        with contextlib.suppress(OSError):  # a folder with other files stays
             empty.rmdir()
-    return Moved(earlier, key, len(contents))
+    counts = Counter(key for key, _ in records.values())
+    yield from (Moved(earlier, key, count) for key, count in sorted(counts.items()))
+    if not counts:  # its versions are in the store, and no key can refer to them
+        yield Moved(earlier, "", 0)
 
 
-def _move_version(version: Path, final: Path) -> None:
-    """Move a version's folder; of two with the same bytes the sound one stays."""
+def _move_version(root: Path, version: Path, final: Path) -> None:
+    """Move a version's folder. If the new place has a sound copy, remove the old folder."""
     make_folder(final.parent)
     if final.exists():
         try:
             manifest = read_manifest(final, final.name)
             Artefact("", final.name, "", final, manifest).verify()
         except CorruptArtefact:
-            shutil.rmtree(final)
+            aside = _aside(root)
+            final.rename(aside)
+            version.rename(final)
+            shutil.rmtree(aside)
         else:
-            shutil.rmtree(version)
+            _remove(version, _aside(root))
             return
-    version.rename(final)
+    else:
+        version.rename(final)
     sync(final.parent)
 
 
+def _remove(folder: Path, aside: Path) -> None:
+    """Remove a folder whole or not at all: a sweep removes what a killed process leaves aside."""
+    if folder.is_dir():
+        folder.rename(aside)
+        shutil.rmtree(aside)
+
+
+def _aside(root: Path) -> Path:
+    return root / ".work" / f"{uuid.uuid4().hex}.partial"
+
+
 def _content(path: Path) -> dict[str, Any]:
-    """An earlier record, its digest checked. Raises CorruptArtefact naming it."""
+    """The checked content of an earlier record. Raises CorruptArtefact naming the file."""
     try:
         content: dict[str, Any] = json.loads(read_regular(path))
         if content.pop("digest") != digest(content):
             raise ValueError("its digest does not fit")
         if path.name.split(".")[0] != digest(content["decides"]):
-            raise ValueError("it tells of another derivation")
+            raise ValueError("it is the record of another derivation")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptArtefact(f"{path}: no record ({error}); remove it and try again") from None
+        raise CorruptArtefact(
+            f"{path}: is not a record ({error}); remove it and try again"
+        ) from None
     return content
 
 
-def _record(earlier: str, key: str, content: dict[str, Any]) -> Record:
-    """Today's record of the same derivation. What it decides by stays to the byte."""
-    parents = tuple(
-        {"input": p["key"], "version": p["version"], "derivation": p["derivation"]}
-        for p in content["parents"]
-    )
-    view = VIEWS[earlier.split("/")[0]]
-    made = {**content["made"], "key": key}
-    return Record(content["version"], view, content["decides"], parents, made)
+def _record(path: Path, earlier: str, key: str, content: dict[str, Any]) -> Record:
+    """Today's record of the same derivation; ``decides`` stays the same to the byte."""
+    try:
+        parents = tuple(
+            {"input": p["key"], "version": p["version"], "derivation": p["derivation"]}
+            for p in content["parents"]
+        )
+        view = VIEWS[earlier.split("/")[0]]
+        made = {**content["made"], "key": key}
+        record = Record(content["version"], view, content["decides"], parents, made)
+        if record.has_shape():
+            return record
+    except (KeyError, TypeError, AttributeError, ValueError):
+        pass
+    raise CorruptArtefact(f"{path}: has not the shape of a record; remove it and try again")
 
 
 def _current(folder: Path) -> tuple[str, str]:
-    """The derivation and version made or reused last; empty texts where nothing says."""
+    """The derivation and version that were made or reused last; empty texts if unknown."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         pointer = json.loads(read_regular(folder / CURRENT))
         derivation, version = pointer["derivation"], pointer["version"]
@@ -147,21 +210,21 @@ def _current(folder: Path) -> tuple[str, str]:
     return "", ""
 
 
-def _key(earlier: str, contents: dict[Path, dict[str, Any]], everything: list[str]) -> str:
-    """Today's key of an earlier one. Raises StoreError for a kind that there never was."""
+def _key(earlier: str, content: dict[str, Any] | None, everything: Collection[str]) -> str:
+    """Today's key for an earlier key. Raises StoreError for an unknown kind of asset."""
     match earlier.split("/"):
         case ["raw_text" | "documents" | "word_vectors" as kind, corpus]:
             return f"{corpus}/{kind}"
         case ["evaluation", "word_vectors", corpus]:
             return f"{corpus}/word_vectors_evaluation"
         case ["examples", task]:
-            return f"{_corpus_of(contents)}/{task}_examples"
+            return f"{_corpus_of(content)}/{task}_examples"
         case ["evaluation", "attention_ladder", recipe]:
             return f"{recipe}/attention_ladder"
         case ["evaluation", "foundation", recipe]:
             return f"{recipe}/foundation_evaluation"
         case ["evaluation", "assistant", recipe, task] if (
-            f"evaluation/translator/{recipe}/{task}" in everything
+            f"translator/{recipe}/{task}" in everything
         ):
             return f"{recipe}/{task}_assistant_evaluation"
         case ["evaluation", _, recipe, task]:
@@ -170,13 +233,12 @@ def _key(earlier: str, contents: dict[Path, dict[str, Any]], everything: list[st
             return f"{recipe}/{kind}"
         case [kind, recipe, task] if kind in VIEWS:
             return f"{recipe}/{task}_{kind}"
-    raise StoreError(f"{earlier}: no kind of asset that dragon ever made; move it out of the store")
+    raise StoreError(f"{earlier}: is not of a kind that dragon ever made; move it out of the store")
 
 
-def _corpus_of(contents: dict[Path, dict[str, Any]]) -> str:
+def _corpus_of(content: dict[str, Any] | None) -> str:
     """The corpus that a task's examples were made from."""
-    for content in contents.values():
-        for parent in content["parents"]:
-            if parent["key"].startswith("documents/"):
-                return str(parent["key"].split("/")[1])
+    for parent in content["parents"] if content else ():
+        if parent["key"].startswith("documents/"):
+            return str(parent["key"].split("/")[1])
     return "unknown"

@@ -1,13 +1,15 @@
-"""Lineage, read from manifests and records alone: no database is asked.
+"""Lineage, read from manifests and records alone, without a database.
 
-``trace`` goes from an asset, a folder or a bare weights file back to the sources and hashes every
+``trace`` follows an asset, a folder or a bare weights file back to the sources. It hashes every
 file, manifest and record on the way again.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,25 +22,26 @@ from pipelines.core.references import CURRENT, KEY
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents, RawText
 from pipelines.interop.artefacts import Weights
-from pipelines.lineage.views import open_current, open_version, view_of
+from pipelines.lineage.views import open_current, open_derivation, open_version, view_of
 
 NOTHING: frozenset[tuple[str, str]] = frozenset()
-DEEPEST = 200  # artefacts one above the other: far more than any recipe has
-LINEAGE = "lineage.json"  # of an export: what it was made of, and its files' digests
+LONGEST = 4000  # characters of a path
+DEEPEST = 200  # artefacts in one chain of parents: far more than any recipe has
+LINEAGE = "lineage.json"  # the file of an export with its lineage and the digests of its files
 
 
 @dataclass(frozen=True)
 class Node:
-    """One artefact of a lineage, verified, with the record that tells how it came about."""
+    """One verified artefact of a lineage, with its record and its parents."""
 
     artefact: Artefact
     record: Record
     parents: tuple[Node, ...]
 
     def walk(self) -> list[Node]:
-        """This node and all it hangs on, each once, parents first."""
-        found: dict[tuple[str, str], Node] = {}
-        seen: set[int] = set()  # a node that many hang on is entered once, whatever its paths
+        """This node and all its ancestors, each once, parents first."""
+        nodes: dict[tuple[str, str], Node] = {}
+        seen: set[int] = set()  # a node with many children is visited once
 
         def visit(node: Node) -> None:
             if id(node) in seen:
@@ -46,19 +49,21 @@ class Node:
             seen.add(id(node))
             for parent in node.parents:
                 visit(parent)
-            found.setdefault((node.artefact.version, node.artefact.derivation), node)
+            nodes.setdefault((node.artefact.version, node.artefact.derivation), node)
 
         visit(self)
-        return list(found.values())
+        return list(nodes.values())
 
 
 def locate(store: Store, target: str) -> Artefact:
-    """The artefact that an asset key, a version folder or a file's bytes stand for.
+    """The artefact for an asset key, ``key@version``, a version folder or a file's bytes.
 
-    An exported folder, or a file of it, stands for what was exported. Raises StoreError when the
-    store does not know it.
+    For an exported folder, or a file of it, this is the artefact that was exported. Raises
+    StoreError if the store does not hold it.
     """
     path, keys = Path(target), store.keys()
+    if len(target) > LONGEST:  # no file has such a name, and asking for it would be an OSError
+        raise StoreError(f"{target[:40]}...: no asset has a name of {len(target)} characters")
     if path.is_file():
         return _locate_file(store, path)
     if (path / MANIFEST).is_file():
@@ -69,98 +74,104 @@ def locate(store: Store, target: str) -> Artefact:
     if key not in keys:
         if target and path.exists():
             raise StoreError(
-                f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one, an"
-                " asset or a file"
+                f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one of"
+                " these, an asset or a file"
             )
-        what = "not made yet" if KEY.fullmatch(key) else "no such file, version folder or asset"
-        raise StoreError(f"{target}: {what}; {_nearest(store, key)}")
+        fault = "not made yet" if KEY.fullmatch(key) else "no such file, version folder or asset"
+        raise StoreError(f"{target}: {fault}; {_nearest(store, key)}")
     if not prefix:
         return open_current(store, key)
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
     if len(versions) != 1:
-        mend = "give more digits" if versions else "dragon show names them"
-        raise StoreError(f"{target}: {len(versions)} versions begin so; {mend}")
+        known = ", ".join(version[:12] for version in versions or store.versions(key))
+        mend = f"give more digits of {known}" if versions else f"the store has {known}"
+        raise StoreError(f"{target}: {len(versions)} versions begin with {prefix!r}; {mend}")
     return open_version(store, key, versions[0])
 
 
 def _nearest(store: Store, target: str) -> str:
-    near = difflib.get_close_matches(target[:300], store.keys(), n=1)
-    return f"did you mean {near[0]!r}?" if near else "dragon ls lists them"
+    words, keys = sorted(re.split("[/_]", target)), store.keys()
+    # A key as it was before keys had two parts has the same words in another order.
+    near = [key for key in keys if sorted(re.split("[/_]", key)) == words]
+    near = near or difflib.get_close_matches(target[:300], keys, n=1)
+    return f"did you mean {near[0]!r}?" if near else "dragon ls lists the assets"
 
 
 def _locate_file(store: Store, path: Path) -> Artefact:
-    """The artefact, or the export, that a file belongs to by its bytes."""
+    """The artefact whose manifest, or whose export, lists the bytes of a file."""
     sha256 = file_digest(path)
-    found = store.find(sha256)
-    if found is not None:
-        version, _ = found
+    place = store.find(sha256)
+    if place is not None:
+        version, _ = place
         return _referred(store, path.parent) or open_version(store, store.key_of(version), version)
     if (path.parent / LINEAGE).is_file():
         return _locate_export(store, path.parent, None if path.name == LINEAGE else path.name)
     raise StoreError(
-        f"{path}: no manifest in {store.root} lists these bytes; the file was changed, or made"
-        f" elsewhere (choose another store with --store), or exported (put it beside its {LINEAGE})"
-        " or saved again (trace the file that it was saved from)"
+        f"{path}: no manifest in {store.root} lists these bytes; the file was changed, or is from"
+        " another store (choose it with --store), or was exported (put it beside its"
+        f" {LINEAGE}), or was saved again by a program (trace the file that it was saved from)"
     )
 
 
 def _locate_export(store: Store, folder: Path, name: str | None) -> Artefact:
-    """What a folder was exported from, if ``name`` (or every file) is as it was exported.
+    """The artefact that was exported to a folder; file ``name``, or every file, must be unchanged.
 
-    Raises StoreError where it is not, or where the store does not hold what was exported, and
-    CorruptArtefact for a list of its files that cannot be one.
+    Raises StoreError if a file was changed, or if the store does not hold the artefact. Raises
+    CorruptArtefact if ``lineage.json`` has no list of exported files.
     """
     listing = folder / LINEAGE
     try:
-        told = json.loads(listing.read_bytes())
-        key, version = str(told["key"]), str(told["version"])
-        exported = {str(file): str(sha256) for file, sha256 in told["exported"].items()}
+        content = json.loads(listing.read_bytes())
+        key, version = str(content["key"]), str(content["version"])
+        exported = {str(file): str(sha256) for file, sha256 in content["exported"].items()}
     except OSError as error:
         raise StoreError(f"{listing}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CorruptArtefact(
-            f"{listing}: lists no exported files; it was changed, or an earlier program wrote it;"
-            " export again"
+            f"{listing}: has no list of exported files; it was changed, or an earlier version of"
+            " dragon wrote it; export again"
         ) from None
     for file in exported if name is None else [name]:
         path = folder / file
         if file not in exported or Path(file).name != file or not path.is_file():
-            wrong = "not of that export" if file not in exported else "missing"
+            wrong = "is not a file of that export" if file not in exported else "is missing"
         elif file_digest(path) != exported[file]:
             wrong = "its bytes are not the exported ones"
         else:
             continue
         raise StoreError(
-            f"{path}: {wrong} ({LINEAGE} beside it is of {key} {version[:12]}); what was saved"
-            " again has no lineage: trace the file that it was saved from, or export again"
+            f"{path}: {wrong} ({LINEAGE} beside it is of {key} {version[:12]}); a file that was"
+            " saved again has no lineage: trace the file that it was saved from, or export again"
         )
     if not HEX.fullmatch(version) or not store.folder(version).is_dir():
         raise StoreError(
-            f"{folder}: exported from {key} {version[:12]}, which {store.root} does not hold;"
+            f"{folder}: was exported from {key} {version[:12]}, which {store.root} does not hold;"
             " choose its store with --store"
         )
-    # It may have been exported under a name that nothing bears today.
-    return open_version(store, store.key_of(version), version)
+    names = {r.key for r in store.references.all() if r.version == version}
+    return open_version(store, key if key in names else store.key_of(version), version)
 
 
 def _locate_folder(store: Store, path: Path) -> Artefact:
-    """The artefact whose folder this is, or of which it is a faithful copy.
+    """The artefact in a folder, which is its own folder or an exact copy of it.
 
-    A reference, such as ``chat/foundation/current``, says its key as well.
+    A reference, such as ``chat/foundation/current``, also gives the key.
     """
     root, folder = store.root.resolve(), path.resolve()
     version = folder.name
     if not HEX.fullmatch(version) or not store.folder(version).is_dir():
-        raise StoreError(f"{path}: no version of {store.root}; name a folder inside it")
+        raise StoreError(
+            f"{path}: is not a version of {store.root}; name a version's folder inside it"
+        )
     if not folder.is_relative_to(root):
         Artefact(str(path), version, "", folder, read_manifest(folder, version)).verify()
     return _referred(store, path) or open_version(store, store.key_of(version), version)
 
 
 def _referred(store: Store, path: Path) -> Artefact | None:
-    """The artefact that a reference leads to, under the key whose reference it is.
+    """The artefact that a reference leads to, under the reference's key.
 
-    None for what is no reference of the store.
+    None if the path is not a reference of the store.
     """
     link, root = path.parent.resolve() / path.name, store.root.resolve()
     key = link.parent.relative_to(root).as_posix() if link.is_relative_to(root) else ""
@@ -168,11 +179,11 @@ def _referred(store: Store, path: Path) -> Artefact | None:
         return None
     if link.name == CURRENT:
         return open_current(store, key)
-    return open_version(store, key, link.resolve().name)
+    return open_derivation(store, key, link.name)
 
 
 def trace(store: Store, artefact: Artefact) -> Node:
-    """The verified lineage of an artefact. Raises CorruptArtefact naming what does not fit."""
+    """The verified lineage of an artefact. Raises CorruptArtefact naming the file or record."""
     names: dict[str, list[str]] = {}
     for reference in store.references.all():
         names.setdefault(reference.derivation, []).append(reference.key)
@@ -181,7 +192,7 @@ def trace(store: Store, artefact: Artefact) -> Node:
 
 @dataclass(frozen=True)
 class _Tracing:
-    """``names``: the keys that refer to each derivation. ``nodes``: those that were met before."""
+    """``names`` has the keys that refer to each derivation; ``nodes`` has the nodes made so far."""
 
     store: Store
     names: Mapping[str, list[str]]
@@ -190,21 +201,24 @@ class _Tracing:
     def trace(
         self, key: str, version: str, derivation: str, below: frozenset[tuple[str, str]] = NOTHING
     ) -> Node:
-        """``below``: the artefacts on the way here, which none of its own parents can be."""
+        """The node of an artefact. ``below`` has its descendants, which cannot be its parents."""
         mark = (version, derivation)
         if mark in self.nodes:
             return self.nodes[mark]
         if mark in below or len(below) == DEEPEST:
-            what = "itself" if mark in below else f"{DEEPEST} others, one after the other"
+            source = "itself" if mark in below else f"a chain of {DEEPEST} others"
             raise CorruptArtefact(
-                f"{key}: the records say that version {version[:12]} was made from {what}; remove"
-                " the record that is false and run again"
+                f"{key}: the records say that version {version[:12]} was made from {source}; remove"
+                " the false record and run again"
             )
         record = self._record(key, version, derivation)
         artefact = self.store.open(key, version, view_of(record.makes), derivation)
         artefact.verify()
         if {p["input"]: p["version"] for p in record.parents} != record.decides["inputs"]:
-            raise CorruptArtefact(f"{key}: the record's parents are not its inputs")
+            raise CorruptArtefact(
+                f"{key}: the record {derivation[:12]} has parents that are not its inputs; remove"
+                " it and run again"
+            )
         parents = tuple(
             self.trace(self._name(p, key), p["version"], p["derivation"], below | {mark})
             for p in record.parents
@@ -218,32 +232,40 @@ class _Tracing:
             record = self.store.record(derivation, version) or self.store.record(derivation)
         if record is None:
             raise CorruptArtefact(
-                f"{key}: no record tells how version {version[:12]} came about; materialize it"
-                " again"
+                f"{key}: the store has no record of version {version[:12]}; materialize it again"
             )
         if record.version != version:
             raise CorruptArtefact(
-                f"{key}: the record {derivation[:12]} tells of version {record.version[:12]}, not"
-                f" {version[:12]}"
+                f"{key}: the record {derivation[:12]} is of version {record.version[:12]}, not"
+                f" {version[:12]}; materialize it again"
             )
         return record
 
     def _name(self, parent: Mapping[str, str], child: str) -> str:
-        """A key that refers to a parent, of the child's own scope if one does.
+        """The key that refers to a parent and fits its child best.
 
-        Where no key does any more, the one that it was made under.
+        If no key refers to it any more, the key under which it was made.
         """
-        scope = child.split("/")[0]
-        keys = self.names.get(parent["derivation"], [])
-        ours = [key for key in keys if key.startswith(f"{scope}/")]
-        if keys:
-            return (ours or keys)[0]
         record = self.store.record(parent["derivation"])
-        return record.first_key if record else f"{child}: {parent['input']}"
+        first = record.first_key if record else f"{child}: {parent['input']}"
+
+        def fit(key: str) -> tuple[bool, bool, int, bool]:
+            return *_fit(key, parent["input"], child), key == first
+
+        return max(self.names.get(parent["derivation"], []), key=fit, default=first)
+
+
+def _fit(key: str, place: str, child: str) -> tuple[bool, bool, int]:
+    """How well a key fits an input of a child: as the input says, in its scope, of its task."""
+    parameter, _, inner = place.partition("/")
+    (scope, _, name), (ours, _, about) = key.partition("/"), child.partition("/")
+    said = key in (inner, f"{ours}/{inner}", f"{inner}/{parameter}")
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, about, strict=False))
+    return said, scope == ours, len(list(alike))
 
 
 def tree(node: Node) -> list[str]:
-    """The lineage as lines of a tree; what was shown before is only named again."""
+    """The lineage as lines of a tree; a repeated artefact has one line without its parents."""
     return _tree(node, "", "", set())
 
 
@@ -264,9 +286,9 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
 
 
 def _note(node: Node) -> str:
-    """What is worth knowing of one artefact: documents, source, commit.
+    """The main facts of one artefact: documents, source, commit.
 
-    Raises CorruptArtefact where its files or its record have not the shape of their kind.
+    Raises CorruptArtefact if its files or its record lack the fields of their kind.
     """
     try:
         return ", ".join(_facts(node))
@@ -274,7 +296,7 @@ def _note(node: Node) -> str:
         artefact = node.artefact
         raise CorruptArtefact(
             f"{artefact.key}: version {artefact.version[:12]} or its record"
-            f" {node.record.derivation[:12]} is no {node.record.makes} ({error!r});"
+            f" {node.record.derivation[:12]} is not a valid {node.record.makes} ({error!r});"
             " remove both and run again"
         ) from None
 
@@ -289,8 +311,8 @@ def _facts(node: Node) -> list[str]:
     if isinstance(artefact, Documents):
         ledger = artefact.ledger()
         divided = sum(step.added for step in ledger.steps)
-        what = f"parts of {ledger.documents_in:,} documents" if divided else "documents"
-        facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {what}")
+        unit = f"parts of {ledger.documents_in:,} documents" if divided else "documents"
+        facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {unit}")
     figures: dict[str, Any] = artefact.figures()
     if isinstance(artefact, RawText):
         facts += [f"{figures['documents']:,} documents", *_origin(node, sources.catalogue())]
@@ -308,6 +330,6 @@ def _facts(node: Node) -> list[str]:
 
 
 def _origin(node: Node, kinds: Mapping[str, Any]) -> tuple[str, str]:
-    """Where a source's bytes come from, and their licence; ``kinds`` is a catalogue of sources."""
+    """The origin of a source's bytes and their licence; ``kinds`` is a catalogue of sources."""
     section = node.record.decides["recipe"]
     return kinds[section["kind"]].origin.format(**section), section["licence"]

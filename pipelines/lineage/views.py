@@ -1,4 +1,4 @@
-"""Versions of a store, each opened through the view that its record names."""
+"""Opens versions of a store through the view class that their records name."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ VIEWS: dict[str, type[Artefact]] = {
 
 
 def view_of(makes: str) -> type[Artefact]:
-    """The view of that name; a plain artefact where this version of the program has none."""
+    """The view class of that name; ``Artefact`` if this version of the program has none."""
     return VIEWS.get(makes, Artefact)
 
 
 def open_current(store: Store, key: str) -> Artefact:
-    """The version of a key that was made or reused last. Raises StoreError when there is none."""
+    """The version of a key that was made or reused last. Raises StoreError if there is none."""
     record = store.current_record(key)
     return store.open(key, record.version, view_of(record.makes), record.derivation)
 
@@ -46,12 +46,20 @@ def open_current(store: Store, key: str) -> Artefact:
 def open_version(store: Store, key: str, version: str) -> Artefact:
     """One version of a key.
 
-    Raises StoreError where the store does not hold it, or where no record tells how it came about.
+    Raises StoreError if the store does not hold the version or has no record of it.
     """
-    artefact = store.open(key, version, Artefact)
+    if not store.holds(version):
+        raise StoreError(f"{key}: the store has no version {version[:12]}; materialize it")
     for record in store.records(key, version):
         return store.open(key, version, view_of(record.makes), record.derivation)
     raise StoreError(
-        f"{artefact.key}: no record tells how version {version[:12]} came about; materialize it"
-        " again"
+        f"{key}: the store has no record of version {version[:12]}; materialize it again"
     )
+
+
+def open_derivation(store: Store, key: str, derivation: str) -> Artefact:
+    """The version that a derivation made under a key. Raises StoreError if there is none."""
+    record = store.record(derivation)
+    if record is None:
+        raise StoreError(f"{key}: the store has no record {derivation[:12]}; materialize it again")
+    return store.open(key, record.version, view_of(record.makes), derivation)

@@ -1,1 +1,1 @@
-"""Dagster's door: declarations as assets, their checks, jobs, schedules and sensors."""
+"""The Dagster side: declarations as assets, their checks, jobs, schedules and sensors."""

@@ -1,14 +1,14 @@
-"""Dagster's assets out of declarations. Every asset goes the same way: derive, reuse or make,
+"""Makes Dagster assets from declarations. Each asset takes the same steps: derive, reuse or make,
 publish, record.
 
-(This module does without ``from __future__ import annotations``: Dagster reads its annotations.)
+(This module has no ``from __future__ import annotations``, because Dagster reads its annotations.)
 """
 
 import functools
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -29,16 +29,16 @@ from pipelines.orchestration.runs import publishing
 from pipelines.report.describe import Markdown, Picture, Rows, describe
 from pipelines.text.errors import SourceUnavailable
 
-processor.prepare()  # whichever asset is made first imports torch
+processor.prepare()  # before any asset imports torch
 
 log = logging.getLogger("dragon")
 
 OWNERS = ["team:dragon"]
 ATTENDED = "dragon/attended"  # the tag of a run that a person waits for
-RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the one before
+RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the previous one
 NO_MEMORY = (
-    "out of memory; end other programs and the same command goes on from the last checkpoint, or"
-    " give the recipe a smaller batch_size, context_length or network"
+    "out of memory; end other programs and run the same command again (it continues from the last"
+    " checkpoint), or give the recipe a smaller batch_size, context_length or network"
 )
 
 
@@ -49,24 +49,32 @@ DAGSTER_TYPES = {
 }
 
 
-def asset_of(declared: Declaration, views: Mapping[str, type[Artefact]]) -> dg.AssetsDefinition:
-    """A declaration as an asset of Dagster: derive, reuse or make, publish, record.
+def assets_of(declarations: Iterable[Declaration]) -> list[dg.AssetsDefinition]:
+    """Declarations as Dagster assets, in the same order; each reads keys of these alone."""
+    declarations = list(declarations)
+    by_key = {declared.key: declared for declared in declarations}
+    return [_asset_of(declared, by_key) for declared in declarations]
 
-    ``views`` has the view of every key that it may read.
+
+def _asset_of(declared: Declaration, by_key: Mapping[str, Declaration]) -> dg.AssetsDefinition:
+    """A declaration as a Dagster asset: derive, reuse or make, publish, record.
+
+    ``by_key`` has the declaration of every key that the asset reads.
     """
     static = declared.static()
 
     @dg.asset(
         key=declared.key.split("/"),
         ins={
-            key.replace("/", "__"): dg.AssetIn(
-                key=key.split("/"), dagster_type=DAGSTER_TYPES[views[key].__name__]
+            # Numbered, because a scope and a name may contain two underscores.
+            f"{key.replace('/', '__')}__{number}": dg.AssetIn(
+                key=key.split("/"), dagster_type=DAGSTER_TYPES[by_key[key].makes.__name__]
             )
-            for key in declared.upstream()
+            for number, key in enumerate(dict.fromkeys(declared.upstream()))
         },
         description=declared.about,
         group_name=declared.group,
-        # The graph shows the last part of a key only, so that several boxes say "documents".
+        # The graph shows only the last part of a key, so several boxes say "documents".
         kinds={declared.key.split("/")[0], declared.makes.kind},
         owners=OWNERS,
         code_version=digest(static)[:16],
@@ -75,10 +83,12 @@ def asset_of(declared: Declaration, views: Mapping[str, type[Artefact]]) -> dg.A
     )
     def materialize(context: dg.AssetExecutionContext, **loaded: Artefact) -> dg.MaterializeResult:  # type: ignore[type-arg]
         try:
-            return _materialize(context, declared, {a.key: a for a in loaded.values()})
+            inputs = {artefact.key: artefact for artefact in loaded.values()}
+            _require_one_lineage(context.resources.store.open(), inputs, by_key)
+            return _materialize(context, declared, inputs)
         except (ValueError, OSError, sqlite3.OperationalError) as error:
             _retry_later(context, declared.key, error)
-            # Ours name the mend in one line; the traceback stays in Dagster's log.
+            # Our errors name the mend in one line; the traceback stays in Dagster's log.
             raise dg.Failure(_one_line(declared.key, error), allow_retries=False) from error
         except (MemoryError, RuntimeError) as error:
             if not processor.lacked_memory(error):
@@ -91,22 +101,21 @@ def asset_of(declared: Declaration, views: Mapping[str, type[Artefact]]) -> dg.A
 def _materialize(
     context: dg.AssetExecutionContext, declared: Declaration, loaded: Mapping[str, Artefact]
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Reuse what the derivation made before, else make it, publish it and record how."""
+    """Reuse the version that the derivation made before; else make, publish and record one."""
     resource: StoreResource = context.resources.store
     store, project = resource.open(), resource.project()
     tracker: Tracker = context.resources.tracker
-    tracker.replay()  # what an earlier run could not tell it
+    tracker.replay()  # send what an earlier run could not send
     began = time.monotonic()
     decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
-    _require_one_lineage(store, loaded)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
-        store.sweep()  # a kill after publishing leaves a work area that nobody asks for again
+        store.sweep()  # a run killed after publishing leaves a work area that nothing else removes
         return _result(declared, artefact, began, reused=True)
-    store.require_writable()
+    store.require_writable(declared.key)
     with store.work(declared.key, derivation) as work:
-        # Whoever held the lock before us may have made it.
+        # The previous owner of the lock may have made it.
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:
             return _result(declared, artefact, began, reused=True)
@@ -121,24 +130,22 @@ def _materialize(
     return _result(declared, artefact, began, reused=False)
 
 
-def _require_one_lineage(store: Store, loaded: Mapping[str, Artefact]) -> None:
-    """Raise ValueError where one input was made from another version of another input.
+def _require_one_lineage(
+    store: Store, loaded: Mapping[str, Artefact], by_key: Mapping[str, Declaration]
+) -> None:
+    """Raise ValueError if one input was made from an outdated version of another input.
 
-    So it is after somebody materialized a tokenizer anew and not the shards that it encoded.
+    This happens after a person materialized a new tokenizer but not the shards that it encodes.
     """
-    keys: dict[str, set[str]] = {}
-    for reference in store.references.all():
-        keys.setdefault(reference.derivation, set()).add(reference.key)
-    for artefact in loaded.values():
+    for key, artefact in loaded.items():
         record = store.record(artefact.derivation)
+        reads = by_key[key].reads() if key in by_key else {}
         for parent in record.parents if record else ():
-            for key in keys.get(parent["derivation"], set()) & loaded.keys():
-                given = loaded[key]
-                if given.version == parent["version"]:
-                    continue
+            current = loaded.get(reads.get(parent["input"], ""))
+            if current is not None and current.version != parent["version"]:
                 raise ValueError(
-                    f"{artefact.key} was made from {given.key} {parent['version'][:12]}, which is"
-                    f" {given.version[:12]} now; materialize {artefact.key} first"
+                    f"{key} was made from version {parent['version'][:12]} of {current.key}, whose"
+                    f" version is {current.version[:12]} now; materialize {key} first"
                 )
 
 
@@ -150,16 +157,19 @@ def _make(
     store: Store,
     fence: Fence,
 ) -> Artefact:
-    """Fill the draft, publish it with its record and open what was published.
+    """Fill the draft, publish it with its record and open the published artefact.
 
-    ``fence`` is held while it is published; it raises ValueError when the run is over by then.
+    ``fence`` is held during the publication; it raises ValueError if the run is over by then.
     """
     began = time.monotonic()
     log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
     declared.make()(making, **declared.arguments(loaded))
-    forget_code()  # the files are read again: code is imported as late as it is needed
+    forget_code()  # read the code files again: code is imported only when it is needed
     if declared.decided_by(loaded, making.project) != decides:
-        raise ValueError("its source or code changed while it was made; run again when at rest")
+        raise ValueError(
+            "its source or code changed while it was made; run again when the files no longer"
+            " change"
+        )
     if "torch" in declared.libraries:
         making.made.update(processor.abilities())
     made = {
@@ -182,8 +192,9 @@ def _make(
 def _require_same(declared: Declaration, before: Record | None, now: Record) -> None:
     if declared.exact and before is not None and before.version != now.version:
         raise ValueError(
-            f"came out as {now.version[:12]}, its record says {before.version[:12]}: its source"
-            f" gave other bytes; keep the old version, or remove the record {now.derivation[:12]}"
+            f"the new version is {now.version[:12]}, but its record says {before.version[:12]}: its"
+            f" source gave other bytes; keep the old version, or remove the record"
+            f" {now.derivation[:12]} and run again"
         )
 
 
@@ -192,8 +203,8 @@ def _result(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     seconds = time.monotonic() - began
     done = "reused" if reused else f"made in {seconds:.1f} s"
-    told = "; ".join(filter(None, (done, artefact.remark())))
-    log.info("%-34s %s  %s", declared.key, artefact.version[:12], told)
+    line = "; ".join(filter(None, (done, artefact.remark())))
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line)
     metadata = {
         "version": artefact.version,
         "derivation": artefact.derivation,
@@ -206,7 +217,7 @@ def _result(
 
 
 def _shown(value: Any) -> Any:
-    """A plain value as Dagster shows it best."""
+    """A value as Dagster metadata: a picture, Markdown, a table or the plain value."""
     if isinstance(value, Picture):
         return dg.MetadataValue.md(f"![picture]({value.address()})")
     if isinstance(value, Markdown):
@@ -217,14 +228,14 @@ def _shown(value: Any) -> Any:
 
 
 def _retry_later(context: dg.AssetExecutionContext, key: str, error: Exception) -> None:
-    """Ask Dagster for another try of what may pass by itself: a source or a database is away.
+    """Ask Dagster for another try if the fault may pass: a source or a database is away.
 
-    Bad input is as bad at the next try. A person at the command line is told at once and decides.
+    Bad input stays bad at the next try. A person at the command line sees the fault at once.
     """
-    passes = isinstance(error, SourceUnavailable) or "database is locked" in str(error)
-    if passes and ATTENDED not in context.run.tags and context.retry_number < RETRIES:
+    may_pass = isinstance(error, SourceUnavailable) or "database is locked" in str(error)
+    if may_pass and ATTENDED not in context.run.tags and context.retry_number < RETRIES:
         wait = RETRY_SECONDS * 4**context.retry_number
-        log.warning("%s; tried again in %d s", _one_line(key, error), wait)
+        log.warning("%s; will try again in %d s", _one_line(key, error), wait)
         raise dg.RetryRequested(RETRIES, wait) from error
 
 

@@ -1,4 +1,4 @@
-"""Jobs, the weekly retraining and the watch over local folders. Both ship switched off."""
+"""Jobs, weekly schedules and sensors of local folders. Schedules and sensors start switched off."""
 
 import json
 import time
@@ -17,11 +17,11 @@ from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.recipe.schema import Recipe
 
 WEEKLY = "0 3 * * 0"  # Sunday, three in the morning
-RECIPE = "dragon/recipe"  # the tag of every run of a recipe, whoever started it
-WATCH, STATE = "dragon/watch", "dragon/state"  # the sensor that asked, and for which content
+RECIPE = "dragon/recipe"  # the tag of every run of a recipe, however it was started
+WATCH, STATE = "dragon/watch", "dragon/state"  # the sensor that requested a run, and the content
 README = "README.md"
-REST = 10  # seconds without a change after which a folder is taken for complete
-PAUSE, LONGEST_PAUSE = 600, 86_400  # seconds after a failure; each one more doubles the pause
+REST = 10  # seconds without a change after which a folder counts as complete
+PAUSE, LONGEST_PAUSE = 600, 86_400  # seconds after a failure; each further failure doubles them
 UNFINISHED = [
     status
     for status in dg.DagsterRunStatus
@@ -58,12 +58,12 @@ def _weekly(recipe: Recipe, job: Any) -> dg.ScheduleDefinition:
         cron_schedule=WEEKLY,
         execution_timezone=recipe.timezone,
         description=f"Sundays at 3:00 {recipe.timezone} (the recipe's timezone): materializes"
-        f" {recipe.name}/report and all it hangs on; what is unchanged is reused. Skips while"
+        f" {recipe.name}/report and every asset before it; unchanged assets are reused. Skips while"
         f" {job.name} runs.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
     def retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        # A tick that is evaluated by hand may know of no instance, and so of no run.
+        # A tick that is evaluated by hand may have no instance, and then no runs.
         going = context.instance_ref and _going(context.instance, recipe, job.name)
         return dg.SkipReason(going) if going else dg.RunRequest()
 
@@ -71,7 +71,7 @@ def _weekly(recipe: Recipe, job: Any) -> dg.ScheduleDefinition:
 
 
 def _going(instance: dg.DagsterInstance, recipe: Recipe, job: str) -> str | None:
-    """The run of a recipe that has not ended yet, in words; None if there is none."""
+    """A sentence naming a run of the recipe that has not ended yet; None if there is none."""
     for filters in (
         dg.RunsFilter(statuses=UNFINISHED, job_name=job),
         dg.RunsFilter(statuses=UNFINISHED, tags={RECIPE: recipe.name}),
@@ -84,10 +84,11 @@ def _going(instance: dg.DagsterInstance, recipe: Recipe, job: str) -> str | None
 def _folder_sensor(
     project: Project, recipe: Recipe, corpus: str, source: FolderSource, job: Any
 ) -> dg.SensorDefinition:
-    """Asks for a run while the content of a folder is not what a run of this sensor has made.
+    """A sensor that requests a run until a run has succeeded with the folder's current content.
 
-    What became of a state is asked of the runs themselves, so that no failure is forgotten. The
-    cursor holds how the folder looked, to see that it is at rest, and which state was asked for.
+    The runs themselves say what became of a content, so no failure is forgotten. The cursor holds
+    a digest of the folder's file attributes, which shows that the folder no longer changes, and the
+    content of the last request.
     """
     name = f"watch_{corpus}_for_{job.name}"
 
@@ -95,8 +96,8 @@ def _folder_sensor(
         name=name,
         job=job,
         minimum_interval_seconds=60,
-        description=f"Runs {job.name} when the content of {source.path} changes (its {README}"
-        " apart), and again, after a pause, when that run failed.",
+        description=f"Runs {job.name} when the content of {source.path} changes (except its"
+        f" {README}). If that run fails, it runs it again after a pause.",
         default_status=dg.DefaultSensorStatus.STOPPED,
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -107,7 +108,9 @@ def _folder_sensor(
             context.update_cursor(json.dumps(now))
             newest = max(seen.changed for seen in look)
             if time.time() - newest < REST and now["look"] != before.get("look"):
-                return dg.SkipReason(f"{source.path}: is being written; waiting until it rests")
+                return dg.SkipReason(
+                    f"{source.path}: files are still changing; waiting until they no longer change"
+                )
             state = digest([[seen.name, _sha256(seen, _hour())] for seen in look])
         except (ValueError, OSError) as error:
             return dg.SkipReason(" ".join(str(error).split()))
@@ -116,14 +119,14 @@ def _folder_sensor(
         if reason:
             return dg.SkipReason(f"{source.path}: {reason}")
         context.update_cursor(json.dumps({**now, "asked": state, "at": time.time()}))
-        # No key: Dagster would drop the request of a folder that returned to an earlier state.
+        # No run key: Dagster would drop the request for a folder that has an earlier content again.
         return dg.RunRequest(tags={WATCH: name, STATE: state})
 
     return watch
 
 
 class Seen(NamedTuple):
-    """How a file looks from outside; while that stays, it is taken for the same."""
+    """A file's attributes; while they stay the same, the content counts as the same."""
 
     name: str
     path: str
@@ -134,13 +137,16 @@ class Seen(NamedTuple):
 
 
 def _watched(source: FolderSource, root: Path) -> list[Found]:
-    """The files of a folder that are data: the README that tells what to put there is not."""
-    found = list(matching(root / source.path, source.glob))
+    """The data files of a folder: all but its README, which says what to put there.
+
+    Raises ValueError if there are none.
+    """
+    files = list(matching(root / source.path, source.glob))
     if (root / source.path).is_dir():
-        found = [file for file in found if file.name != README]
-    if not found:
-        raise ValueError(f"{source.path}: holds no file but its {README}")
-    return found
+        files = [file for file in files if file.name != README]
+    if not files:
+        raise ValueError(f"{source.path}: has no files but its {README}; put your files there")
+    return files
 
 
 def _seen(found: Found) -> Seen:
@@ -151,7 +157,7 @@ def _seen(found: Found) -> Seen:
 
 @lru_cache(maxsize=100_000)
 def _sha256(seen: Seen, hour: int) -> str:  # noqa: ARG001 -- a new hour is a new look
-    """A file's digest, kept while it looks the same; sensors of one folder share it."""
+    """A file's sha256, cached while its attributes stay; sensors of the same folder share it."""
     return sha256_of(seen.path)
 
 
@@ -160,31 +166,37 @@ def _hour() -> int:
 
 
 def _read_cursor(cursor: str | None) -> dict[str, Any]:
-    """The cursor of the last look; empty at the first, and where another program wrote it."""
+    """The cursor of the last tick; empty at the first tick, or if another program wrote it."""
     try:
-        held = json.loads(cursor or "{}")
+        content = json.loads(cursor or "{}")
     except ValueError:
         return {}
-    return held if isinstance(held, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _reason_to_wait(
     instance: dg.DagsterInstance, watch: str, state: str, cursor: Mapping[str, Any]
 ) -> str | None:
-    """Why no run is asked for in this state of a folder: it was made, or its turn comes later."""
+    """The reason to request no run for this content; None if a run is due.
+
+    A run has succeeded with it, or the next try comes later.
+    """
     records = instance.get_run_records(dg.RunsFilter(tags={WATCH: watch}), limit=20)
     tries = list(takewhile(lambda r: r.dagster_run.tags.get(STATE) == state, records))
     if not tries:
-        asked = cursor.get("at", 0) if cursor.get("asked") == state else 0
-        return "nothing new" if time.time() < asked + PAUSE else None
+        requested = cursor.get("at", 0) if cursor.get("asked") == state else 0
+        return "nothing new" if time.time() < requested + PAUSE else None
     last = tries[0]
     which = f"run {last.dagster_run.run_id[:8]}"
     if last.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
         return f"nothing new since {which}"
     if last.dagster_run.status is dg.DagsterRunStatus.CANCELED:
-        return f"{which} of this state was ended by a person; change a file, or launch it by hand"
+        return (
+            f"{which} of this content was cancelled by a person; change a file, or launch a run by"
+            " hand"
+        )
     ended = last.end_time or last.create_timestamp.timestamp()
     left = ended + min(PAUSE * 2 ** (len(tries) - 1), LONGEST_PAUSE) - time.time()
     if left > 0:
-        return f"{which} of this state failed; tried again in {left / 60:.0f} minutes"
+        return f"{which} of this content failed; the next try is in {left / 60:.0f} minutes"
     return None

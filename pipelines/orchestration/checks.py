@@ -1,6 +1,6 @@
-"""Dagster's checks out of the catalogue of checks (pipelines/checks/).
+"""Makes Dagster asset checks from the catalogue of checks (pipelines/checks/).
 
-(This module does without ``from __future__ import annotations``: Dagster reads its annotations.)
+(This module has no ``from __future__ import annotations``, because Dagster reads its annotations.)
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from pipelines.core.declaration import Declaration
 
 
 def declare_checks(declarations: Iterable[Declaration]) -> list[dg.AssetChecksDefinition]:
-    """The checks of some assets."""
+    """The Dagster checks of some assets."""
     return [asset_check_of(applied) for applied in checks_of(declarations)]
 
 
 def asset_check_of(applied: Applied) -> dg.AssetChecksDefinition:
-    """A check of one asset: an error where it is blocking, else a warning."""
+    """The Dagster check of one asset: a failure is an error if it is blocking, else a warning."""
     check = applied.check
     severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
 

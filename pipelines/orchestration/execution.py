@@ -1,5 +1,6 @@
-"""A run in this process: the same definitions as in the UI."""
+"""Runs a recipe in this process, with the same definitions as in the UI."""
 
+import difflib
 import os
 import uuid
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ OURS = ("CorruptArtefact", "RecipeError", "SourceUnavailable", "StoreError", "Te
 
 @dataclass(frozen=True)
 class Done:
-    """What a run came to: the keys that were asked for, how many were made, checks not passed."""
+    """The outcome of a run: the selected keys, how many were made, the checks not passed."""
 
     keys: frozenset[str]
     made: int
@@ -32,10 +33,10 @@ class Done:
 
 
 def execute(project: Project, recipe: Recipe, select: list[str]) -> Done:
-    """Materialize a recipe's report and all before it, or the selected assets and theirs.
+    """Materialize a recipe's report, or the selected assets, with all assets before them.
 
-    Raises ValueError with the line of the first failure, SystemExit where it is a bug of ours or
-    a person interrupted it.
+    Raises ValueError with the line of the first failure. Raises SystemExit for a bug of ours, or if
+    a person interrupts the run.
     """
     StoreResource.of(project).open()  # what is wrong with the store is told before a run begins
     folder = project.prepare_dagster()
@@ -62,15 +63,26 @@ def execute(project: Project, recipe: Recipe, select: list[str]) -> Done:
     return Done(
         frozenset(key.to_user_string() for key in keys),
         made,
-        tuple(f"{check.check_name} of {check.asset_key.to_user_string()}" for check in unmet),
+        tuple(map(_told, unmet)),
     )
 
 
-def _instance(folder: Path) -> dg.DagsterInstance:
-    """Dagster with its databases in a folder, leaving this terminal's streams as they are.
+def _told(check: Any) -> str:
+    """A check that did not pass, with its numbers."""
+    numbers = ", ".join(f"{name} {_number(value.value)}" for name, value in check.metadata.items())
+    name = f"{check.check_name} of {check.asset_key.to_user_string()}"
+    return f"{name} did not pass" + (f": {numbers}" if numbers else "")
 
-    Else Dagster would send them through a file and two processes a step: progress on one line
-    would not show, and Ctrl-C would print the end of those processes.
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _instance(folder: Path) -> dg.DagsterInstance:
+    """A Dagster instance with its databases in a folder; it does not capture output streams.
+
+    Otherwise Dagster would send them through a file and two processes for each step: progress on
+    one line would not show, and Ctrl-C would print the end of those processes.
     """
     module, name = "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager"
     streams = {"compute_logs": {"module": module, "class": name}}
@@ -80,11 +92,16 @@ def _instance(folder: Path) -> dg.DagsterInstance:
 def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
     graph = definitions.resolve_asset_graph()
     known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
-    wanted = [name.strip("/") for name in select] or [f"{recipe.name}/report"]
-    for name in wanted:
+    names = [name.strip("/") for name in select] or [f"{recipe.name}/report"]
+    for name in names:
         if name not in known:
-            raise RecipeError(f"--select {name}: {recipe.name} has {', '.join(sorted(known))}")
-    chosen = dg.AssetSelection.assets(*(known[name] for name in wanted)).upstream()
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"did you mean {near[0]!r}? " if near else ""
+            raise RecipeError(
+                f"--select {name}: is not an asset of {recipe.name}; {mend}It has"
+                f" {', '.join(sorted(known))}"
+            )
+    chosen = dg.AssetSelection.assets(*(known[name] for name in names)).upstream()
     return set(chosen.resolve(graph))
 
 
@@ -94,28 +111,31 @@ def _reused(event: Any) -> bool:
 
 
 def _fail(result: Any) -> None:
-    """End with the first failure: ours as one line, a bug (or with DRAGON_DEBUG all) in full."""
+    """Raise the first failure: our errors as one line, a bug with its traceback.
+
+    With DRAGON_DEBUG every error has its traceback.
+    """
     failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     if not failures:
-        raise ValueError("the run failed outside of its steps; make ui shows its log")
+        raise ValueError("the run failed outside of its steps; start make ui to read its log")
     data = failures[0]
     error = data.error.to_string() if data.error else ""
     if "DagsterExecutionInterruptedError" in error:
-        print("\ndragon: interrupted; the same command goes on from the last checkpoint")
+        print("\ndragon: interrupted; run the same command to continue from the last checkpoint")
         raise SystemExit(130)
     if "DagsterAssetCheckFailedError" in error:
         lines = error.splitlines()[0].split(": ", 1)
-        raise ValueError(f"{lines[-1]}; nothing downstream was made")
+        raise ValueError(f"{lines[-1]}; no asset that depends on it was made")
     if not os.environ.get("DRAGON_DEBUG"):
         if data.user_failure_data:
             raise ValueError(data.user_failure_data.description)
-        if said := _said_by_us(data.error):
-            raise ValueError(said)
+        if message := _our_message(data.error):
+            raise ValueError(message)
     raise SystemExit(error)
 
 
-def _said_by_us(error: Any) -> str | None:
-    """The one line of an error of ours that Dagster wrapped, as it does where inputs are loaded."""
+def _our_message(error: Any) -> str | None:
+    """The message of an error of ours that Dagster wrapped while it loaded inputs, or None."""
     while error is not None:
         if error.cls_name in OURS:
             return str(error.message).partition(": ")[2].strip()

@@ -1,8 +1,8 @@
 """Dagster's pages behind a guard: ``python -m pipelines.orchestration.front WORKSPACE PORT``.
 
-Dagster answers whoever reaches its port, and any page in a person's browser reaches it: a picture's
-address is enough to launch a run. The guard lets in what comes from the pages themselves, and from
-programs of this machine that name it by its own address.
+Dagster answers every request to its port, and any web page in a person's browser can send one: the
+address of a picture is enough to launch a run. The guard accepts requests from Dagster's own pages,
+and from programs of this machine that use the server's own address.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Guard:
-    """An ASGI application that hands on only what this machine's own pages and programs ask.
+    """An ASGI application that passes on only requests of this machine's own pages and programs.
 
-    Refused are a foreign Host (a name that was made to point here), a request of another site's
-    page, a question by GET, which any picture could ask, and a body that a form could have sent.
+    It refuses a foreign Host (a name that somebody made to point here), a request of another site's
+    page, a GraphQL query by GET, which any picture could send, and a body that a form could send.
     """
 
     def __init__(self, app: App, port: int) -> None:
@@ -35,12 +35,12 @@ class Guard:
         self.mend = f"open http://{LOOPBACK}:{port} itself"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is refused with its reason; everything else is the application's."""
+        """Answer a refused request with the reason; pass all others to the application."""
         refused = None if scope["type"] == "lifespan" else self.refusal(scope)
         if refused is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()  # the handshake; closed before it is accepted it is answered by 403
+            await receive()  # the handshake; to close before it is accepted gives the status 403
             await send({"type": "websocket.close", "code": 1008, "reason": refused[1][:120]})
         else:
             status, reason = refused
@@ -49,35 +49,35 @@ class Guard:
             await send({"type": "http.response.body", "body": f"{reason}\n".encode()})
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and the reason of what is not let in; None for what is."""
-        given: dict[str, list[str]] = {}
+        """The status and the reason for a refused request; None for an accepted one."""
+        headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
-            given.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-        hosts = [host.lower() for host in given.get("host", [])]
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        hosts = [host.lower() for host in headers.get("host", [])]
         if len(hosts) != 1 or hosts[0] not in self.hosts:
             return 403, f"Host {', '.join(hosts) or 'missing'}: not this server; {self.mend}"
         ours = {f"http://{host}" for host in self.hosts}
-        if not {origin.lower() for origin in given.get("origin", [])} <= ours:
-            return 403, f"Origin {', '.join(given['origin'])}: another site's page; {self.mend}"
-        if not set(given.get("sec-fetch-site", [])) <= {"same-origin", "none"}:
-            return 403, f"asked for by another site's page; {self.mend}"
-        return None if scope["type"] == "websocket" else _refused_method(scope, given)
+        if not {origin.lower() for origin in headers.get("origin", [])} <= ours:
+            return 403, f"Origin {', '.join(headers['origin'])}: another site's page; {self.mend}"
+        if not set(headers.get("sec-fetch-site", [])) <= {"same-origin", "none"}:
+            return 403, f"the request came from another site's page; {self.mend}"
+        return None if scope["type"] == "websocket" else _refused_method(scope, headers)
 
 
-def _refused_method(scope: Scope, given: dict[str, list[str]]) -> tuple[int, str] | None:
-    """What Dagster would do by a method or a body that a page of anybody can send unasked."""
+def _refused_method(scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
+    """The status and the reason for a method or body that any site's page could send, or None."""
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         if scope["path"].startswith("/graphql") and scope["query_string"]:
-            return 405, "GraphQL by POST alone, its query in a body of application/json"
+            return 405, "GraphQL takes POST only, with the query in a body of application/json"
         return None
-    kinds = [kind.partition(";")[0].strip().lower() for kind in given.get("content-type", [])]
+    kinds = [kind.partition(";")[0].strip().lower() for kind in headers.get("content-type", [])]
     if kinds != ["application/json"]:
-        return 415, f"Content-Type {', '.join(kinds) or 'missing'}: give application/json"
+        return 415, f"Content-Type {', '.join(kinds) or 'missing'}: send application/json"
     return None
 
 
 def serve(workspace: str, port: int) -> None:
-    """Dagster's webserver on the loopback interface, guarded, until a signal ends it."""
+    """Run Dagster's webserver behind the guard on the loopback interface until a signal ends it."""
     import uvicorn
     from dagster import DagsterInstance, __version__
     from dagster._core.workspace.context import WorkspaceProcessContext

@@ -1,4 +1,4 @@
-"""The definitions of some recipes: assets, checks, jobs, schedules, sensors, resources, merged."""
+"""Builds the Dagster definitions of recipes: assets, checks, jobs, schedules, sensors and more."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import dagster as dg
 
 from pipelines.core.project import Project
 from pipelines.core.tracking import Tracker
-from pipelines.orchestration.assets import asset_of
+from pipelines.orchestration.assets import assets_of
 from pipelines.orchestration.automation import declare_automation
 from pipelines.orchestration.checks import declare_checks
 from pipelines.orchestration.resources import StoreIOManager, StoreResource, fixed
@@ -17,7 +17,7 @@ from pipelines.recipe.schema import Recipe
 from pipelines.stages import declare
 from pipelines.text.parallel import end_with_parent
 
-# A step starts from a warm process: imports are shared, nothing is computed before the fork.
+# A step is forked from a process with all imports done; nothing is computed before the fork.
 STEPS = {
     "max_concurrent": 2,
     "start_method": {"forkserver": {"preload_modules": ["pipelines.preload"]}},
@@ -33,12 +33,12 @@ class LivingExecutor(dg.Executor):
 
     @property
     def retries(self) -> Any:
-        """As the executor below has them."""
+        """The retries of the wrapped executor."""
         return self.steps.retries
 
     @property
     def step_dependency_config(self) -> Any:
-        """As the executor below has it."""
+        """The configuration of the wrapped executor."""
         return self.steps.step_dependency_config
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
@@ -49,7 +49,7 @@ class LivingExecutor(dg.Executor):
 
 
 def _executor(home: Path) -> dg.ExecutorDefinition:
-    """A process a step, forked from a warm one, all of them gone when the run's worker is."""
+    """One process for each step, forked from a prepared one; all end with the run's worker."""
     forked = dg.multiprocess_executor
 
     def make(context: dg.InitExecutorContext) -> LivingExecutor:
@@ -65,7 +65,7 @@ def _executor(home: Path) -> dg.ExecutorDefinition:
 
 
 def _io_manager(resource: StoreResource) -> dg.IOManagerDefinition:
-    """Made anew in every step's process, which from then on ends with its run's worker."""
+    """The IO manager. A step's process makes one; from then on it ends with its run's worker."""
 
     @dg.io_manager
     def versions(_: dg.InitResourceContext) -> StoreIOManager:
@@ -81,17 +81,15 @@ def build(
     faults: Mapping[str, Exception] | None = None,
     tracker: Tracker | None = None,
 ) -> dg.Definitions:
-    """The definitions of some recipes in a project's places.
+    """The definitions of some recipes with a project's folders.
 
-    ``faults`` are those of recipes that were left out, by name: people who miss their assets in the
-    graph find what is wrong in the same place.
+    ``faults`` has the faults of the recipes that were left out, by name. The graph shows them where
+    a person looks for the missing assets.
     """
     recipes = list(recipes)
     declarations = declare(recipes)
-    views = {declared.key: declared.makes for declared in declarations}
-    assets = [asset_of(declared, views) for declared in declarations]
     return dg.Definitions(
-        assets=[*assets, *_notices(faults or {})],
+        assets=[*assets_of(declarations), *_notices(faults or {})],
         asset_checks=declare_checks(declarations),
         **declare_automation(project, recipes),
         resources={
@@ -104,13 +102,13 @@ def build(
 
 
 def _notices(faults: Mapping[str, Exception]) -> list[dg.AssetSpec]:
-    """What the graph shows in place of recipes that were left out; nothing can be made of it."""
+    """Entries of the graph for recipes that were left out; they cannot be materialized."""
     return [
         dg.AssetSpec(
             ["left_out", name],
             group_name="left_out",
             kinds={"fault"},
-            description=f"This recipe was left out. {fault} When it is mended, reload definitions.",
+            description=f"This recipe was left out. {fault} Mend it, then reload the definitions.",
         )
         for name, fault in faults.items()
     ]

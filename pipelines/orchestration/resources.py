@@ -1,4 +1,4 @@
-"""Dagster's doors to the store and the tracker: resources and the IO manager."""
+"""Dagster's resources and IO manager, which give access to the store and the tracker."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,55 +13,55 @@ from pipelines.lineage.views import open_current, open_version
 
 @dataclass(frozen=True)
 class StoreResource:
-    """The store and the places beside it, as Dagster hands them to a step."""
+    """The project's folders and store, as Dagster passes them to a step."""
 
     places: Project
 
     @classmethod
     def of(cls, project: Project) -> "StoreResource":
-        """For the project of this process."""
+        """The resource for a project."""
         return cls(project)
 
     def project(self) -> Project:
-        """The places."""
+        """The project."""
         return self.places
 
     def open(self) -> Store:
-        """The store."""
+        """Open the store."""
         return Store(self.places.store)
 
 
 def fixed(value: Any) -> dg.ResourceDefinition:
-    """A resource that a launch cannot configure: places are decided by who starts the servers.
+    """A resource that a launch cannot configure: whoever starts the servers chooses the folders.
 
-    A value handed to Dagster as it is takes any configuration, and only ignores it.
+    Dagster would accept any configuration for a bare value and ignore it.
     """
     return dg.ResourceDefinition(lambda _: value, config_schema={})
 
 
 class StoreIOManager(dg.IOManager):
-    """Hands a step the versions that Dagster records as its inputs, read from the store.
+    """Loads the versions from the store that Dagster records as the inputs of a step.
 
-    Steps publish through the store themselves and return no value, so nothing is written here.
+    Steps publish through the store themselves and return no value, so this class writes nothing.
     """
 
     def __init__(self, resource: StoreResource) -> None:
         self.resource = resource
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002
-        """Never called with a value: every asset publishes before its step ends."""
-        raise TypeError(f"{context.asset_key}: assets return no value; they publish")
+        """Raises TypeError: every asset publishes before its step ends and returns no value."""
+        raise TypeError(f"{context.asset_key}: assets return no value; they publish to the store")
 
     def load_input(self, context: dg.InputContext) -> Artefact:
-        """This run's version of an input, else the latest materialization's, else ``current``.
+        """An input's version of this run, else of its latest materialization, else ``current``.
 
-        The last serves a lost Dagster database: lineage is the store's.
+        ``current`` serves when Dagster's database was lost, because the store holds the lineage.
         """
         key = "/".join(context.asset_key.path)
         store = self.resource.open()
-        # Dagster writes exactly this entry into the step's materialization as its input version.
+        # Dagster writes this same entry into the step's materialization as its input version.
         step = context.step_context
-        known = step.maybe_fetch_and_get_input_asset_version_info(context.asset_key)
-        if known is not None and known.data_version is not None:
-            return open_version(store, key, known.data_version.value)
+        materialized = step.maybe_fetch_and_get_input_asset_version_info(context.asset_key)
+        if materialized is not None and materialized.data_version is not None:
+            return open_version(store, key, materialized.data_version.value)
         return open_current(store, key)

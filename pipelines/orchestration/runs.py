@@ -1,10 +1,11 @@
-"""Which runs live: a lock per run that dies with its process, and an end for all others.
+"""Which runs are alive: each run has a lock that its process holds, and dead runs are ended.
 
-    <home>/running/<run id>     locked by the process that drives the run, for as long as it does
-    <home>/running/publishing   shared by who publishes, alone with who ends dead runs
+    <home>/running/<run id>     locked by the process that drives the run, while it runs
+    <home>/running/publishing   shared by publishing runs, exclusive for ending dead runs
 
-A killed process tells Dagster nothing, so its run would stay "started" for ever. The system
-drops a dead process' locks: a run whose lock is free is over, and whoever looks next says so.
+A killed process reports nothing to Dagster, so its run would stay "started" for ever. The system
+drops the locks of a dead process. So a run with a free lock is dead, and the next process that
+looks ends it.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ if TYPE_CHECKING:
 log = logging.getLogger("dragon.runs")
 
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-CODE_SERVER = ".dagster/grpc_info"  # Dagster's tag: where the server listens that starts the worker
-LOOK_SECONDS = 5.0  # between two looks for runs whose process died
-PATIENCE_SECONDS = 5.0  # for a publication under way, before dead runs are left to the next look
-UNCLAIMED_SECONDS = 30.0  # from a run's last word until some process must have taken it
-MEND = "run it again: what was published is reused, a training goes on from its last checkpoint"
+CODE_SERVER = ".dagster/grpc_info"  # Dagster's tag: the address of the server that starts a worker
+LOOK_SECONDS = 5.0  # between two searches for runs whose process died
+PATIENCE_SECONDS = 5.0  # wait for a publication; after that the next search ends the dead runs
+UNCLAIMED_SECONDS = 30.0  # from a run's last event until a process must have locked it
+MEND = "run it again: published assets are reused, a training goes on from its last checkpoint"
 
 
 @contextlib.contextmanager
 def living(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Hold a run's lock: this process drives it.
+    """Hold a run's lock while this process drives the run.
 
-    Raises ValueError when the run is over already, for it was taken for dead before it began.
+    Raises ValueError if the run is over: it may have been ended as dead before it began.
     """
     path = _lock_of(home, run_id)
     while True:
-        with contextlib.ExitStack() as held:
-            # Nobody takes a run for dead between the making of its lock file and the locking.
+        with contextlib.ExitStack() as stack:
+            # No process may end the run between the creation of its lock file and the locking.
             with _locked(path.with_name("publishing"), fcntl.LOCK_SH):
-                mine = held.enter_context(_locked(path, fcntl.LOCK_EX))
-            if not mine:  # removed by who ended the run before us: the next look sees that
+                is_locked = stack.enter_context(_locked(path, fcntl.LOCK_EX))
+            if not is_locked:  # the process that ended the run removed the file: look again
                 continue
             _require_unfinished(instance, run_id, unknown=True)
             try:
@@ -59,9 +60,9 @@ def living(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterator[No
 
 @contextlib.contextmanager
 def publishing(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Hold while a run publishes: nobody can end it meanwhile.
+    """Hold a shared lock while a run publishes, so that no process can end the run meanwhile.
 
-    Raises ValueError when the run is over, or when the process that drives it has died.
+    Raises ValueError if the run is over, or if the process that drives it has died.
     """
     path = _lock_of(home, run_id)
     with _locked(path.with_name("publishing"), fcntl.LOCK_SH):
@@ -72,11 +73,11 @@ def publishing(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterato
 
 
 def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
-    """End the runs whose process died without a word; returns their ids.
+    """End the runs whose process died without a report to Dagster; return their ids.
 
-    A run is dead when its lock is free; or when it has none, and the server that was to start
-    its worker is gone, or no process has taken it for half a minute. Queued runs wait for
-    Dagster's daemon and are left alone, and so is every file that is not a run's lock.
+    A run is dead if its lock is free. A run without a lock is dead if the server that should start
+    its worker is gone, or if no process has locked it for half a minute. Queued runs wait for
+    Dagster's daemon and stay. So does every file that is not a run's lock.
     """
     folder = home / "running"
     ended = []
@@ -91,9 +92,9 @@ def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
             run_id = record.dagster_run.run_id
             path = folder / run_id
             if RUN_ID.fullmatch(run_id) and path.exists():
-                continue  # it lives
+                continue  # the run is alive
             reason = _why_dead(record)
-            if reason and not RUN_ID.fullmatch(run_id):  # its worker refused it: it has no lock
+            if reason and not RUN_ID.fullmatch(run_id):  # its worker refused the id: no lock
                 _report(instance, record.dagster_run, reason)
                 ended.append(run_id)
             elif reason and _end(instance, path, reason, os.O_CREAT | os.O_EXCL):
@@ -102,9 +103,11 @@ def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
 
 
 def _lock_of(home: Path, run_id: str) -> Path:
-    """A run's lock file, its folder made. Raises ValueError for a name that is no run id."""
+    """A run's lock file, in a folder that is created. Raises ValueError for a bad run id."""
     if not RUN_ID.fullmatch(run_id):
-        raise ValueError(f"run id={run_id!r}: not one that Dagster gives; launch it without an id")
+        raise ValueError(
+            f"run id={run_id!r}: is not an id that Dagster makes; launch the run without an id"
+        )
     folder = home / "running"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / run_id
@@ -112,7 +115,7 @@ def _lock_of(home: Path, run_id: str) -> Path:
 
 @contextlib.contextmanager
 def _locked(path: Path, how: int, opening: int = os.O_CREAT) -> Iterator[bool]:
-    """Lock a file, never touching its content; False where it is gone or somebody else's."""
+    """Lock a file without writing it. Yields False if it is gone or another process holds it."""
     try:
         handle = os.open(path, os.O_RDWR | opening | os.O_NOFOLLOW, 0o644)
     except (FileNotFoundError, FileExistsError):
@@ -133,7 +136,7 @@ def _lock(handle: int, how: int) -> bool:
 
 
 def _lies_at(path: Path, handle: int) -> bool:
-    """Whether the locked file still bears its name: its last owner may have removed it."""
+    """Whether the locked file still has its path: its previous owner may have removed it."""
     try:
         return os.fstat(handle).st_ino == path.stat().st_ino
     except FileNotFoundError:
@@ -148,7 +151,7 @@ def _free(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _patiently(path: Path) -> Iterator[bool]:
-    """Lock a file alone, waiting a while for those who share it."""
+    """Lock a file exclusively, after a wait of at most ``PATIENCE_SECONDS``. Yields success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -162,7 +165,7 @@ def _patiently(path: Path) -> Iterator[bool]:
 def _require_unfinished(
     instance: dg.DagsterInstance, run_id: str, *, unknown: bool = False
 ) -> None:
-    """Raise ValueError for a run that is over, or (unless ``unknown`` is right) was deleted."""
+    """Raise ValueError for a run that is over, or was deleted (unless ``unknown`` allows that)."""
     run = instance.get_run_by_id(run_id)
     if run is None and not unknown:
         raise ValueError(f"run {run_id[:8]} was deleted; nothing was published; {MEND}")
@@ -172,7 +175,7 @@ def _require_unfinished(
 
 
 def _unfinished(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    """The runs that claim to be on their way."""
+    """The runs that Dagster lists as not ended, without the queued ones."""
     import dagster as dg
 
     statuses = [
@@ -185,21 +188,21 @@ def _unfinished(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
 
 
 def _why_dead(record: dg.RunRecord) -> str | None:
-    """Why a run without a lock cannot be alive, or None."""
+    """The reason why a run without a lock is dead, or None if it may be alive."""
     address = record.dagster_run.tags.get(CODE_SERVER)
     if address is not None:
         return None if _listens(address) else "its process and its code server died"
-    # Since its last word, for it may have waited in the queue before it was launched.
+    # Count from its last event, because it may have waited in the queue before its launch.
     silent = time.time() - record.update_timestamp.timestamp()
     return "no process drives it" if silent > UNCLAIMED_SECONDS else None
 
 
 def _listens(address: str) -> bool:
-    """Whether a code server of this machine accepts connections. A wrong address is nobody's."""
+    """Whether a code server of this machine accepts connections; False for a malformed address."""
     with contextlib.suppress(ValueError, TypeError, AttributeError, LookupError, OverflowError):
-        told = json.loads(address)
-        unix = told.get("socket")
-        place = str(unix) if unix else ("127.0.0.1", int(told["port"]))
+        server = json.loads(address)
+        unix = server.get("socket")
+        place = str(unix) if unix else ("127.0.0.1", int(server["port"]))
         with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as probe:
             probe.settimeout(2)
             try:
@@ -207,15 +210,18 @@ def _listens(address: str) -> bool:
             except (ConnectionRefusedError, FileNotFoundError):
                 return False
             except OSError:
-                return True  # too busy to answer is not dead
+                return True  # a server that is too busy to answer is alive
         return True
     return False
 
 
 def _end(instance: dg.DagsterInstance, path: Path, reason: str, opening: int = 0) -> bool:
-    """End the run of a free lock and remove the lock; False where it is held, or it was over."""
-    with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, opening) as mine:
-        if not mine:
+    """End the run of a free lock and remove the lock file.
+
+    Returns False if the lock is held or the run was over already.
+    """
+    with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, opening) as is_locked:
+        if not is_locked:
             return False
         run = instance.get_run_by_id(path.name)
         dead = run is not None and not run.is_finished
@@ -226,19 +232,19 @@ def _end(instance: dg.DagsterInstance, path: Path, reason: str, opening: int = 0
 
 
 def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> None:
-    told = f"{reason} (it was killed, or the machine restarted); {MEND}"
+    message = f"{reason} (it was killed, or the machine restarted); {MEND}"
     if run.status.value == "CANCELING":
-        instance.report_run_canceled(run, told)
+        instance.report_run_canceled(run, message)
     else:
-        instance.report_run_failed(run, told)
+        instance.report_run_failed(run, message)
     log.info("run %s: %s", run.run_id[:8], reason)
 
 
 @contextlib.contextmanager
 def watched_runs(home: Path) -> Iterator[threading.Event]:
-    """End the runs whose process died: before the block, now and then in it, and after it.
+    """End the runs whose process died: before the block, regularly during it, and after it.
 
-    Yields what is set when all is to end.
+    Yields an event; whoever wants to end the block sets it.
     """
     import dagster as dg
 
@@ -247,8 +253,8 @@ def watched_runs(home: Path) -> Iterator[threading.Event]:
     def look() -> None:
         try:
             end_dead(home, instance)
-        except Exception as error:  # a busy database: the next look finds them as well
-            log.warning("runs whose process died cannot be ended now: %s", error)
+        except Exception as error:  # a busy database: the next search finds the same runs
+            log.warning("cannot end the runs whose process died now; will try again: %s", error)
 
     def watch() -> None:
         while not ending.wait(LOOK_SECONDS):

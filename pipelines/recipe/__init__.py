@@ -1,1 +1,1 @@
-"""The schema of ``recipes/*.yaml`` and its reader; knows no Dagster and no torch."""
+"""The schema of ``recipes/*.yaml`` and its reader; they import neither Dagster nor torch."""

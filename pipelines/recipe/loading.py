@@ -1,4 +1,4 @@
-"""Reads ``recipes/*.yaml``: what is wrong is told with its file, line, field and the mend."""
+"""Reads ``recipes/*.yaml``. An error names the file, the line, the field and the mend."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pipelines.text.addresses import hidden, names_user
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read one recipe; its name is the file's.
+    """Read one recipe, whose name is the file's.
 
-    Raises RecipeError with ``file:line`` and the mend for anything wrong with it.
+    Raises RecipeError with ``file:line`` and the mend for any fault.
     """
     if path.exists() and not path.is_file():  # reading a pipe would wait for ever
         raise RecipeError(f"{path}: not a file; name a recipe file")
@@ -42,14 +42,16 @@ def load_recipe(path: Path) -> Recipe:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise RecipeError(f"{path}:{line}: not YAML: {problem}") from None
     if root is None or not isinstance(content, dict):
-        raise RecipeError(f"{path}:1: a recipe is a mapping of settings")
+        raise RecipeError(
+            f"{path}:1: a recipe is a mapping of settings; write lines such as 'seed: 1'"
+        )
     if "name" in content:
         line, _, _ = _locate(root, ("name",))
-        raise RecipeError(f"{path}:{line}: a recipe's name is its file's; leave out 'name'")
+        raise RecipeError(f"{path}:{line}: a recipe takes its name from its file; leave out 'name'")
     if not re.fullmatch(NAME, path.stem) or path.stem in RESERVED:
         raise RecipeError(
-            f"{path}: rename it: a recipe's name is lower case letters, digits and _, at most 63,"
-            f" and none of {', '.join(RESERVED)}"
+            f"{path}: rename the file: a recipe's name has lower case letters, digits and _, at"
+            f" most 63 characters, and is none of {', '.join(RESERVED)}"
         )
     try:
         return Recipe.model_validate({"name": path.stem, **content})
@@ -58,22 +60,24 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def load_recipes(folder: Path) -> dict[str, Recipe]:
-    """All recipes of a folder by name. Raises RecipeError with the first fault of any."""
+    """All recipes of a folder by name. Raises RecipeError with the first fault."""
     recipes, faults = read_recipes(folder)
-    # Of two that disagree the later is named first: it is more often the one just written.
+    # Of two recipes that disagree, name the later: more often it is the one with the fault.
     for fault in (*faults.values(), *reversed(disagreements(recipes).values())):
         raise fault
     return recipes
 
 
 def read_recipes(folder: Path) -> tuple[dict[str, Recipe], dict[str, RecipeError]]:
-    """The recipes of a folder that can be read, and the faults of the others, both by name.
+    """The valid recipes of a folder, and the faults of the others, both by name.
 
-    Raises RecipeError where there is no recipe at all.
+    Raises RecipeError if the folder has no recipe at all.
     """
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
-        raise RecipeError(f"{folder}: holds no recipe (*.yaml); run in the project's folder")
+        raise RecipeError(
+            f"{folder}: holds no recipe (*.yaml); run the command in the project's folder"
+        )
     recipes: dict[str, Recipe] = {}
     faults: dict[str, RecipeError] = {}
     for path in paths:
@@ -85,10 +89,10 @@ def read_recipes(folder: Path) -> tuple[dict[str, Recipe], dict[str, RecipeError
 
 
 def disagreements(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
-    """The faults, by name, of recipes that describe what they share differently.
+    """The faults, by recipe name, of recipes that describe a shared asset differently.
 
-    A corpus or a task's examples are one asset however many recipes name them. Nobody knows which
-    of two descriptions is meant, so both recipes have the fault.
+    A corpus or a task's examples are one asset, even if several recipes name them. The program
+    cannot know which description is right, so both recipes have the fault.
     """
     parts = {
         recipe_name: {(kind, name): content for kind, name, content in _shared_parts(recipe)}
@@ -132,23 +136,23 @@ def _refuse_doubled_keys(root: yaml.Node | None, path: Path) -> None:
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise RecipeError(f"{path}:{line}: a list as a key; keys are words")
+                raise RecipeError(f"{path}:{line}: a key is a list or a mapping; write a word")
             if key.value in seen:
-                raise RecipeError(f"{path}:{line}: '{hidden(key.value)}' stands twice; keep one")
+                raise RecipeError(f"{path}:{line}: '{hidden(key.value)}' is given twice; keep one")
             seen.add(key.value)
 
 
 def _refuse_passwords(root: yaml.Node | None, path: Path) -> None:
-    """No field may hold an address with a user: what a recipe says goes into records and pages."""
+    """Refuse addresses with a user or a password: records and pages show a recipe's values."""
     for node in _nodes(root):
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             inside = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            for said in (key, *inside):
-                if isinstance(said, yaml.ScalarNode) and names_user(said.value):
-                    line, field = said.start_mark.line + 1, hidden(key.value)
+            for scalar in (key, *inside):
+                if isinstance(scalar, yaml.ScalarNode) and names_user(scalar.value):
+                    line, field = scalar.start_mark.line + 1, hidden(key.value)
                     raise RecipeError(
                         f"{path}:{line}: {field}: an address with a user or a password; take them"
-                        " out, for a recipe's words go into records and pages"
+                        " out, because records and pages show the values of a recipe"
                     )
 
 
@@ -157,7 +161,7 @@ def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
     waiting, met = [root], set()
     while waiting:
         node = waiting.pop()
-        if node is None or id(node) in met:  # an alias, which may even hold itself
+        if node is None or id(node) in met:  # an alias, which may contain itself
             continue
         met.add(id(node))
         yield node
@@ -168,8 +172,8 @@ def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
 
 
 def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
-    """The first fault as one line: file, line, field, what is wrong and the mend."""
-    # An unknown key comes first: a missing one is often the same slip seen from the other side.
+    """The first fault as one line: file, line, field, fault and mend."""
+    # An unknown key comes first: a misspelt key is unknown, and its right name is missing.
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
     loc, message = _aimed(fault)
@@ -192,7 +196,7 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
 
 
 class _Brief(reprlib.Repr):
-    """What was found, shortened, its addresses without what may be secret in them."""
+    """A wrong value in a message, shortened, and without secrets of addresses."""
 
     def repr_str(self, x: str, level: int) -> str:
         return super().repr_str(hidden(x), level)
@@ -202,7 +206,7 @@ _BRIEF = _Brief()
 
 
 def _read_by_yaml(word: str, found: Any) -> str:
-    """The mend where YAML makes of a word something else than text: ``no`` is false to it."""
+    """The message for a word that YAML reads as another type, such as ``no`` as false."""
     kinds = {bool: str(found).lower(), int: "a number", float: "a number", type(None): "nothing"}
     kind = kinds.get(type(found), f"a {type(found).__name__}")
     return f'YAML reads {word} as {kind}; write "{word}" in quotation marks'
@@ -212,7 +216,11 @@ _FIELD = re.compile(r"([a-z_]+(?:\.\w+)*): ")
 
 
 def _aimed(fault: Any) -> tuple[tuple[int | str, ...], str]:
-    """Where a fault lies and what it is: what a section says of a field of its begins with that."""
+    """The location and the message of a fault.
+
+    A message of a section's validator may begin with the name of a field in it. Then the name is
+    moved from the message to the location.
+    """
     loc, message = fault["loc"], fault["msg"].removeprefix("Value error, ")
     named = _FIELD.match(message) if fault["type"] == "value_error" else None
     if named is None:
@@ -222,14 +230,14 @@ def _aimed(fault: Any) -> tuple[tuple[int | str, ...], str]:
 
 
 _SHAPES = {
-    "tuple_type": "a list, an item a line after '- '",
+    "tuple_type": "a list, each item on its own line after '- '",
     "model_type": "a mapping of settings",
     "model_attributes_type": "a mapping such as {step: normalise}",
 }
 
 
 def _choose(fault: Any) -> str:
-    """What a section may say that it is, and the nearest of that to what it says."""
+    """The message for a missing or unknown tag of a section, with the nearest or all known tags."""
     context = fault["ctx"]
     tag = context["discriminator"].strip("'")
     expected = context.get("expected_tags", "")
@@ -237,14 +245,18 @@ def _choose(fault: Any) -> str:
     near = difflib.get_close_matches(str(context.get("tag", "")), known, n=1, cutoff=0.5)
     if near:
         return f"{tag}: {context['tag']} is unknown; did you mean {near[0]!r}?"
-    told = f"{tag}: {context['tag']} is unknown" if "tag" in context else f"say which {tag}"
-    return f"{told}; known here: {', '.join(known)}" if known else f"{told} (a key {tag!r})"
+    fault_text = f"{tag}: {context['tag']} is unknown" if "tag" in context else f"say which {tag}"
+    return (
+        f"{fault_text}; known here: {', '.join(known)}"
+        if known
+        else f"{fault_text} (a key {tag!r})"
+    )
 
 
 def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str], yaml.Node | None]:
-    """The line of a fault, its keys, and what stands there, if it does.
+    """The line of a fault, its keys, and the node there.
 
-    The tags that pydantic puts into ``loc`` are skipped.
+    It skips the tags that pydantic puts into ``loc``.
     """
     node, line = root, root.start_mark.line + 1
     keys: list[str] = []
@@ -254,13 +266,13 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
             if node is not tagged and part in _tags(node):
                 tagged = node
                 continue
-            found = [(k, v) for k, v in node.value if _is_key(k, part)]
-            if found and loc[position + 1 :] == ("[key]",):  # the fault is the key's own
-                return found[0][0].start_mark.line + 1, [*keys, found[0][0].value], found[0][0]
-            if found:
-                line, node = found[0][0].start_mark.line + 1, found[0][1]
+            pairs = [(k, v) for k, v in node.value if _is_key(k, part)]
+            if pairs and loc[position + 1 :] == ("[key]",):  # the key itself has the fault
+                return pairs[0][0].start_mark.line + 1, [*keys, pairs[0][0].value], pairs[0][0]
+            if pairs:
+                line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
                 keys.append(str(part))
-            elif position == len(loc) - 1:  # a missing key is named, at its section's line
+            elif position == len(loc) - 1:  # a missing key gets the line of its section
                 keys.append(str(part))
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part]
@@ -270,22 +282,22 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
 
 
 def _is_key(key: yaml.Node, part: int | str) -> bool:
-    """Whether a key is what pydantic calls ``part``; YAML's ``no`` is false, which it calls 0."""
-    if key.tag not in yaml.SafeLoader.yaml_constructors:  # `<<`, which is none of ours
+    """Whether pydantic calls a key ``part``. YAML reads the key ``no`` as false, pydantic's 0."""
+    if key.tag not in yaml.SafeLoader.yaml_constructors:  # `<<` is not a key of ours
         return False
-    read = yaml.SafeLoader("").construct_object(key)
-    return str(part) in (key.value, str(read)) or part == read
+    value = yaml.SafeLoader("").construct_object(key)
+    return str(part) in (key.value, str(value)) or part == value
 
 
 def _tags(node: yaml.MappingNode) -> set[str]:
-    """What a section says it is: the union's tag, told apart from a key of the same name."""
+    """The tags of a section: the values of its keys ``kind``, ``architecture`` and ``step``."""
     named = ("kind", "architecture", "step")
     scalar = yaml.ScalarNode
     return {v.value for k, v in node.value if k.value in named and isinstance(v, scalar)}
 
 
 def _known_keys(keys: list[str], loc: tuple[int | str, ...]) -> set[str]:
-    """The keys that the section at ``keys`` knows, followed through the published schema."""
+    """The keys that are known in the section at ``keys``, looked up in the published schema."""
     schema = json_schema()
     definitions = schema["$defs"]
 

@@ -1,6 +1,6 @@
 """A recipe: every decision behind one foundation model and its tasks.
 
-Values here are literals that decide a result; paths of the store, devices and ports are not.
+A recipe has only values that decide a result, and no paths of the store, devices or ports.
 """
 
 from __future__ import annotations
@@ -31,39 +31,40 @@ def _known_timezone(name: str) -> str:
         return name
     near = difflib.get_close_matches(name, known, n=1)
     mend = f"did you mean {near[0]!r}?" if near else "give one such as 'Europe/Berlin'"
-    raise ValueError(f"{name!r} is no time zone; {mend}")
+    raise ValueError(f"{name!r} is not a time zone; {mend}")
 
 
 Timezone = Annotated[str, AfterValidator(_known_timezone)]
 
 _TAKEN = {
-    "tokenizer": "the one that comes along with from is used; leave it out",
-    "training": "what from brings is taken as it is; go on training it in a task of kind domain",
+    "tokenizer": "section from brings its own tokenizer; leave this section out",
+    "training": "section from brings trained weights; leave this section out, and train them"
+    " further in a task of kind domain",
 }
 
 
 class Recipe(Strict):
-    """One foundation run and what hangs under it."""
+    """One foundation model and its tasks."""
 
     name: Name
     description: str
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
     corpora: Annotated[dict[Name, Corpus], Field(min_length=1)]
     tokenizer: TokenizerChoice | None = None
-    """Left out where ``from`` brings its own."""
+    """Leave it out if ``from`` brings a tokenizer."""
     decontamination: Decontamination | None = None
     model: architectures_for("next_token", "masked_token") | None = None  # type: ignore[valid-type]
-    """A network that is drawn anew."""
+    """A new network with random weights."""
     weights: Annotated[kinds.sections() | None, Field(alias="from")] = None  # type: ignore[valid-type]
-    """A network that was trained elsewhere, with its tokenizer."""
+    """A network that others trained, with its tokenizer."""
     training: Pretraining | None = None
-    """Left out where ``from`` brings weights that are trained."""
+    """Leave it out if ``from`` brings trained weights."""
     timezone: Timezone = "UTC"
-    """Of its weekly retraining, such as Europe/Berlin; it decides no result."""
+    """The time zone of the weekly retraining, such as Europe/Berlin; it decides no result."""
     samples: tuple[str, ...] = ()
     """Prompts that the evaluation continues."""
     word_vectors: dict[Name, VectorsChoice] = Field(default={})
-    """By corpus: vectors of its words."""
+    """Word vectors, by corpus."""
     attention_ladder: AttentionLadder | None = None
     tasks: dict[Name, sections()] = Field(default={})  # type: ignore[valid-type]
 
@@ -80,28 +81,30 @@ class Recipe(Strict):
     def _with_rates_of_fine_tuning(
         cls, tasks: dict[str, TaskOptions], others: ValidationInfo
     ) -> dict[str, TaskOptions]:
-        if "model" not in others.data:  # it is at fault itself
+        if "model" not in others.data:  # the section model has a fault of its own
             return tasks
         model = others.data["model"]
-        # What comes from elsewhere is as narrow as a tied embedding, tied or not.
+        # Foreign weights are as narrow as a tied embedding, tied or not.
         tied = model is None or model.tied
-        found = {}
+        resolved = {}
         for name, task in tasks.items():
             try:
-                found[name] = task.with_rates(tied=tied)
+                resolved[name] = task.with_rates(tied=tied)
             except ValueError as error:
                 raise ValueError(f"{name}.{error}") from None
-        return found
+        return resolved
 
     @model_validator(mode="after")
     def _is_drawn_or_taken(self) -> Recipe:
         if (self.model is None) == (self.weights is None):
-            raise ValueError("give either model, a network to draw, or from, one to take")
+            raise ValueError(
+                "give one of the sections model (a new network) and from (a trained network)"
+            )
         for section in ("tokenizer", "training"):
-            given = getattr(self, section) is not None
-            if self.model is not None and not given:
-                raise ValueError(f"{section}: missing; a network that is drawn needs it")
-            if self.weights is not None and given:
+            is_given = getattr(self, section) is not None
+            if self.model is not None and not is_given:
+                raise ValueError(f"{section}: missing; a new network needs this section")
+            if self.weights is not None and is_given:
                 raise ValueError(f"{section}: {_TAKEN[section]}")
         return self
 
@@ -110,19 +113,22 @@ class Recipe(Strict):
         named = self.model.architecture if self.model is not None else None
         if self.tasks and named and catalogue()[named].objective != "next_token":
             raise ValueError(
-                f"tasks stand on a network that foretells the next token, and {named} does not;"
-                " choose an architecture such as gpt"
+                f"tasks need a network that predicts the next token, and {named} does not; choose"
+                " an architecture such as gpt"
             )
         return self
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Recipe:
         if not self.mixture():
-            raise ValueError("no corpus has a weight above 0: nothing to pretrain on")
+            raise ValueError(
+                "no corpus has a weight above 0, so there is nothing to pretrain on; give one a"
+                " weight"
+            )
         for split in ("validation", "test"):
             if not any(getattr(self.corpora[name].split, split) for name in self.mixture()):
                 raise ValueError(
-                    f"no corpus that is pretrained on holds out a {split} split; raise its share"
+                    f"no corpus with a weight above 0 has a {split} split; raise the share of one"
                 )
         for name in self.decontamination.against if self.decontamination else ():
             if name not in self.corpora or self.corpora[name].weight:
@@ -144,8 +150,8 @@ class Recipe(Strict):
             for split in needed:
                 if not getattr(self.corpora[corpus].split, split):
                     raise ValueError(
-                        f"corpora.{corpus}.split.{split}: {reader} needs such documents, and none"
-                        " are held out; raise the share"
+                        f"corpora.{corpus}.split.{split}: {reader} needs documents of this split,"
+                        " and its share is 0; raise the share"
                     )
         return self
 
@@ -158,20 +164,20 @@ class Recipe(Strict):
         return self
 
     def mixture(self) -> dict[str, float]:
-        """The corpora that are pretrained on, by name, with their weights."""
+        """The weights of the pretraining corpora, by name."""
         return {name: c.weight for name, c in sorted(self.corpora.items()) if c.weight > 0}
 
     def epochs(self) -> dict[str, float]:
-        """How often each corpus may be gone through at most, where that is limited."""
+        """The most often that each corpus may be repeated; only corpora with a limit."""
         limits = {name: self.corpora[name].epochs for name in self.mixture()}
         return {name: limit for name, limit in limits.items() if limit is not None}
 
     @property
     def architecture(self) -> str:
-        """What the foundation is; what comes from elsewhere is a gpt."""
+        """The architecture of the foundation; weights from elsewhere are a gpt."""
         return str(self.model.architecture) if self.model else "gpt"
 
     @property
     def tokenizer_kind(self) -> str:
-        """How its tokenizer is kept; one that came along is a file."""
+        """The kind of the tokenizer; a tokenizer that came with foreign weights is a file."""
         return self.tokenizer.kind if self.tokenizer else "file"

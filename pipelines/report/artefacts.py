@@ -1,4 +1,4 @@
-"""A report as it is read."""
+"""The artefact of a report."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ class Report(Artefact):
     kind = "html"
 
     def page(self) -> str:
-        """The page, without what the records say of times."""
+        """The page, without the times that are in the records."""
         return self.read("report.html").decode()

@@ -1,7 +1,7 @@
-"""The data card of a corpus: what came, what cleaning did to it, what is left, with examples.
+"""The data card of a corpus: counts of documents before and after cleaning, with examples.
 
-Facts as rows, for three doors: an asset's metadata, the report and the command line. Counts come
-from the ledger; of the texts only the first few are read, however large the corpus is.
+The facts are rows of tables. An asset's metadata, the report and the command line show them. Counts
+come from the ledger. Only the first few texts are read, however large the corpus is.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pipelines.corpora.ledger import Ledger, StepCount
 from pipelines.corpora.splits import SPLITS
 from pipelines.tokens.artefacts import TokenShards
 
-MOST = 12  # rows of a table that could have thousands
-LOOKED_THROUGH = 20_000  # left-out documents among which an example of each reason is sought
+MOST = 12  # the largest number of rows of a table of counts
+LOOKED_THROUGH = 20_000  # how many dropped documents are searched for an example of each reason
 
 
 class Bytes(int):
-    """A number of bytes that reads like ``1.2 MB``: a kB is 1,000 bytes."""
+    """A number of bytes that is shown like ``1.2 MB``; a kB is 1,000 bytes."""
 
     def __str__(self) -> str:
         if abs(self) < 1000:
@@ -32,14 +32,14 @@ class Bytes(int):
 
 
 class Share(float):
-    """A part of a whole that reads like ``12.3%``."""
+    """A share of a whole that is shown like ``12.3%``."""
 
     def __str__(self) -> str:
         return f"{float(self):.1%}"
 
 
 def shown(value: object) -> str:
-    """A cell as people read it: thousands parted by commas, bytes and shares in their units."""
+    """A cell of a table for people: commas between thousands, units for bytes and shares."""
     if isinstance(value, Bytes | Share | bool):
         return str(value)
     if isinstance(value, int):
@@ -48,9 +48,10 @@ def shown(value: object) -> str:
 
 
 def legible(text: str) -> str:
-    """A text that shows what is in it: control, format and other invisible characters escaped.
+    """A text with its control, format and other invisible characters escaped.
 
-    Documents are foreign bytes; unescaped they could colour, move and reorder what surrounds them.
+    Documents come from outside. Without escapes they could colour, move or reorder the text around
+    them.
     """
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
@@ -58,25 +59,26 @@ def legible(text: str) -> str:
 
 
 def shorten(text: str, length: int = 300) -> str:
-    """The start of a text, for a look, in legible characters."""
+    """The first ``length`` characters of a text, in legible characters."""
     return legible(text if len(text) <= length else text[: length - 1] + "…")
 
 
 def masked(text: str, length: int = 300) -> str:
-    """The start of a text that no cleaning went over: what leads to a person is masked in it.
+    """The start of a text that was not cleaned, with personal data masked.
 
-    Such looks end up in databases and pages, where nobody would seek them to forget them.
+    Samples are copied into databases and pages. Nobody would look there for personal data that has
+    to be deleted.
     """
     from pipelines.corpora.cleaning.outcome import Cleaned
     from pipelines.corpora.cleaning.steps.personal_data import STEP
 
-    start = text[: 10 * length]  # a mask may be shorter than what it stands for
+    start = text[: 10 * length]  # a mask may be shorter than the text that it replaces
     outcome = STEP.of()(start)
     return shorten(outcome.text if isinstance(outcome, Cleaned) else "", length)
 
 
 def headline(ledger: Ledger) -> str:
-    """What came and what is left, in a sentence."""
+    """One sentence about the documents that came and the documents that were kept."""
     kept, whole, added = ledger.kept.total(), _whole(ledger), _added(ledger)
     divided = f" and were divided into {ledger.documents_in + added:,}" if added else ""
     return (
@@ -90,8 +92,8 @@ def _documents(count: int) -> str:
 
 
 def tables(ledger: Ledger) -> dict[str, Rows]:
-    """``splits``, ``cleaning``, ``dropped`` and ``licences``, where there is anything in them."""
-    found = {
+    """The tables ``splits``, ``cleaning``, ``dropped`` and ``licences``, without empty ones."""
+    by_title = {
         "splits": _splits(ledger),
         "cleaning": _cleaning(ledger),
         "dropped": [
@@ -108,7 +110,7 @@ def tables(ledger: Ledger) -> dict[str, Rows]:
             for name, n in most(ledger.licences).items()
         ],
     }
-    return {title: rows for title, rows in found.items() if rows}
+    return {title: rows for title, rows in by_title.items() if rows}
 
 
 def _splits(ledger: Ledger) -> Rows:
@@ -148,28 +150,28 @@ def _cleaning(ledger: Ledger) -> Rows:
 
 
 def _added(ledger: Ledger) -> int:
-    """Documents that came of dividing others."""
+    """The number of documents that steps added by dividing other documents."""
     return sum(step.added for step in ledger.steps)
 
 
 def _whole(ledger: Ledger) -> int:
-    """Documents that were kept or dropped, which shares are of."""
+    """The number of documents that were kept or dropped, at least 1. Shares are shares of it."""
     return max(ledger.kept.total() + ledger.dropped.total(), 1)
 
 
 def most(counts: Counter[str]) -> dict[str, int]:
-    """The highest counts first; those past the first dozen as one, ``others``."""
-    found = dict(counts.most_common(MOST))
-    others = counts.total() - sum(found.values())
-    return {**found, "others": others} if others else found
+    """The 12 highest counts, the highest first; the other counts are summed as ``others``."""
+    highest = dict(counts.most_common(MOST))
+    others = counts.total() - sum(highest.values())
+    return {**highest, "others": others} if others else highest
 
 
 def steps(ledger: Ledger) -> list[tuple[str, int, int]]:
-    """What is left after each cleaning step and what it dropped, from what came on."""
-    done = [(s.step, s.documents_in + s.added - s.dropped, s.dropped) for s in ledger.steps]
+    """(step, documents left, documents dropped) for each cleaning step, starting with ``came``."""
+    cleaning = [(s.step, s.documents_in + s.added - s.dropped, s.dropped) for s in ledger.steps]
     came = ledger.documents_in
-    read = [("reading", came - ledger.unread, ledger.unread)] if ledger.unread else []
-    return [("came", came, 0), *read, *done]
+    reading = [("reading", came - ledger.unread, ledger.unread)] if ledger.unread else []
+    return [("came", came, 0), *reading, *cleaning]
 
 
 def samples(documents: Documents, count: int = 3) -> Rows:
@@ -186,28 +188,29 @@ def samples(documents: Documents, count: int = 3) -> Rows:
 
 
 def examples(documents: Documents) -> Rows:
-    """A document for each reason that some were left out for, the most frequent reason first.
+    """One dropped document for each reason, the most frequent reason first.
 
-    Sought among the first 20,000: a reason that none of these has goes without.
+    Only the first 20,000 dropped documents are searched. A reason that none of them has gets no
+    example.
     """
     reasons = [reason for reason, _ in documents.ledger().dropped.most_common()]
-    found: dict[str, dict[str, object]] = {}
+    by_reason: dict[str, dict[str, object]] = {}
     for row in itertools.islice(documents.dropped(), LOOKED_THROUGH):
-        if row.reason not in found:
-            found[row.reason] = {
+        if row.reason not in by_reason:
+            by_reason[row.reason] = {
                 "reason": row.reason,
                 "id": masked(row.id),
                 "detail": masked(row.detail),
                 "characters": row.characters,
                 "text": masked(row.text, 200),
             }
-            if len(found) == len(reasons):
+            if len(by_reason) == len(reasons):
                 break
-    return [found[reason] for reason in reasons if reason in found]
+    return [by_reason[reason] for reason in reasons if reason in by_reason]
 
 
 def tokens(shards: TokenShards, corpus: str | None = None) -> Rows:
-    """What a corpus, or each, came to as tokens, by split."""
+    """The counts of documents, tokens and bytes of one corpus, or of each corpus, by split."""
     return [
         {
             "split": row["split"],
@@ -226,7 +229,7 @@ def tokens(shards: TokenShards, corpus: str | None = None) -> Rows:
 def contaminated(contamination: Contamination) -> Rows:
     """How many training documents of each corpus share words with each evaluation set."""
     counts: Counter[tuple[str, str]] = Counter()
-    # The rows of one training document follow each other.
+    # The rows of one training document are consecutive.
     for (corpus, _), rows in itertools.groupby(contamination.overlaps(), key=lambda row: row[:2]):
         counts.update((corpus, evaluation) for evaluation in {row.evaluation for row in rows})
     return [
@@ -236,7 +239,7 @@ def contaminated(contamination: Contamination) -> Rows:
 
 
 def overlaps(contamination: Contamination, count: int = 10, corpus: str | None = None) -> Rows:
-    """The first training documents that share words with an evaluation text (of a corpus)."""
+    """The first training documents (of one corpus) that share words with an evaluation text."""
     rows = (row for row in contamination.overlaps() if corpus in (None, row.corpus))
     return [
         {name: shorten(v) if isinstance(v, str) else v for name, v in row._asdict().items()}
@@ -245,5 +248,5 @@ def overlaps(contamination: Contamination, count: int = 10, corpus: str | None =
 
 
 def readable(rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
-    """Rows with every cell as people read it."""
+    """Rows with every cell formatted for people."""
     return [{name: shown(value) for name, value in row.items()} for row in rows]

@@ -1,4 +1,4 @@
-"""``<recipe>/report``: one page about all that a recipe made."""
+"""``<recipe>/report``: one page about all artefacts of a recipe."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pipelines.report.options import Page
 
 
 def report(scope: Scope, description: str, chain: Sequence[Declaration]) -> Iterator[Declaration]:
-    """The report over the assets of a recipe, each after what it reads."""
-    titles = {declared.key: _title(scope, declared) for declared in chain}
+    """The report on the assets of a recipe. In ``chain`` each asset comes after its inputs."""
+    titles = {declaration.key: _title(scope, declaration) for declaration in chain}
     parents = tuple(
-        (titles[declared.key], *sorted({titles[key] for key in declared.upstream()}))
-        for declared in chain
+        (titles[declaration.key], *sorted({titles[key] for key in declaration.upstream()}))
+        for declaration in chain
     )
     yield Declaration(
         key=scope.key("report"),
         makes=Report,
         making="pipelines.report.making:write",
-        inputs={"artefacts": {titles[declared.key]: declared.key for declared in chain}},
+        inputs={"artefacts": {titles[declaration.key]: declaration.key for declaration in chain}},
         settings=Page(description=description, parents=parents),
         libraries=("matplotlib", "pillow"),
         observe="pipelines.report.making:fonts_here",
@@ -29,7 +29,10 @@ def report(scope: Scope, description: str, chain: Sequence[Declaration]) -> Iter
     )
 
 
-def _title(scope: Scope, declared: Declaration) -> str:
-    """An asset as the report calls it: without the recipe's name, which decides nothing."""
-    ours = declared.group == scope.recipe
-    return declared.key.removeprefix(scope.key("")) if ours else declared.key
+def _title(scope: Scope, declaration: Declaration) -> str:
+    """The title of an asset in the report: its key without the recipe's name.
+
+    The recipe's name must not decide the bytes of the report.
+    """
+    ours = declaration.group == scope.recipe
+    return declaration.key.removeprefix(scope.key("")) if ours else declaration.key

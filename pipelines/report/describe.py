@@ -1,4 +1,4 @@
-"""What a person wants to see of an artefact: numbers, tables and pictures, drawn when looked at."""
+"""Descriptions of artefacts for people: numbers, tables, and pictures that are drawn on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.training.artefacts import Checkpoint
 
 
 class Markdown(str):
-    """Text to be shown as Markdown."""
+    """Text that is shown as Markdown."""
 
     __slots__ = ()
 
@@ -30,17 +30,17 @@ class Picture(bytes):
     """A PNG."""
 
     def address(self) -> str:
-        """A ``data:`` address that holds the picture itself."""
+        """A ``data:`` address that contains the picture."""
         return f"data:image/png;base64,{base64.b64encode(self).decode()}"
 
 
 class Rows(list[dict[str, Any]]):
-    """A table: one mapping a row."""
+    """A table: one mapping for each row."""
 
 
 @singledispatch
 def describe(artefact: Artefact) -> dict[str, Any]:
-    """Names and values: numbers, text, ``Markdown``, ``Rows`` or ``Picture``."""
+    """What to show of an artefact, by name: numbers, text, ``Markdown``, ``Rows``, ``Picture``."""
     return dict(artefact.figures())
 
 
@@ -79,10 +79,10 @@ def _(artefact: Documents) -> dict[str, Any]:
 
 @describe.register
 def _(artefact: Contamination) -> dict[str, Any]:
-    found = {"sets": card.contaminated(artefact), "overlaps": card.overlaps(artefact)}
+    tables = {"sets": card.contaminated(artefact), "overlaps": card.overlaps(artefact)}
     return {
         **artefact.figures(),
-        **{title: Rows(readable(rows)) for title, rows in found.items() if rows},
+        **{title: Rows(readable(rows)) for title, rows in tables.items() if rows},
     }
 
 
@@ -143,18 +143,18 @@ def _(artefact: Evaluation) -> dict[str, Any]:
 
 
 def funnel_picture(ledger: Ledger) -> Picture:
-    """What cleaning left, step by step, and for what reasons the rest is not."""
+    """The documents left after each cleaning step, and the dropped documents by reason."""
     return Picture(pictures.funnel(card.steps(ledger), card.most(ledger.dropped)))
 
 
 def lengths_picture(ledger: Ledger) -> Picture:
-    """How long the kept documents are."""
+    """A histogram of the lengths of the kept documents."""
     bins = {int(below): count for below, count in ledger.lengths.items()}
     return Picture(pictures.histogram(bins, x="characters in a document"))
 
 
 def loss_picture(checkpoint: Checkpoint) -> Picture:
-    """The loss over the steps."""
+    """The loss over the training steps."""
     lines = {
         name: ([x for x, _ in points], [y for _, y in points])
         for name, points in checkpoint.curve().items()
@@ -164,26 +164,26 @@ def loss_picture(checkpoint: Checkpoint) -> Picture:
 
 
 def comparison_picture(comparison: Comparison) -> Picture:
-    """Ours against the baselines, as bars."""
+    """Bars of our figure and the figures of the baselines."""
     values = {"this model": comparison.ours, **comparison.baselines}
     measure = f"{comparison.measure} ({comparison.better} is better)"
     return Picture(pictures.bars(values, x=measure))
 
 
 def evaluation_pictures(findings: Findings) -> dict[str, Picture]:
-    """All that an evaluation has to look at, by title: ours against the baselines comes first."""
-    found = {"comparison": comparison_picture(findings.comparison)}
+    """All pictures of an evaluation by title, the comparison with the baselines first."""
+    shown = {"comparison": comparison_picture(findings.comparison)}
     if confusion := findings.confusion:
-        found["confusion"] = Picture(pictures.confusion(confusion["matrix"], confusion["labels"]))
-    for title, drawn in (findings.curves or {}).items():
+        shown["confusion"] = Picture(pictures.confusion(confusion["matrix"], confusion["labels"]))
+    for title, curves in (findings.curves or {}).items():
         lines = {
             name: ([x for x, _ in line], [y for _, y in line])
-            for name, line in drawn["lines"].items()
+            for name, line in curves["lines"].items()
         }
-        found[title] = Picture(pictures.curve(lines, x=drawn["x"], y=drawn["y"]))
+        shown[title] = Picture(pictures.curve(lines, x=curves["x"], y=curves["y"]))
     for title, grid in (findings.heatmaps or {}).items():
         drawing = pictures.heatmap(grid["values"], rows=grid["rows"], columns=grid["columns"])
-        found[title] = Picture(drawing)
+        shown[title] = Picture(drawing)
     if findings.map:
-        found["map"] = Picture(pictures.scatter(findings.map))
-    return found
+        shown["map"] = Picture(pictures.scatter(findings.map))
+    return shown

@@ -1,4 +1,4 @@
-"""One page about all that a recipe made."""
+"""The making of a report: one page about all artefacts of a recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(making: Making, settings: Page, artefacts: dict[str, Artefact]) -> Non
 
 
 def fonts_here(_: Any, __: Project) -> dict[str, dict[str, str]]:
-    """A picture's letters are drawn with the fonts of this machine."""
+    """The fonts of this machine, because they decide the letters in pictures."""
     from pipelines.report.pictures import fonts
 
     return {"fonts": fonts()}

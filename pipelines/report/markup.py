@@ -1,4 +1,4 @@
-"""Pieces of a self-contained page: its style, tables, pictures and samples as HTML."""
+"""Parts of a self-contained page as HTML: its style, tables, pictures and samples."""
 
 from __future__ import annotations
 
@@ -41,45 +41,45 @@ summary { cursor: pointer; color: var(--ink); margin: .6rem 0; }
 
 
 def image(picture: Picture, what: str) -> str:
-    """A picture inside the page itself."""
+    """A picture that the page contains; ``what`` describes it."""
     return f'<p><img src="{picture.address()}" alt="{escape(what)}"></p>'
 
 
 def tile(title: str, figure: str, about: str) -> str:
-    """A figure large enough to be seen first; ``about`` is HTML."""
+    """A figure in large letters under its title; ``about`` is HTML."""
     return f"<div>{escape(title)}<strong>{escape(figure)}</strong>{about}</div>"
 
 
 def sample(fields: Mapping[str, object]) -> str:
-    """What there is to read, each field behind its name; the last is a text."""
-    filled = {name: shown(value) for name, value in fields.items() if value != ""}
-    lines = "".join(f"<b>{escape(k)}</b>  {escape(legible(v))}\n" for k, v in filled.items())
+    """A sample: one line for each field that is not empty, its name before its value."""
+    texts = {name: shown(value) for name, value in fields.items() if value != ""}
+    lines = "".join(f"<b>{escape(k)}</b>  {escape(legible(v))}\n" for k, v in texts.items())
     return f'<div class="sample">{lines.rstrip()}</div>'
 
 
 def folded(summary: str, content: str) -> str:
-    """HTML that opens when asked for."""
+    """HTML that is hidden until a reader opens it."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> str:
-    """A table of rows that have the same names."""
+    """A table from rows that have the same names; the names are its head."""
     return table(tuple(rows[0]), [tuple(row.values()) for row in rows], caption)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
-    """A table, numbers to the right."""
+    """A table; columns with numbers are aligned to the right."""
     cells = [list(row) for row in rows]
     numbers = {i for row in cells for i, value in enumerate(row) if isinstance(value, int | float)}
 
     def line(tag: str, row: Sequence[Any]) -> str:
-        made = (
+        parts = (
             f'<{tag} class="number">{escape(shown(value))}</{tag}>'
             if i in numbers
             else f"<{tag}>{escape(shown(value))}</{tag}>"
             for i, value in enumerate(row)
         )
-        return f"<tr>{''.join(made)}</tr>"
+        return f"<tr>{''.join(parts)}</tr>"
 
     top = f"<caption>{escape(caption)}</caption>" if caption else ""
     body = "".join(line("td", row) for row in cells)

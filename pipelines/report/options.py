@@ -1,4 +1,4 @@
-"""What a report is asked."""
+"""Settings of a report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipelines.core.stanza import Strict
 
 
 class Page(Strict):
-    """A recipe's description, and the titles of its assets, each before those that it reads."""
+    """The recipe's description, and for each asset its title followed by those of its inputs."""
 
     description: str
     parents: tuple[tuple[str, ...], ...]

@@ -1,8 +1,8 @@
-"""The report: one self-contained page about a recipe, for people who would rather look.
+"""The report: one self-contained page about a recipe.
 
-Everything in it follows from the artefacts, so equal work gives an equal page; times come from the
-records, and the recipe's name, which decides nothing, comes from its key: both are put in at their
-marks when the page is shown.
+The page follows from the artefacts, so equal artefacts give an equal page. Times come from the
+records, and the recipe's name comes from its key. They must not decide the bytes of the page, so
+the page has marks that are replaced when somebody looks at it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def page(
     artefacts: Mapping[str, Artefact],
     parents: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page of a recipe, from its artefacts by title and the titles each was made from."""
+    """The page of a recipe, from its artefacts by title and the titles of their inputs."""
     body = [
         f"<h1>{NAME}{escape(description)}</h1>",
         _headlines(artefacts),
@@ -65,9 +65,10 @@ def page(
 
 
 def presented(content: str, name: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The page under its recipe's name, with what the records say of times: (key, ``made``) a row.
+    """The page with the recipe's name and the times from the records.
 
-    An artefact for which several networks were trained has a row for each of them besides.
+    ``rows`` are (key, ``made`` of the record). An artefact with several trained networks gets a
+    further row for each network.
     """
     times = table(
         ("artefact", "finished", "seconds", "device", "threads", "tokens a second"),
@@ -83,9 +84,9 @@ def presented(content: str, name: str, rows: Iterable[tuple[str, Mapping[str, An
             for key, made in _trainings(rows)
         ],
     )
-    named = content.replace(TITLE, f"<title>{escape(name)}: report</title>", 1)
-    named = named.replace(NAME, f"{escape(name)}: ", 1)
-    return named.replace(TIMES, f"<h2>Times</h2>{times}")
+    html = content.replace(TITLE, f"<title>{escape(name)}: report</title>", 1)
+    html = html.replace(NAME, f"{escape(name)}: ", 1)
+    return html.replace(TIMES, f"<h2>Times</h2>{times}")
 
 
 def _trainings(
@@ -98,17 +99,17 @@ def _trainings(
 
 
 def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequence[str]]) -> str:
-    """The graph from sources on the left to results on the right, as inline SVG."""
+    """The graph of artefacts as inline SVG, sources on the left and results on the right."""
     depth: dict[str, int] = {}
 
-    def deep(key: str) -> int:
+    def depth_of(key: str) -> int:
         if key not in depth:
-            depth[key] = 1 + max((deep(p) for p in parents.get(key, ())), default=-1)
+            depth[key] = 1 + max((depth_of(p) for p in parents.get(key, ())), default=-1)
         return depth[key]
 
     columns: dict[int, list[str]] = {}
     for key in artefacts:
-        columns.setdefault(deep(key), []).append(key)
+        columns.setdefault(depth_of(key), []).append(key)
     width, height, gap_x, gap_y = 176, 42, 24, 14
     rows = max(len(column) for column in columns.values())
     place = {
@@ -132,7 +133,7 @@ def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequenc
         parts.append(
             f'<rect x="{x:g}" y="{y:g}" width="{width}" height="{height}" rx="6"'
             ' fill="#edf2f4" stroke="#12355b"/>'
-            f'<text x="{x + 8:g}" y="{y + 18:g}" font-size="{_fitting(key)}">{escape(key)}</text>'
+            f'<text x="{x + 8:g}" y="{y + 18:g}" font-size="{_font_size(key)}">{escape(key)}</text>'
             f'<text x="{x + 8:g}" y="{y + 35:g}" font-size="11" fill="#5b6b7b"'
             f' font-family="monospace">{artefacts[key].version[:12]}</text>'
         )
@@ -144,8 +145,8 @@ def lineage_svg(artefacts: Mapping[str, Artefact], parents: Mapping[str, Sequenc
     )
 
 
-def _fitting(key: str) -> float:
-    """A font size at which a key fits its box."""
+def _font_size(key: str) -> float:
+    """A font size at which a key fits into its box."""
     return min(12.5, round(164 / (0.56 * len(key)), 1))
 
 
@@ -157,13 +158,13 @@ def _headlines(artefacts: Mapping[str, Artefact]) -> str:
             name, best = comparison.best_baseline()
             measure, better = escape(comparison.measure), escape(comparison.better)
             about = f"{measure}<br>{better} is better; best baseline {best:.3f}, {escape(name)}"
-            what = title.removesuffix("_evaluation")
-            tiles.append(tile(what, f"{comparison.ours:.3f}", about))
+            model = title.removesuffix("_evaluation")
+            tiles.append(tile(model, f"{comparison.ours:.3f}", about))
     return f'<div class="big">{"".join(tiles)}</div>'
 
 
 def _data(artefacts: Mapping[str, Artefact]) -> list[str]:
-    """A card for each corpus, then what training shares with evaluation."""
+    """A card for each corpus, then the overlaps of training and evaluation texts."""
     shards = [a for a in artefacts.values() if isinstance(a, TokenShards)]
     cards = [
         _card(title.partition("/")[0], artefact, shards)
@@ -174,16 +175,16 @@ def _data(artefacts: Mapping[str, Artefact]) -> list[str]:
 
 
 def _card(corpus: str, documents: Documents, shards: Iterable[TokenShards]) -> str:
-    """What a corpus is: counts, what cleaning did, pictures, and texts to read."""
+    """The data card of a corpus: counts, tables, pictures, and examples of documents."""
     ledger = documents.ledger()
     tables = card.tables(ledger)
-    tokens = [row for each in shards for row in card.tokens(each, corpus)]
+    tokens = [row for artefact in shards for row in card.tokens(artefact, corpus)]
     samples, examples = card.samples(documents), card.examples(documents)
     return "".join(
         [
             f"<h3>{escape(corpus)}</h3>",
             f"<p>{card.headline(ledger)}"
-            f" <code>dragon documents {escape(corpus)}</code> shows more of it.</p>",
+            f" <code>dragon documents {escape(corpus)}</code> shows more of the corpus.</p>",
             '<div class="beside"><div>',
             *(rows_table(rows, title) for title, rows in tables.items()),
             rows_table(tokens, "tokens") if tokens else "",
@@ -192,7 +193,7 @@ def _card(corpus: str, documents: Documents, shards: Iterable[TokenShards]) -> s
             image(lengths_picture(ledger), "lengths of the kept documents"),
             "</div></div>",
             folded("The first documents of the training split", "".join(map(sample, samples))),
-            folded("What was left out, an example of each reason", rows_table(examples))
+            folded("Dropped documents, one example of each reason", rows_table(examples))
             if examples
             else "",
         ]
@@ -200,12 +201,12 @@ def _card(corpus: str, documents: Documents, shards: Iterable[TokenShards]) -> s
 
 
 def _overlaps(artefact: Artefact) -> str:
-    """How much of the training text the evaluation sets hold, if that was looked for."""
+    """The training documents that share text with evaluation sets; empty for other artefacts."""
     if not isinstance(artefact, Contamination):
         return ""
     count = int(artefact.figures()["documents"])
-    said = f"{count:,} training documents share words in a row with an evaluation text."
-    parts = ["<h3>Contamination</h3>", f"<p>{said}</p>"]
+    sentence = f"{count:,} training documents share words in a row with an evaluation text."
+    parts = ["<h3>Contamination</h3>", f"<p>{sentence}</p>"]
     if count:
         parts.append(rows_table(card.contaminated(artefact)))
         parts.append(folded("The first of them", rows_table(card.overlaps(artefact))))

@@ -1,6 +1,7 @@
-"""Pictures of results as PNG bytes: curves, a confusion matrix, bars against baselines.
+"""Pictures of results as PNG bytes: curves, confusion matrices, bars, heatmaps and maps.
 
-Pure: numbers in, bytes out. Only the report stores them, and it declares the plotting library.
+The functions are pure: they take numbers and return bytes. Only the report stores pictures, so only
+the report declares the plotting library.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, SECOND, THIRD, PALE = "#12355b", "#d1495b", "#8d99ae", "#edf2f4"
-# Told apart also by who sees no red or no green (Wong 2011).
+# People who cannot see red or green can also distinguish these colours (Wong 2011).
 COLOURS = (INK, SECOND, THIRD, "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#6b4c1e", "#000000")
 
 
 def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> bytes:
-    """One line per name, each (xs, ys); a line of over 200 points gets its running mean too."""
+    """One line for each name, as (xs, ys); over 200 points, a running mean is drawn over them."""
     figure, axes = _canvas()
     drawn = []
     for (xs, ys), colour in zip(lines.values(), COLOURS * 3, strict=False):
@@ -33,13 +34,13 @@ def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: st
             drawn += axes.plot(xs, ys, color=colour, marker=".", linewidth=1.8)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    # Names are given here: found by itself, one that begins with a bar below is left out.
+    # The names are explicit, because the legend by itself leaves out names that begin with "_".
     axes.legend(drawn, list(lines)[: len(drawn)], frameon=False)
     return _png(figure)
 
 
 def bars(values: Mapping[str, float], *, x: str) -> bytes:
-    """Horizontal bars, the first in the accent colour: ours against the others."""
+    """Horizontal bars; the first bar has its own colour."""
     figure, axes = _canvas(height=0.7 + 0.42 * len(values))
     names = list(values)[::-1]
     numbers = [values[name] for name in names]
@@ -73,10 +74,10 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
 def heatmap(
     values: Sequence[Sequence[float]], *, rows: Sequence[str], columns: Sequence[str]
 ) -> bytes:
-    """Values as shades, the darkest the largest; the names are read along both sides."""
+    """Values as shades: a darker cell has a larger value. The names are beside rows and columns."""
     longest = max(map(len, (*rows, *columns)), default=1)
-    names = 0.09 * min(longest, 24)
-    width, height = (1.2 + names + 0.32 * len(each) for each in (columns, rows))
+    margin = 0.09 * min(longest, 24)
+    width, height = (1.2 + margin + 0.32 * len(labels) for labels in (columns, rows))
     figure, axes = _canvas(width=max(width, 3.0), height=max(height, 2.4))
     drawn = axes.imshow(values, cmap="Blues", vmin=0, aspect="equal")
     axes.set_xticks(range(len(columns)), [_cut(name) for name in columns], rotation=90)
@@ -88,9 +89,9 @@ def heatmap(
 
 
 def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
-    """Points ``x``, ``y`` of a map, each with its ``name``, coloured by its ``group``.
+    """A map of points ``x``, ``y``, each with its ``name`` and in the colour of its ``group``.
 
-    Only which points are near says something, so the axes have no scale.
+    The axes have no scale, because only the distances between points have a meaning.
     """
     from matplotlib.transforms import Bbox
 
@@ -108,7 +109,7 @@ def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
     figure.legend(
         drawn, groups, loc="outside lower center", ncols=min(6, len(groups)), frameon=False
     )
-    figure.draw_without_rendering()  # places are known from here on
+    figure.draw_without_rendering()  # the positions on the page are known only after this call
     dots = [axes.transData.transform((point["x"], point["y"])) for point in points]
     taken: list[Any] = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in dots]
     for point in points:
@@ -117,8 +118,8 @@ def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _label(axes: Axes, point: Mapping[str, Any], colour: str, taken: Sequence[Any]) -> Any:
-    """A point's name beside it, where it lies over the fewest others; the box that it takes."""
-    tried: list[tuple[int, int, Any, Any]] = []
+    """Draw a point's name where it covers the fewest boxes; return the box of the name."""
+    candidates: list[tuple[int, int, Any, Any]] = []
     for dx, dy in ((5, 0), (-5, 0), (0, 5), (0, -5), (4, 7), (-4, 7), (4, -7), (-4, -7)):
         text = axes.annotate(
             _cut(point["name"]),
@@ -131,20 +132,20 @@ def _label(axes: Axes, point: Mapping[str, Any], colour: str, taken: Sequence[An
             color=colour,
         )
         box = text.get_window_extent()
-        over = sum(box.overlaps(other) for other in taken)
+        overlaps = sum(box.overlaps(other) for other in taken)
         outside = not (axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1)
-        tried.append((over + outside, len(tried), text, box))
-        if not over + outside:
+        candidates.append((overlaps + outside, len(candidates), text, box))
+        if not overlaps + outside:
             break
-    best = min(tried, key=lambda one: one[:2])
-    for *_, text, _ in tried:
+    best = min(candidates, key=lambda candidate: candidate[:2])
+    for *_, text, _ in candidates:
         if text is not best[2]:
             text.remove()
     return best[3]
 
 
 def _shades(count: int) -> Sequence[str]:
-    """So many colours that are told apart."""
+    """``count`` different colours."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -155,19 +156,19 @@ def _shades(count: int) -> Sequence[str]:
 
 
 def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
-    """Counts by power of two, ``bins[2**n]`` of the values from 2**(n-1) up to below 2**n."""
+    """Counts by power of two; ``bins[2**n]`` counts the values v with 2**(n-1) <= v < 2**n."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _canvas(height=2.8)
     powers = [bound.bit_length() - 1 for bound in bins]
-    span = range(max(min(powers) - 1, 1), max(powers) + 2)  # an empty bin at either end
+    span = range(max(min(powers) - 1, 1), max(powers) + 2)  # with an empty bin at each end
     counts = [bins.get(1 << power, 0) for power in span]
     axes.bar([power - 0.5 for power in span], counts, width=0.92, color=INK)
     small: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
     if len(span) <= 14:
         for power, count in zip(span, counts, strict=True):
-            place = (power - 0.5, count)
-            axes.annotate(f"{count:,}" if count else "", place, (0, 2), **small)
+            position = (power - 0.5, count)
+            axes.annotate(f"{count:,}" if count else "", position, (0, 2), **small)
     edges = range(span[0] - 1, span[-1] + 1)[:: 1 + len(span) // 16]
     axes.set_xticks(edges, [_short(1 << edge) for edge in edges])
     axes.margins(x=0.02, y=0.12)
@@ -179,8 +180,10 @@ def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
 
 
 def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) -> bytes:
-    """Above, what is left after each step (name, left, dropped) in order, and what it dropped;
-    below, for what reasons, the most frequent first."""
+    """Two panels: documents left and dropped by each step, and documents dropped by each reason.
+
+    ``steps`` are (name, left, dropped) in order. Without reasons there is only the first panel.
+    """
     panels = [len(steps), len(reasons)] if reasons else [len(steps)]
     figure = _figure(7.0, sum(0.75 + 0.29 * rows for rows in panels))
     heights = [0.4 + rows for rows in panels]
@@ -198,7 +201,7 @@ def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) ->
 
 
 def _list(axes: Axes, names: Sequence[str], notes: Sequence[str], title: str) -> None:
-    """Horizontal bars made a list that is read from the top, a note behind each."""
+    """Turn horizontal bars into a list from top to bottom, with a note behind each bar."""
     for row, note in enumerate(notes):
         end = sum(bars[row].get_width() for bars in axes.containers)
         axes.annotate(note, (end, row), (4, 0), textcoords="offset points", va="center")
@@ -216,7 +219,7 @@ def _cut(name: str, most: int = 24) -> str:
 
 
 def _short(number: int) -> str:
-    """A power of two in few letters: 512, 1k, 64k, 1M."""
+    """A power of two in short form: 512, 1k, 64k, 1M."""
     for power, letter in ((30, "G"), (20, "M"), (10, "k")):
         if number >= 1 << power:
             return f"{number >> power}{letter}"
@@ -224,19 +227,19 @@ def _short(number: int) -> str:
 
 
 def fonts() -> dict[str, str]:
-    """The sha256 of every font that letters are drawn with, by family.
+    """The sha256 of every font that draws letters, by family.
 
-    A letter that the first family lacks comes from the next that this machine has.
+    If the first family lacks a letter, the next family on this machine draws it.
     """
     from matplotlib import rcParamsDefault
     from matplotlib.font_manager import FontProperties, findfont
 
-    found = {}
+    digests = {}
     for family in rcParamsDefault["font.sans-serif"]:
-        with contextlib.suppress(ValueError):  # this machine does not have it
+        with contextlib.suppress(ValueError):  # this machine does not have the family
             path = findfont(FontProperties(family=[family]), fallback_to_default=False)
-            found[family] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return found
+            digests[family] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return digests
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -244,8 +247,8 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rcdefaults()  # a person's own settings do not change a report
-    rcParams["text.parse_math"] = False  # a dollar in a name is a dollar
+    rcdefaults()  # a person's own settings must not change a report
+    rcParams["text.parse_math"] = False  # a dollar sign in a name is not mathematics
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -266,7 +269,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def _running_mean(values: Sequence[float], share: float = 0.02) -> list[float]:
-    """Exponential running mean over about ``share`` of the points, without its start's bias."""
+    """The exponential running mean over about ``share`` of the points, corrected at the start."""
     keep = 1 - 1 / max(2.0, share * len(values))
     total = weight = 0.0
     means = []

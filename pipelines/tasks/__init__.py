@@ -1,7 +1,7 @@
-"""The catalogue of tasks: each folder here declares one ``TASK``, found by walking.
+"""The catalogue of the kinds of task. Each folder of this package declares one ``TASK``.
 
-A task hangs under a foundation: what it learns from, its models and their evaluations. Importing
-this package or a folder in it loads neither torch nor Dagster.
+A task builds on a foundation. It has examples, models and their evaluations. Importing this package
+or one of its folders loads neither torch nor Dagster.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pipelines.tasks.options import TaskOptions
 
 @dataclass(frozen=True)
 class Called:
-    """A task as a person calls it on the command line.
+    """A task as a person names it on the command line.
 
-    ``recipe`` and ``task`` are names, as in keys; ``named`` is what the person calls the recipe by,
-    its name or its file; ``alone``: no other task of the recipe is of the same kind.
+    ``recipe`` and ``task`` are names, as in keys. ``named`` is the recipe's name or file, as the
+    person wrote it. ``alone`` is true if no other task of the recipe has the same kind.
     """
 
     recipe: str
@@ -34,17 +34,17 @@ class Called:
 
     @property
     def option(self) -> tuple[str, ...]:
-        """What tells the task from others of its kind, for a verb that finds it by its recipe."""
+        """The option that selects this task, for a verb that finds a task by its recipe."""
         return () if self.alone else ("--task", self.task)
 
 
 @dataclass(frozen=True)
 class Use:
-    """One thing that a person can do with what a task made.
+    """A command that a person can run on the assets of a task.
 
-    ``words`` follow ``dragon`` on the command line, the verb first; ``key`` is the asset that they
-    need. ``purpose`` says what it is for at the end of a run; without one it is not named there.
-    ``settings`` are what the recipe says of how the verb does it.
+    ``words`` follow ``dragon`` on the command line, the verb first. ``key`` is the asset that the
+    command needs. ``purpose`` describes the command at the end of a run; a command without a
+    purpose is not listed there. ``settings`` are the recipe's options for the verb.
     """
 
     words: tuple[str, ...]
@@ -54,14 +54,13 @@ class Use:
 
     @property
     def verb(self) -> str:
-        """The command that does it."""
+        """The first word of the command."""
         return self.words[0]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of task: its section of a recipe, the assets that a task of it stands for, and what a
-    person can do with them."""
+    """A kind of task: its section of a recipe, the assets of such a task, and their commands."""
 
     kind: str
     options: type[TaskOptions]
@@ -71,16 +70,16 @@ class Task:
 
 @functools.cache
 def catalogue() -> dict[str, Task]:
-    """Every declared kind of task by name, found by walking this package's folders."""
+    """Every kind of task by name, from the folders of this package."""
     modules = folders(pkgutil.iter_modules(__path__))
     return declared(modules, __name__, "TASK", Task, lambda task: task.kind)
 
 
 def sections() -> Any:
-    """The union of all kinds' sections, told apart by ``kind``."""
+    """The union of the sections of all kinds; the field ``kind`` selects one."""
     return one_of((task.options for task in catalogue().values()), "kind")
 
 
 def plan(scope: Scope, name: str, options: TaskOptions) -> Iterator[Declaration]:
-    """The assets of one task of a recipe."""
+    """The declarations of one task of a recipe."""
     yield from catalogue()[options.kind].plan(scope, name, options)

@@ -1,4 +1,4 @@
-"""What every kind of task says in a recipe, and what decides a network that it trains."""
+"""Options that every kind of task has in a recipe, and settings of the networks it trains."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from pipelines.training.options import Training
 
 
 class TaskOptions(Strict):
-    """A task: its kind and the corpus that it learns from; how it is trained says each kind."""
+    """A task: its kind and the corpus that it learns from. Each kind adds its training."""
 
     kind: str
     corpus: Name
 
     def taken(self) -> PairsTaken | LabelsTaken | None:
-        """What its examples are taken by; None where it learns from text as it is."""
+        """The options of its examples; None if it learns from plain text."""
         return None
 
     def with_rates(self, *, tied: bool) -> Self:
-        """With every rate of what fine-tunes the foundation, whose head is the embedding or not.
+        """A copy with every learning rate that fine-tunes the foundation.
 
-        ValueError naming the field of a rate that does not fit.
+        ``tied`` says whether the foundation's head is its embedding. Raises ValueError with the
+        field of a rate that does not fit.
         """
         return self._resolved("training", tied)
 
     def _resolved(self, field: str, tied: bool) -> Self:
         training: Training | None = getattr(self, field, None)
-        if training is None:  # nothing is trained
+        if training is None:  # the task does not train this model
             return self
         try:
             resolved = training.resolved(tied=tied, trained=True)
@@ -40,7 +41,7 @@ class TaskOptions(Strict):
 
 
 class FineTuned(Strict):
-    """What decides a network that is trained on, beside what it reads."""
+    """Settings of the making of a fine-tuned network; they decide it together with its inputs."""
 
     corpus: Name
     training: SerializeAsAny[Training]
@@ -48,6 +49,6 @@ class FineTuned(Strict):
 
 
 class Judged(Strict):
-    """What decides the evaluation of a task's network, beside what it reads."""
+    """Settings of the evaluation of a task's network; they decide it together with its inputs."""
 
     corpus: Name

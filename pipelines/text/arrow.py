@@ -1,10 +1,10 @@
-"""Arrow IPC files in which every record batch is checked by itself, whenever it is read.
+"""Arrow IPC files in which every record batch is checked separately, at every read.
 
-Arrow has no checksums: most flipped bytes load silently, some crash its reader. So an index kept
-beside a file says where each record batch lies and what its sha256 is; the bytes before and behind
-the batches (magic, schema, footer) are the file's frame. A reader checks the frame when it opens a
-file and a batch whenever it reads it: no byte is used unchecked, a random read costs one batch, and
-no memory grows with the file.
+Arrow has no checksums: most flipped bytes load without an error, some crash its reader. So an index
+beside a file holds the place and the sha256 of each record batch. The bytes before and after the
+batches (magic, schema, footer) are the frame of the file. A reader checks the frame when it opens a
+file, and a batch at each read. So no byte is used unchecked, a random read costs one batch, and the
+memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MEND = "remove the artefact and run again"
 
 @dataclass(frozen=True)
 class Batch:
-    """A record batch: the bytes of its message in the file, their sha256, its rows."""
+    """A record batch: the place of its message in the file in bytes, its sha256, its rows."""
 
     offset: int
     length: int
@@ -41,7 +41,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class FileIndex:
-    """What is known of one Arrow file. ``path`` is relative to the artefact's folder."""
+    """The index of one Arrow file. ``path`` is relative to the artefact's folder."""
 
     path: str
     size: int
@@ -54,14 +54,14 @@ class FileIndex:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> FileIndex:
-        """From what ``dataclasses.asdict`` made of one; KeyError or TypeError if it is none."""
+        """The index from the output of ``dataclasses.asdict``. Raises KeyError or TypeError."""
         return cls(**{**raw, "batches": tuple(Batch(**batch) for batch in raw["batches"])})
 
 
 class ArrowWriter:
-    """Writes record batches to a file and takes their checksums on the way.
+    """Writes record batches to a file and computes their checksums.
 
-    Use it in a ``with`` statement; ``index`` is there afterwards. Equal batches give equal bytes.
+    Use it in a ``with`` statement; afterwards ``index`` is set. Equal batches give equal bytes.
     """
 
     index: FileIndex
@@ -76,7 +76,7 @@ class ArrowWriter:
         self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        # Arrow writes the schema with the first batch: that much of it is frame.
+        # Arrow writes the schema with the first batch, but the schema is part of the frame.
         start = max(self._sink.place, self._sink.header)
         self._sink.batch = hashlib.sha256()
         self._writer.write_batch(batch)
@@ -101,7 +101,7 @@ class ArrowWriter:
 
 
 class _Sink:
-    """What Arrow writes to: passes bytes on, counts and hashes them."""
+    """The output of Arrow: it writes the bytes to a file, counts them and hashes them."""
 
     closed = False
 
@@ -130,9 +130,9 @@ class _Sink:
 class ArrowFile:
     """An Arrow file whose record batches are checked against its index at every read.
 
-    Nothing is mapped: the bytes that were hashed are the bytes that are used, whatever happens to
-    the file afterwards, and a file that is cut is an error where a mapping would end the process.
-    TextError names what is missing, cut or changed.
+    The file is not mapped into memory. So the bytes that were hashed are the bytes that are used,
+    also if the file changes afterwards, and a truncated file raises an error, where a mapping would
+    end the process. Raises TextError that names the missing, truncated or changed part.
     """
 
     def __init__(self, folder: Path, index: FileIndex) -> None:
@@ -142,25 +142,25 @@ class ArrowFile:
         size = self._size()
         if size != index.size:
             raise TextError(
-                f"{self.name}: {size} bytes, its index says {index.size} (record batch"
+                f"{self.name}: {size} bytes, its index says {index.size} (wrong from record batch"
                 f" {self._batch_at(size)} on); {MEND}"
             )
         self.schema: pa.Schema = pa.ipc.read_schema(pa.BufferReader(self._frame()[_MAGIC:]))
 
     def __len__(self) -> int:
-        """Record batches."""
+        """The number of record batches."""
         return len(self.index.batches)
 
     def batch(self, number: int) -> pa.RecordBatch:
-        """One record batch in memory of its own, its bytes hashed first."""
+        """One record batch, in a copy in memory; its bytes are checked first."""
         import pyarrow as pa
 
-        listed = self.index.batches[number]
-        data = self._bytes(listed.offset, listed.length)
-        if hashlib.sha256(data).hexdigest() != listed.sha256:
+        entry = self.index.batches[number]
+        data = self._bytes(entry.offset, entry.length)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise TextError(
-                f"{self.name}: record batch {number} (bytes {listed.offset} to"
-                f" {listed.offset + listed.length}) is not the one that its index vouches for;"
+                f"{self.name}: record batch {number} (bytes {entry.offset} to"
+                f" {entry.offset + entry.length}) does not match its index;"
                 f" {MEND}"
             )
         message = pa.ipc.read_message(pa.BufferReader(data))
@@ -171,34 +171,34 @@ class ArrowFile:
         return map(self.batch, range(len(self)))
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """The rows as Python values; TextError for a column that the file does not have."""
+        """The rows as Python values. Raises TextError for a column that the file does not have."""
         if missing := [name for name in columns if name not in self.schema.names]:
             raise TextError(f"{self.name}: no column {', '.join(missing)}; {MEND}")
         for batch in self.batches():
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
     def _frame(self) -> bytes:
-        """The bytes before the first record batch; with those behind the last, checked."""
+        """The bytes before the first record batch, checked with those after the last one."""
         batches = self.index.batches
         first = batches[0].offset if batches else self.index.size
         last = batches[-1].offset + batches[-1].length if batches else self.index.size
         head, tail = self._bytes(0, first), self._bytes(last, self.index.size - last)
         if hashlib.sha256(head + tail).hexdigest() != self.index.frame_sha256:
             raise TextError(
-                f"{self.name}: its schema or footer (outside every record batch) is not the one"
-                f" that its index vouches for; {MEND}"
+                f"{self.name}: its schema or footer (outside every record batch) does not match its"
+                f" index; {MEND}"
             )
         return head
 
     def _size(self) -> int:
-        """The file's bytes; TextError for a link, a pipe or anything else that is no file."""
+        """The size in bytes. Raises TextError for a link, a pipe, or another special file."""
         with self._opened() as file:
             return os.fstat(file).st_size
 
     def _bytes(self, offset: int, length: int) -> bytes:
-        # Opened for each read: a corpus may have more shards than a process may have descriptors.
+        # Open the file for each read: a corpus may have more shards than a process may have files.
         with self._opened() as file:
-            return os.pread(file, length, offset)  # a short read fails its checksum
+            return os.pread(file, length, offset)  # the checksum detects a short read
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
@@ -208,7 +208,8 @@ class ArrowFile:
             raise TextError(f"{self.name}: missing; {MEND}") from None
         except OSError as error:
             raise TextError(
-                f"{self.name}: cannot be read ({error.strerror or error}); mend that and run again"
+                f"{self.name}: cannot be read ({error.strerror or error}); correct that and run"
+                " again"
             ) from None
         try:
             yield file
@@ -222,25 +223,26 @@ class ArrowFile:
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """An Arrow array of strings (``str`` or UTF-8; None is null), lists of strings, or integers.
 
-    Laid out by hand: ``pyarrow.array`` looks at every value twice, and imports pandas to do so.
+    This code builds the buffers itself, because ``pyarrow.array`` reads every value twice and
+    imports pandas.
     """
     import numpy as np
     import pyarrow as pa
 
     if pa.types.is_integer(kind):
         return integers(np.array(values, kind.to_pandas_dtype()), kind)
-    lengths = np.zeros(len(values) + 1, np.int64)
+    offsets = np.zeros(len(values) + 1, np.int64)
     if pa.types.is_list(kind):
-        np.cumsum([len(value) for value in values], out=lengths[1:])
+        np.cumsum([len(value) for value in values], out=offsets[1:])
         inner = column([item for value in values for item in value], kind.value_type)
-        offsets = integers(lengths.astype(np.int32), pa.int32())
-        return pa.ListArray.from_arrays(offsets, inner, type=kind)
-    data = [value.encode() if isinstance(value, str) else value or b"" for value in values]
-    np.cumsum([len(text) for text in data], out=lengths[1:])
+        starts = integers(offsets.astype(np.int32), pa.int32())
+        return pa.ListArray.from_arrays(starts, inner, type=kind)
+    encoded = [value.encode() if isinstance(value, str) else value or b"" for value in values]
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
     width = np.int64 if pa.types.is_large_string(kind) else np.int32
     present = np.array([value is not None for value in values])
     bits = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    buffers = [bits, pa.py_buffer(lengths.astype(width)), pa.py_buffer(b"".join(data))]
+    buffers = [bits, pa.py_buffer(offsets.astype(width)), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(kind, len(values), buffers)
 
 

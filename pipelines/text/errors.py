@@ -1,8 +1,8 @@
-"""What this floor raises: one line that says what is wrong, where, and the mend."""
+"""The errors about text: their message is one line with the fault, the place and the mend."""
 
 
 class TextError(ValueError):
-    """The data or what was asked of it is wrong; trying again changes nothing."""
+    """The data, or a request for data, is wrong; another try changes nothing."""
 
 
 class SourceUnavailable(TextError):  # noqa: N818 -- it names the state, as the caller's log will

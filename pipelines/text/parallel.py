@@ -1,4 +1,4 @@
-"""The same function over many items in any number of processes, the results in the items' order."""
+"""One function over many items in any number of processes, with results in the items' order."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def ordered_map(
     items: Iterable[Item],
     workers: int,
 ) -> Iterator[Result]:
-    """``prepare(*arguments)`` applied to every item; each process prepares once.
+    """Apply the function ``prepare(*arguments)`` to every item; each process calls prepare once.
 
-    One worker is this process itself. At most two items a worker are under way, so memory is
-    bounded whatever the number of items. Both functions' values travel between processes; what
-    they raise arrives here. TextError if a process dies.
+    With one worker the work is done in this process. At most two items for each worker are in
+    progress, so memory is bounded for any number of items. Arguments, items and results travel
+    between processes. An error in a worker is raised here. Raises TextError if a process dies.
     """
     if workers == 1:
         yield from map(prepare(*arguments), items)
         return
-    # Not forked: a fork of a process with threads (Arrow, BPE) may hang.
+    # Spawn, because a fork of a process with threads (Arrow, BPE) may hang.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start, (workers, prepare, arguments))
     waiting: deque[Future[Result]] = deque()
@@ -50,7 +50,7 @@ def ordered_map(
             yield result
     except BrokenProcessPool:
         raise TextError(
-            "a worker process died, perhaps for want of memory; run again, with fewer workers"
+            "a worker process died, perhaps because memory ran out; run again with fewer workers"
             f" than {workers} (DRAGON_WORKERS)"
         ) from None
     finally:
@@ -61,20 +61,21 @@ _function: Callable[[], Callable[[Any], Any]]
 
 
 def _start(workers: int, prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """In a new process: it leaves with its parent, shares the cores, and prepares when it must."""
+    """Set up a new process: it ends with its parent, uses its share of the cores, prepares late."""
     global _function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it and ends its workers
     end_with_parent()
     os.environ["RAYON_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
-    # With the first item: what this raises must reach the parent, and from here it could not.
+    # Prepare with the first item: only an error of an item, not one of this set-up, reaches the
+    # parent.
     _function = functools.cache(functools.partial(prepare, *arguments))
 
 
 def end_with_parent() -> None:
-    """End this process when the one that had it started dies: killed, it cannot end its own.
+    """End this process when its parent dies, because a killed parent cannot end its children.
 
-    The parent is who asked ``multiprocessing`` for the process, also where a server forked it.
-    For a process that was started in another way this does nothing.
+    The parent is the process that asked ``multiprocessing`` for this one, also if a server forked
+    it. In a process that was started in another way this function does nothing.
     """
     parent, name = multiprocessing.parent_process(), "end with parent"
     if parent is not None and all(thread.name != name for thread in threading.enumerate()):
@@ -83,7 +84,7 @@ def end_with_parent() -> None:
 
 def _leave_with(parent: Any) -> None:
     parent.join()
-    os._exit(1)  # at once: nobody is left who wants the rest
+    os._exit(1)  # at once, because no process waits for the results
 
 
 def _work(item: Any) -> Any:

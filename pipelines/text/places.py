@@ -1,4 +1,4 @@
-"""Where the files that a recipe names may lie: in the project, unless it says ``outside: true``."""
+"""The places of the files that a recipe names: in the project, unless ``outside: true`` is set."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 
 from pipelines.text.errors import TextError
 
-MEND = "move it into the project, or say outside: true beside it if that is meant"
+MEND = "move it into the project, or set outside: true beside it if that is intended"
 
 
 def require_inside(path: str) -> None:
-    """ValueError unless a recipe's path stays in the project and out of hidden folders."""
+    """Raise ValueError if a recipe's path leads out of the project or into a hidden folder."""
     place = PurePosixPath(path)
     depth = 0
     for part in place.parts:
@@ -18,19 +18,19 @@ def require_inside(path: str) -> None:
         if place.is_absolute() or depth < 0:
             raise ValueError(f"path: {path!r} leads out of the project; {MEND}")
         if part.startswith(".") and part != "..":
-            raise ValueError(f"path: {path!r} leads into what is hidden; {MEND}")
+            raise ValueError(f"path: {path!r} leads into a hidden folder; {MEND}")
 
 
 def placed(root: Path, path: str, *, outside: bool) -> Path:
-    """A recipe's path below the project ``root``, or wherever it leads if it may be ``outside``.
+    """A recipe's path relative to the project ``root``; it may lead anywhere if ``outside``.
 
-    TextError if a link leads it out of the project, or into what is hidden there.
+    Raises TextError if a link leads out of the project, or into a hidden folder of it.
     """
-    where = root / path
+    full_path = root / path
     if not outside:
-        found, project = where.resolve(), root.resolve()
-        if not found.is_relative_to(project):
-            raise TextError(f"{where}: a link leads out of the project; {MEND}")
-        if any(part.startswith(".") for part in found.relative_to(project).parts):
-            raise TextError(f"{where}: a link leads into what is hidden; {MEND}")
-    return where
+        resolved, project = full_path.resolve(), root.resolve()
+        if not resolved.is_relative_to(project):
+            raise TextError(f"{full_path}: a link leads out of the project; {MEND}")
+        if any(part.startswith(".") for part in resolved.relative_to(project).parts):
+            raise TextError(f"{full_path}: a link leads into a hidden folder; {MEND}")
+    return full_path

@@ -1,7 +1,7 @@
-"""Rows in Arrow files: documents as their source gave them, as they were kept, as they were left.
+"""Tables in Arrow files: raw documents, clean documents, and rows and documents left out.
 
-Record batches are bounded in rows and bytes, so neither a writer nor a reader ever holds a whole
-corpus. ``tables.json`` holds the checksums of all tables of a folder.
+Record batches are bounded in rows and bytes, so neither a writer nor a reader holds a whole corpus
+in memory. ``tables.json`` holds the checksums of all tables of a folder.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ BYTES_PER_BATCH = 4 << 20
 
 
 class Document(NamedTuple):
-    """One text and where it is from. ``id`` is unique within its source; ``label`` may be None.
+    """One text and its origin. ``id`` is unique within its source; ``label`` may be None.
 
-    ``changes`` tell in a few words each what cleaning did to it, in order.
+    ``changes`` are short notes of the changes by cleaning, in order.
     """
 
     id: str
@@ -40,14 +40,14 @@ class Document(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the text's UTF-8: a document's identity whatever it is called."""
+        """The hex digest of the text in UTF-8: the identity of a document, for any ``id``."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 class Unread(NamedTuple):
-    """A row of a source that was left out since it is no document: its place, and why.
+    """A row of a source that was left out because it is no document: its place and the reason.
 
-    ``reason`` is a word that such rows are counted by, ``detail`` a sentence.
+    ``reason`` is the identifier for the counts, ``detail`` a sentence.
     """
 
     id: str
@@ -58,9 +58,9 @@ class Unread(NamedTuple):
 
 
 class TableWriter:
-    """Rows to an Arrow file, a record batch at a time. Use it in a ``with`` statement.
+    """Writes rows to an Arrow file, one record batch at a time. Use it in a ``with`` statement.
 
-    ``index`` is there afterwards, for ``write_index``.
+    Afterwards ``index`` is set, for ``write_index``.
     """
 
     def __init__(self, folder: Path, path: str, schema: pa.Schema) -> None:
@@ -74,9 +74,9 @@ class TableWriter:
         return self._writer.index
 
     def add(self, row: Sequence[Any], size: int) -> None:
-        """Append one row whose texts weigh about ``size`` bytes; a text may come as UTF-8."""
+        """Append one row with about ``size`` bytes of text; a text may be ``bytes`` of UTF-8."""
         if self._bytes + size > BYTES_PER_BATCH:
-            self._flush()  # what is long has a batch of its own
+            self._flush()  # a long row has a batch of its own
         for values, value in zip(self._columns, row, strict=True):
             values.append(value)
         self.rows += 1
@@ -114,14 +114,18 @@ class TableWriter:
 
 
 def write_index(folder: Path, indexes: Iterable[FileIndex]) -> None:
-    """Write ``tables.json`` over the tables of a folder."""
+    """Write ``tables.json``, the index of the tables of a folder."""
     tables = [asdict(index) for index in sorted(indexes, key=lambda index: index.path)]
     text = json.dumps({"tables": tables}, indent=1, sort_keys=True) + "\n"
     (folder / TABLES).write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_index(data: bytes) -> dict[str, FileIndex]:
-    """The tables by path, from the bytes of ``tables.json``, whose own hash others keep."""
+    """The indexes of the tables by path, from the bytes of ``tables.json``.
+
+    The manifest of the version holds the hash of these bytes. Raises TextError if they are no
+    index.
+    """
     try:
         indexes = [FileIndex.from_json(raw) for raw in json.loads(data)["tables"]]
     except (ValueError, KeyError, TypeError) as error:
@@ -162,12 +166,12 @@ def unread_schema() -> pa.Schema:
 
 
 def read_unread(table: ArrowFile) -> Iterator[Unread]:
-    """The rows of such a table, in order."""
+    """The rows of a table of rows that were left out, in order."""
     yield from map(Unread._make, table.rows(Unread._fields))
 
 
 def write_documents(folder: Path, path: str, documents: Iterable[Document]) -> FileIndex:
-    """Stream documents to a table. Nothing but one batch is held in memory."""
+    """Write documents to a table as a stream. Memory holds only one batch."""
     with TableWriter(folder, path, document_schema()) as writer:
         for document in documents:
             data = document.text.encode()
@@ -189,5 +193,5 @@ def read_documents(table: ArrowFile) -> Iterator[Document]:
 def documents_of(batch: pa.RecordBatch) -> Iterator[Document]:
     """The documents of one record batch."""
     columns = [batch.column(name).to_pylist() for name in Document._fields[:-1]]
-    changes = [tuple(done or ()) for done in batch.column("changes").to_pylist()]
+    changes = [tuple(notes or ()) for notes in batch.column("changes").to_pylist()]
     return map(Document._make, zip(*columns, changes, strict=True))

@@ -1,4 +1,4 @@
-"""Tokenizers and shards as they are read: a shard's record batches are checked one by one."""
+"""The artefacts of tokenizers and shards; the record batches of a shard are checked one by one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TokenizerFiles(Artefact):
     kind = "tiktoken"
 
     def load(self) -> Tokenizer:
-        """Ready to encode and decode."""
+        """The tokenizer, ready to encode and decode."""
         from pipelines.tokens.tokenizers import load_tokenizer
 
         return load_tokenizer(self.read)
@@ -41,19 +41,19 @@ class TokenShards(Artefact):
 
     kind = "arrow"
     KEPT_BYTES: ClassVar[int] = 1 << 30
-    """That the streams of a split keep in memory; what is beyond is read and checked each time."""
+    """The most bytes that the streams of a split keep in memory; the rest is read each time."""
 
     def corpora(self, split: str) -> dict[str, list[Shard]]:
-        """A split's shards by corpus; each checks a record batch as it is read."""
-        found: dict[str, list[Shard]] = {}
+        """The shards of a split by corpus; a shard checks each record batch when it reads it."""
+        shards_by_corpus: dict[str, list[Shard]] = {}
         for entry in self._index():
             if entry.split == split:
                 self._listed(entry.file.path)
-                found.setdefault(entry.corpus, []).append(Shard(self.folder, entry))
-        return found
+                shards_by_corpus.setdefault(entry.corpus, []).append(Shard(self.folder, entry))
+        return shards_by_corpus
 
     def streams(self, split: str) -> dict[str, TokenStream]:
-        """A split's tokens by corpus, documents end to end, each piece checked as it is read."""
+        """The tokens of a split by corpus, document after document; each read checks its piece."""
         from model.batches.streams import TokenStream
 
         corpora = self.corpora(split)
@@ -61,9 +61,10 @@ class TokenShards(Artefact):
         return {corpus: TokenStream(_pieces(shards), keep) for corpus, shards in corpora.items()}
 
     def stream(self, split: str, end_of_text: int) -> TokenStream:
-        """A split's tokens over all corpora behind one end of text, so that the first is asked too.
+        """One end of text and then the tokens of a split over all corpora.
 
-        Raises ValueError for a split without text.
+        With the end of text before it, the first token is predicted too. Raises ValueError for a
+        split without text.
         """
         import torch
 
@@ -77,7 +78,7 @@ class TokenShards(Artefact):
         return TokenStream(pieces, self._pieces_kept(split))
 
     def tokens(self, split: str) -> npt.NDArray[Any]:
-        """A split's tokens over all corpora in one row, copied."""
+        """The tokens of a split over all corpora, copied into one array."""
         import numpy as np
 
         pieces = [
@@ -89,7 +90,7 @@ class TokenShards(Artefact):
         return np.concatenate(pieces)
 
     def summaries(self) -> Rows:
-        """Per split and corpus: documents, tokens and UTF-8 bytes of text."""
+        """For each split and corpus: the numbers of documents, tokens and UTF-8 bytes of text."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         for entry in self._index():
             row = rows.setdefault(
@@ -108,11 +109,11 @@ class TokenShards(Artefact):
         return list(rows.values())
 
     def text_bytes(self, split: str) -> int:
-        """UTF-8 bytes of a split's text: the denominator of bits per byte."""
+        """The UTF-8 bytes of the text of a split: the denominator of bits per byte."""
         return sum(row["text_bytes"] for row in self.summaries() if row["split"] == split)
 
     def _pieces_kept(self, split: str) -> int:
-        """How many record batches a stream may keep: together they fit in ``KEPT_BYTES``."""
+        """The record batches that a stream may keep, so that all streams fit in ``KEPT_BYTES``."""
         shards = [entry for entry in self._index() if entry.split == split]
         longest = max((b.length for entry in shards for b in entry.file.batches), default=1)
         corpora = len({entry.corpus for entry in shards})
@@ -123,14 +124,14 @@ class TokenShards(Artefact):
 
 
 def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
-    """A piece a record batch, read and checked when it is asked for."""
+    """One piece for each record batch; a piece is read and checked when it is used."""
     import torch
 
     from model.batches.streams import DocumentPiece
 
     def view(array: npt.NDArray[Any]) -> Tensor:
         with warnings.catch_warnings():
-            # torch has no read-only tensors and says so; a stream is only ever read.
+            # torch warns that it has no read-only tensors; a stream is only read.
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(array)
 
@@ -153,7 +154,7 @@ INDEX = "shards.json"
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One file of the index; ``tokens`` are by record batch, ``text_bytes`` are UTF-8."""
+    """One file of the index; ``tokens`` counts by record batch, ``text_bytes`` counts UTF-8."""
 
     file: FileIndex
     split: str
@@ -164,13 +165,17 @@ class ShardEntry:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ShardEntry:
-        """From what ``dataclasses.asdict`` made of one; KeyError or TypeError if it is none."""
+        """The entry from the output of ``dataclasses.asdict``. Raises KeyError or TypeError."""
         file = FileIndex.from_json(raw["file"])
         return cls(**{**raw, "file": file, "tokens": tuple(raw["tokens"])})
 
 
 def read_index(data: bytes) -> tuple[int, list[ShardEntry]]:
-    """(vocabulary size, shards) from the bytes of ``shards.json``, whose own hash others keep."""
+    """(vocabulary size, shards) from the bytes of ``shards.json``.
+
+    The manifest of the version holds the hash of these bytes. Raises TextError if they are no
+    index.
+    """
     try:
         index = json.loads(data)
         return int(index["vocab_size"]), [ShardEntry.from_json(raw) for raw in index["shards"]]
@@ -179,22 +184,22 @@ def read_index(data: bytes) -> tuple[int, list[ShardEntry]]:
 
 
 class Shard:
-    """A shard whose record batches are read one at a time, each checked as it is read."""
+    """A shard, whose record batches are read one at a time and checked at each read."""
 
     def __init__(self, folder: Path, entry: ShardEntry) -> None:
         self.entry = entry
         self._file = ArrowFile(folder, entry.file)
 
     def __len__(self) -> int:
-        """Record batches."""
+        """The number of record batches."""
         return len(self._file)
 
     def tokens(self, batch: int) -> npt.NDArray[Any]:
-        """The batch's tokens, documents end to end: a read-only row."""
+        """The tokens of a batch, document after document, in a read-only array."""
         return _tokens(self._file.batch(batch))
 
     def offsets(self, batch: int) -> npt.NDArray[np.int32]:
-        """Where each document of the batch starts in ``tokens(batch)``, and the end of the last."""
+        """The start of each document of the batch in ``tokens(batch)``, and the end of the last."""
         return _offsets(self._file.batch(batch))
 
     def documents(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:

@@ -1,4 +1,4 @@
-"""A tokenizer built as a recipe says: trained, published, or from a file."""
+"""The building of a tokenizer by a recipe: trained, published, or from a file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def build_tokenizer(
 ) -> Tokenizer:
     """The tokenizer of a recipe.
 
-    ``texts`` are read by the kinds that are trained. A file's path is relative to ``root``;
-    ``cache`` keeps what is downloaded.
+    Only the kinds that are trained read ``texts``. A file's path is relative to ``root``; ``cache``
+    keeps downloads.
     """
     match choice.kind:
         case "bpe":

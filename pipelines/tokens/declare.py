@@ -32,7 +32,7 @@ def tokenizer(scope: Scope, options: TokenizerChoice) -> Iterator[Declaration]:
 def shards(
     scope: Scope, key: str | None = None, documents: Mapping[str, str] | None = None
 ) -> Iterator[Declaration]:
-    """What a foundation is trained on; or the asset ``key`` of some ``documents``, by corpus."""
+    """The token shards of a foundation, or the asset ``key`` of other ``documents``, by corpus."""
     yield Declaration(
         key=key or scope.token_shards,
         makes=TokenShards,

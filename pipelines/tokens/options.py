@@ -1,4 +1,4 @@
-"""How text becomes token ids."""
+"""The section of a tokenizer in a recipe."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from pipelines.text.places import require_inside
 
 
 class TokenizerChoice(Strict):
-    """Trained on the training split (bpe, words), published (gpt2, cl100k), or from a file."""
+    """A tokenizer that is trained (bpe, words), published (gpt2, cl100k), or from a file.
+
+    Training uses the training split alone.
+    """
 
     kind: Literal["bpe", "words", "gpt2", "cl100k", "file"] = "bpe"
     vocab_size: Annotated[int, Field(ge=260, le=1_000_000, strict=True)] | None = None
-    """Tokens in all, the control tokens included (bpe only)."""
+    """The number of all tokens, with the control tokens (bpe only)."""
     path: str | None = None
     """A Hugging Face ``tokenizer.json``, relative to the project (file only)."""
     outside: Outside = False
-    """true: the path may lead out of the project, or into hidden folders (file only)."""
+    """true: the path may lead outside the project, or into hidden folders (file only)."""
     sha256: Sha256 | None = None
-    """Of that file (file only)."""
+    """The digest of that file (file only)."""
 
     @model_validator(mode="after")
     def _options_fit_kind(self) -> TokenizerChoice:
@@ -37,5 +40,5 @@ class TokenizerChoice(Strict):
         return self
 
     def decides(self) -> dict[str, object]:
-        """Everything but the path: where a file lies is not what it says."""
+        """Everything but the path, because the place of a file does not decide its content."""
         return self.model_dump(mode="json", exclude={"path", "outside"}, exclude_none=True)

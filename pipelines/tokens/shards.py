@@ -1,12 +1,12 @@
-"""Token shards: Arrow files in which a training run finds any token without reading the rest.
+"""Token shards: Arrow files in which a training run reads any token without reading the rest.
 
-A shard holds a row per document (``document_id: string``, ``tokens: list<uint16>``), each document
-closed by the end of text. The values buffer of a record batch is therefore one unbroken stream of
-tokens, viewed without a copy; the list offsets are the document boundaries.
+A shard has one row for each document (``document_id: string``, ``tokens: list<uint16>``), and each
+document ends with the end of text. So the values buffer of a record batch is one continuous stream
+of tokens, which is viewed without a copy; the list offsets are the document boundaries.
 
-What goes into which shard is planned from the documents' table alone, so shards can be written by
-any number of processes, in any order, with the same bytes; and a shard that was finished before a
-kill, which the note beside it vouches for, is not made again.
+The plan of the shards depends only on the documents' table. So any number of processes can write
+the shards, in any order, with the same bytes. A shard that was finished before a kill is not made
+again if it matches the note beside it.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
 
 MAX_SHARD_BYTES = 256_000_000
-# Of documents a shard, or one longer document. Tokenizers make no more tokens than bytes, and a
-# token has at most four, so a shard stays below its limit; it usually comes to about 30 MB.
+# The bytes of documents in a shard, or one longer document. Tokenizers give at most one token for
+# each byte, and a token has at most four bytes, so a shard stays below its limit; about 30 MB is
+# usual.
 TABLE_BYTES_PER_SHARD = 60_000_000
 TOKENS_PER_BATCH = 1 << 18
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to be: the record batches ``first`` to ``last - 1`` of a table of documents."""
+    """The plan of one shard: the record batches ``first`` to ``last - 1`` of a documents table."""
 
     path: str
     split: str
@@ -54,20 +55,17 @@ class ShardPlan:
 
     @property
     def size(self) -> int:
-        """Bytes of documents."""
+        """The bytes of the documents."""
         return sum(batch.length for batch in self.table.batches[self.first : self.last])
 
 
 def dtype_for(vocab_size: int) -> str:
-    """The smallest of uint16 and uint32 that holds every id; TextError where none does."""
+    """The smaller of uint16 and uint32 that holds every id. Raises TextError if neither does."""
     if vocab_size <= 1 << 16:
         return "uint16"
     if vocab_size <= 1 << 32:
         return "uint32"
     raise TextError(f"vocab_size={vocab_size}: no token fits in 32 bits; choose a smaller one")
-
-
-# --- writing ------------------------------------------------------------------------------------
 
 
 def plan_shards(split: str, corpus: str, table: FileIndex) -> list[ShardPlan]:
@@ -96,11 +94,12 @@ def write_shards(
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[ShardEntry]:
-    """Make the shards of some plans in ``folder``; those that lie there finished are kept.
+    """Write the shards of the plans to ``folder``; shards that are finished there are kept.
 
-    ``documents`` are the folders of the corpora's tables, ``tokenizer`` the files of one. Documents
-    whose ids are ``left_out`` of a corpus' training split are skipped. ``advance`` is told the
-    bytes of documents done. Equal documents and tokenizer give equal bytes whatever ``workers`` is.
+    ``documents`` are the folders of the corpora's tables, ``tokenizer`` the files of a tokenizer.
+    Documents in ``left_out`` (ids by corpus) are skipped in the training split. ``advance``
+    receives the bytes of documents done. Equal documents and tokenizer give equal bytes for any
+    number of ``workers``.
     """
     for plan in plans:
         (folder / plan.path).parent.mkdir(parents=True, exist_ok=True)
@@ -131,8 +130,8 @@ def _encoder(
             tokenizer.begin()
             entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
             if not tokenizer.by_bulk:
-                # Found wrong in the middle: by the reference from the start, so that the bytes do
-                # not hang on what else this process encoded.
+                # The bulk library was wrong in the middle. Encode all with the reference, so that
+                # the bytes do not depend on other texts that this process encoded.
                 tokenizer.begin(bulk=False)
                 entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
             note = {"entry": asdict(entry), "sha256": _digest(entry)}
@@ -143,7 +142,7 @@ def _encoder(
 
 
 def _finished(folder: Path, plan: ShardPlan) -> ShardEntry | None:
-    """What an earlier try made of a plan, every byte of it checked; None if it has to be made."""
+    """The shard that an earlier try finished, with every byte checked; None if there is none."""
     try:
         note = json.loads((folder / f"{plan.path}.json").read_bytes())
         entry = ShardEntry.from_json(note["entry"])
@@ -170,17 +169,17 @@ def _make(
     tokenizer: Tokenizer,
     skipped: frozenset[str] | tuple[()],
 ) -> ShardEntry:
-    """Write one shard, by way of a partial file."""
+    """Write one shard, first as a partial file."""
     table, dtype = ArrowFile(documents, plan.table), dtype_for(tokenizer.vocab_size)
-    tokens, text_bytes = [], 0
+    token_counts, text_bytes = [], 0
     partial = f"{plan.path}.partial"
     with ArrowWriter(folder, partial, shard_schema(dtype)) as writer:
         for number in range(plan.first, plan.last):
             ids, texts = _columns(table.batch(number), skipped)
             text_bytes += sum(len(text.encode()) for text in texts)
-            for part, batch in _record_batches(ids, texts, tokenizer, dtype):
+            for token_count, batch in _record_batches(ids, texts, tokenizer, dtype):
                 writer.write(batch)
-                tokens.append(part)
+                token_counts.append(token_count)
     index = writer.index
     if index.size > MAX_SHARD_BYTES:
         raise TextError(
@@ -189,7 +188,7 @@ def _make(
         )
     (folder / partial).replace(folder / plan.path)
     file = FileIndex(plan.path, index.size, index.frame_sha256, index.batches)
-    return ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, tuple(tokens))
+    return ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, tuple(token_counts))
 
 
 def _write_note(path: Path, content: bytes) -> None:
@@ -204,7 +203,7 @@ def _write_note(path: Path, content: bytes) -> None:
 def _columns(
     batch: pa.RecordBatch, skipped: frozenset[str] | tuple[()]
 ) -> tuple[list[str], list[str]]:
-    """Ids and texts of the documents that are not skipped."""
+    """The ids and texts of the documents that are not skipped."""
     ids, texts = batch.column("id").to_pylist(), batch.column("text").to_pylist()
     if skipped:
         kept = [i for i, name in enumerate(ids) if name not in skipped]
@@ -215,7 +214,7 @@ def _columns(
 def _record_batches(
     ids: list[str], texts: list[str], tokenizer: Tokenizer, dtype: str
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Encoded documents, as many together as a record batch may hold, at least one."""
+    """(number of tokens, record batch): as many documents as a batch may hold, at least one."""
     import numpy as np
     import pyarrow as pa
 
@@ -241,7 +240,7 @@ def _record_batches(
 
 
 def shard_schema(dtype: str) -> pa.Schema:
-    """Columns of a shard; no nulls, so that Arrow writes no validity bits."""
+    """The columns of a shard, without nulls, so that Arrow writes no validity bits."""
     import pyarrow as pa
 
     item = pa.field("item", pa.type_for_alias(dtype), nullable=False)
@@ -254,15 +253,12 @@ def shard_schema(dtype: str) -> pa.Schema:
 
 
 def write_index(folder: Path, entries: Iterable[ShardEntry], vocab_size: int) -> Path:
-    """Write ``shards.json`` over all splits and corpora; equal shards give equal bytes."""
+    """Write ``shards.json``, the index of all splits and corpora; equal shards give equal bytes."""
     shards = sorted((asdict(entry) for entry in entries), key=lambda entry: entry["file"]["path"])
     path = folder / INDEX
     text = json.dumps({"vocab_size": vocab_size, "shards": shards}, indent=1, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
     return path
-
-
-# --- reading ------------------------------------------------------------------------------------
 
 
 def encode(
@@ -271,7 +267,7 @@ def encode(
     documents: dict[str, Documents],
     contamination: dict[str, Contamination],
 ) -> None:
-    """Token ids as Arrow IPC: a row a document, a checksum a record batch."""
+    """Token ids as Arrow IPC: one row for each document, one checksum for each record batch."""
     plans = [
         plan
         for split in SPLITS
@@ -291,7 +287,7 @@ def encode(
         if not any(entry.corpus == corpus and entry.split == "train" for entry in entries):
             raise ValueError(
                 f"corpus {corpus}: no training document is left after decontamination; raise"
-                " its ngram, or set drop: false"
+                " `ngram` of the recipe's decontamination, or set drop: false"
             )
     for entry in entries:
         making.take(entry.file.path)
@@ -300,7 +296,7 @@ def encode(
 
 
 def _figures(entries: list[ShardEntry]) -> dict[str, float]:
-    """Tokens by split, and how far the tokenizer compressed the text."""
+    """The tokens by split, and the bytes of text for each token (compression)."""
     tokens = {s: sum(sum(e.tokens) for e in entries if e.split == s) for s in SPLITS}
     text_bytes = sum(entry.text_bytes for entry in entries)
     return {

@@ -1,4 +1,4 @@
-"""A tokenizer made: trained on the training split alone, published ranks, or a file."""
+"""The asset of a tokenizer: trained on the training split alone, published, or from a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.tokens.building import build_tokenizer
 from pipelines.tokens.options import TokenizerChoice
 from pipelines.tokens.tokenizers import statistics
 
-SAMPLE_CHARACTERS = 4_000_000  # of each corpus, that the figures are measured on
+SAMPLE_CHARACTERS = 4_000_000  # the characters of each corpus on which the figures are measured
 
 
 def make(
@@ -20,23 +20,23 @@ def make(
     documents: dict[str, Documents],
     contamination: dict[str, Contamination],
 ) -> None:
-    """Trained on the training split alone, published ranks, or a file."""
-    out = left_out(contamination)
+    """A tokenizer that is trained on the training split alone, published, or from a file."""
+    left_out_ids = left_out(contamination)
     texts = (
         text
-        for corpus, kept in documents.items()
-        for text in kept.training_texts(out.get(corpus, frozenset()))
+        for corpus, corpus_documents in documents.items()
+        for text in corpus_documents.training_texts(left_out_ids.get(corpus, frozenset()))
     )
-    made = build_tokenizer(settings, texts, making.project.root, making.project.downloads)
-    made.save(making.folder)
-    figures = {"vocab_size": float(made.vocab_size)}
+    tokenizer = build_tokenizer(settings, texts, making.project.root, making.project.downloads)
+    tokenizer.save(making.folder)
+    figures = {"vocab_size": float(tokenizer.vocab_size)}
     if documents:
-        figures |= statistics(made, [t for d in documents.values() for t in _sample(d)])
+        figures |= statistics(tokenizer, [t for d in documents.values() for t in _sample(d)])
     making.write(FIGURES, figures)
 
 
 def _sample(documents: Documents) -> Iterator[str]:
-    """The first training texts, up to ``SAMPLE_CHARACTERS`` and the one that passes them."""
+    """The first training texts, until they have more than ``SAMPLE_CHARACTERS`` characters."""
     characters = 0
     for document in documents.split("train"):
         yield document.text

@@ -1,7 +1,7 @@
-"""A conversation, or a labelled text, as tokens; and a reply out of them.
+"""Conversations and labelled texts as tokens, and the reply in generated tokens.
 
-Turns are encoded as the foundation saw them behind ``A:`` and ``B:``, with a space before the first
-word, but under a control token that no text can spell.
+A turn is encoded as the foundation saw it after ``A:`` and ``B:``, with a space before the first
+word, but after a control token, which no text can spell.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def encode_prompt(tokenizer: Tokenizer, turns: Sequence[str], max_tokens: int) -> list[int]:
-    """Turns, the oldest first and the last the user's, then the call for the assistant's reply.
+    """The turns, the oldest first, and then the control token for the assistant's reply.
 
-    A text's beginning stands before them where the tokenizer has one. Roles alternate backwards
-    from the user's last turn. What does not fit ``max_tokens`` is left out turn by turn, the oldest
-    first; the last turn alone is cut into, from its left.
+    The ids begin with the tokenizer's beginning of a text, if it has one. The last turn is the
+    user's, and roles alternate backwards from it. If the turns do not fit in ``max_tokens``, the
+    oldest turns are left out one by one; only the last turn is ever cut, at its left. Raises
+    TextError without a turn, or for too few ``max_tokens``.
     """
     least = 3 + len(tokenizer.opening)
     if not turns or max_tokens < least:
@@ -38,31 +39,32 @@ def encode_prompt(tokenizer: Tokenizer, turns: Sequence[str], max_tokens: int) -
             ids = ids[-(room - 1) :]
         newest_first.append([role, *ids])
         room -= 1 + len(ids)
-    turned = [i for ids in reversed(newest_first) for i in ids]
-    return [*tokenizer.opening, *turned, tokenizer.assistant]
+    ids_of_turns = [i for ids in reversed(newest_first) for i in ids]
+    return [*tokenizer.opening, *ids_of_turns, tokenizer.assistant]
 
 
 def encode_pair(
     tokenizer: Tokenizer, prompt: Sequence[str], reply: str, max_tokens: int
 ) -> tuple[list[int], list[bool]]:
-    """(ids, counted): a prompt with its reply, at most ``max_tokens`` of them.
+    """(ids, counted): a prompt with its reply, at most ``max_tokens`` ids.
 
-    ``counted[i]`` says that foretelling ``ids[i]`` enters the loss: the reply and the end of text
-    that closes it. The prompt makes way for the reply; only a reply that fills the whole length is
-    cut at its right, and then has no end.
+    ``counted[i]`` is True if the prediction of ``ids[i]`` counts in the loss: for the reply and for
+    the end of text after it. If both do not fit, the prompt is shortened first. A reply that is
+    longer than the whole length is cut at its right, and has no end of text. Raises TextError for
+    too few ``max_tokens``.
     """
     least = 3 + len(tokenizer.opening)
     if max_tokens <= least:
         raise TextError(
             f"max_tokens={max_tokens}: at least {least + 1} are needed for a prompt and a reply"
         )
-    said = [*tokenizer.encode(f" {reply}"), tokenizer.end_of_text][: max_tokens - least]
-    asked = encode_prompt(tokenizer, prompt, max_tokens - len(said))
-    return asked + said, [False] * len(asked) + [True] * len(said)
+    reply_ids = [*tokenizer.encode(f" {reply}"), tokenizer.end_of_text][: max_tokens - least]
+    prompt_ids = encode_prompt(tokenizer, prompt, max_tokens - len(reply_ids))
+    return prompt_ids + reply_ids, [False] * len(prompt_ids) + [True] * len(reply_ids)
 
 
 def encode_labelled(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
-    """A text's first ids, closed by the end of text, where a classifier reads its answer."""
+    """The first ids of a text and the end of text, at which a classifier reads its answer."""
     ids = [*tokenizer.opening, *tokenizer.encode(text)]
     return [*ids[: max_tokens - 1], tokenizer.end_of_text]
 
@@ -74,10 +76,10 @@ def decode_reply(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 
 def bare(text: str) -> str:
-    """What was generated, without blank lines before it and white space behind it.
+    """The generated text without blank lines before it and white space after it.
 
-    Of the first line one space goes, which parts a reply from the mark of its role; the rest of
-    its indentation, by which that of the lines below it is measured, stays.
+    One space is removed from the first line: the one between the mark of the role and the reply.
+    The rest of its indentation stays, because that of the lines below is relative to it.
     """
     blank = text[: len(text) - len(text.lstrip())]
     return text[blank.rfind("\n") + 1 :].removeprefix(" ").rstrip()

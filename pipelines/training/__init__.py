@@ -1,1 +1,1 @@
-"""Room 3: networks trained from scratch, and what every training shares."""
+"""Room 3: pretraining, and the code that all kinds of training share."""

@@ -1,4 +1,4 @@
-"""A trained network as it is read."""
+"""The artefact of a trained network."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class Checkpoint(Artefact):
 
     def config(self) -> dict[str, Any]:
         """``architecture``, ``network``, ``tokenizer`` (its version), a head's ``labels``."""
-        found: dict[str, Any] = self.json("config.json")
-        return found
+        config: dict[str, Any] = self.json("config.json")
+        return config
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights; the bytes that were hashed are the bytes that are parsed."""
+        """The weights. They are parsed from the same bytes that are hashed."""
         from safetensors.torch import load
 
         tensors: dict[str, Tensor] = load(self.read("model.safetensors"))
         return tensors
 
     def trained(self) -> bool:
-        """Whether any step was taken here; weights that came as they are have no curve."""
+        """Whether it was trained here by at least one step; imported weights have no curve."""
         return bool(self.curve()["train"])
 
     def drawn(self) -> dict[str, dict[str, float]]:
         """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
-        found = self.json("drawn.json") if "drawn.json" in self.files else {}
-        return dict(found)
+        corpora = self.json("drawn.json") if "drawn.json" in self.files else {}
+        return dict(corpora)
 
     def curve(self) -> dict[str, list[list[float]]]:
         """``train`` and ``validation``: [step, loss] pairs."""
-        found: dict[str, list[list[float]]] = self.json("curve.json")
-        return found
+        curves: dict[str, list[list[float]]] = self.json("curve.json")
+        return curves

@@ -1,4 +1,4 @@
-"""What a network reads while it is trained and looked at: decided by its objective, here alone."""
+"""The batches of training and validation; this module alone chooses them by objective."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def training_batches(
 ) -> Windows | Packed | Masked:
     """Batches of a mixture of corpora for a network of that ``config``.
 
-    A new architecture of an objective that is known needs nothing here.
+    A new architecture with a known objective needs no change here.
     """
-    filled = Packed if training.packing == "documents" else Windows
-    windows = filled(streams, weights, config.context_length, training.batch_size, seed, epochs)
+    kind = Packed if training.packing == "documents" else Windows
+    windows = kind(streams, weights, config.context_length, training.batch_size, seed, epochs)
     if objective == "masked_token":
         return Masked(windows, vocab_size=config.vocab_size, end_of_text=end_of_text, seed=seed)
     return windows
@@ -43,10 +43,10 @@ def held_out_batches(
     windows: int | None = None,
     beginning: int | None = None,
 ) -> Iterator[Batch]:
-    """A held-out stream in windows, the same ones whenever it is asked.
+    """Batches of windows of a held-out stream, the same ones in every call.
 
-    ``windows`` is how many, spread evenly over the stream; None for all. Each opens with the
-    ``beginning`` of a text where there is one.
+    ``windows`` is the number of windows, spread evenly over the stream; None for all. The token
+    ``beginning``, if given, opens each window.
     """
     if objective == "masked_token":
         return masked_in_order(

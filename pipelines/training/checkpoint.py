@@ -1,4 +1,4 @@
-"""Checkpoints: written by a training, loaded as networks."""
+"""Writes the checkpoint of a training, and loads a checkpoint as a network."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
     from pipelines.core.making import Making
 
 
-HELD_OUT_BATCH = 32  # windows or examples at once where nothing is learned
+HELD_OUT_BATCH = 32  # windows or examples in a batch of an evaluation
 
 
 @dataclass
 class History:
-    """The curves of a run: [step, loss] pairs, kept with every checkpoint."""
+    """The curves of a run, [step, loss] pairs, which every checkpoint stores."""
 
     train: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     legs: list[dict[str, Any]] = field(default_factory=list)
-    """Each start of the run: the step it began at and what surrounded it."""
+    """Each start of the run: its first step and its environment."""
 
 
 def device() -> torch.device:
-    """The accelerator if there is one."""
+    """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def write_checkpoint(
     making: Making, network: nn.Module, history: History, config: dict[str, Any]
 ) -> None:
-    """The files of a ``Checkpoint``: weights, configuration, curve and figures."""
+    """Writes the files of a ``Checkpoint``: weights, configuration, curve and figures."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights(network).items()}
-    # One entry only: a header with several has no fixed order. Nothing in it moves with the code.
+    # One entry alone: a header with several has no fixed order. It does not depend on the code.
     stable = {"architecture": config["architecture"]}
-    if "tokenizer" in config:  # word vectors have their words beside them
+    if "tokenizer" in config:  # word vectors have none; they store their words
         stable["tokenizer"] = config["tokenizer"]["version"]
     content = save(tensors, metadata={"dragon": canonical(stable).decode()})
     (making.folder / "model.safetensors").write_bytes(content)
@@ -69,7 +69,7 @@ def write_checkpoint(
 
 
 def load_network(checkpoint: Checkpoint) -> nn.Module:
-    """The trained network of a checkpoint, a classifier with its head; strict about tensors."""
+    """The trained network of a checkpoint, or the classifier. All tensors must match exactly."""
     config = checkpoint.config()
     architecture = find(config["architecture"])
     network: nn.Module = build(architecture, architecture.config(**config["network"]), seed=0)
@@ -80,12 +80,12 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
 
 
 def require_tokenizer(checkpoint: Checkpoint, tokenizer: TokenizerFiles) -> None:
-    """Raise ValueError unless the checkpoint was trained on this tokenizer's ids."""
-    told = checkpoint.config()["tokenizer"]["version"]
-    if told != tokenizer.version:
+    """Raises ValueError if the checkpoint was trained with another tokenizer."""
+    version = checkpoint.config()["tokenizer"]["version"]
+    if version != tokenizer.version:
         raise ValueError(
-            f"{checkpoint.key}: trained with tokenizer {told[:12]}, given {tokenizer.version[:12]};"
-            " materialize the foundation again"
+            f"{checkpoint.key}: trained with tokenizer {version[:12]}, given"
+            f" {tokenizer.version[:12]}; materialize the foundation again"
         )
 
 

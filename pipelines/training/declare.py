@@ -1,4 +1,4 @@
-"""``<recipe>/foundation``."""
+"""The declaration of ``<recipe>/foundation``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Runs the one training loop for an asset: checkpoints to the work area, curves to the tracker.
+"""Runs the training loop for an asset: checkpoints to the work area, curves to the tracker.
 
-The loop itself (``model/training/loop.py``) knows no files and no clock; this is where both are.
+The loop itself (``model/training/loop.py``) uses no files and no clock; this module uses both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.core import processor
 
-processor.prepare()  # for the doors that come here without an asset
+processor.prepare()  # for callers that import this without an asset
 
 import torch  # noqa: E402
 from safetensors.torch import load, save  # noqa: E402
@@ -55,7 +55,7 @@ class Batches(Protocol):
 
 
 def precision_of(training: Training) -> Precision:
-    """As the recipe says, or what is fastest on this machine."""
+    """The precision of the recipe; for ``auto`` the fastest on this machine."""
     return fastest_precision(device()) if training.precision == "auto" else training.precision
 
 
@@ -70,14 +70,14 @@ def fit(
     steps: int,
     seed: int,
 ) -> History:
-    """Train ``network`` in place, from the newest checkpoint of this derivation if there is one.
+    """Trains ``network`` in place, from the newest checkpoint of this derivation if there is one.
 
-    Raises ValueError (bad data, a diverged run) or CorruptArtefact (a checkpoint that changed).
+    Raises ValueError for bad data or a diverged run, and CorruptArtefact for a changed checkpoint.
     """
     with _turn(making):
         network.to(device())
         precision = precision_of(training)
-        around = {
+        environment = {
             "device": str(device()),
             "threads": torch.get_num_threads(),
             "precision": precision,
@@ -85,8 +85,8 @@ def fit(
             **library_versions(LIBRARIES, exact=True),
         }
         optimizer = _optimizer(network, training)
-        state, history = _resume(making, around)
-        making.made.update(around, legs=history.legs)
+        state, history = _resume(making, environment)
+        making.made.update(environment, legs=history.legs)
         progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
         tokens = 0
         events = train(
@@ -104,7 +104,7 @@ def fit(
             checkpoint_every=training.checkpoint_every,
             state=state,
         )
-        del state  # once it is in the network, its memory is for the steps
+        del state  # the loop has copied it: free the memory
         for event in events:
             if isinstance(event, Step):
                 tokens += event.tokens
@@ -114,13 +114,13 @@ def fit(
             elif isinstance(event, Validated):
                 if not math.isfinite(event.loss):
                     raise ValueError(
-                        f"step={event.step} validation_loss={event.loss}: lower the rates"
+                        f"step={event.step} validation_loss={event.loss}: lower the learning rates"
                     )
                 history.validation.append((event.step, event.loss))
                 making.curve(event.step, {"validation_loss": event.loss})
             elif isinstance(event, Saved) and event.step < steps:
                 _checkpoint(making, event.state, history)
-            del event  # nor is a checkpoint's for the next step to go without
+            del event  # frees a checkpoint's memory before the next step
         making.made["tokens_per_second"] = round(tokens / max(progress.seconds, 1e-9))
         making.made["training_seconds"] = round(progress.seconds, 1)
         return history
@@ -128,10 +128,10 @@ def fit(
 
 @contextlib.contextmanager
 def _turn(making: Making) -> Iterator[None]:
-    """One training at a time in a project: two would share the same cores.
+    """Admits one training at a time in a project, because two would share the same cores.
 
-    A lock of the system's, because it goes with its process: a place in one of Dagster's pools
-    stays taken when a run is killed, and whoever waits for it spins.
+    It is a lock of the operating system, which ends with its process. A slot in a Dagster pool
+    stays occupied when a run is killed, and runs that wait for it poll.
     """
     making.project.home.mkdir(parents=True, exist_ok=True)
     with (making.project.home / "trainer.lock").open("w") as lock:
@@ -146,7 +146,7 @@ def _turn(making: Making) -> Iterator[None]:
 def _optimizer(network: nn.Module, training: Training) -> Optimizer:
     choice = training.optimizer
     if choice.head_learning_rate is None:
-        raise ValueError("the rates are not resolved: read the training out of a recipe")
+        raise ValueError("the learning rates are not resolved: read the training out of a recipe")
     return Optimizer(
         network,
         choice.kind,
@@ -198,21 +198,21 @@ def _checkpoint(making: Making, state: State, history: History) -> None:
     making.work.save_checkpoint(state.step, save(tensors), notes)
 
 
-def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, History]:
-    """The newest checkpoint's state and curves, the curves drawn in the tracker again."""
-    found = making.work.load_checkpoint() if making.work else None
-    if found is None:
-        _tell_what_differs(making)
-        return None, History(legs=[{"step": 0, **around}])
-    content, notes = found
+def _resume(making: Making, environment: dict[str, Any]) -> tuple[State | None, History]:
+    """The newest checkpoint's state and curves; writes the curves to the tracker again."""
+    checkpoint = making.work.load_checkpoint() if making.work else None
+    if checkpoint is None:
+        _warn_of_differences(making)
+        return None, History(legs=[{"step": 0, **environment}])
+    content, notes = checkpoint
     history = History(
         [(s, v) for s, v in notes["train"]],
         [(s, v) for s, v in notes["validation"]],
-        [*notes["legs"], {"step": notes["step"], **around}],
+        [*notes["legs"], {"step": notes["step"], **environment}],
     )
     log.info("%s: goes on from the checkpoint at step %d", making.key, notes["step"])
     for name in sorted({name for leg in history.legs for name in leg} - {"step"}):
-        value = around.get(name)
+        value = environment.get(name)
         before = {leg.get(name) for leg in history.legs[:-1]} - {value}
         if before:
             log.warning(
@@ -230,8 +230,8 @@ def _resume(making: Making, around: dict[str, Any]) -> tuple[State | None, Histo
     return State(notes["step"], load(content)), history
 
 
-def _tell_what_differs(making: Making) -> None:
-    """Why a training that was interrupted is not gone on with: what decides it is another now."""
+def _warn_of_differences(making: Making) -> None:
+    """Warns why an interrupted training cannot resume: its derivation has changed since."""
     for notes in making.work.abandoned() if making.work else ():
         then = notes.get("decides", {})
         if notes.get("key") == making.key:
@@ -244,7 +244,7 @@ def _tell_what_differs(making: Making) -> None:
 
 
 def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:
-    """The dotted names of the leaves that two JSON values do not share."""
+    """The dotted names of the leaves in which two JSON values differ."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for name in sorted({*then, *now}):
             below = f"{path}.{name}" if path else name

@@ -1,4 +1,4 @@
-"""Labelled texts, as a network reads them in training and evaluation."""
+"""Batches of labelled texts for training and evaluation."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def labelled_examples(
 
 
 def require_labels(rows: Sequence[Labelled], split: str) -> None:
-    """ValueError where all of a split's examples bear one label, or there are none."""
-    found = {row.label for row in rows}
-    if len(found) < 2:
-        told = f"only label={min(found)}" if found else "no example"
+    """Raises ValueError if a split has no examples, or all its examples have the same label."""
+    labels = {row.label for row in rows}
+    if len(labels) < 2:
+        fault = f"only label={min(labels)}" if labels else "no example"
         raise ValueError(
-            f"the {split} split has {told}: nothing can be told apart; add documents of other"
+            f"the {split} split has {fault}: a classifier needs two labels; add documents of other"
             " labels, or raise the split's share"
         )

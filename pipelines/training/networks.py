@@ -1,6 +1,6 @@
-"""An architecture as a recipe chooses it: its options are read off its config dataclass.
+"""The choice of an architecture in a recipe; its options are the fields of its config dataclass.
 
-Imports no torch: an architecture's declaration stays free of it on purpose.
+This imports no torch, since an architecture's declaration imports none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipelines.core.stanza import Strict
 
 
 class ModelChoice(Strict):
-    """An architecture with those of its options that are written."""
+    """An architecture and the options that the recipe writes."""
 
     WRITTEN_ALONE: ClassVar[bool] = True
 
@@ -27,7 +27,7 @@ class ModelChoice(Strict):
         return self
 
     def config(self, vocab_size: int) -> Any:
-        """The architecture's config: its preset, overridden by the options that are written."""
+        """The architecture's config: its preset, overridden by the recipe's own options."""
         architecture = catalogue()[self.architecture]
         written = self.model_dump(include=self.model_fields_set)
         written.pop("architecture")
@@ -36,12 +36,12 @@ class ModelChoice(Strict):
 
     @property
     def tied(self) -> bool:
-        """Whether the head is the embedding."""
+        """Whether the head is tied to the embedding."""
         return bool(getattr(self.config(vocab_size=50_304), "tied_head", False))
 
 
 def architectures_for(*objectives: str) -> Any:
-    """One strict section per architecture that is trained by one of ``objectives``."""
+    """One strict section for each architecture whose objective is among ``objectives``."""
     sections = []
     for name, architecture in catalogue().items():
         if architecture.objective not in objectives:

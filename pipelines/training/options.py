@@ -1,4 +1,4 @@
-"""How a network is trained: budget, optimizer, schedule."""
+"""The training options of a recipe: budget, optimizer, schedule."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pipelines.core.stanza import Positive, Strict
 from pipelines.training.networks import ModelChoice
 
 LOOK_TOKENS = 65_536
-"""Of the validation split, in a look whose size no recipe gives."""
+"""How many tokens of the validation split a validation reads, if the recipe does not say."""
 HIGHEST_TIED = 0.05
-"""Of the rates of an embedding that is the head: with more the loss soon leaves ln V upwards."""
+"""The highest rate of an embedding that is also the head: above it the loss soon exceeds ln V."""
 
-# By (optimizer, what is trained): the rates of the matrices, the embeddings and the head. A network
-# is drawn anew, or was trained before. The shipped recipes' and, where they have none, what trained
-# text of bytes best without ever passing ln V.
+# By (optimizer, start of the network): the rates of the matrices, the embeddings and the head.
+# "drawn" weights are new, "trained" ones were trained before. The rates are those of the shipped
+# recipes, or else those that trained best on text as bytes with a loss never above ln V.
 RATES = {
     ("muon", "drawn"): (0.02, 0.3, 0.004),
     ("muon", "trained"): (0.005, 0.05, 0.002),
@@ -30,7 +30,7 @@ Rate = Annotated[float, Field(gt=0)]
 class OptimizerChoice(Strict):
     """Learning rates by role, as in ``model/training/optim.py``.
 
-    A rate that is left out hangs on the optimizer, on whether the head is the embedding and on
+    The default of a rate depends on the optimizer, on whether the head is the embedding and on
     whether the network was trained before.
     """
 
@@ -48,9 +48,9 @@ class OptimizerChoice(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
     def resolved(self, *, tied: bool, trained: bool) -> OptimizerChoice:
-        """With every rate; ``tied``: the head is the embedding; ``trained``: it was before.
+        """A copy with every rate. ``tied``: the head is the embedding; ``trained``: it is not new.
 
-        ValueError for a written rate that wrecks an embedding that is the head.
+        Raises ValueError for a rate that is too high for an embedding that is also the head.
         """
         matrix, embedding, head = RATES[self.kind, "trained" if trained else "drawn"]
         if tied:
@@ -70,18 +70,18 @@ class OptimizerChoice(Strict):
 
 
 class ScheduleChoice(Strict):
-    """The learning rate over a run: up, level, down."""
+    """The learning rate over a run: warmup, constant, decay."""
 
     warmup_steps: Annotated[int, Field(ge=0, strict=True)] = 0
     decay: Literal["linear", "cosine", "none"] = "linear"
     decay_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The last share of the steps over which the rate falls."""
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Where it ends, as a share of the full rate."""
+    """The rate at the end, as a share of the full rate."""
 
 
 class Training(Strict):
-    """A budget and how it is spent; in steps or tokens, never in minutes."""
+    """The budget of a training, in steps or tokens and never in minutes, and its settings."""
 
     steps: Positive | None = None
     tokens: Positive | None = None
@@ -89,14 +89,14 @@ class Training(Strict):
     optimizer: OptimizerChoice = OptimizerChoice()
     schedule: ScheduleChoice = ScheduleChoice()
     clip: Annotated[float, Field(gt=0)] | None = 1.0
-    """The largest gradient norm; null for none."""
+    """The largest gradient norm; null for no limit."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor multiplies it natively."""
     validate_every: Positive = 100
     validation_batches: Positive | Literal["all"] | None = None
-    """How much of the validation split each look reads, spread evenly over it: so many batches (of
-    32 windows; of a task's examples or of words, ``batch_size``), or all. Left out: about 65,536
-    tokens."""
+    """How many batches of the validation split a validation reads, spread evenly over it, or all. A
+    batch has 32 windows, or ``batch_size`` of a task's examples or of words. Default: about
+    65,536 tokens."""
     checkpoint_every: Positive = 100
 
     @model_validator(mode="after")
@@ -106,9 +106,9 @@ class Training(Strict):
         return self
 
     def look(self, batch_size: int, mean_tokens: float) -> int | None:
-        """How many windows or examples of the validation split each look reads; None for all.
+        """How many windows or examples of the validation split each validation reads; None for all.
 
-        ``batch_size`` of them are a batch, ``mean_tokens`` is what one holds.
+        ``batch_size`` of them make a batch; ``mean_tokens`` is the mean number of tokens of one.
         """
         if self.validation_batches == "all":
             return None
@@ -119,8 +119,8 @@ class Training(Strict):
     def steps_for(self, mean_tokens: float) -> int:
         """The number of optimizer steps; a token budget counts whole batches.
 
-        ``mean_tokens`` is what a row of a batch holds: a window its length, an example its own
-        tokens, prompt or source included, and not the padding behind them.
+        ``mean_tokens`` is the mean number of tokens in a row of a batch: the length of a window, or
+        the tokens of an example with its prompt or source and without the padding.
         """
         if self.steps is not None:
             return self.steps
@@ -128,28 +128,28 @@ class Training(Strict):
         return max(1, int(self.tokens / (self.batch_size * mean_tokens)))
 
     def resolved(self, *, tied: bool, trained: bool) -> Self:
-        """With every rate of its optimizer, for a network as ``OptimizerChoice.resolved`` says."""
+        """A copy with all rates of its optimizer; arguments as in ``OptimizerChoice.resolved``."""
         optimizer = self.optimizer.resolved(tied=tied, trained=trained)
         return self.model_copy(update={"optimizer": optimizer})
 
 
 class Pretraining(Training):
-    """A foundation's training, which also says how documents fill the windows."""
+    """The training of a foundation, and how documents fill its windows."""
 
     packing: Literal["windows", "documents"] = "windows"
-    """windows: documents end to end, cut wherever a window ends. documents: whole documents packed
-    best-fit, attention kept inside each."""
+    """windows: documents end to end, cut where a window ends. documents: whole documents, packed
+    best-fit; attention stays within each."""
 
 
 class Pretrained(Strict):
-    """What decides a foundation, beside its shards."""
+    """The settings of a foundation, besides its shards."""
 
     model: SerializeAsAny[ModelChoice]
     training: Pretraining
     weights: dict[str, float]
     """By corpus: its share of the batches."""
     epochs: dict[str, float]
-    """By corpus: how often it may be gone through at most."""
+    """By corpus: how many epochs of it training may read at most."""
     seed: int
 
 
@@ -158,4 +158,4 @@ def _with_rates(training: Training) -> Training:
 
 
 Drawn = Annotated[Training, AfterValidator(_with_rates)]
-"""The training of a network that is drawn anew and whose head is its own."""
+"""The training of a new network whose head is not its embedding."""

@@ -1,4 +1,4 @@
-"""Pairs of a prompt and its reply, as a network reads them in training and evaluation."""
+"""Batches of pairs of a prompt and its reply, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def pair_examples(
 ) -> Examples:
     """Pairs as batches whose loss is on the reply alone.
 
-    ``by_length`` is for a mean over all of them: it does not mind the order, and little is padding.
+    ``by_length`` sorts the pairs by length, so that there is little padding. It is for a mean over
+    all pairs, which does not depend on their order.
     """
     encoded = [encode_pair(tokenizer, p.prompt, p.reply, context_length + 1) for p in pairs]
     if by_length:

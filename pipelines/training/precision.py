@@ -1,4 +1,4 @@
-"""Which precision a training that leaves it to the machine has here, as its derivation says it."""
+"""The precision of a training with ``auto`` on this machine, for its derivation."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class Trained(Protocol):
-    """Settings with a training among them."""
+    """Settings that have a training."""
 
     @property
     def training(self) -> Training: ...
 
 
 def observed(settings: Trained, _: Project) -> dict[str, str]:
-    """The precision that ``auto`` stands for on this machine; nothing where the recipe says it.
+    """The precision that ``auto`` stands for on this machine; empty if the recipe names one.
 
-    So that the weights of a machine which multiplies in bf16 are never taken for those of one that
-    does not. It is read at the time of the work, for it takes torch.
+    It is in the derivation, so that weights from a machine with bf16 never pass for weights from a
+    machine without. It is observed when the asset is made, because that needs torch.
     """
     if settings.training.precision != "auto":
         return {}

@@ -1,4 +1,4 @@
-"""A foundation: a network trained from scratch on shards of tokens."""
+"""Pretraining of a foundation: a network trained from scratch on shards of tokens."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from pipelines.training.options import Pretrained
 def pretrain(
     making: Making, settings: Pretrained, tokenizer: TokenizerFiles, token_shards: TokenShards
 ) -> None:
-    """A network trained from scratch to predict tokens of the recipe's documents."""
+    """Trains a network from scratch to predict tokens of the recipe's documents."""
     training, seed = settings.training, settings.seed
     encoder = tokenizer.load()
     config = settings.model.config(encoder.vocab_size)
     architecture = find(settings.model.architecture)
-    asked = {"config": config, "end_of_text": encoder.end_of_text}
+    options = {"config": config, "end_of_text": encoder.end_of_text}
     batches = training_batches(
         architecture.objective,
         token_shards.streams("train"),
         settings.weights,
         training,
-        **asked,
+        **options,
         seed=seed,
         epochs=settings.epochs,
     )
     steps = training.steps_for(config.context_length)
-    batches.mixture.require(steps)  # told now, should the limits not allow so many
+    batches.mixture.require(steps)  # fails before training if the limits allow fewer
     held_out = token_shards.stream("validation", encoder.end_of_text)
-    looked_at = training.look(HELD_OUT_BATCH, config.context_length)
-    token_shards.stream("test", encoder.end_of_text)  # found wanting now, not afterwards
+    windows = training.look(HELD_OUT_BATCH, config.context_length)
+    token_shards.stream("test", encoder.end_of_text)  # fails before training if it is unusable
     network = build(architecture.name, config, seed)
     history = fit(
         making,
         network,
         architecture.objective,
         batches,
-        lambda: held_out_batches(architecture.objective, held_out, **asked, windows=looked_at),
+        lambda: held_out_batches(architecture.objective, held_out, **options, windows=windows),
         training,
         steps=steps,
         seed=seed,

@@ -1,1 +1,1 @@
-"""Room 6: a vector for every word of a corpus."""
+"""Room 6: word vectors of a corpus."""

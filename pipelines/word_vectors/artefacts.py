@@ -1,4 +1,4 @@
-"""Word vectors as they are read."""
+"""The artefact of word vectors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class WordVectors(Checkpoint):
-    """A checkpoint of word2vec and the words that have a vector, by id: ``words.json``."""
+    """A checkpoint of word2vec, with its words in the order of their ids in ``words.json``."""
 
     def words(self) -> list[str]:
-        """The words in the order of their ids, the most frequent first."""
+        """The words in order of their ids, the most frequent first."""
         return list(self.counts())
 
     def counts(self) -> dict[str, int]:
-        """How often each word stands in the training documents."""
+        """How often each word occurs in the training documents."""
         return dict(self.json("words.json"))
 
     def vectors(self) -> Tensor:
-        """(words, d_model), a row a word: the vectors that were given, not those foretold."""
+        """(words, d_model), one row for each word: the input vectors, not the output vectors."""
         return self.tensors()["given.weight"]

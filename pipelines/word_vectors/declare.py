@@ -12,7 +12,7 @@ from pipelines.word_vectors.options import Asked, Learned, VectorsChoice
 
 
 def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
-    """The vectors of a corpus' words, and what they are worth."""
+    """The word vectors of a corpus and their evaluation."""
     key, documents = f"{corpus}/word_vectors", f"{corpus}/documents"
     uses = {architectures.__name__: (options.model.architecture,)}
     yield Declaration(

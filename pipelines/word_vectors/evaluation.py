@@ -1,4 +1,4 @@
-"""What word vectors are worth."""
+"""The evaluation of word vectors."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pipelines.word_vectors.options import Asked
 
 
 def evaluate(making: Making, settings: Asked, vectors: WordVectors, documents: Documents) -> None:
-    """Nearest words, a map, and how far words of a kind lie together beside counted vectors."""
-    words, found = vectors.words(), vectors.vectors()
+    """Nearest words, a map, and how well words of a group lie together, against counted vectors."""
+    words, rows = vectors.words(), vectors.vectors()
     figures, comparison = compare(
         words,
-        found,
+        rows,
         documents.training_texts(),
         settings.groups,
         window=vectors.config()["network"]["window"],
     )
-    rows = neighbour_rows(words, found, settings.shown(), settings.neighbours)
+    neighbours = neighbour_rows(words, rows, settings.shown(), settings.neighbours)
     Findings(
         figures=figures,
         comparison=comparison,
-        tables={"nearest words": rows},
-        map=map_of(words, found, settings.groups),
+        tables={"nearest words": neighbours},
+        map=map_of(words, rows, settings.groups),
     ).write(making)

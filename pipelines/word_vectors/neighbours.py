@@ -1,6 +1,6 @@
-"""Word vectors beside each other: what lies near what, what that is worth, and a map of it.
+"""Neighbours of word vectors: the nearest words, a score for groups of words, and a map.
 
-Letters: V words that have a vector, D the size of a vector, N words that are looked at.
+Letters: V words that have a vector, D the size of a vector, N words of the groups.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def find_word(words: Sequence[str], word: str) -> int:
-    """Its id; ValueError with the nearest spelling if it has no vector."""
+    """The id of a word. Raises ValueError with the nearest spelling if it has no vector."""
     try:
         return words.index(word.lower())
     except ValueError:
@@ -27,24 +27,25 @@ def find_word(words: Sequence[str], word: str) -> int:
 
 
 def nearest(vectors: Tensor, word: int, count: int) -> list[tuple[int, float]]:
-    """The words whose vectors (V, D) point most nearly where that of ``word`` does.
+    """The nearest words to ``word`` by the cosine of their vectors (V, D).
 
-    (id, cosine), the nearest first, without the word itself.
+    Each is (id, cosine), the nearest first, without the word itself.
     """
     from torch.nn.functional import normalize
 
     unit = normalize(vectors.float(), dim=1)
     cosines = unit @ unit[word]
     cosines[word] = -2.0
-    found = cosines.topk(min(count, len(vectors) - 1))
-    return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
+    top = cosines.topk(min(count, len(vectors) - 1))
+    return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
 
 
 def r_precision(vectors: Tensor, groups: Sequence[str]) -> float:
-    """How far words of a group lie together: 1 if no other word comes between them.
+    """How well words of a group lie together: 1 if no word of another group is among the nearest.
 
-    vectors (N, D), the group of each. A word with n others in its group is asked for its n nearest
-    of the N: the share of them that is of its group, over all words. Manning et al. 2008, 8.4.
+    ``vectors`` are (N, D), ``groups`` has the group of each. For a word with n others in its group,
+    R-precision is the share of its n nearest words that are in its group. The result is the mean
+    over all words. Manning et al. 2008, section 8.4.
     """
     import torch
     from torch.nn.functional import normalize
@@ -52,22 +53,23 @@ def r_precision(vectors: Tensor, groups: Sequence[str]) -> float:
     unit = normalize(vectors.float(), dim=1)
     order = (unit @ unit.T).fill_diagonal_(-2.0).argsort(dim=1, descending=True)
     number = torch.tensor([sorted(set(groups)).index(group) for group in groups])
-    alike = number[order] == number[:, None]  # (N, N), the nearest first; itself comes last
+    same = number[order] == number[:, None]  # (N, N), the nearest first, the word itself last
     others = torch.tensor([groups.count(group) - 1 for group in groups])
-    asked = torch.arange(len(groups)) < others[:, None]
-    return ((alike & asked).sum(dim=1) / others).mean().item()
+    counted = torch.arange(len(groups)) < others[:, None]
+    return ((same & counted).sum(dim=1) / others).mean().item()
 
 
 def r_precision_by_chance(groups: Sequence[str]) -> float:
-    """The same for vectors that know nothing: the share of a word's group among the others."""
+    """The R-precision of random vectors: the share of a word's group among the other words."""
     return sum(groups.count(group) - 1 for group in groups) / (len(groups) * (len(groups) - 1))
 
 
 def counted_vectors(text: WordText, vocab_size: int, window: int, d_model: int) -> Tensor:
-    """Vectors (V, D) without any learning: how much oftener words stand together than by chance.
+    """Vectors (V, D) from counts: how much more often words occur together than by chance.
 
-    Positive pointwise mutual information of words at most ``window`` apart, the nearer the more, in
-    the D directions that keep most of it. Levy, Goldberg & Dagan 2015.
+    They are the positive pointwise mutual information of words at most ``window`` apart, reduced to
+    D dimensions by a singular value decomposition. Nearer words have larger weights. Levy, Goldberg
+    & Dagan 2015.
     """
     import numpy as np
     import torch
@@ -81,21 +83,22 @@ def counted_vectors(text: WordText, vocab_size: int, window: int, d_model: int) 
         pairs = words[:-apart][same], words[apart:][same]
         weight = np.full(len(pairs[0]), (window + 1 - apart) / window)
         together += coo_array((weight, pairs), shape=together.shape).tocsr()
-    found = (together + together.T).tocoo()
-    counts = np.asarray(found.sum(axis=1)).ravel()
+    both_ways = (together + together.T).tocoo()
+    counts = np.asarray(both_ways.sum(axis=1)).ravel()
     expected = counts**0.75 / (counts**0.75).sum()
-    information = np.log(found.data / (counts[found.row] * expected[found.col]))
+    information = np.log(both_ways.data / (counts[both_ways.row] * expected[both_ways.col]))
     positive = coo_array(
-        (np.maximum(information, 0.0), (found.row, found.col)), shape=together.shape
+        (np.maximum(information, 0.0), (both_ways.row, both_ways.col)), shape=together.shape
     )
     left, sizes, _ = randomized_svd(positive.tocsr(), min(d_model, vocab_size), random_state=0)
     return torch.from_numpy(left * sizes**0.5)
 
 
 def laid_out(vectors: Tensor) -> list[tuple[float, float]]:
-    """Places (x, y) in a plane, near for vectors (N, D) that are near by their cosine.
+    """Positions (x, y) in a plane: vectors (N, D) that are near by their cosine get near positions.
 
-    van der Maaten & Hinton 2008, exactly and from the principal axes, so that nothing is drawn.
+    This is t-SNE (van der Maaten & Hinton 2008). The exact method that starts from the principal
+    axes uses no random numbers.
     """
     from sklearn.manifold import TSNE
     from torch.nn.functional import normalize
@@ -106,7 +109,7 @@ def laid_out(vectors: Tensor) -> list[tuple[float, float]]:
     return [(round(float(x), 3), round(float(y), 3)) for x, y in placed.fit_transform(unit)]
 
 
-# --- what the evaluation shows ------------------------------------------------------------------
+# --- parts of the evaluation --------------------------------------------------------------------
 
 
 def compare(
@@ -116,18 +119,18 @@ def compare(
     groups: Mapping[str, Sequence[str]],
     window: int,
 ) -> tuple[dict[str, float], Comparison]:
-    """Figures, and the comparison with vectors that are counted and with chance.
+    """Figures, and the comparison with counted vectors and with chance.
 
-    vectors (V, D) of ``words`` (V,); ``texts`` are those that they were learned from.
+    ``vectors`` (V, D) belong to ``words`` (V,). ``texts`` are their training texts.
     """
     group_of = grouped(words, groups)
-    places, kinds = [words.index(word) for word in group_of], list(group_of.values())
+    ids, labels = [words.index(word) for word in group_of], list(group_of.values())
     counted = counted_vectors(word_text(texts, words), len(words), window, vectors.shape[1])
-    ours, theirs = (r_precision(found[places], kinds) for found in (vectors, counted))
-    chance = r_precision_by_chance(kinds)
+    ours, theirs = (r_precision(table[ids], labels) for table in (vectors, counted))
+    chance = r_precision_by_chance(labels)
     figures = {
         "words": len(words),
-        "grouped_words": len(kinds),
+        "grouped_words": len(labels),
         "r_precision": ours,
         "counted_r_precision": theirs,
         "chance_r_precision": chance,
@@ -143,7 +146,7 @@ def compare(
 def neighbour_rows(
     words: Sequence[str], vectors: Tensor, probes: Sequence[str], count: int
 ) -> list[dict[str, Any]]:
-    """A row a probe that has a vector: the nearest words with their cosines."""
+    """One row for each probe that has a vector: its nearest words with their cosines."""
     known = set(words)
     return [
         {
@@ -163,21 +166,24 @@ def map_of(
 ) -> list[dict[str, Any]]:
     """The grouped words as points of a map."""
     group_of = grouped(words, groups)
-    places = laid_out(vectors[[words.index(word) for word in group_of]])
+    positions = laid_out(vectors[[words.index(word) for word in group_of]])
     return [
         {"name": word, "x": x, "y": y, "group": group}
-        for (word, group), (x, y) in zip(group_of.items(), places, strict=True)
+        for (word, group), (x, y) in zip(group_of.items(), positions, strict=True)
     ]
 
 
 def grouped(words: Iterable[str], groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The group of each word of ``groups`` that has a vector; ValueError if none has two left."""
+    """The group of each word that has a vector, without groups that have fewer than two such words.
+
+    Raises ValueError if fewer than two groups are left.
+    """
     known = set(words)
-    left = {name: [w for w in group if w in known] for name, group in groups.items()}
-    left = {name: group for name, group in left.items() if len(group) > 1}
-    if len(left) < 2:
+    kept = {name: [w for w in group if w in known] for name, group in groups.items()}
+    kept = {name: group for name, group in kept.items() if len(group) > 1}
+    if len(kept) < 2:
         raise ValueError(
-            f"groups={len(left)} with two words or more that have a vector: name words of the"
-            " corpus in two of them, or lower min_count"
+            f"groups={len(kept)} with two words or more that have a vector: write words of the"
+            " corpus in at least two groups, or lower min_count"
         )
-    return {word: name for name, group in left.items() for word in group}
+    return {word: name for name, group in kept.items() for word in group}

@@ -1,4 +1,4 @@
-"""Word vectors of a corpus."""
+"""Options of word vectors."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ Words = Annotated[tuple[str, ...], Field(min_length=2)]
 
 
 class Learned(Strict):
-    """What decides the vectors."""
+    """Options that decide the vectors."""
 
     model: architectures_for("negative_sampling")  # type: ignore[valid-type]
     min_count: Positive = 5
-    """Rarer words have no vector."""
+    """Words that occur less often have no vector."""
     subsample: Annotated[Share, Field(gt=0)] = 1e-3
-    """Words that are a larger share of the text than this are left out now and then."""
+    """Words with a larger share of the text than this are left out at random."""
     seed: Annotated[Whole, Field(lt=2**31)] = 0
     training: Drawn
-    """``batch_size``: words of the text a step, of which frequent ones are left out."""
+    """``batch_size`` counts words of the text, before frequent words are left out."""
 
 
 class Asked(Strict):
-    """What is asked of the vectors, and shown of them."""
+    """Options of the evaluation of the vectors."""
 
     groups: Annotated[dict[str, Words], Field(min_length=2)]
-    """Words by what they have in common: they are to lie together, and are coloured so."""
+    """Words by group: words of a group should lie together; the map colours them by group."""
     probes: tuple[str, ...] = ()
-    """Words whose neighbours are shown; the first of each group if none are given."""
+    """Words whose neighbours are shown; if empty, the first word of each group."""
     neighbours: Positive = 8
-    """How many of them."""
+    """How many neighbours of each probe are shown."""
 
     @field_validator("groups")
     @classmethod
@@ -55,4 +55,4 @@ class Asked(Strict):
 
 
 class VectorsChoice(Learned, Asked):
-    """How the words of a corpus' training documents become vectors."""
+    """Vectors of the words in the training documents of a corpus, and their evaluation."""

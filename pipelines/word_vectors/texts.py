@@ -1,4 +1,4 @@
-"""The documents of a corpus as the ids of their words, and batches of them to learn from.
+"""The documents of a corpus as word ids, and batches of them for training.
 
 Letters: W words of a text.
 """
@@ -21,45 +21,47 @@ if TYPE_CHECKING:
 
 
 class WordText(NamedTuple):
-    """A text as word ids: ``words`` (W,) int64, and ``documents`` (W,) which each stands in."""
+    """A text as ids: ``words`` (W,) int64, and ``documents`` (W,), the document of each word."""
 
     words: Tensor
     documents: Tensor
 
 
 def spoken(text: str) -> list[str]:
-    """The words of a document in order, in lower case, without the letter that says who speaks."""
+    """The words of a document in order and in lower case, without the letters of the speakers."""
     return words_of(MARK.sub("", text))
 
 
 def count_words(texts: Iterable[str], min_count: int) -> dict[str, int]:
-    """Words that stand ``min_count`` times or more with how often, the most frequent first.
+    """The words that occur at least ``min_count`` times, with their counts, most frequent first.
 
-    ValueError if fewer than two do.
+    Raises ValueError if there are fewer than two.
     """
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(spoken(text))
     kept = {word: n for word, n in counts.items() if n >= min_count}
     if len(kept) < 2:
-        raise ValueError(f"words={len(kept)} with min_count={min_count}: add text or lower it")
+        raise ValueError(
+            f"words={len(kept)} with min_count={min_count}: add text, or lower min_count"
+        )
     return dict(sorted(kept.items(), key=lambda item: (-item[1], item[0])))
 
 
 def word_text(texts: Iterable[str], words: Iterable[str]) -> WordText:
-    """The texts as the ids of ``words``, their places in it; what is in none of them is left out.
+    """The texts as word ids. The id of a word is its index in ``words``; other words are left out.
 
-    ValueError if nothing is left.
+    Raises ValueError if no word is left.
     """
     import torch
 
     ids = {word: number for number, word in enumerate(words)}
-    found = [[ids[word] for word in spoken(text) if word in ids] for text in texts]
-    if not any(found):
-        raise ValueError("no word of the vocabulary stands in these documents; add documents")
+    documents = [[ids[word] for word in spoken(text) if word in ids] for text in texts]
+    if not any(documents):
+        raise ValueError("no word of the vocabulary is in these documents; add documents")
     return WordText(
-        torch.tensor([word for document in found for word in document]),
-        torch.arange(len(found)).repeat_interleave(torch.tensor(list(map(len, found)))),
+        torch.tensor([word for document in documents for word in document]),
+        torch.arange(len(documents)).repeat_interleave(torch.tensor(list(map(len, documents)))),
     )
 
 
@@ -72,7 +74,7 @@ def make_contexts(
     batch_size: int,
     seed: int,
 ) -> Contexts:
-    """Batches of a text for the words that were counted."""
+    """Batches of a text; ``counts`` has the count of each word by id."""
     import torch
 
     from model.architectures.word2vec.contexts import Contexts
@@ -89,9 +91,9 @@ def make_contexts(
 
 
 def held_out_batches(contexts: Contexts, words: int | None) -> Iterator[Batch]:
-    """One epoch of a held-out text: the same words are drawn at every look.
+    """The batches of one epoch of a held-out text; every call draws the same words.
 
-    With ``words`` only about so many, in batches that are spread evenly over the epoch.
+    With ``words``, only about that number of words, in batches spread evenly over the epoch.
     """
     from model.batches.batching import spread
 

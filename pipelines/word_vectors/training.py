@@ -1,4 +1,4 @@
-"""A vector for every word of a corpus, learned by foretelling neighbours."""
+"""Word vectors of a corpus, learned by predicting the neighbours of words."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
 
 def train(making: Making, settings: Learned, documents: Documents) -> None:
-    """A vector for every word of the training documents, learned by foretelling neighbours."""
+    """Vectors of the words in the training documents, learned by predicting neighbours."""
     training = settings.training
     counts = count_words(documents.training_texts(), settings.min_count)
     config, architecture = settings.model.config(len(counts)), find(settings.model.architecture)
-    given = {
+    options = {
         "counts": list(counts.values()),
         "config": config,
         "subsample": settings.subsample,
         "batch_size": training.batch_size,
         "seed": settings.seed,
     }
-    batches = make_contexts(word_text(documents.training_texts(), counts), **given)
+    batches = make_contexts(word_text(documents.training_texts(), counts), **options)
     texts = (document.text for document in documents.split("validation"))
-    held_out = make_contexts(word_text(texts, counts), **given)
-    looked_at = training.look(training.batch_size, 1)
+    held_out = make_contexts(word_text(texts, counts), **options)
+    validation_words = training.look(training.batch_size, 1)
     network = build(architecture.name, config, settings.seed)
     history = fit(
         making,
         network,
         architecture.objective,
         batches,
-        lambda: held_out_batches(held_out, looked_at),
+        lambda: held_out_batches(held_out, validation_words),
         training,
-        steps=training.steps_for(1),  # a token of the budget is a word of the text
+        steps=training.steps_for(1),  # one token of the budget is one word of the text
         seed=settings.seed,
     )
     making.write("words.json", [[word, count] for word, count in counts.items()])
-    about = {"architecture": architecture.name, "network": asdict(config)}
-    write_checkpoint(making, network, history, about)
+    checkpoint_config = {"architecture": architecture.name, "network": asdict(config)}
+    write_checkpoint(making, network, history, checkpoint_config)
 
 
 def observed(settings: Learned, project: Project) -> dict[str, str]:
-    """What tells the lower case of a letter, and the precision that ``auto`` stands for."""
+    """The version of the tables for lower case, and the precision that ``auto`` stands for."""
     return {**letters(settings, project), **precision.observed(settings, project)}

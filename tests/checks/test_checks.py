@@ -168,7 +168,7 @@ def test_macro_f1_decides_of_more_than_two_labels(
 
 
 def test_a_comparison_without_a_baseline_is_refused() -> None:
-    with pytest.raises(ValueError, match="baselines of 'nats': none; compare with one at least"):
+    with pytest.raises(ValueError, match="baselines of 'nats': none; add at least one baseline"):
         replace(FINDINGS.comparison, baselines={})
 
 

@@ -41,9 +41,9 @@ NAMES = ", ".join(sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")
 def test_a_selection_is_made_with_its_ancestors_and_no_more(place, recipe_file):
     said = place.dragon("run", str(recipe_file()), "--select", "smaller/tokenizer")
     assert said.code == 0, said.err
-    assert place.store.keys() == ["talk/documents", "talk/raw_text", "smaller/tokenizer"]
+    assert place.store.keys() == ["smaller/tokenizer", "talk/documents", "talk/raw_text"]
     assert "3 assets, 3 made, 0 reused" in said.out
-    more = ("-s", "raw_text/talk/", "--select", "smaller/token_shards")
+    more = ("-s", "talk/raw_text/", "--select", "smaller/token_shards")
     said = place.dragon("run", str(recipe_file()), *more)
     assert "4 assets, 1 made, 3 reused" in said.out
 
@@ -51,7 +51,7 @@ def test_a_selection_is_made_with_its_ancestors_and_no_more(place, recipe_file):
 @pytest.mark.parametrize("wrong", ["none/foundation", "", "../x", "tiny", "*"])
 def test_a_selection_that_is_none_lists_what_there_is(place, recipe_file, wrong):
     fault = place.dragon("run", str(recipe_file()), "--select", wrong).fault
-    assert fault.startswith(f"dragon: --select {wrong}: smaller has talk/documents, ")
+    assert fault.startswith(f"dragon: --select {wrong}: is not an asset of smaller; ")
     assert "smaller/foundation" in fault
     assert not place.root.exists()
 
@@ -450,7 +450,7 @@ def test_too_long_a_text_is_refused(chain):
 def test_text_that_is_no_utf8_is_refused(chain):
     for command in (("chat", "tiny"), ("classify", "toy_spam", "-")):
         fault = chain.dragon(*command, stdin=b"caf\xe9\n").fault
-        assert fault == "dragon: standard input: not UTF-8 at byte 3"
+        assert fault == "dragon: standard input: not UTF-8 at byte 3; convert it to UTF-8"
 
 
 def test_classify_labels_text_and_lines(chain):
@@ -468,9 +468,12 @@ def test_classify_labels_text_and_lines(chain):
 
 def test_what_was_not_made_says_how(place):
     assert place.dragon("chat", "tiny").fault == (
-        "dragon: tiny/toy_reply_assistant: not made yet; dragon run tiny"
+        "dragon: tiny/toy_reply_assistant: not made yet; make it with dragon run tiny"
     )
-    assert "not made yet; dragon run tiny" in place.dragon("classify", "toy_spam", "x").fault
+    assert (
+        "not made yet; make it with dragon run tiny"
+        in place.dragon("classify", "toy_spam", "x").fault
+    )
 
 
 @pytest.mark.parametrize(
@@ -537,7 +540,7 @@ def test_the_commands_work_without_a_home(chain, tmp_path):
 @pytest.mark.parametrize("name", ["100%25", "what?", "a\udcff"])
 def test_a_home_that_no_database_address_can_name_is_refused_at_once(tmp_path, name):
     project = Project(tmp_path / name, tmp_path / name / ".dragon", tmp_path / "store")
-    with pytest.raises(ValueError, match=r"no database in a folder with .* DRAGON_HOME"):
+    with pytest.raises(ValueError, match=r"cannot keep a database in a folder with .* DRAGON_HOME"):
         project.prepare_dagster()
     assert not project.home.exists()
 

@@ -177,7 +177,7 @@ def test_a_reference_to_another_version_is_told(store: Store) -> None:
     link = store.references.folder(KEY) / now.derivation
     link.unlink()
     link.symlink_to(f"../../objects/{other.version}")
-    with pytest.raises(CorruptArtefact, match=rf"{now.derivation}: no record bears it out"):
+    with pytest.raises(CorruptArtefact, match=rf"{now.derivation}: the store has no record"):
         store.current(KEY, Artefact)
 
 
@@ -188,7 +188,9 @@ def test_a_reference_leads_to_a_version_of_its_store_and_nowhere_else(
     link = store.references.folder(KEY) / artefact.derivation
     link.unlink()
     link.symlink_to(target)
-    with pytest.raises(CorruptArtefact, match=re.escape(f"{link}: no reference of the store")):
+    with pytest.raises(
+        CorruptArtefact, match=re.escape(f"{link}: is not a reference of the store")
+    ):
         store.current(KEY, Artefact)
     assert store.references.all() == []  # other keys are read all the same
 
@@ -211,25 +213,25 @@ def test_missing_extra_and_swapped_files_are_named(store: Store, artefact: Artef
         return str(caught.value)
 
     (folder / "a.txt").unlink()
-    assert f"{folder / 'a.txt'}: missing" in fault()
+    assert f"{folder / 'a.txt'}: is missing" in fault()
     (folder / "deep" / "more").write_bytes(b"")
-    assert f"{folder / 'deep/more'}: not in the manifest" in fault()
+    assert f"{folder / 'deep/more'}: is not in the manifest" in fault()
     (folder / "a.txt").rename(folder / "c.txt")
-    assert "a.txt: missing" in fault()
+    assert "a.txt: is missing" in fault()
     for one, other in (("a.txt", "deep/b.bin"),):
         (folder / one).rename(folder / "spare")
         (folder / other).rename(folder / one)
         (folder / "spare").rename(folder / other)
-    assert f"{folder / 'a.txt'}: 40 bytes, the manifest says 10" in fault()
+    assert f"{folder / 'a.txt'}: has 40 bytes, the manifest says 10" in fault()
     (folder / MANIFEST).unlink()
     assert f"{folder / MANIFEST}: cannot be read" in fault()
-    with pytest.raises(CorruptArtefact, match="lists no"):
+    with pytest.raises(CorruptArtefact, match="does not list"):
         artefact.read("../current")
 
 
 def test_a_record_in_the_wrong_place_is_refused(store: Store, artefact: Artefact) -> None:
     record_file(store, artefact).rename(store.root / "records" / f"{'0' * 64}.json")
-    with pytest.raises(CorruptArtefact, match="tells of derivation"):
+    with pytest.raises(CorruptArtefact, match="is the record of another derivation"):
         store.record("0" * 64)
 
 
@@ -297,7 +299,7 @@ def test_a_rotten_record_costs_no_good_artefact(store: Store, artefact: Artefact
     [
         *("../out", "a/../b", "a//b", "/a", "a/", "", ".", "a/./b", "~", "a\\b", "A/b", "1a"),
         *("a\0b", "a\n", "a/b\n", "a/" + "b" * 300, "records/raw_text", "objects/x", ".work/x"),
-        *("é", "a b", "raw_text/" + "x" * 64, "foundation", "a/b/c"),
+        *("é", "a b", "raw_text/" + "x" * 128, "x" * 64 + "/a", "foundation", "a/b/c"),
     ],
 )
 def test_a_key_cannot_leave_the_store(store: Store, key: str) -> None:
@@ -614,7 +616,7 @@ def test_who_waits_is_told_for_whom(store: Store, caplog: pytest.LogCaptureFixtu
     waiter = threading.Thread(target=lambda: make_nothing(store))
     waiter.start()
     deadline = time.monotonic() + 10
-    while f"process {os.getpid()} is making it" not in caplog.text:
+    while f"waiting for process {os.getpid()}" not in caplog.text:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     finish.set()
@@ -674,7 +676,7 @@ def test_every_changed_byte_of_a_checkpoint_is_seen(
                 work.load_checkpoint()
         path.unlink()
         if name != "checkpoint.json":
-            with pytest.raises(CorruptArtefact, match="not a checkpoint"):
+            with pytest.raises(CorruptArtefact, match="is not a checkpoint"):
                 work.load_checkpoint()
 
 
@@ -740,7 +742,7 @@ def test_a_folder_that_leads_out_is_no_part_of_an_artefact(artefact: Artefact) -
 def test_nothing_but_files_is_sealed(tmp_path: Path) -> None:
     (tmp_path / "draft").mkdir()
     (tmp_path / "draft" / "link").symlink_to("/etc/hostname")
-    with pytest.raises(CorruptArtefact, match="link: neither a file nor a folder"):
+    with pytest.raises(CorruptArtefact, match="link: is neither a file nor a folder"):
         seal(tmp_path / "draft")
 
 
@@ -767,7 +769,7 @@ PATHS = [
 def test_a_manifest_lists_no_path_that_leaves(store: Store, artefact: Artefact, path: Any) -> None:
     entry = {"path": path, "size": 3, "sha256": "0" * 64}
     forged = manifest_of(store, artefact, {"files": [entry]})
-    with pytest.raises(CorruptArtefact, match="not a manifest"):
+    with pytest.raises(CorruptArtefact, match="is not a manifest"):
         store.open(KEY, forged, Artefact)
 
 
@@ -785,7 +787,7 @@ def test_a_manifest_of_another_shape_is_named(
     store: Store, artefact: Artefact, content: Any
 ) -> None:
     forged = manifest_of(store, artefact, content)
-    with pytest.raises(CorruptArtefact, match=r"manifest\.json: not a manifest"):
+    with pytest.raises(CorruptArtefact, match=r"manifest\.json: is not a manifest"):
         store.open(KEY, forged, Artefact)
 
 
@@ -862,7 +864,7 @@ def test_both_versions_of_a_derivation_that_came_out_twice_keep_a_record(
         (draft / "a.txt").write_bytes(b"other bytes")
         now = Record(seal(draft), "Artefact", decides(), (), {"processor": "another"})
         store.publish(KEY, draft, now)
-    assert "under the same derivation" in caplog.text
+    assert "the same derivation made version" in caplog.text
     for version in (artefact.version, now.version):
         record = store.record(artefact.derivation, version)
         assert record is not None
@@ -962,3 +964,64 @@ def test_two_users_of_a_group_share_a_store(tmp_path: Path) -> None:
         as_user(user, number)
     as_user(1002, 0)  # made by the other one
     assert len(Store(root).versions(KEY)) == 4
+
+
+# What lies where references and versions belong
+
+
+def test_a_folder_in_place_of_a_reference_is_told_before_the_work(store: Store) -> None:
+    place = store.references.folder(KEY) / "current"
+    place.mkdir(parents=True)
+    with pytest.raises(CorruptArtefact, match=re.escape(f"{place}: is not a reference")):
+        store.require_writable(KEY)
+    with pytest.raises(CorruptArtefact, match="move it away"):
+        make(store)
+    place.rmdir()
+    (store.root / "sample").rename(store.root.parent / "away")
+    (store.root / "sample").symlink_to(store.root.parent / "away")
+    with pytest.raises(StoreError, match="a link, but it must be a folder"):
+        Store(store.root)
+    with pytest.raises(CorruptArtefact, match="is not a folder"):
+        store.require_writable(KEY)
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link", "link"])
+def test_what_stands_for_a_version_gives_way_or_is_named(
+    store: Store, artefact: Artefact, kind: str
+) -> None:
+    away = store.root.parent / "away"
+    artefact.folder.rename(away)
+    if kind == "file":
+        artefact.folder.write_text("no folder")
+    else:
+        artefact.folder.symlink_to("nowhere" if kind == "dangling link" else away)
+    if kind == "file":
+        assert make(store).version == artefact.version
+        artefact.verify()
+    else:
+        with pytest.raises(CorruptArtefact, match="a link, but it must be a folder"):
+            make(store)
+
+
+def test_a_strange_file_among_the_records_is_no_record(store: Store, artefact: Artefact) -> None:
+    strange = store.root / "records" / f"{artefact.derivation}.bak.json"
+    strange.write_text("{}")
+    assert store.versions(KEY) == [artefact.version]
+    assert [record.version for record in store.records(KEY)] == [artefact.version]
+
+
+def test_reading_a_key_does_not_grow_with_the_versions_of_others(store: Store) -> None:
+    """Each version that is opened costs one look through the names of the records, not more."""
+    made = [make(store, number, {"a": b"%d" % number}) for number in range(40)]
+    looks: list[Path] = []
+    iterdir = Path.iterdir
+
+    def counted(path: Path) -> Iterator[Path]:
+        looks.append(path)
+        return iterdir(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "iterdir", counted)
+        assert len(store.versions(KEY)) == 40
+        store.open(KEY, made[7].version, Artefact)
+    assert len([path for path in looks if path.name == "records"]) == 2

@@ -206,7 +206,8 @@ def test_rows_that_were_left_out_before_are_counted_and_listed(
     assert card.headline(ledger).startswith("53 documents of ")
     assert card.steps(ledger)[:2] == [("came", 53, 0), ("reading", 51, 2)]
     ledger.unread = 1
-    with pytest.raises(TextError, match="step normalise saw documents=51, 52 were left"):
+    match = "step normalise counts documents_in=51, but 52 documents reached it"
+    with pytest.raises(TextError, match=match):
         ledger.add_up()
 
 

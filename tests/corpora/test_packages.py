@@ -128,7 +128,7 @@ def test_a_damaged_wheel_is_named(tmp_path: Path) -> None:
 def test_a_member_past_the_cap_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_wheel(tmp_path)
     monkeypatch.setattr(packages, "MAX_MEMBER_BYTES", 5)
-    with pytest.raises(TextError, match=f"{len(DATA)} bytes, the most"):
+    with pytest.raises(TextError, match=f"{len(DATA)} bytes, more than the limit"):
         package_file("old-talk", "1.0", FILE, SHA, tmp_path)
 
 

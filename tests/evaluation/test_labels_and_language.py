@@ -186,7 +186,7 @@ def test_baselines_are_scored_as_the_model_is() -> None:
 
 def test_one_label_alone_is_refused_with_its_split() -> None:
     require_labels(labelled("up", "down"), "train")
-    with pytest.raises(ValueError, match=r"the test split has only label=up: nothing can be told"):
+    with pytest.raises(ValueError, match=r"the test split has only label=up: a classifier"):
         require_labels(labelled("up", "up"), "test")
     with pytest.raises(ValueError, match="the train split has no example"):
         require_labels([], "train")

@@ -394,10 +394,10 @@ def test_an_export_is_traced_to_what_it_was_made_from(
         with pytest.raises(StoreError, match=told):
             locate(store, str(target))
     (folder / "added.bin").write_bytes(b"x")
-    with pytest.raises(StoreError, match=r"added\.bin: not of that export"):
+    with pytest.raises(StoreError, match=r"added\.bin: is not a file of that export"):
         locate(store, str(folder / "added.bin"))
     weights.unlink()
-    with pytest.raises(StoreError, match=r"model\.safetensors: missing"):
+    with pytest.raises(StoreError, match=r"model\.safetensors: is missing"):
         locate(store, str(folder))
 
 
@@ -530,7 +530,7 @@ def test_the_chains_models_are_exported(chain: Any, tmp_path: Path) -> None:
     again = chain.dragon("export", "tiny", "--to", str(folder))
     assert "not an empty folder" in again.fault
     fault = chain.dragon("export", "tiny", "--task", "toy_spam").fault
-    assert "what a task of kind classifier makes has no stock class here" in fault
+    assert "the model of a task of kind classifier cannot be exported" in fault
     assert "--format onnx: only hf" in chain.dragon("export", "tiny", "--format", "onnx").fault
 
 
@@ -546,22 +546,24 @@ def exports_nothing(folder: Path, recipe: str, told: str, task: str | None = Non
 
 def test_before_anything_was_run(tmp_path: Path) -> None:
     exports_nothing(tmp_path / "none", "chat", "none: no store; run a recipe, or choose one with")
-    exports_nothing(tmp_path, "chat", r"^chat/foundation: not made yet; dragon run chat$")
-    told = r"^tiny/toy_reply_assistant: not made yet; dragon run tiny$"
+    exports_nothing(
+        tmp_path, "chat", r"^chat/foundation: not made yet; make it with dragon run chat$"
+    )
+    told = r"^tiny/toy_reply_assistant: not made yet; make it with dragon run tiny$"
     exports_nothing(tmp_path, "tiny", told, "toy_reply")
 
 
 def test_models_that_no_stock_class_holds(tmp_path: Path) -> None:
     """They are told before any work is asked for."""
-    exports_nothing(tmp_path, "bert", "^bert: no stock class here holds architecture=bert; a found")
-    rest = r"; the foundation can be exported, without --task, and of the tasks: "
-    told = r"^tiny: task='toy_spam': what a task of kind classifier makes has no stock class here"
+    exports_nothing(tmp_path, "bert", "^bert: a foundation of architecture=bert cannot be exported")
+    rest = r"; leave out --task to export the foundation, or name one of these tasks: "
+    told = r"^tiny: task='toy_spam': the model of a task of kind classifier cannot be exported"
     exports_nothing(tmp_path, "tiny", f"{told}{rest}toy_reply$", "toy_spam")
     exports_nothing(tmp_path, "domain", f"task='other': no such task{rest}security$", "other")
     text = (CHECKOUT / "recipes" / "translate.yaml").read_text("utf-8")
     alone = tmp_path / "alone.yaml"
     alone.write_text(text[: text.index("    decoder_only:")], "utf-8")
-    told = r"^alone: task='en_fr': what a task of kind translation makes has no stock class here"
+    told = r"^alone: task='en_fr': the model of a task of kind translation cannot be exported"
     exports_nothing(tmp_path, str(alone), f"{told}{rest}none$", "en_fr")
 
 

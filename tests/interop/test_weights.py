@@ -521,7 +521,7 @@ def test_shards_that_do_not_belong_together(llama: Path, tmp_path: Path) -> None
     lost = next(name for name, place in told["weight_map"].items() if place == path.name)
     del told["weight_map"][lost]
     index.write_text(json.dumps(told))
-    refused(folder, rf"^{path.name}: {lost} is in one of it and model.safetensors.index.json")
+    refused(folder, rf"^{path.name}: {lost} is only in this file or only in model.*index.json")
     path.unlink()
     refused(folder, rf"^{path.name}: missing, and model.safetensors.index.json names it")
     index.unlink()
@@ -556,7 +556,7 @@ def test_a_head_of_its_own_is_used_whatever_the_configuration_says(
     path.write_text(json.dumps(json.loads(path.read_text()) | {"tie_word_embeddings": True}))
     with caplog.at_level("WARNING", "dragon"):
         found = read_weights(*reading(folder))
-    assert "tie_word_embeddings is true, and lm_head.weight is another" in caplog.text
+    assert "tie_word_embeddings is true, but lm_head.weight differs" in caplog.text
     expected = read_weights(*reading(llama))
     assert found.config == expected.config
     assert torch.equal(found.tensors["head.weight"], expected.tensors["head.weight"])
@@ -602,15 +602,15 @@ def test_files_without_weights_or_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("special_tokens_map.json", b"{", "no JSON"),
+        ("special_tokens_map.json", b"{", "not JSON"),
         ("special_tokens_map.json", b'["</s>"]', "not a mapping of options"),
-        ("special_tokens_map.json", b'{"bos_token": {"lstrip": false}}', "bos_token is no token"),
-        ("tokenizer_config.json", b"\xff\xfe{", "no JSON"),
-        ("tokenizer_config.json", b'{"eos_token": "\\ud800"}', "eos_token is no token"),
-        ("tokenizer_config.json", b'{"pad_token": ["</s>"]}', "pad_token is no token"),
-        ("vocab.json", b"[]", "no vocabulary"),
-        ("vocab.json", b'{"a": Infinity}', "no vocabulary"),
-        ("merges.txt", b"\xff", "no UTF-8"),
+        ("special_tokens_map.json", b'{"bos_token": {"lstrip": false}}', "bos_token is not a"),
+        ("tokenizer_config.json", b"\xff\xfe{", "not JSON"),
+        ("tokenizer_config.json", b'{"eos_token": "\\ud800"}', "eos_token is not a token"),
+        ("tokenizer_config.json", b'{"pad_token": ["</s>"]}', "pad_token is not a token"),
+        ("vocab.json", b"[]", "not a vocabulary"),
+        ("vocab.json", b'{"a": Infinity}', "not a vocabulary"),
+        ("merges.txt", b"\xff", "not UTF-8"),
     ],
 )
 def test_broken_words_are_named(name: str, content: bytes, told: str, tmp_path: Path) -> None:
@@ -658,7 +658,9 @@ def test_a_folder_is_told_by_its_content(llama: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_sha256_is_told(llama: Path, tmp_path: Path) -> None:
     wrong = declared(llama, files={"config.json": "0" * 64})
-    with pytest.raises(TextError, match=rf"{llama}/config.json: sha256=[0-9a-f]+ but 0000") as told:
+    with pytest.raises(
+        TextError, match=r"/config.json: sha256=[0-9a-f]+ but the recipe says 0000"
+    ) as told:
         fetch_weights(wrong, draft(tmp_path), root=tmp_path, cache=tmp_path)
     assert "\n" not in str(told.value)
     absent = declared(llama, files={"absent.json": "0" * 64})
@@ -697,7 +699,7 @@ def test_pickled_weights_are_refused_by_their_name(tmp_path: Path) -> None:
     for name, told in (
         ("pytorch_model.bin", "convert them to safetensors"),
         ("model.PT", "convert them to safetensors"),
-        ("code.py", "not of a kind that is taken"),
+        ("code.py", "its suffix is not one of"),
         ("../config.json", "a path inside"),
         ("/config.json", "a path inside"),
     ):
@@ -843,7 +845,7 @@ def test_rows_without_an_id_are_kept(
     rows = network.get_input_embeddings().weight
     assert torch.equal(load_network(foundation).embedding.weight, rows)
     own = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
-    assert f"has {own} ids, the network 512: {512 - own} rows have none" in caplog.text
+    assert f"has {own} ids, the network 512: {512 - own} rows have no id" in caplog.text
 
 
 def test_a_tokenizer_much_smaller_than_its_network_is_refused(llama: Path, tmp_path: Path) -> None:
@@ -855,7 +857,7 @@ def test_a_tokenizer_much_smaller_than_its_network_is_refused(llama: Path, tmp_p
     network.save_pretrained(folder)
     project = Project(tmp_path, tmp_path / "home", tmp_path / "store")
     told = (
-        r"a network of 1024: most of its rows would have none; give the tokenizer that the weight"
+        r"a network of 1024: most of its rows would have no id; use the tokenizer that the weight"
     )
     with pytest.raises(TextError, match=told):
         assets(project, {"kind": "folder", "path": str(folder), "outside": True})
@@ -996,7 +998,7 @@ def test_two_files_that_are_not_gpt2s_are_refused() -> None:
         "merges.txt": b"#version: 0.2\n",
         "tokenizer_config.json": b'{"tokenizer_class": "Qwen2Tokenizer"}',
     }
-    with pytest.raises(TextError, match="tokenizer_class='Qwen2Tokenizer' parts texts otherwise"):
+    with pytest.raises(TextError, match="tokenizer_class='Qwen2Tokenizer' splits texts otherwise"):
         read_words(files, files.__getitem__)
 
 

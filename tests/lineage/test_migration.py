@@ -119,7 +119,7 @@ def texts_of(root: Path) -> dict[str, str]:
 
 def test_an_earlier_store_is_told_apart_in_one_line(root: Path) -> None:
     before = content_of(root)
-    with pytest.raises(StoreError, match="earlier version of dragon; dragon migrate moves it"):
+    with pytest.raises(StoreError, match="earlier version of dragon; run dragon migrate"):
         Store(root)
     assert content_of(root) == before
 
@@ -207,9 +207,10 @@ def is_killed_at(point: int, root: Path) -> bool:
 
 
 def test_bad_records_are_named_and_nothing_of_their_key_is_removed(root: Path) -> None:
-    record = next((root / "foundation/small/records").iterdir())
+    record = min((root / "foundation/small/records").iterdir())
     record.write_bytes(record.read_bytes().replace(b'"seconds":1', b'"seconds":2'))
-    with pytest.raises(CorruptArtefact, match=f"{record.name}: no record .*digest does not fit"):
+    told = f"{record.name}: is not a record .*digest does not fit"
+    with pytest.raises(CorruptArtefact, match=told):
         list(migrate(root))
     assert record.exists()
     record.unlink()
@@ -230,12 +231,12 @@ def test_what_dragon_never_made_is_named_and_files_of_others_stay(root: Path) ->
     (root / "foundation/README").write_text("mine too")
     strange = root / "poems" / "of_spring" / "records"
     strange.mkdir(parents=True)
-    with pytest.raises(StoreError, match="poems/of_spring: no kind of asset"):
+    with pytest.raises(StoreError, match="poems/of_spring: is not of a kind"):
         list(migrate(root))
     strange.rmdir()
     list(migrate(root))
-    assert (root / "foundation/small/notes.txt").read_text() == "mine"
-    assert (root / "foundation/README").read_text() == "mine too"
+    assert (root / ".earlier/foundation/small/notes.txt").read_text() == "mine"
+    assert (root / ".earlier/foundation/README").read_text() == "mine too"
     Store(root)
 
 
@@ -265,6 +266,78 @@ def test_the_command_moves_a_store_and_says_what_became_of_each_key(root: Path) 
     for earlier, (key, _) in KEYS.items():
         assert re.search(rf"^{earlier} +-> {key} +2 records$", said.output, re.MULTILINE)
     again = run.invoke(command, ["--store", str(root)])
-    assert again.output == f"{root}: today's layout already\n"
+    assert again.output == f"{root}: has today's layout already\n"
     listed = run.invoke(ls, ["--store", str(root)])
     assert [line.split()[0] for line in listed.output.splitlines()] == Store(root).keys()
+
+
+def laid_out(
+    root: Path, earlier: str, numbers: range = range(1), inputs: tuple[Any, ...] = ()
+) -> None:
+    """One earlier key with a version and a record for each number; the last one is current."""
+    for number in numbers:
+        decides = {"key": earlier, "recipe": {"n": number}}
+        decides |= {"inputs": {p["key"]: p["version"] for p in inputs}}
+        version = version_of(root / earlier, f"{earlier} {number}")
+        derivation = write_record(root / earlier, version, decides, list(inputs))
+        pointer = {"version": version, "derivation": derivation}
+        (root / earlier / "current").write_bytes(canonical(pointer))
+
+
+@pytest.mark.parametrize(
+    "earlier", ["documents/documents", "foundation/foundation", "report/report"]
+)
+def test_a_key_that_is_the_same_today_keeps_its_current_version(
+    tmp_path: Path, earlier: str
+) -> None:
+    laid_out(tmp_path, earlier, range(3))
+    pointer = json.loads((tmp_path / earlier / "current").read_bytes())
+    list(migrate(tmp_path))
+    list(migrate(tmp_path))
+    assert Store(tmp_path).current(earlier, Artefact).version == pointer["version"]
+    assert len(Store(tmp_path).versions(earlier)) == 3
+
+
+def test_versions_without_records_move_too(root: Path) -> None:
+    texts = texts_of(root)
+    shutil.rmtree(root / "foundation/small/records")
+    with pytest.raises(StoreError, match="dragon migrate"):
+        Store(root)
+    assert ("foundation/small", "", 0) in list(migrate(root))
+    assert texts_of(root) == texts
+    assert Store(root).versions("small/foundation") == []
+
+
+@pytest.mark.parametrize("place", ["foundation", "foundation/small", "foundation/small/records"])
+def test_a_link_in_place_of_a_folder_is_named_and_nothing_moves(root: Path, place: str) -> None:
+    away = root.parent / "away"
+    (root / place).rename(away)
+    (root / place).symlink_to(away)
+    before = content_of(root)
+    with pytest.raises(StoreError, match=rf"{place}: a link"):
+        list(migrate(root))
+    assert content_of(root) == before
+
+
+def test_examples_are_of_the_corpus_that_each_was_made_from(tmp_path: Path) -> None:
+    for number, corpus in enumerate(("first", "second")):
+        laid_out(tmp_path, f"documents/{corpus}")
+        pointer = json.loads((tmp_path / f"documents/{corpus}/current").read_bytes())
+        laid_out(
+            tmp_path,
+            "examples/reply",
+            range(number, number + 1),
+            ({"key": f"documents/{corpus}", **pointer},),
+        )
+    list(migrate(tmp_path))
+    keys = Store(tmp_path).keys()
+    assert keys[1::2] == ["first/reply_examples", "second/reply_examples"]
+
+
+def test_what_is_no_key_today_is_told_before_anything_moves(tmp_path: Path) -> None:
+    laid_out(tmp_path, "documents/talk")
+    laid_out(tmp_path, "raw_text/objects")
+    before = content_of(tmp_path)
+    with pytest.raises(StoreError, match="objects/raw_text"):
+        list(migrate(tmp_path))
+    assert content_of(tmp_path) == before

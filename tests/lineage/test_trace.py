@@ -163,14 +163,14 @@ def test_a_rewritten_parent_is_seen(copy):
     lied = [{**p, "version": "0" * 64} if "shards" in p["input"] else p for p in record.parents]
     path = copy.root / "records" / f"{record.derivation}.json"
     path.write_bytes(dataclasses.replace(record, parents=tuple(lied)).to_bytes())
-    assert "parents are not its inputs" in copy.dragon("trace", FOUNDATION).fault
+    assert "parents that are not its inputs" in copy.dragon("trace", FOUNDATION).fault
     path.write_bytes(dataclasses.replace(record, version="0" * 64).to_bytes())
     assert copy.dragon("trace", FOUNDATION).code != 0
     content = json.loads(record.to_bytes())
     content["decides"]["seed"] = 1
     content["digest"] = digest({k: v for k, v in content.items() if k != "digest"})
     path.write_bytes(canonical(content))
-    assert "tells of derivation" in copy.dragon("trace", FOUNDATION).fault
+    assert "is the record of another derivation" in copy.dragon("trace", FOUNDATION).fault
 
 
 def test_a_fault_elsewhere_does_not_stop_a_trace(copy, weights):
@@ -190,7 +190,7 @@ def test_a_copied_folder_is_only_what_its_bytes_are(copy, tmp_path):
     (copied / "config.json").write_bytes(b"{}")
     assert str(copied / "config.json") in copy.dragon("trace", str(copied)).fault
     renamed = copied.rename(copied.with_name("0" * 64))
-    assert "no version of" in copy.dragon("trace", str(renamed)).fault
+    assert "is not a version of" in copy.dragon("trace", str(renamed)).fault
 
 
 def test_a_reference_says_its_own_key_not_a_twins(copy):
@@ -217,7 +217,7 @@ def test_a_reference_says_its_own_key_not_a_twins(copy):
         ("records/foundation", "no such file, version folder or asset"),
         (".", "no version folder (manifest.json) and no export (lineage.json)"),
         ("/dev/null", "no version folder (manifest.json) and no export (lineage.json)"),
-        ("tiny/foundation@zz", "0 versions begin so"),
+        ("tiny/foundation@zz", "0 versions begin with 'zz'"),
         ("no such thing", "no such file, version folder or asset"),
         ("../escape", "no such file, version folder or asset"),
         ("", "no such file, version folder or asset"),
@@ -279,7 +279,7 @@ def test_a_chain_without_end_is_refused(tmp_path):
         last = publish(store, f"a{number}/documents", [last])
     assert len(trace(store, last).walk()) == DEEPEST
     last = publish(store, "one_more/documents", [last])
-    with pytest.raises(CorruptArtefact, match=f"made from {DEEPEST} others"):
+    with pytest.raises(CorruptArtefact, match=f"made from a chain of {DEEPEST} others"):
         trace(store, last)
 
 
@@ -306,5 +306,54 @@ def test_a_record_beside_a_bad_one_serves_ls_and_a_run(copy):
         record.write_text("[]")
     listed = copy.dragon("ls")
     assert listed.code == 0
-    assert re.search(r"toy_dialogues/documents +/.*json: not a record", listed.out)
+    assert re.search(r"toy_dialogues/documents +/.*json: is not a record", listed.out)
     assert re.search(r"tiny/foundation +[0-9a-f]{12} ", listed.out)
+
+
+def test_a_parent_is_called_as_its_child_reads_it(tmp_path):
+    """Of several keys of one derivation: of the input's name, of the child's scope, of its task."""
+    store = Store(tmp_path)
+    raw = publish(store, "beta/raw_text")
+    store.reusable("alpha/raw_text", raw.derivation, Artefact)
+    documents = publish(store, "beta/documents", [raw])
+    store.reusable("alpha/documents", documents.derivation, Artefact)
+    few = publish(store, "beta/few_examples", [documents])
+    store.reusable("beta/reply_examples", few.derivation, Artefact)
+    decides = {"code": "", "recipe": {}, "libraries": {}, "seed": 0}
+    inputs = {"documents/beta": documents, "examples": few}
+    decides["inputs"] = {name: artefact.version for name, artefact in inputs.items()}
+    parents = tuple(
+        {"input": name, "version": a.version, "derivation": a.derivation}
+        for name, a in inputs.items()
+    )
+    with store.work("chat/reply_assistant", digest(decides)) as work:
+        draft = work.draft()
+        (draft / "a.txt").write_text("weights")
+        record = Record(seal(draft), "Artefact", decides, parents, {})
+        store.publish("chat/reply_assistant", draft, record)
+    node = trace(store, open_current(store, "chat/reply_assistant"))
+    assert [parent.artefact.key for parent in node.parents] == [
+        "beta/documents",
+        "beta/reply_examples",
+    ]
+    assert node.parents[0].parents[0].artefact.key == "beta/raw_text"
+
+
+def test_a_reference_by_derivation_is_that_derivation(tmp_path):
+    store = Store(tmp_path)
+    first, second = (publish(store, f"a{n}/raw_text", recipe={"n": n}) for n in range(2))
+    assert first.version != second.version
+    twin = publish(store, "a0/documents", [first])
+    other = publish(store, "a0/documents", [second])
+    assert twin.version == other.version
+    for artefact in (twin, other):
+        found = locate(store, str(tmp_path / "a0/documents" / artefact.derivation))
+        assert found.derivation == artefact.derivation
+
+
+def test_a_key_of_before_is_led_to_todays(chain):
+    for earlier, today in (
+        ("raw_text/toy_dialogues", "toy_dialogues/raw_text"),
+        ("assistant/tiny/toy_reply", "tiny/toy_reply_assistant"),
+    ):
+        assert f"did you mean {today!r}?" in chain.dragon("trace", earlier).fault

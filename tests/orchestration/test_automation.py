@@ -119,7 +119,7 @@ def test_the_readme_is_no_text(watched: Watched) -> None:
     watched.write("README.md", "other words about the folder")
     assert "nothing new" in watched.tick()
     (watched.folder / "one.txt").unlink()
-    assert watched.tick() == "my_text: holds no file but its README.md"
+    assert watched.tick() == "my_text: has no files but its README.md; put your files there"
     shutil.rmtree(watched.folder)
     assert "no such file or folder" in watched.tick()
 
@@ -131,7 +131,7 @@ def test_a_failed_state_is_asked_for_again_after_a_pause_that_grows(
         watched.run(watched.ask(), Status.FAILURE)
         pause = PAUSE * 2 ** (failures - 1)
         clock.ahead = pause - 120  # the run ended just now
-        assert "of this state failed; tried again in" in watched.tick()
+        assert "of this content failed; the next try is in" in watched.tick()
         clock.ahead = pause + 60
     watched.run(watched.ask(), Status.FAILURE)
     watched.write("two.txt", "what was missing")  # another state waits for nothing
@@ -151,7 +151,7 @@ def test_a_run_that_was_never_launched_is_asked_for_again(watched: Watched, cloc
 def test_what_a_person_ended_waits_for_a_person(watched: Watched, clock: Any) -> None:
     watched.run(watched.ask(), Status.CANCELED)
     clock.ahead += 100 * PAUSE
-    assert "ended by a person" in watched.tick()
+    assert "cancelled by a person" in watched.tick()
 
 
 def test_both_wait_while_a_run_of_the_recipe_has_not_ended(
@@ -185,7 +185,7 @@ def test_both_wait_while_a_run_of_the_recipe_has_not_ended(
 
 def test_a_half_written_file_is_no_state(watched: Watched, clock: Any) -> None:
     clock.ahead = 0.0
-    waiting = "my_text: is being written; waiting until it rests"
+    waiting = "my_text: files are still changing; waiting until they no longer change"
     assert watched.tick() == waiting
     watched.write("one.txt", "a first text, and m")
     assert watched.tick() == waiting
@@ -257,7 +257,7 @@ def test_the_schedule_runs_and_speaks_in_the_recipes_time_zone(
 
 def test_an_unknown_time_zone_is_told_with_the_nearest(recipe_file: Any) -> None:
     path = recipe_file(("seed: 3\n", "seed: 3\ntimezone: Europe/Berlln\n"))
-    told = rf"{path.name}:3: timezone: 'Europe/Berlln' is no time zone; did you mean 'Europe/Berl"
+    told = rf"{path.name}:3: timezone: 'Europe/Berlln' is not a time zone; did you mean 'Europe/B"
     with pytest.raises(RecipeError, match=told):
         load_recipe(path)
 
@@ -309,7 +309,7 @@ def test_what_may_pass_is_tried_again_and_what_is_wrong_is_not(
 
     store = StoreResource.of(Project(tmp_path, tmp_path / "home", tmp_path / "store"))
     result = dg.materialize(
-        [assets.asset_of(talk)],
+        assets.assets_of([talk]),
         resources={"store": store, "tracker": NoTracker(tmp_path / "mlflow")},
         tags=tags,
         raise_on_error=False,

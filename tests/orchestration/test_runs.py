@@ -185,7 +185,7 @@ def test_no_file_is_touched_that_is_no_lock(instance, started, tmp_path, monkeyp
     }
     assert set(end_dead(tmp_path, instance)) == ended
     assert {path.read_text() for path in (*kept, linked)} == {"precious"}
-    with pytest.raises(ValueError, match="not one that Dagster gives"):
+    with pytest.raises(ValueError, match="is not an id that Dagster makes"):
         living(tmp_path, instance, "../victim").__enter__()
 
 
@@ -414,7 +414,7 @@ def test_settings_that_a_person_changed_are_kept(settings, tmp_path, caplog):
         assert settings("a: 2\n") == mine
     (line,) = caplog.messages
     assert "changed by hand" in line
-    head = line.partition("begin it with the line '")[2].partition("'")[0]
+    head = line.partition("put the line '")[2].partition("'")[0]
     copy.write_text(f"{head}\na: 1\nb: 2\n")
     caplog.clear()
     assert settings("a: 2\n") == f"{head}\na: 1\nb: 2\n"

@@ -181,8 +181,8 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words", "told"),
     [
-        ("seed: 3", "seed: 3\nseed: 4", "seed: 4", "'seed' stands twice; keep one"),
-        ("d_model: 16", "d_model: 16, d_model: 32", "d_model", "'d_model' stands twice"),
+        ("seed: 3", "seed: 3\nseed: 4", "seed: 4", "'seed' is given twice; keep one"),
+        ("d_model: 16", "d_model: 16, d_model: 32", "d_model", "'d_model' is given twice"),
         (
             "generator: dialogues",
             "generator: poems",
@@ -233,7 +233,7 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
         ),
         ("description: ", "description: 4 # ", "description", 'write "4" in quotation marks'),
         ("  talk:", "  no:", "  no:", 'corpora.no: YAML reads no as false; write "no" in quot'),
-        ("training:", TASK.replace("[ham,", "[spam,") + "training:", "labels", "stands twice"),
+        ("training:", TASK.replace("[ham,", "[spam,") + "training:", "labels", "occurs twice"),
         (SPLIT, CLEANING + "[{step: divide, max_chars: 9}]", "max_chars", "'max_characters'?"),
         (SPLIT, CLEANING + "[{step: normalize}]", "normalize", "did you mean 'normalise'?"),
         (SPLIT, CLEANING + "[{form: NFC}]", "form", "say which step"),
@@ -247,7 +247,7 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
             "no document would stay",
         ),
         (SPLIT, CLEANING + "[{step: language, keep: [english]}]", "english", "pattern"),
-        ("validation: 0.1", "validation: 0", "description", "holds out a validation split"),
+        ("validation: 0.1", "validation: 0", "description", "has a validation split"),
         ("{kind: bpe, vocab_size: 300}", "{kind: gpt2, path: x}", "gpt2", "kind: file"),
         ("kind: generated,", "kind: generatd,", "generatd", "did you mean 'generated'?"),
         ("corpora:\n", "name: other\ncorpora:\n", "name: other", "leave out 'name'"),
@@ -255,7 +255,7 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
         ("seed: 3", "seed: !secret 3", "seed", "not YAML: could not determine a constructor"),
         ("seed: 3", "seed: [3", "corpora", "not YAML:"),
         ("seed: 3", "seed: 2001-99-99", "description", "not YAML: month must be in 1..12"),
-        ("seed: 3", "? [a, b]\n: 3", "? [a", "a list as a key"),
+        ("seed: 3", "? [a, b]\n: 3", "? [a", "a key is a list or a mapping"),
         ("seed: 3", "seed: 3\n7: x", "7: x", "7"),
         ("seed: 3", "<<: {seed: 3}\nsede: 3", "sede", ": sede: unknown key; did you mean 'seed'"),
         (
@@ -277,9 +277,9 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
             ": samples.1: has no ___; write one where a word is hidden",
         ),
         (TOKENIZER, UNHELD + TOKENIZER, "test: 0}", ": corpora.more.split.test: tasks.spam.corpus"),
-        (MODEL, TAKEN, "tokenizer", ": tokenizer: the one that comes along"),
-        (f"{TOKENIZER}{MODEL}", TAKEN, "training", ": training: what from brings is taken as"),
-        (TOKENIZER, "", "description", ":1: tokenizer: missing; a network that is drawn needs it"),
+        (MODEL, TAKEN, "tokenizer", ": tokenizer: section from brings its own"),
+        (f"{TOKENIZER}{MODEL}", TAKEN, "training", ": training: section from brings trained"),
+        (TOKENIZER, "", "description", ":1: tokenizer: missing; a new network needs this section"),
         (
             "training:",
             "decontamination: {against: [talk]}\ntraining:",
@@ -310,7 +310,7 @@ def test_names_that_could_leave_the_store_are_refused(recipe_file: Write, name: 
 
 @pytest.mark.parametrize("name", ["Talk", "a-b", "1st", "records", "objects", "x" * 64, "a\n"])
 def test_a_file_that_no_recipe_may_be_called_is_refused(recipe_file: Write, name: str) -> None:
-    with pytest.raises(RecipeError, match="rename it"):
+    with pytest.raises(RecipeError, match="rename the file"):
         load_recipe(recipe_file(name=name))
 
 
@@ -402,11 +402,11 @@ def test_places_never_decide(recipe_file: Write) -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("/etc", "'/etc' leads out of the project; move it into the project, or say outside: true"),
+        ("/etc", "'/etc' leads out of the project; move it into the project, or set outside: true"),
         ("../texts", "'../texts' leads out of the project"),
         ("a/../../texts", "leads out of the project"),
-        (".ssh", "'.ssh' leads into what is hidden"),
-        ("a/.cache/b", "leads into what is hidden"),
+        (".ssh", "'.ssh' leads into a hidden folder"),
+        ("a/.cache/b", "leads into a hidden folder"),
     ],
 )
 def test_a_path_stays_in_the_project_unless_it_is_said_to_be_outside(
@@ -488,7 +488,7 @@ def test_what_is_no_address_is_told_without_its_query(recipe_file: Write, addres
     path = recipe_file((GENERATED, URL.replace("ADDRESS", address)))
     said = fault(path)
     assert said.startswith(f"{path}:{line_of(path, address)}: corpora.talk.source.url: ")
-    assert "is no address that begins with https://" in said
+    assert "is not an address that begins with https://" in said
     assert "HUNTER2" not in said
 
 

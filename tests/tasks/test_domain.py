@@ -138,5 +138,5 @@ def test_a_network_of_masked_words_is_refused(tmp_path: Path) -> None:
     )
     path = tmp_path / "masked.yaml"
     path.write_text(changed)
-    with pytest.raises(RecipeError, match="foretells the next token, and bert does not; choose"):
+    with pytest.raises(RecipeError, match="predicts the next token, and bert does not; choose"):
         load_recipe(path)

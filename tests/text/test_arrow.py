@@ -124,7 +124,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     else:
         path.mkdir()
     for read in (lambda: ArrowFile(tmp_path, index), lambda: file.batch(0)):
-        with pytest.raises(TextError, match=r"t\.arrow: cannot be read \((a link|no regular)"):
+        with pytest.raises(TextError, match=r"t\.arrow: cannot be read \((a link|not a regular)"):
             read()
 
 

@@ -118,10 +118,10 @@ def test_fill_reads_a_text_as_the_corpus_was_written(asked):
 
 
 def test_fill_asks_for_another_recipe_before_it_asks_for_a_run(bert, asked, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="tiny: its network fills no blanks"):
+    with pytest.raises(ValueError, match="tiny: its network fills no gaps"):
         asked("A: ___", of="tiny")
     monkeypatch.setenv("DRAGON_STORE", str(tmp_path))
-    told = f"smaller/foundation: not made yet; dragon run {bert[1]}$"
+    told = f"smaller/foundation: not made yet; make it with dragon run {bert[1]}$"
     with pytest.raises(ValueError, match=told):
         asked("A: ___")
 

@@ -266,7 +266,7 @@ def test_killed_and_stopped_it_ends_with_the_uninterrupted_weights(place, recipe
     stopped.send_signal(signal.SIGTERM)
     out, err = stopped.communicate(timeout=120)
     assert (stopped.returncode, err) == (130, ""), out
-    assert out.splitlines()[-1].startswith("dragon: interrupted; the same command goes on")
+    assert out.splitlines()[-1].startswith("dragon: interrupted; run the same command to continue")
     assert place.store.versions("smaller/foundation") == []
 
     killed = place.start(*command)
@@ -357,7 +357,9 @@ def test_signals_of_every_kind_and_number_end_it_in_grace(place, recipe_file, tm
             time.sleep(0.05)
         out, err = run.communicate(timeout=120)
         assert (run.returncode, err) == (130, ""), out
-        assert out.splitlines()[-1].startswith("dragon: interrupted; the same command goes on")
+        assert out.splitlines()[-1].startswith(
+            "dragon: interrupted; run the same command to continue"
+        )
         assert place.store.versions("smaller/foundation") == []
     said = place.dragon(*command)
     assert said.code == 0, said.err

@@ -107,7 +107,7 @@ def colliding(**changes: typing.Any) -> Recipe:
 def test_two_assets_of_one_key_are_refused() -> None:
     spam = yaml.safe_load((SHIPPED / "tiny.yaml").read_text())["tasks"]["toy_spam"]
     foundation = colliding(tasks={"foundation": spam})
-    told = "^tiny.yaml: tiny/foundation_evaluation would be two assets; give the task or the corpus"
+    told = "^tiny.yaml: two assets would have the key tiny/foundation_evaluation; give the task"
     with pytest.raises(RecipeError, match=told):
         declare([foundation])
     sound = RECIPES["bert"]
@@ -115,3 +115,15 @@ def test_two_assets_of_one_key_are_refused() -> None:
     assert list(faults) == ["tiny"]
     # A corpus may be called as its recipe is: their assets have other names.
     declare([RECIPES["tiny"].model_copy(update={"name": "toy_dialogues"})])
+
+
+def test_the_longest_names_give_keys_too() -> None:
+    """Of a recipe, of its corpora and of its tasks: else work would be done that has no key."""
+    longest = "x" * 63
+    text = (SHIPPED / "translate.yaml").read_text().replace("  en_fr:", f"  {longest}:")
+    content = yaml.safe_load(text)
+    for declared in declare([Recipe.model_validate({**content, "name": longest})]):
+        assert KEY.fullmatch(declared.key), declared.key
+    assert f"{longest}/{longest}_assistant_evaluation" in {
+        one.key for one in declare([Recipe.model_validate({**content, "name": longest})])
+    }

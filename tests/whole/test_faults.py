@@ -365,13 +365,19 @@ def test_code_that_changes_while_a_step_runs(place, recipe_file, monkeypatch):
     assert nothing_published(place.store, "talk/raw_text")
 
 
-def test_inputs_of_two_lineages(made):
+def test_inputs_of_two_lineages(made, recipe_file):
     shards = made.store.current("smaller/token_shards", TokenShards)
     tokenizer = made.store.current("smaller/tokenizer", TokenizerFiles)
-    _require_one_lineage(made.store, {a.key: a for a in (shards, tokenizer)})
+    by_key = {one.key: one for one in declare([load_recipe(recipe_file())])}
+    _require_one_lineage(made.store, {a.key: a for a in (shards, tokenizer)}, by_key)
     other = replace(tokenizer, version="0" * 64)
-    with pytest.raises(ValueError, match=r"smaller/token_shards was made from smaller/tokenizer"):
-        _require_one_lineage(made.store, {a.key: a for a in (shards, other)})
+    with pytest.raises(ValueError, match=r"smaller/token_shards was made from version"):
+        _require_one_lineage(made.store, {a.key: a for a in (shards, other)}, by_key)
+    # A key that once agreed with an input, and differs now, is no input.
+    stranger = replace(tokenizer, key="twin/tokenizer", version="0" * 64)
+    made.store.reusable("twin/tokenizer", tokenizer.derivation, TokenizerFiles)
+    loaded = {a.key: a for a in (shards, tokenizer, stranger)}
+    _require_one_lineage(made.store, loaded, by_key)
 
 
 def test_other_threads_on_resume_are_told_and_recorded(made, cut_short, monkeypatch):
@@ -401,7 +407,7 @@ def test_a_store_of_an_earlier_layout_is_one_line_and_stays_as_it_is(place, reci
     """Told by a run, before it begins, and by whatever else opens the store."""
     earlier = place.root / "foundation" / "smaller" / "records"
     earlier.mkdir(parents=True)
-    told = f"dragon: {place.root}: the store of an earlier version of dragon; dragon migrate moves"
+    told = f"dragon: {place.root}: this store has the layout of an earlier version of dragon; run"
     for words in (("run", str(recipe_file())), ("ls",), ("trace", "smaller/foundation")):
         assert place.dragon(*words).fault.startswith(told)
     assert [path.name for path in place.root.iterdir()] == ["foundation"]

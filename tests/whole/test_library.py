@@ -73,7 +73,7 @@ def test_a_foundation_writes_on(chain):
 @pytest.mark.parametrize(
     ("key", "ask", "wrong"),
     [
-        ("tiny/foundation", lambda m: m.fill("a ___ b"), "is a gpt, which cannot be asked that"),
+        ("tiny/foundation", lambda m: m.fill("a ___ b"), "is a gpt, which cannot do this task"),
         ("tiny/foundation", lambda m: m.classify("a"), "has no labels: load a classifier"),
         ("tiny/foundation", lambda m: m.embed(""), "has no token"),
         ("tiny/foundation", lambda m: m.embed("hello " * 9999), "exceeds context_length"),
@@ -118,9 +118,11 @@ def test_a_vector_is_of_a_text_behind_its_beginning():
 
 
 def test_what_is_no_model_is_said(chain):
-    with pytest.raises(ValueError, match="toy_dialogues/documents: no model that reads text"):
+    with pytest.raises(ValueError, match="toy_dialogues/documents: is not a model that reads text"):
         load(chain, "toy_dialogues/documents")
     with pytest.raises(StoreError, match="did you mean 'tiny/foundation'"):
         load(chain, "tinny/foundation")
-    with pytest.raises(ValueError, match="split='tests': one of train, validation, test"):
+    with pytest.raises(
+        ValueError, match="split='tests': is unknown; name one of train, validation, test"
+    ):
         dragon.documents("toy_dialogues", "tests", chain.root)

@@ -92,7 +92,7 @@ def uses() -> Iterator[Use]:
             methods: tuple[str, ...] = (method,)
             if method == "compile":
                 name = named.get(id(call), "")
-                found = (re.findall(rf"\b{name}\.(\w+)\(", text) for text in texts) if name else ()
+                found = (re.findall(rf"\b{name}\.(\w+)", text) for text in texts) if name else ()
                 # What is handed on under another name may be searched for anywhere.
                 methods = tuple(sorted({m for f in found for m in f if m in SEARCHES}))
                 methods = methods or ("finditer",)

@@ -22,7 +22,7 @@ from pipelines.core.tracking import TrackedRun, Tracker
 from pipelines.corpora.declare import corpus
 from pipelines.corpora.options import Corpus
 from pipelines.evaluation.findings import Evaluation
-from pipelines.orchestration.assets import asset_of
+from pipelines.orchestration.assets import assets_of
 from pipelines.orchestration.resources import StoreIOManager, StoreResource
 from pipelines.report import pictures
 from pipelines.word_vectors import neighbours
@@ -105,7 +105,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
         done = dg.materialize(
-            list(map(asset_of, chain)),
+            assets_of(chain),
             instance=dg.DagsterInstance.ephemeral(),
             resources={
                 "store": StoreResource.of(project),
@@ -159,7 +159,7 @@ def test_neighbours_are_printed_or_the_word_is_named(
     assert all(re.fullmatch(r"   ?0\.\d{3}  [a-z]+", line) for line in lines[1:3] + lines[4:])
     with pytest.raises(ValueError, match=r"^word='chese' has no vector: did you mean 'cheese'\?$"):
         asked("dog", "chese")
-    with pytest.raises(ValueError, match=r"^corpus='none' has no word vectors; give it"):
+    with pytest.raises(ValueError, match=r"^corpus='none' has no word vectors; name it"):
         command.main(["none", "dog", "--store", str(store.root)], standalone_mode=False)
     assert not capsys.readouterr().out
 

@@ -1,8 +1,8 @@
-"""BERT: reads a text in both directions and tells which words are hidden in it.
+"""BERT: an encoder that reads a text in both directions and predicts its masked words.
 
-Devlin et al. 2019 (preset ``bert``), without the second task of their training, next sentences,
-and its segments, which later work found of no use (Liu et al. 2019). The ``modern`` preset has the
-parts of ``gpt``'s and learns several times faster.
+Devlin et al. 2019 (preset ``bert``), without next-sentence prediction and its segment embeddings,
+which later work found of no use (Liu et al. 2019). The ``modern`` preset uses the parts of
+``gpt``'s ``modern`` preset and learns several times faster.
 """
 
 from __future__ import annotations

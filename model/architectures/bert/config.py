@@ -1,4 +1,4 @@
-"""What a BERT is made of.
+"""The configuration of a BERT.
 
 Letters: T context_length, D d_model, L n_layers, F d_feed_forward, V vocab_size.
 """
@@ -15,26 +15,26 @@ from model.blocks.config import parameter_count as stack_parameters
 
 @dataclass(frozen=True, kw_only=True)
 class BERTConfig(StackConfig):
-    """A decoder's decisions are an encoder's too, and two more.
+    """The settings of a decoder's stack, and two of the encoder's own.
 
-    ``vocab_size`` is the tokenizer's: the mask is a token of the network's own, one above.
+    ``vocab_size`` is the tokenizer's. The network adds one token, the mask, with id ``vocab_size``.
     """
 
-    norm_first: bool = True  # before each part of a block (Xiong et al. 2020), or after its sum
-    head_transform: bool = False  # features are multiplied, bent and normed before the head
+    norm_first: bool = True  # norm before each part (Xiong et al. 2020); False: after each sum
+    head_transform: bool = False  # linear layer, GELU and norm before the head
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.window is not None:
-            raise ValueError(f"window={self.window} is a decoder's: a bert reads all; leave it out")
+            raise ValueError(f"window={self.window} is for decoders alone: leave it out of a bert")
 
 
 def parameter_count(config: BERTConfig) -> int:
-    """All parameters: a decoder's of the same shape, and these.
+    """The number of all parameters: those of a decoder of the same shape, with these differences.
 
-    The mask's row in the embedding, D; no norm at the end unless ``norm_first``; the transform's
-    matrix D D, its norm, and with ``bias`` its bias D. A tied head is the embedding but for the
-    mask's row.
+    The embedding has a row for the mask, D. There is no last norm unless ``norm_first``. The
+    transform adds a matrix D D, a norm, and with ``bias`` a bias D. A tied head is the embedding
+    without the mask's row.
     """
     d = config.d_model
     norm = d * (1 + config.bias) if config.norm == "layer" else d * config.norm_gain
@@ -46,15 +46,15 @@ def parameter_count(config: BERTConfig) -> int:
 def flops_per_token(config: BERTConfig, asked: float) -> int:
     """Floating-point operations to train on one token at full context, forward and backward.
 
-    A decoder's (``blocks.config``), but the head, D V, and its transform, D D, are only
-    computed at the share of tokens that is asked for. Here no half of the attention is hidden.
+    The count is a decoder's (``blocks.config``), but the head, D V, and its transform, D D, are
+    computed at the share ``asked`` of the tokens alone. The attention has no hidden half.
     """
     head = config.d_model * config.vocab_size
     transform = config.d_model**2 if config.head_transform else 0
     return stack_flops(config) - 6 * head + round(6 * asked * (head + transform))
 
 
-# The first is what a recipe gets that names none. The GELU is the tanh form of the released code.
+# A recipe that names no preset gets the first. The GELU is the tanh form of the released code.
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": MODERN,
     "bert": {

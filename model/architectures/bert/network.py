@@ -1,6 +1,6 @@
-"""The encoder: a stack of blocks that read in both directions, and BERT made of it.
+"""The network of BERT: a stack of blocks that read in both directions.
 
-Letters: B batch, T positions, D d_model, V vocabulary, L layers, N targets that are asked for.
+Letters: B batch, T positions, D d_model, V vocabulary, L layers, N counted targets.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from model.blocks.positions import Rotary
 
 
 class EncoderBlock(Block):
-    """A decoder's block that reads what follows too; its norms before each part or after its sum.
+    """A decoder's block without the causal mask; a norm precedes each part or follows each sum.
 
-    After the sum is the original Transformer's and BERT's way (Vaswani et al. 2017).
+    The original Transformer and BERT norm after the sum (Vaswani et al. 2017).
     """
 
     def __init__(self, config: BERTConfig) -> None:
@@ -39,7 +39,7 @@ class EncoderBlock(Block):
         visible: Tensor | None = None,
         remember: Remember | None = None,
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D). The rest is told to the attention."""
+        """(B, T, D) -> (B, T, D). The other arguments go to the attention."""
         if self.norm_first:
             return super().forward(x, rotary, visible, remember)
         x = self.attention_norm(x + self.dropout(self.attention(x, visible, rotary, remember)))
@@ -47,7 +47,7 @@ class EncoderBlock(Block):
 
 
 class HeadTransform(nn.Module):
-    """norm(gelu(W x)): what BERT does to features before the head reads them."""
+    """norm(gelu(W x)): BERT transforms features so before the head reads them."""
 
     def __init__(self, config: BERTConfig) -> None:
         super().__init__()
@@ -60,11 +60,11 @@ class HeadTransform(nn.Module):
 
 
 class Encoder(Network):
-    """tokens (B, T) int64 -> logits (B, T, V); each position knows all tokens of its row.
+    """tokens (B, T) int64 -> logits (B, T, V); each position reads all tokens of its row.
 
-    Tokens go up to V, which is the ``mask``: a place where the word is hidden. Given ``documents``
-    (B, T) int64, a position knows the tokens of its own document alone, and positions start anew
-    in each; what fills a row up is told as a document of its own.
+    Token ids go from 0 to V; id V is the ``mask``, which hides a word. With ``documents`` (B, T)
+    int64, a position reads the tokens of its own document alone, and positions count from 0 in
+    each document; the caller numbers the padding of a row as a document of its own.
     """
 
     def __init__(self, config: BERTConfig) -> None:
@@ -82,7 +82,7 @@ class Encoder(Network):
         self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.n_layers))
-        # Where the norm follows each sum, the last block's is the last norm.
+        # Where a norm follows each sum, the last block already ends with one.
         self.norm = make_norm(config) if config.norm_first else nn.Identity()
         self.transform = HeadTransform(config) if config.head_transform else nn.Identity()
         self.head = (
@@ -120,13 +120,14 @@ class Encoder(Network):
         return capped_logits(self.transform(features), self._head_weight, self.config.logit_cap)
 
     def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
-        """tokens, targets (B, T) -> mean cross-entropy in nats of the targets that count.
+        """tokens, targets (B, T) -> mean cross-entropy in nats of the counted targets.
 
-        The head, the dearest part of a small network, is computed for those alone.
+        Targets that are IGNORED do not count. The head is the most expensive part of a small
+        network, so it is computed for the counted targets alone.
         """
-        asked = targets != IGNORED
-        features = self.transform(self.features(tokens, documents)[asked])  # (N, D)
-        return head_loss(features, self._head_weight, targets[asked], self.config.logit_cap)
+        counted = targets != IGNORED
+        features = self.transform(self.features(tokens, documents)[counted])  # (N, D)
+        return head_loss(features, self._head_weight, targets[counted], self.config.logit_cap)
 
     @property
     def _head_weight(self) -> Tensor:
@@ -137,7 +138,7 @@ class Encoder(Network):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Draws every parameter, in the order in which they are made, from ``generator`` alone.
+        """Draws every parameter, in the order in which they were defined, from ``generator`` alone.
 
         | tensor                     | zero_output (nanochat)     | gpt2                      |
         | -------------------------- | -------------------------- | ------------------------- |

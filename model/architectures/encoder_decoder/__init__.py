@@ -1,7 +1,7 @@
-"""The original Transformer: an encoder reads the source, a decoder writes the target beside it.
+"""The original Transformer: an encoder reads the source, a decoder writes the target.
 
-Vaswani et al. 2017 (preset ``original``). The ``modern`` preset keeps the plan and changes the
-parts to those of today's decoders (``gpt``'s); on a small processor's budget it learns far faster.
+Vaswani et al. 2017 (preset ``original``). The ``modern`` preset keeps the plan but uses
+the parts of today's decoders (``gpt``'s); on the budget of a small processor it learns far faster.
 """
 
 from __future__ import annotations

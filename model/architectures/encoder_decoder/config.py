@@ -1,4 +1,4 @@
-"""What an encoder-decoder is made of.
+"""The configuration of an encoder-decoder.
 
 Letters: S source positions, T target positions, D d_model, L layers, H heads, K d_head, F
 d_feed_forward, V vocab_size.
@@ -18,18 +18,18 @@ Initialisation = Literal["xavier", "zero_output"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoderConfig:
-    """Every decision about the network. The defaults are the ``original`` preset's."""
+    """All settings of the network. The defaults are those of the preset ``original``."""
 
-    vocab_size: int  # of source and target, which share one vocabulary and one embedding
+    vocab_size: int  # source and target share one vocabulary and one embedding
     context_length: int = 256  # the longest source and the longest target
     d_model: int = 512
     encoder_layers: int = 6
     decoder_layers: int = 6
     n_heads: int = 8
     d_feed_forward: int | None = None  # None: 4 D
-    positions: Positions = "sinusoidal"  # rotary turns in self-attention alone
+    positions: Positions = "sinusoidal"  # rotary applies to self-attention alone
     norm: Norm = "layer"  # layer has a gain and (with bias) a shift, rms has neither
-    norm_first: bool = False  # before each part (Xiong et al. 2020), or after its sum
+    norm_first: bool = False  # norm before each part (Xiong et al. 2020); False: after each sum
     feed_forward: FeedForward = "relu"
     qk_norm: bool = False  # rms of each head's queries and keys, before the rotation
     bias: bool = True  # in every linear layer but the head, and in the norms
@@ -37,7 +37,7 @@ class EncoderDecoderConfig:
     embedding_norm: bool = False  # a norm after the embedding, in place of a factor sqrt(D)
     logit_cap: float | None = None  # logits = cap tanh(logits / cap)
     dropout: float = 0.1
-    label_smoothing: float = 0.1  # of the training loss alone (Szegedy et al. 2016)
+    label_smoothing: float = 0.1  # in the training loss alone (Szegedy et al. 2016)
     initialisation: Initialisation = "xavier"
 
     def __post_init__(self) -> None:
@@ -80,12 +80,12 @@ class EncoderDecoderConfig:
 
 
 def matrix_count(config: EncoderDecoderConfig) -> tuple[int, int]:
-    """Weights that a token is multiplied with, embeddings excluded: a source's, then a target's.
+    """How many weights multiply a source token, and how many a target token; no embeddings.
 
-    Self-attention: 4 D D a block (queries, keys, values, output); feed-forward: 2 D F. A target's
-    token also meets the queries and output of cross-attention, 2 D D a block, and the head, D V,
-    tied or not; cross-attention's keys and values, 2 D D for each of the decoder's blocks, are made
-    of the source's tokens.
+    Self-attention has 4 D D a block (queries, keys, values, output), a feed-forward 2 D F. A target
+    token is also multiplied with the queries and output of cross-attention, 2 D D a block, and with
+    the head, D V, tied or not. Source tokens are multiplied with the keys and values of
+    cross-attention, 2 D D for each block of the decoder.
     """
     square = config.d_model**2
     block = 4 * square + 2 * config.d_model * config.hidden
@@ -95,12 +95,13 @@ def matrix_count(config: EncoderDecoderConfig) -> tuple[int, int]:
 
 
 def parameter_count(config: EncoderDecoderConfig) -> int:
-    """All parameters; embedding and head are counted once where they are tied.
+    """The number of all parameters; a tied embedding and head count once.
 
-    To the matrices come: the embedding V D (unless the head is it); learned positions T D for
-    each side; the norms (two a block of the encoder, three of the decoder; with ``norm_first`` one
-    at the end of each side; with ``embedding_norm`` one at its beginning), layer with a gain D and
-    with bias a shift D; the biases (4 D an attention, F + D a feed-forward).
+    Besides the matrices there are: the embedding V D (if the head is not tied to it); learned
+    positions T D for each side; the norms (two in a block of the encoder, three in a block of the
+    decoder; with ``norm_first`` one at the end of each side; with ``embedding_norm`` one at its
+    beginning), where a layer norm has a gain D and with bias a shift D; the biases (4 D in an
+    attention, F + D in a feed-forward).
     """
     d, encoder, decoder = config.d_model, config.encoder_layers, config.decoder_layers
     embedding = 0 if config.tied_head else config.vocab_size * d
@@ -113,18 +114,18 @@ def parameter_count(config: EncoderDecoderConfig) -> int:
 
 
 def flops_per_token(config: EncoderDecoderConfig) -> int:
-    """Floating-point operations to train on a target's token and a source's with it.
+    """Floating-point operations to train on one target token and one source token.
 
-    Source and target both fill the context, T = S, so there is one of the other's for each. As in
-    model/blocks/config.py a weight costs 6, an attention 12 D T with the backward pass, of which
-    there is one a block of the encoder and two of the decoder; masks save nothing.
+    Source and target both fill the context, T = S, so there are as many of each. As in
+    model/blocks/config.py a weight costs 6 and an attention 12 D T with the backward pass. A block
+    of the encoder has one attention, a block of the decoder two. Masks save nothing.
     """
     attentions = config.encoder_layers + 2 * config.decoder_layers
     attention = 12 * config.d_model * config.context_length
     return 6 * sum(matrix_count(config)) + attentions * attention
 
 
-# The first is what a recipe gets that names none. Where a shape is not given it is the config's.
+# A recipe that names no preset gets the first. A preset without a shape takes the config's.
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": {
         "positions": "rotary",

@@ -23,8 +23,8 @@ from model.blocks.kernels import capped_logits, head_loss
 class Transformer(Network):
     """sources (B, S) and tokens (B, T) int64 -> logits (B, T, V).
 
-    Position t knows its source and the tokens up to t. A source is padded with IGNORED on the
-    right; what pads the tokens is read by nothing before it.
+    Position t reads its source and the tokens up to t. Sources are padded with IGNORED on the
+    right. Tokens are padded on the right too: no position before the padding reads it.
     """
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
@@ -38,9 +38,9 @@ class Transformer(Network):
         )
 
     def read(self, sources: Tensor) -> Memory:
-        """sources (B, S) int64, IGNORED where a row has no more -> what the decoder reads of them.
+        """sources (B, S) int64, padded with IGNORED -> the keys and values for the decoder.
 
-        ValueError if S exceeds context_length.
+        Raises ValueError if S exceeds context_length.
         """
         self._check_length("source", sources.shape[1])
         visible = (sources != IGNORED)[:, None, None]
@@ -48,13 +48,13 @@ class Transformer(Network):
         return Memory([cross.read(x) for cross in self.cross_attentions()], visible)
 
     def features(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """tokens (B, T) int64 -> (B, T, D), the decoder's. ValueError if T is too long."""
+        """tokens (B, T) int64 -> decoder features (B, T, D). ValueError if T is too long."""
         self._check_length("target", tokens.shape[1])
         return self.decoder(self.embedding(tokens), None, memory)
 
     @torch.no_grad()
     def continued(self, memory: Memory, tokens: Tensor, cache: Cache) -> Tensor:
-        """``features`` of tokens (B, T) that follow those in ``cache``, which remembers them."""
+        """``features`` of tokens (B, T) that follow the tokens in ``cache``; adds them to it."""
         place, visible = cache.claim(tokens.shape[1])
         return self.decoder(self.embedding(tokens), visible, memory, place, cache)
 
@@ -71,7 +71,7 @@ class Transformer(Network):
         )
 
     def cross_attentions(self) -> list[CrossAttention]:
-        """Those of the decoder's blocks, the first first."""
+        """The cross-attentions of the decoder's blocks, in order."""
         return [part for part in self.decoder.modules() if isinstance(part, CrossAttention)]
 
     def logits(self, features: Tensor) -> Tensor:
@@ -79,11 +79,11 @@ class Transformer(Network):
         return capped_logits(features, self._head_weight, self.config.logit_cap)
 
     def loss(self, sources: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-        """sources (B, S), tokens and targets (B, T) -> mean cross-entropy in nats of the targets
-        that count.
+        """sources (B, S), tokens and targets (B, T) -> mean cross-entropy in nats of the counted
+        targets; a target that is IGNORED does not count.
 
         In training a share ``label_smoothing`` of each target is spread evenly over the vocabulary
-        (Vaswani et al. 2017, 5.4); what is evaluated is the plain loss.
+        (Vaswani et al. 2017, 5.4). In evaluation there is no smoothing.
         """
         features = self.features(self.read(sources), tokens).flatten(0, 1)
         if self.training and self.config.label_smoothing:
@@ -99,12 +99,12 @@ class Transformer(Network):
         return self.logits(self.features(self.read(sources), tokens))
 
     def cross_weights(self, sources: Tensor, tokens: Tensor) -> Tensor:
-        """(L, B, H, T, S): where each block of the decoder looks in the source, in ``forward``."""
-        found: list[Tensor] = []
+        """The weights (L, B, H, T, S) of every block's cross-attention in ``forward``."""
+        weights: list[Tensor] = []
 
         def look(part: Any, arguments: tuple[Tensor, ...], _: Tensor) -> None:
             x, keys, _values, visible = arguments
-            found.append(part.weights(x, keys, visible))
+            weights.append(part.weights(x, keys, visible))
 
         hooks = [part.register_forward_hook(look) for part in self.cross_attentions()]
         try:
@@ -112,7 +112,7 @@ class Transformer(Network):
         finally:
             for hook in hooks:
                 hook.remove()
-        return torch.stack(found)
+        return torch.stack(weights)
 
     @property
     def _head_weight(self) -> Tensor:
@@ -131,8 +131,8 @@ class Transformer(Network):
 
         | tensor                | xavier (the original's)      | zero_output (nanochat)          |
         | --------------------- | ---------------------------- | ------------------------------- |
-        | embedding             | normal, D^-0.5: times the    | normal, 1; where it is the head |
-        |                       | factor sqrt(D) of size 1     | 0.02, for small first logits    |
+        | embedding             | normal, D^-0.5: of size 1    | normal, 1; where it is the head |
+        |                       | after the factor sqrt(D)     | 0.02, for small first logits    |
         | positions, learned    | normal, D^-0.5               | as the embedding                |
         | matrices of blocks    | uniform, +-sqrt(6 / (rows +  | uniform with variance 1/D:      |
         |                       | columns)) (Glorot and Bengio | +-sqrt(3 / D); 0 for those out  |

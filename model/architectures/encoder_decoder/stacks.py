@@ -1,4 +1,4 @@
-"""The two sides of the original Transformer, the encoder's stack of blocks and the decoder's.
+"""The two sides of the original Transformer: the stacks of blocks of encoder and decoder.
 
 Vaswani et al. 2017. Letters: B batch, S source positions, T target positions, D d_model, F
 d_feed_forward, H heads, K d_head.
@@ -29,9 +29,9 @@ Rotation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Memory:
-    """What the decoder reads of the sources, made once for all the tokens of the targets.
+    """The sources as the decoder reads them, computed once for all tokens of the targets.
 
-    ``layers`` holds keys and values (B, H, S, K) for each block's cross-attention; ``visible``
+    ``layers`` holds keys and values (B, H, S, K) for each block's cross-attention. ``visible``
     (B, 1, 1, S) is True where a source has a token.
     """
 
@@ -39,15 +39,16 @@ class Memory:
     visible: Tensor
 
     def select(self, rows: Tensor) -> Memory:
-        """Row i is what row ``rows[i]`` is; rows (B',) may be left out, reordered or repeated."""
+        """A memory whose row i is row ``rows[i]``; ``rows`` (B',) may omit, reorder or repeat."""
         layers = [(keys[rows], values[rows]) for keys, values in self.layers]
         return Memory(layers, self.visible[rows])
 
 
 class CrossAttention(nn.Module):
-    """The target's positions ask, the source's answer: H heads of K = D / H dimensions each.
+    """Queries of the target read keys and values of the source; H heads of K = D / H dimensions.
 
-    Vaswani et al. 2017, 3.2.3. Keys and values hang on the source alone: ``read`` makes them once.
+    Vaswani et al. 2017, 3.2.3. Keys and values depend on the source alone: ``read`` computes them
+    once.
     """
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
@@ -66,14 +67,14 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         """x (B, T, D); visible broadcasts to (B, H, T, S) -> (B, T, D)"""
-        mixed = attend_fused(self._ask(x), keys, values, visible)  # (B, H, T, K)
+        mixed = attend_fused(self._split_queries(x), keys, values, visible)  # (B, H, T, K)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def weights(self, x: Tensor, keys: Tensor, visible: Tensor) -> Tensor:
-        """(B, H, T, S): the share of each source position in what a target position reads."""
-        return shares(self._ask(x), keys, visible)
+        """(B, H, T, S): the weight of each source position in the mean of a target position."""
+        return shares(self._split_queries(x), keys, visible)
 
-    def _ask(self, x: Tensor) -> Tensor:
+    def _split_queries(self, x: Tensor) -> Tensor:
         """x (B, T, D) -> queries (B, H, T, K)"""
         return self.queries_norm(self._split(self.queries(x)))
 
@@ -83,9 +84,9 @@ class CrossAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, in the decoder cross-attention, feed-forward: a sum and a norm around each.
+    """Self-attention, cross-attention (in the decoder) and feed-forward, each with sum and norm.
 
-    The norm follows the sum, norm(x + part(x)), as in the original, or comes first,
+    The norm follows the sum, norm(x + part(x)), as in the original, or precedes the part,
     x + part(norm(x)) (Xiong et al. 2020).
     """
 
@@ -119,8 +120,8 @@ class Block(nn.Module):
     ) -> Tensor:
         """(B, T, D) -> (B, T, D).
 
-        ``memory`` is what a decoder's block reads of the sources: keys, values and their mask. The
-        rest is told to the self-attention.
+        In the decoder ``memory`` holds the keys and values of the sources and their mask. The other
+        arguments go to the self-attention.
         """
         attention, cross = self.attention, self.cross
         x = self._around(x, self.attention_norm, lambda x: attention(x, visible, rotary, remember))
@@ -165,7 +166,7 @@ class Stack(nn.Module):
         place: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """x (B, T, D), embedded tokens -> (B, T, D); ``place`` (B, T) if not from position 0."""
+        """Embedded tokens x (B, T, D) -> (B, T, D); ``place`` (B, T): positions, if not from 0."""
         rotary: Rotation | None = self.rotary
         if self.rotary is not None and place is not None:
             rotary = self.rotary.at(place)
@@ -182,7 +183,7 @@ class Stack(nn.Module):
 
 
 def make_norm(config: EncoderDecoderConfig) -> nn.Module:
-    """A norm of a block, as the configuration has it."""
+    """A norm of the kind that the configuration names."""
     if config.norm == "rms":
         return RMSNorm(config.d_model)
     return nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
@@ -191,7 +192,7 @@ def make_norm(config: EncoderDecoderConfig) -> nn.Module:
 def sinusoids(length: int, d_model: int) -> Tensor:
     """(T, D): sines, then cosines, of position / 10000^(2i / D). Vaswani et al. 2017, 3.5.
 
-    The paper has them by turns: another order of the same dimensions.
+    The paper alternates sines and cosines: the same dimensions in another order.
     """
     speed = ROTARY_BASE ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)  # (D/2,)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * speed

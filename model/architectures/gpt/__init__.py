@@ -2,8 +2,8 @@
 
 Radford et al. 2019 (``gpt2``), Touvron et al. 2023 (``llama``), and with a norm of queries and keys
 Qwen3 (Yang et al. 2025). The ``modern`` preset follows karpathy/nanochat, in a shape that
-transformers' stock ``NanoChatForCausalLM`` holds exactly (see ``Rotary`` in
-model/blocks/positions.py for the one reordering of weights that this takes).
+transformers' stock ``NanoChatForCausalLM`` represents exactly (``Rotary`` in
+model/blocks/positions.py names the one reordering of weights that this needs).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a GPT is made of, and the shapes that have names."""
+"""The configuration of a GPT, and its presets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.blocks.config import MODERN, StackConfig
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig(StackConfig):
-    """Every decision about the network. The defaults are the ``modern`` preset's."""
+    """All settings of the network. The defaults are those of the preset ``modern``."""
 
 
 _GPT2: dict[str, Any] = {
@@ -46,7 +46,7 @@ def _shape(n_layers: int, n_heads: int, d_model: int, context_length: int) -> di
     }
 
 
-# The first is what a recipe gets that names none. Where a shape is not given it is GPTConfig's.
+# A recipe that names no preset gets the first. A preset without a shape takes GPTConfig's.
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": MODERN,
     "gpt2": _GPT2,

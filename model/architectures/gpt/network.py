@@ -22,11 +22,11 @@ from model.blocks.positions import Rotary
 
 
 class Decoder(Network):
-    """tokens (B, T) int64 -> logits (B, T, V); position t knows the tokens up to t.
+    """tokens (B, T) int64 -> logits (B, T, V); position t reads the tokens up to t.
 
-    With a window each block reads that far back, and L blocks L times as far.
-    Given ``documents`` (B, T) int64, which number the document of each token, it knows those of its
-    own document alone, and positions start anew in each.
+    With a window each block reads that far back, and L blocks read L times as far.
+    ``documents`` (B, T) int64 number the document of each token. With them a position reads the
+    tokens of its own document alone, and positions count from 0 in each document.
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -69,9 +69,9 @@ class Decoder(Network):
 
     @torch.no_grad()
     def continued(self, tokens: Tensor, cache: Cache) -> Tensor:
-        """``features`` of tokens (B, T) that follow those in ``cache``, which remembers them.
+        """``features`` of tokens (B, T) that follow the tokens in ``cache``; adds them to it.
 
-        Equal to the last T of all tokens' features, but for rounding; without gradients.
+        They equal the last T features of all tokens, but for rounding. They have no gradients.
         """
         place, visible = cache.claim(tokens.shape[1])
         visible = self._within_window(visible, place)
@@ -95,7 +95,7 @@ class Decoder(Network):
         )
 
     def _within_window(self, visible: Tensor | None, places: Tensor) -> Tensor | None:
-        """``visible`` less what lies before the window of each token; ``places`` (B, T)."""
+        """``visible`` without what lies before each token's window; ``places`` (B, T) of tokens."""
         window = self.config.window
         length = places.shape[1] if visible is None else visible.shape[-1]
         if window is None or length <= window:
@@ -111,7 +111,7 @@ class Decoder(Network):
         rotary: Callable[[Tensor], Tensor] | None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """Embedding, blocks and norm; ``place`` are the tokens' positions."""
+        """Embedding, blocks and last norm; ``place`` holds the positions of the tokens."""
         x = self.embedding(tokens)
         if self.positions is not None:
             x = x + self.positions.weight[place]
@@ -123,12 +123,12 @@ class Decoder(Network):
 
     def logits(self, features: Tensor) -> Tensor:
         """features (..., D) -> logits (..., V) in fp32"""
-        # Called, where it is a layer: of eight bits, say, whose weights are not for others to read.
+        # An untied head is called as a layer: it may be an eight-bit one, which multiplies itself.
         head = self.embedding.weight if self.head is None else self.head
         return capped_logits(features, head, self.config.logit_cap)
 
     def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
-        """tokens, targets (B, T) -> mean cross-entropy in nats of the targets that count."""
+        """tokens, targets (B, T) -> mean cross-entropy in nats of the counted targets."""
         features = self.features(tokens, documents).flatten(0, 1)
         return head_loss(features, self._head_weight, targets.flatten(), self.config.logit_cap)
 
@@ -157,8 +157,8 @@ class Decoder(Network):
         | gains of norms, also | 1                          | 1                           |
         | of queries and keys  |                            |                             |
 
-        A tied head under zero_output takes the embedding's 0.02 of gpt2: with deviation 1 the
-        first logits would be of size sqrt(D).
+        Under zero_output a tied embedding and head has gpt2's deviation of 0.02: with 1 the first
+        logits would be of size sqrt(D).
         """
         zero_output = self.config.initialisation == "zero_output"
         wide = 1.0 if zero_output and self.head is not None else 0.02

@@ -1,4 +1,4 @@
-"""word2vec: a vector for every word, learned by telling its neighbours from words that are drawn.
+"""word2vec: a vector for each word, trained to tell its neighbours from random words.
 
 Mikolov et al. 2013a (skip-gram and CBOW) and 2013b (negative sampling).
 """

@@ -1,7 +1,7 @@
-"""What word2vec learns from: words of a text and those around them, against words that are drawn.
+"""The training batches of word2vec: words of a text, their neighbours, and random words.
 
-Letters: W words of the text, K of them kept in an epoch, V vocabulary, B rows of a batch, C words
-given, N words drawn, R window.
+Letters: W words of the text, K of them kept in an epoch, V vocabulary, B rows of a batch, C input
+words, N negatives (random words), R window.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from model.architectures.word2vec.config import Word2VecConfig
 from model.batches.batching import IGNORED, Batch
 from model.batches.shuffling import key_of
 
-NOISE_POWER = 0.75  # rare words are drawn more often than they stand in a text (2013b, 2.2)
+NOISE_POWER = 0.75  # draws rare words more often than they occur (2013b, 2.2)
 
 
 def keep_probabilities(counts: Tensor, subsample: float) -> Tensor:
-    """counts (V,) -> (V,): how likely each occurrence of a word stays in an epoch.
+    """counts (V,) -> (V,): the probability that an epoch keeps an occurrence of a word.
 
-    sqrt(subsample / share), at most 1: words whose share of the text is above ``subsample`` say
-    little of their neighbours. Mikolov et al. 2013b, eq. 5.
+    It is sqrt(subsample / share), at most 1: words whose share of the text is above ``subsample``
+    say little about their neighbours. Mikolov et al. 2013b, eq. 5.
     """
     shares = counts.double() / counts.sum()
     return (subsample / shares).sqrt().clamp_max(1.0)
 
 
 def noise(counts: Tensor) -> Tensor:
-    """counts (V,) -> (V,): how likely a word is drawn against a true one."""
+    """counts (V,) -> (V,): the probability that a word is drawn as a negative."""
     weights = counts.double() ** NOISE_POWER
     return weights / weights.sum()
 
 
 @dataclass(frozen=True)
 class _Epoch:
-    """The words that an epoch keeps, R places of no sentence before the first and after the last.
+    """The words that an epoch keeps, with R places of padding before the first and after the last.
 
-    words, sentences (K + 2 R,); reach (K + 2 R,) how far each word looks, 1 to R; order (K,) the
-    places of the words as the epoch goes through them.
+    ``words`` and ``sentences`` (K + 2 R,). ``reach`` (K + 2 R,): how far each word looks, 1 to R.
+    ``order`` (K,): the places of the words, in the order of the epoch.
     """
 
     words: Tensor
@@ -51,16 +51,16 @@ class _Epoch:
 
 
 class Contexts:
-    """Batches of words and their neighbours; ``batch(step)`` is pure in (seed, step).
+    """Batches of words and their neighbours; ``batch(step)`` is a function of (seed, step) alone.
 
-    An epoch goes once through the words of a text in a seeded order, ``batch_size`` of them a step.
-    Those that are left out for being frequent are left out before neighbours are looked for, so
-    that the others see farther; each of the others looks 1 to R words to both sides, drawn evenly,
-    so that near neighbours count more. Both as in the authors' own program. No word looks beyond
+    An epoch goes once through the words of a text in a seeded order, ``batch_size`` words a step.
+    It first drops some occurrences of frequent words (``keep_probabilities``), so that the others
+    have farther neighbours. Each word that is kept looks 1 to R words to both sides, drawn evenly,
+    so that near neighbours count more. The authors' own program does both too. No word looks beyond
     its sentence.
 
-    skip_gram: a row for each pair, so that B is several times the words kept. cbow: a row for each
-    word that has a neighbour. A word that is drawn against itself is IGNORED.
+    skip_gram has a row for each pair, so that B is several times the words kept. cbow has a row for
+    each word with a neighbour. A negative that equals the true word is IGNORED.
     """
 
     def __init__(
@@ -74,11 +74,12 @@ class Contexts:
         batch_size: int,
         seed: int,
     ) -> None:
-        """``words`` (W,) int64 ids in order, ``sentences`` (W,) which sentence each stands in,
-        ``counts`` (V,) how often each id stands in the text that is trained on."""
+        """``words`` (W,): int64 ids in order; ``sentences`` (W,): the number of each word's
+        sentence; ``counts`` (V,): how often each id occurs in the training text."""
         if words.shape != sentences.shape or not len(words):
             raise ValueError(
-                f"words={len(words)} sentences={len(sentences)}: give as many, at least one"
+                f"words={len(words)} sentences={len(sentences)}: "
+                "give each word a sentence, and at least one word"
             )
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be at least 1")
@@ -96,7 +97,7 @@ class Contexts:
         return -(-len(self.words) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0. ValueError if it has no two neighbours."""
+        """The batch of that step, counted from 0. ValueError if no word in it has a neighbour."""
         number, index = divmod(step, self.steps_per_epoch)
         epoch = self._epochs(number)
         first, last = (len(epoch.order) * i // self.steps_per_epoch for i in (index, index + 1))
@@ -114,10 +115,10 @@ class Contexts:
         if not len(rows):
             raise ValueError(f"step={step} has no word with a neighbour: raise batch_size")
         ids = tuple(f"step {step}, pair {row}" for row in range(len(rows)))
-        return Batch(tokens, self._against(true, step), ids)
+        return Batch(tokens, self._with_negatives(true, step), ids)
 
-    def _against(self, true: Tensor, step: int) -> Tensor:
-        """true (B,) -> targets (B, 1 + N)."""
+    def _with_negatives(self, true: Tensor, step: int) -> Tensor:
+        """true words (B,) -> targets (B, 1 + N): the true word, then its negatives."""
         generator = torch.Generator().manual_seed(key_of("negatives", self.seed, step))
         size = len(true) * self.config.negatives
         drawn = torch.multinomial(self._noise, size, replacement=True, generator=generator)

@@ -1,6 +1,6 @@
 """The network of word2vec: two tables of vectors and the products between them.
 
-Letters: B batch, C words given, N words drawn, V vocabulary, D d_model.
+Letters: B batch, C input words, N negatives (random words), V vocabulary, D d_model.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from model.batches.batching import IGNORED
 
 
 class Word2Vec(Network):
-    """How well words fit together: the product of what is given and what may be foretold.
+    """Scores how well words fit together: the product of an input's and a target's vector.
 
-    ``given`` holds the vectors that are kept; ``foretold`` those that they are multiplied with.
-    One table for both would ask each word to be its own neighbour (Goldberg & Levy 2014).
+    ``given`` holds the vectors of inputs, which are the result; ``foretold`` holds the vectors of
+    targets. One table for both would make each word its own neighbour (Goldberg & Levy 2014).
     """
 
     def __init__(self, config: Word2VecConfig) -> None:
@@ -27,23 +27,23 @@ class Word2Vec(Network):
         self.foretold = nn.Embedding(config.vocab_size, config.d_model)
 
     def features(self, tokens: Tensor) -> Tensor:
-        """tokens (B, C) int64, IGNORED where a row has fewer -> (B, D), the mean of the vectors."""
+        """tokens (B, C) int64, padded with IGNORED -> (B, D), the mean of their vectors."""
         if tokens.shape[1] == 1:
             return self.given(tokens[:, 0])
-        there = tokens != IGNORED
-        vectors = self.given(tokens.where(there, 0)) * there[..., None]
-        return vectors.sum(dim=1) / there.sum(dim=1, keepdim=True)
+        present = tokens != IGNORED
+        vectors = self.given(tokens.where(present, 0)) * present[..., None]
+        return vectors.sum(dim=1) / present.sum(dim=1, keepdim=True)
 
     def forward(self, tokens: Tensor, candidates: Tensor) -> Tensor:
-        """tokens (B, C), candidates (B, 1 + N) -> (B, 1 + N): each one's logit of being true."""
-        # A batch of products of one row each takes twice the time of a multiply and a sum.
+        """tokens (B, C), candidates (B, 1 + N) -> (B, 1 + N): the logit that each is true."""
+        # A batched matrix product of one row each takes twice the time of multiply and sum.
         return (self.foretold(candidates) * self.features(tokens)[:, None]).sum(dim=-1)
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean binary cross-entropy in nats: the first target is true, the others are drawn.
+        """Mean binary cross-entropy in nats: the first target is true, the others are negatives.
 
         tokens (B, C), targets (B, 1 + N); a target that is IGNORED does not count.
-        Mikolov et al. 2013b, eq. 4, which sums over the N where this takes the mean.
+        Mikolov et al. 2013b, eq. 4, sums over the N negatives; this takes the mean.
         """
         counted = targets != IGNORED
         logits = self(tokens, targets.where(counted, 0))

@@ -1,13 +1,14 @@
 """MLflow: one run per materialization, under a parent run per Dagster run.
 
-Tracking never costs training, and training never waits for MLflow. A run is written to a file of
-its own first, a spool (``spool``). A thread sends it from there (``sending``, by way of ``server``,
-which alone imports mlflow). What could not be sent stays in the spool, and the next process sends
-it: the same run, the next step or run, ``dragon ui``. Sending again doubles nothing: a run and its
-model are found by the attempt that made them, and a point keeps the time of its measurement.
+A fault of tracking never stops training, and training never waits long for MLflow. Each run is
+first written to its own file, a spool (``spool``). A thread sends it from there (``sending``,
+through ``server``, the only module that imports mlflow). Lines that could not be sent stay in the
+spool. The next process sends them: the same run, the next step or run, or ``dragon ui``. A line
+that is sent twice has no effect twice: a run and its model are found by the attempt that made them,
+and a point keeps the time of its measurement.
 
-Names, values and addresses are made fit to be written down before they reach the spool (``names``).
-Lineage needs none of this (docs/adr/0001).
+Names, values and addresses are converted to what MLflow takes before they reach the spool
+(``names``). Lineage needs none of this (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -37,28 +38,28 @@ __all__ = ["TrackedRun", "Tracker"]
 
 log = logging.getLogger("dragon.tracking")
 
-PATIENCE = 5.0  # seconds that a process waits for an MLflow that does not answer, in all
-SETTINGS = {  # to be made before mlflow is imported
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # what a person does here is told to nobody
-    # By its own defaults MLflow would ask a server that is gone for minutes; we ask again.
+PATIENCE = 5.0  # seconds in total that a process waits for an MLflow that does not answer
+SETTINGS = {  # set before mlflow is imported
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # no data about the user leaves the machine
+    # By default MLflow retries for minutes when a server is away; we retry later instead.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-LAST_PATIENCE = 3.0  # seconds more at the end of a run
+LAST_PATIENCE = 3.0  # extra seconds at the end of a run
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
-AWAY_SECONDS = 60.0  # so long no other process waits for an MLflow that did not answer one
+AWAY_SECONDS = 60.0  # after one process had no answer, no other process waits for this long
 
 
 class _RefusalError(OSError):
-    """MLflow is there and does not take one run; it takes others."""
+    """MLflow answers but refuses one run; other runs can still be sent."""
 
 
 class Tracker:
     """MLflow's database and artefacts under one folder, or a server at ``uri``.
 
-    ``uri`` is, when it is not given, ``MLFLOW_TRACKING_URI``, else a database in ``folder``. The
-    spools lie beside it, in ``tracking``.
+    Without ``uri``, ``MLFLOW_TRACKING_URI`` is used, or else a database in ``folder``. The spools
+    lie beside ``folder``, in ``tracking``.
     """
 
     def __init__(self, folder: Path, uri: str | None = None) -> None:
@@ -67,10 +68,10 @@ class Tracker:
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self._own
         self.artifacts = (folder / "artifacts").as_uri()
         self.spools = folder.with_name("tracking")
-        self._away = self.spools / "away"  # MLflow did not answer at the time of this file
+        self._away = self.spools / "away"  # its mtime says when MLflow last did not answer
         self._sendings: dict[Path, Sending] = {}
         self._server: Server | None = None
-        self._change = threading.Condition()  # of all that follows
+        self._change = threading.Condition()  # guards all attributes below
         self._thread: threading.Thread | None = None
         self._again = False
         self._failures = 0
@@ -80,7 +81,7 @@ class Tracker:
 
     @property
     def is_remote(self) -> bool:
-        """Whether MLflow is a server elsewhere, which keeps the artefacts itself."""
+        """Whether MLflow is a server, which keeps the artefacts itself."""
         return self.uri.startswith(("http://", "https://"))
 
     @contextlib.contextmanager
@@ -92,10 +93,10 @@ class Tracker:
         decides: Mapping[str, Any],
         inputs: Mapping[str, str],
     ) -> Iterator[TrackedRun]:
-        """A run for one materialization: parameters and inputs at once, the rest as it comes.
+        """A run for one materialization: parameters and inputs first, all else during the run.
 
-        ``inputs`` maps asset keys to versions; each becomes a dataset whose digest is the
-        version (its first 36 characters, the whole of it as a tag).
+        ``inputs`` maps asset keys to versions. Each becomes a dataset whose digest is the first 36
+        characters of the version; a tag has the whole version.
         """
         fields = {
             "key": text(key),
@@ -123,26 +124,29 @@ class Tracker:
                 self._wait(lambda: spool.path not in self._sendings)
 
     def unkept(self, error: OSError) -> None:
-        """A spool cannot be written: what cannot be kept is not tracked."""
+        """Warn once that a spool cannot be written; the run is then not tracked."""
         if not self._warned:
             self._warned = True
-            log.warning("tracking cannot be written down (%s); going on without it", error)
+            log.warning("tracking cannot be written (%s); the work goes on without it", error)
 
     def replay(self) -> None:
-        """Begin to send what earlier runs could not; returns at once, and loads nothing if none."""
+        """Begin to send the spools of earlier runs and return at once.
+
+        It loads nothing if there are none.
+        """
         if left(self.spools):
             self.wake()
 
     def settle(self, seconds: float = LAST_PATIENCE) -> bool:
-        """The end of a run: try once more, wait so long at most, and let go what is left.
+        """At the end of a run, try once more, wait at most ``seconds``, and close the spools.
 
-        Returns whether MLflow has all that it takes of what this process can send.
+        Returns whether everything that this process could send has reached MLflow.
         """
         if not self._sendings and not left(self.spools):
             return True
         with self._change:
             self._patience = seconds
-            if self._next_try < float("inf"):  # never again after a fault of ours
+            if self._next_try < float("inf"):  # infinite after a bug of ours: never try again
                 self._next_try = 0.0
         self.wake()
         self._wait(lambda: False)
@@ -153,19 +157,19 @@ class Tracker:
                     sending.spool.close()
                 self._sendings.clear()
         if not done:
-            self._warn(f"MLflow did not take all within {seconds:g} s")
+            self._warn(f"MLflow did not take all tracking data within {seconds:g} s")
         return done
 
     def initialise(self) -> None:
-        """Make or upgrade the tables once: two processes that migrate them together break them.
+        """Make or upgrade MLflow's tables once: two processes at the same time would break them.
 
-        Raises OSError where that cannot be done.
+        Raises OSError if that fails.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.uri.startswith("sqlite:"):
             return
         own = self.uri == self._own
-        # Another MLflow has other tables.
+        # Another version of MLflow has other tables.
         name = f"ready-{metadata.version('mlflow')}"
         ready = self.folder / (name if own else f"{name}-{_short(self.uri)}")
         if ready.exists():
@@ -177,16 +181,16 @@ class Tracker:
                 ready.touch()
 
     def connect(self) -> Server:
-        """MLflow with its tables made. Raises OSError where it cannot be had."""
+        """MLflow, after its tables were made. Raises OSError if MLflow is away."""
         self.initialise()
         return _mlflow().Server(self.uri, None if self.is_remote else self.artifacts)
 
     # Sending
 
     def wake(self, spool: Spool | None = None) -> None:
-        """Send what there is, in a thread of its own; not while MLflow was just seen away."""
+        """Send all spools in a separate thread, unless MLflow failed a moment ago."""
         try:
-            # In this thread: another that imports could wait for us, and we for it.
+            # Import in this thread: an import in the other one could deadlock with ours.
             sending = _mlflow()
         except ImportError as error:
             self._warn(str(error))
@@ -198,7 +202,7 @@ class Tracker:
             due = self._thread is None and time.monotonic() >= self._next_try
             if due and self._server is None:
                 try:
-                    # Not in the thread: half-made tables, when the process ends, stay broken.
+                    # Not in the thread: a process that ends meanwhile would leave half-made tables.
                     self.initialise()
                 except OSError as error:
                     self._next_try = time.monotonic() + self._failed(error)
@@ -208,7 +212,7 @@ class Tracker:
                 self._thread.start()
 
     def _send(self) -> None:
-        """The thread: it ends when all is sent, or at the first failure."""
+        """The body of the thread: it ends when everything is sent, or at the first failure."""
         while True:
             with self._change:
                 self._again = False
@@ -221,13 +225,13 @@ class Tracker:
                 return
 
     def _try(self) -> float:
-        """Send everything; returns the seconds until it is worth another try."""
+        """Send everything and return the seconds to wait before the next try."""
         try:
             self._send_all()
         except OSError as error:
             return self._failed(error)
-        except Exception:  # a fault of ours: to be seen, and no reason to lose the work
-            log.error("tracking failed by a fault of its own\n%s", traceback.format_exc())
+        except Exception:  # a bug of ours: show it, but do not lose the work
+            log.error("tracking failed by a bug of dragon\n%s", traceback.format_exc())
             return float("inf")
         if self._failures:
             log.info("MLflow answers again")
@@ -251,7 +255,7 @@ class Tracker:
             self._server = self.connect()
         with self._change:
             ours = list(self._sendings.values())
-        refused: OSError | None = None  # by MLflow, of one spool: the others are sent all the same
+        refused: OSError | None = None  # MLflow refused one spool; the others are sent anyway
         for sending in ours:
             refused = self._forward(self._server, sending) or refused
         for path in left(self.spools):
@@ -264,9 +268,9 @@ class Tracker:
             raise refused
 
     def _forward(self, server: Server, sending: Sending) -> OSError | None:
-        """One spool; removed once it was sent whole, put aside when it is none.
+        """Send one spool. Remove it after its last line; put it aside if it is not a spool.
 
-        Returns why MLflow does not take it; raises OSError where MLflow is away.
+        Returns the error if MLflow refuses it. Raises OSError if MLflow is away.
         """
         spool = sending.spool
         try:
@@ -280,10 +284,10 @@ class Tracker:
             if sending.alive:
                 self._tell_deleted(sending)
                 return None
-            spool.remove()  # deleted before this run began, so it is meant
+            spool.remove()  # the run was deleted before this process began: on purpose
         except NoSpoolError as error:
             spool.put_aside()
-            log.warning("%s: %s; put aside as %s", spool.path, error, spool.aside.name)
+            log.warning("%s: %s; renamed to %s", spool.path, error, spool.aside.name)
         with self._change:
             self._sendings.pop(spool.path, None)
             self._change.notify_all()
@@ -293,34 +297,35 @@ class Tracker:
         if not sending.told:
             sending.told = True
             log.warning(
-                "%s was deleted on MLflow's page; restore it there and the next run sends the rest",
+                "the run of %s was deleted on MLflow's page; restore it there and the next run"
+                " sends the rest",
                 sending.name,
             )
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        """Wait until ``done``, or all is sent, or MLflow failed, while there is patience left."""
+        """Wait until ``done()`` is true, everything is sent, MLflow failed or patience is over."""
         began = time.monotonic()
         with self._change:
             if self._patience is None:
                 self._patience = 0.0 if _is_recent(self._away) else PATIENCE
             self._change.wait_for(lambda: self._thread is None or done(), self._patience)
             waited = time.monotonic() - began
-            in_vain = waited >= PATIENCE and self._thread is not None and not done()
+            is_unanswered = waited >= PATIENCE and self._thread is not None and not done()
             self._patience = max(0.0, self._patience - waited)
-        if in_vain:
+        if is_unanswered:
             with contextlib.suppress(OSError):
                 self._away.touch()
             self._warn(f"MLflow did not answer within {PATIENCE:g} s")
 
     def _warn(self, what: str) -> None:
-        """One warning a process says what happened and what comes of it."""
+        """Warn once per process of a fault and its consequence."""
         if not self._warned:
             self._warned = True
-            log.warning("%s; the work goes on, its tracking waits in %s", what, self.spools)
+            log.warning("%s; the work goes on, and its tracking data wait in %s", what, self.spools)
 
 
 def _mlflow() -> ModuleType:
-    """The module that knows mlflow, whose import takes seconds."""
+    """Import the module that uses mlflow; mlflow's import takes seconds."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from pipelines.core.tracking import sending

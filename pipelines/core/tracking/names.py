@@ -1,7 +1,8 @@
-"""Names and texts that MLflow takes, whatever a recipe or a label holds.
+"""Converts names and texts of recipes and labels to names and texts that MLflow takes.
 
-MLflow allows letters and digits of every script and ``_ - . : /`` and spaces in a name, at most 250
-characters, and no name that a path would spell otherwise (``a//b``, ``../a``). Pure Python.
+MLflow allows letters and digits of every script, ``_ - . : /`` and spaces in a name. A name has at
+most 250 characters and must equal its normal form as a path (not ``a//b`` or ``../a``). Pure
+Python.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ NAME_LENGTH = 250
 VALUE_LENGTH = 6000
 _TAIL = 36  # "-_x", 32 digits, "_"
 
-# An escape is _x, the character's number in hexadecimal, _ as in spreadsheets and XML; so that no
-# name reads as another's escaped form, a _ that would begin one is escaped itself.
+# An escape is _x, the character's number in hexadecimal and _, as in spreadsheets and XML. A _ that
+# would begin an escape is escaped itself, so that no name equals the escaped form of another name.
 _ESCAPED = re.compile(r"[^\w.\- :/]|_(?=x[0-9A-F]*(?:\W|_))|^/|/(?=/|\Z)")
 _DOTS = re.compile(r"(?:^|(?<=/))\.(?=\.?(?:/|\Z))|^\.(?=\.)")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,31}:)?//([^\s\"'<>\\]+)")
@@ -28,10 +29,10 @@ _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 @functools.lru_cache(maxsize=10_000)
 def legal(name: str, apart: str = "") -> str:
-    """``name`` as MLflow takes it; two names never become one, and most stay as they are.
+    """``name`` as MLflow takes it. Different names stay different, and most stay unchanged.
 
-    What cannot be kept whole (too long, a secret in it) ends with its digest; so does a name with
-    ``apart``, which says what tells it from others that read the same.
+    A name that is too long or holds a secret is cut and ends with its digest. So does a name with
+    ``apart``, a text that distinguishes it from other names with the same spelling.
     """
     shown = masked(name)
     parts = _escaped(shown)
@@ -47,14 +48,14 @@ def legal(name: str, apart: str = "") -> str:
 
 
 def _escaped(name: str) -> list[str]:
-    """The escaped name's characters, each escape whole."""
-    found = {match.start() for pattern in (_ESCAPED, _DOTS) for match in pattern.finditer(name)}
-    parts = [f"_x{ord(c):X}_" if i in found else c for i, c in enumerate(name)]
+    """The characters of the escaped name; an escape is one item."""
+    places = {match.start() for pattern in (_ESCAPED, _DOTS) for match in pattern.finditer(name)}
+    parts = [f"_x{ord(c):X}_" if i in places else c for i, c in enumerate(name)]
     return parts or ["_x_"]
 
 
 def text(value: Any, limit: int = VALUE_LENGTH) -> str:
-    """``value`` as a text that every database takes; one too long is named by its digest."""
+    """``value`` as a text that every database takes; its digest replaces a text over ``limit``."""
     shown = masked(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     shown = _UNWRITABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
     if len(shown) <= limit:
@@ -63,7 +64,7 @@ def text(value: Any, limit: int = VALUE_LENGTH) -> str:
 
 
 def masked(value: str) -> str:
-    """``value`` without passwords, queries and fragments of the addresses in it."""
+    """``value`` without the passwords, queries and fragments of the addresses in it."""
     return _ADDRESS.sub(_without_secrets, value) if "//" in value else value
 
 
@@ -77,21 +78,21 @@ def _without_secrets(match: re.Match[str]) -> str:
     elif scheme and port and not port.isdecimal():  # a password that holds / ? or #
         return f"{scheme}//***"
     for mark in "?#" if scheme else "":
-        head, found, _ = path.partition(mark)
-        path = f"{head}{mark}***" if found else path
+        head, separator, _ = path.partition(mark)
+        path = f"{head}{mark}***" if separator else path
     return f"{scheme}//{host}{path}"
 
 
 def parameters(decides: Mapping[str, Any]) -> dict[str, str]:
-    """What decides a result as flat parameters, none dropped, none over another."""
+    """The settings that decide a result as flat parameters; each has a name of its own."""
     flat = list(_flat(decides, ()))
     counts = Counter(".".join(path) for path, _ in flat)
-    found = {}
+    texts = {}
     for path, value in flat:
         name = ".".join(path)
-        # A key may hold a dot, as globs do: then two paths can read the same.
-        found[legal(name, json.dumps(path) if counts[name] > 1 else "")] = text(value)
-    return found
+        # A key such as a glob may hold a dot, so two paths can have the same spelling.
+        texts[legal(name, json.dumps(path) if counts[name] > 1 else "")] = text(value)
+    return texts
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -1,4 +1,4 @@
-"""What one materialization tells the tracker."""
+"""The tracker's interface for one materialization."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipelines.core.tracking.spool import Spool
 if TYPE_CHECKING:
     from pipelines.core.tracking import Tracker
 
-BATCH = 100  # points a call: one call a point costs MLflow on SQLite 30 ms each
+BATCH = 100  # points a call; a call for each point costs MLflow 30 ms on SQLite
 FLUSH_SECONDS = 10.0
 
 
 class TrackedRun:
-    """What one materialization tells the tracker; without a spool nobody listens."""
+    """Writes the tracking data of one materialization; without a spool it writes nothing."""
 
     def __init__(self, spool: Spool | None = None, tracker: Tracker | None = None) -> None:
         self._spool = spool
@@ -39,7 +39,7 @@ class TrackedRun:
         self._add("made", version=version, figures=_named(figures), model=model)
 
     def end(self, status: str) -> None:
-        """The run is over: FINISHED or FAILED."""
+        """End the run with the status FINISHED or FAILED."""
         self._add("end", status=status)
 
     def _add(self, kind: str, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""From a spool into MLflow: every step finds what an earlier try already did."""
+"""Sends a spool to MLflow; every step finds and keeps the work of an earlier try."""
 
 from __future__ import annotations
 
@@ -30,42 +30,42 @@ log = logging.getLogger("dragon.tracking")
 
 
 class Sending:
-    """One spool on its way into MLflow: how far it came, and whether more will follow."""
+    """One spool that is being sent to MLflow, and how much of it has been sent."""
 
     def __init__(self, spool: Spool, *, alive: bool) -> None:
         self.spool = spool
-        self.alive = alive  # its writer goes on
+        self.alive = alive  # its writer may add more lines
         self.sent = False
         self._offset = 0
         self._start: Line | None = None
         self._run: Any = None
         self._tried = not alive
-        self.told = False  # that somebody deleted its run
-        self._last = 0  # the newest line's time
+        self.told = False  # whether a warning said that the run was deleted
+        self._last = 0  # the time of the newest line
         self._refused: list[str] = []
 
     @property
     def name(self) -> str:
-        """What it is the run of."""
+        """The key of the asset, or the spool's file name before the first line was read."""
         return str(self._start["key"]) if self._start else self.spool.path.name
 
     def send(self, server: Server) -> None:
-        """Send what there is. Raises AwayError, DeletedError, or NoSpoolError."""
+        """Send the new lines. Raises AwayError, DeletedError or NoSpoolError."""
         for _ in range(2):
             try:
                 return self._send(server)
             except GoneError:
                 if self._run is None:
                     raise
-                self._offset, self._run = 0, None  # a database was removed: all of it again
-        raise AwayError("MLflow forgets its runs")
+                self._offset, self._run = 0, None  # the database was removed: send all lines again
+        raise AwayError("MLflow does not find a run that it has created")
 
     def _send(self, server: Server) -> None:
         points: list[Any] = []
         end = self._offset
         for end, line in read(self.spool.path, self._offset):
             if self._start is None and (line is None or line["kind"] != "start"):
-                raise NoSpoolError("is no spool of ours")
+                raise NoSpoolError("is not a spool of dragon")
             if line is None:
                 continue
             self._last = max(self._last, line["time"])
@@ -83,7 +83,7 @@ class Sending:
         self._offset = end
         if self._start is None and not self.alive:
             raise NoSpoolError("is empty")
-        if not self.alive and self._start is not None:  # its writer died
+        if not self.alive and self._start is not None:  # the writer died
             self._one(server, {"kind": "end", "status": "KILLED", "time": self._last})
 
     def _one(self, server: Server, line: Line) -> None:
@@ -102,7 +102,7 @@ class Sending:
             self.sent = True
             if self._refused:
                 log.warning(
-                    "%s: MLflow took all but %d values (%s)",
+                    "%s: MLflow refused %d values and took all others (%s)",
                     start["key"],
                     len(self._refused),
                     self._refused[0],
@@ -113,7 +113,7 @@ class Sending:
         if self._run is None and self._tried:
             self._run = server.attempt(line)
         if self._run is None:
-            self._tried = True  # should it be made although the answer is lost
+            self._tried = True  # MLflow may create it although its answer is lost
             self._run = server.create(line, alive=self.alive)
         self._log(server, "params", params(line["parameters"]))
         if line["inputs"]:
@@ -121,7 +121,7 @@ class Sending:
             self._write(server, server.client.log_inputs, run_id, inputs)
 
     def _write(self, server: Server, call: Callable[..., Any], *given: Any) -> None:
-        """A call that changes our run. Raises DeletedError where there is none to be changed."""
+        """Make a call that changes our run. Raises DeletedError if somebody deleted the run."""
         assert self._run is not None
         try:
             asked(call, *given)
@@ -131,12 +131,12 @@ class Sending:
             raise
 
     def _log(self, server: Server, kind: str, items: Sequence[Any]) -> None:
-        """Log ``metrics`` or ``params``; those that MLflow refuses are left out, one by one."""
+        """Log ``metrics`` or ``params``; a refused batch is halved to find the refused items."""
         if not items:
             return
         assert self._run is not None
-        given: dict[str, Any] = {kind: items}
-        log_batch = functools.partial(server.client.log_batch, self._run.info.run_id, **given)
+        batch: dict[str, Any] = {kind: items}
+        log_batch = functools.partial(server.client.log_batch, self._run.info.run_id, **batch)
         try:
             self._write(server, log_batch)
         except RefusedError as error:

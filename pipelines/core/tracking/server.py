@@ -1,8 +1,8 @@
-"""MLflow as we use it: experiments, runs, models, and what its errors mean.
+"""MLflow as we use it: experiments, runs, models and the meaning of its errors.
 
-The only module that imports mlflow. Of the calls to MLflow any error means that it is away, for
-what it raises when its database or server is gone is of every kind; nothing of ours is computed
-inside of them, so that an error of ours stays one.
+This is the only module that imports mlflow. Any error of a call to MLflow means that MLflow is
+away, because it raises errors of every class when its database or server is gone. Such a call
+computes nothing of ours, so a bug of ours is never taken for an MLflow that is away.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from pipelines.core.tracking.spool import Line
 log = logging.getLogger("dragon.tracking")
 
 for _name, _level in (("alembic", logging.WARNING), ("mlflow.store", logging.CRITICAL)):
-    # How its tables were made is no news; that its database failed we tell in one line.
+    # Hide how MLflow made its tables. We report a failure of its database in one line ourselves.
     logging.getLogger(_name).setLevel(_level)
 
 EXPERIMENT = "dragon"
-OURS = "dragon.experiment"  # the tag by which an experiment that somebody renamed is found
+OURS = "dragon.experiment"  # this tag finds our experiment after somebody renamed it
 KEY, DERIVATION, VERSION, ATTEMPT, DAGSTER = (
     "dragon.key",
     "dragon.derivation",
@@ -49,26 +49,26 @@ KEY, DERIVATION, VERSION, ATTEMPT, DAGSTER = (
     "dragon.attempt",
     "dagster.run_id",
 )
-AT_ONCE = 1000  # metrics a call: MLflow takes no more
+AT_ONCE = 1000  # metrics a call; MLflow does not take more
 DIGEST_LENGTH = 36  # the widest digest that MLflow's dataset table holds
 T = TypeVar("T")
 
 
-# MLflow's own tries would hold a step up for minutes where its database cannot be opened; we try
-# again later.
+# MLflow's own retries would delay a step for minutes if its database cannot be opened. We retry
+# later instead.
 mlflow.store.db.utils.MAX_RETRY_COUNT = 1
 
 
 class AwayError(OSError):
-    """MLflow cannot be had now; a later try may succeed."""
+    """MLflow does not work now; a later try may succeed."""
 
 
 class RefusedError(AwayError):
-    """MLflow is there and does not take what it was given."""
+    """MLflow answers but refuses the values of a call."""
 
 
 class GoneError(AwayError):
-    """MLflow does not know what was there before."""
+    """MLflow does not find something that it had before."""
 
 
 class DeletedError(Exception):
@@ -76,7 +76,7 @@ class DeletedError(Exception):
 
 
 def asked(call: Callable[..., T], *given: Any, **named: Any) -> T:
-    """What MLflow answers. Raises AwayError, or one of its kinds."""
+    """Call MLflow and return its answer. Raises AwayError or one of its subclasses."""
     try:
         return call(*given, **named)
     except MlflowException as error:
@@ -87,12 +87,15 @@ def asked(call: Callable[..., T], *given: Any, **named: Any) -> T:
 
 
 def first_line(error: Exception) -> str:
-    """An error in short, without the secrets of an address in it."""
+    """The first line of an error, at most 200 characters, without secrets of addresses."""
     return masked((str(error).splitlines() or [type(error).__name__])[0])[:200]
 
 
 def make_tables(uri: str, *, upgrade: bool) -> None:
-    """The tables that this MLflow needs, in an SQLite database. Raises AwayError."""
+    """Make the tables that this MLflow needs in an SQLite database.
+
+    With ``upgrade``, upgrade the tables of an older MLflow. Raises AwayError.
+    """
     try:
         asked(asked(MlflowClient, uri, uri).search_experiments)
     except AwayError as error:
@@ -102,14 +105,14 @@ def make_tables(uri: str, *, upgrade: bool) -> None:
 
 
 class Server:
-    """MLflow: a server, or a database of its own."""
+    """MLflow: a server or a local database."""
 
     def __init__(self, uri: str, artifacts: str | None) -> None:
         self.client = asked(MlflowClient, tracking_uri=uri, registry_uri=uri)
         self.artifacts = artifacts
 
     def experiment(self) -> str:
-        """The experiment for new runs; a renamed one is followed, a deleted one is left alone."""
+        """The experiment for new runs. A renamed one is found; a deleted one stays deleted."""
         everything = self._experiments()
         active = [known for known in everything if known.lifecycle_stage == "active"]
         if active:
@@ -130,31 +133,31 @@ class Server:
         return asked(self.client.create_experiment, name, self.artifacts, tags=tags)
 
     def _experiments(self) -> list[Experiment]:
-        """All that were ever made for our runs, the oldest first."""
+        """All experiments that were ever made for our runs, the oldest first."""
         everything = asked(self.client.search_experiments, view_type=ViewType.ALL)
         ours = [known for known in everything if known.name == EXPERIMENT or OURS in known.tags]
         return sorted(ours, key=lambda known: (known.creation_time or 0, known.experiment_id))
 
     def runs(self, query: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-        """Our runs that fit, in whatever experiment."""
-        places = [known.experiment_id for known in self._experiments()]
-        if not places:
+        """Our runs that match the query, in any of our experiments."""
+        experiments = [known.experiment_id for known in self._experiments()]
+        if not experiments:
             return []
-        return list(asked(self.client.search_runs, places, query, run_view_type=view))
+        return list(asked(self.client.search_runs, experiments, query, run_view_type=view))
 
     def attempt(self, start: Line) -> Run | None:
-        """The run of an attempt. Raises DeletedError."""
-        found = self.runs(f"tags.`{ATTEMPT}` = '{start['attempt']}'", ViewType.ALL)
-        if found and found[0].info.lifecycle_stage != "active":
+        """The run of an attempt, or None. Raises DeletedError if somebody deleted the run."""
+        runs = self.runs(f"tags.`{ATTEMPT}` = '{start['attempt']}'", ViewType.ALL)
+        if runs and runs[0].info.lifecycle_stage != "active":
             raise DeletedError
-        return found[0] if found else None
+        return runs[0] if runs else None
 
     def is_deleted(self, run_id: str) -> bool:
         """Whether somebody deleted the run on MLflow's page."""
         return bool(asked(self.client.get_run, run_id).info.lifecycle_stage != "active")
 
     def create(self, start: Line, *, alive: bool) -> Run:
-        """A new run under its parent; that of a living attempt lives too."""
+        """Create a run under its parent; the parent of a living attempt is RUNNING too."""
         parent = self._parent(start["dagster_run"])
         if parent is None:
             tags = {
@@ -181,21 +184,21 @@ class Server:
         return asked(self.client.create_run, experiment, start["time"], tags=tags)
 
     def end(self, run_id: str, start: Line, status: str, when: int) -> None:
-        """End a run, and its parent with the newest child; the next child opens it again."""
+        """End a run. Its parent ends with the newest child; the next child opens it again."""
         asked(self.client.set_terminated, run_id, status, when)
         parent = self._parent(start["dagster_run"])
         if parent is not None and (parent.info.end_time or 0) <= when:
             asked(self.client.set_terminated, parent.info.run_id, status, when)
 
     def _parent(self, dagster_run: str) -> Run | None:
-        """The run that stands for a Dagster run; a deleted one is left alone."""
-        found = self.runs(f"tags.`{DAGSTER}` = '{dagster_run}' and tags.kind = 'dagster'")
-        return found[0] if found else None
+        """The run that stands for a Dagster run, or None; deleted runs do not count."""
+        runs = self.runs(f"tags.`{DAGSTER}` = '{dagster_run}' and tags.kind = 'dagster'")
+        return runs[0] if runs else None
 
     def model(self, run: Run, start: Line, version: str) -> str:
-        """A model that MLflow knows by version; its weights stay in the store."""
+        """The id of a model with this version in MLflow; its weights stay in the store."""
         experiment = run.info.experiment_id
-        known = asked(
+        models = asked(
             self.client.search_logged_models,
             [experiment],
             f"tags.`{ATTEMPT}` = '{start['attempt']}'",
@@ -208,8 +211,8 @@ class Server:
             "mlflow.model.isExternal": "true",
         }
         model = (
-            known[0]
-            if known
+            models[0]
+            if models
             else asked(
                 self.client.create_logged_model,
                 experiment_id=experiment,
@@ -230,7 +233,7 @@ def metrics(
     model: str | None = None,
     run_id: str | None = None,
 ) -> list[Metric]:
-    """The points of one moment by name, of a run's curve or of a model."""
+    """The points of one moment by name, for a run's curve or for a model."""
     return [
         Metric(name, value, when, step, model_id=model, run_id=run_id)
         for name, value in values.items()
@@ -238,12 +241,12 @@ def metrics(
 
 
 def params(values: Mapping[str, str]) -> list[Param]:
-    """Parameters by name."""
+    """The parameters by name."""
     return [Param(name, value) for name, value in values.items()]
 
 
 def datasets(inputs: Mapping[str, str]) -> list[DatasetInput]:
-    """Inputs by key; the digest is the version's first 36 characters, a tag has all of it."""
+    """The inputs by key. The digest is the version's first 36 characters; a tag has all 64."""
     return [
         DatasetInput(
             Dataset(

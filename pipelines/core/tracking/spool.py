@@ -1,9 +1,10 @@
-"""What is to reach MLflow, kept as JSON lines until it did.
+"""Spools: tracking data as JSON lines, kept until MLflow has them.
 
-A spool is one file per attempt to make something: ``<home>/tracking/<attempt>.jsonl``. It lies
-beside MLflow's own folder, so that a broken MLflow is moved away without it, and not in the store:
-it holds times and rates, is no lineage, and is gone once MLflow has it all. Its writer holds it
-locked; a spool that nobody holds is a dead process's, for anybody to send. Pure Python.
+A spool is one file per attempt to make an asset: ``<home>/tracking/<attempt>.jsonl``. It lies
+beside MLflow's own folder, so that a person can move a broken MLflow away and keep the spools. It
+is not in the store, because it holds times and rates, is not part of the lineage, and is removed
+once MLflow has all of it. Its writer keeps it locked. If nobody holds the lock, the writer is dead
+and any process may send the spool. Pure Python.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-LONGEST_LINE = 1 << 24  # bytes; a longer one is not ours
+LONGEST_LINE = 1 << 24  # bytes; we write no longer line
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 _ATTEMPT = re.compile(r"[0-9a-f]{32}")
-_RUN = re.compile(r"[\w.\- :/]{1,250}")  # goes into MLflow's queries
-# The kinds of lines, their fields and what each must be.
+_RUN = re.compile(r"[\w.\- :/]{1,250}")  # safe inside MLflow's queries
+# The kinds of lines, and the type of each field.
 _SHAPES: dict[str, dict[str, type]] = {
     "start": {"attempt": str, "key": str, "derivation": str, "dagster_run": str,
               "parameters": dict, "inputs": dict},
@@ -37,7 +38,7 @@ Line = dict[str, Any]
 
 
 class NoSpoolError(Exception):
-    """A file among the spools that is none."""
+    """A file in the folder of spools that is not a spool."""
 
 
 class Spool:
@@ -53,11 +54,11 @@ class Spool:
 
     @classmethod
     def begin(cls, folder: Path, **fields: Any) -> Spool:
-        """A new spool with its first line. Raises OSError where nothing can be written."""
+        """Create a spool with its first line. Raises OSError if it cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
         attempt = uuid.uuid4().hex
         path = folder / f"{attempt}.jsonl"
-        with _door(folder):  # nobody takes the file before it is locked
+        with _door(folder):  # no other process can claim the file before it is locked
             handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
             fcntl.flock(handle, fcntl.LOCK_EX)
         spool = cls(path, handle)
@@ -65,23 +66,26 @@ class Spool:
         return spool
 
     def add(self, kind: str, **fields: Any) -> None:
-        """Append a line. Raises OSError; the next line is whole again."""
+        """Append a line. Raises OSError if it fails; the next line is then whole again."""
         line = json.dumps({"kind": kind, "time": now(), **fields}).encode() + b"\n"
         if self._torn:
             line = b"\n" + line
         self._torn = True
         if self._handle is None or os.write(self._handle, line) != len(line):
-            raise OSError(f"{self.path}: not written whole")
+            raise OSError(f"{self.path}: a line was not written completely")
         self._torn = False
 
     def close(self) -> None:
-        """Let it go; who finds it may send it."""
+        """Release the lock; another process may then send the spool."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
     def _is_free(self) -> bool:
-        """Lock it. Raises OSError where another process holds it."""
+        """Lock the file. Whether it is a regular file that still exists.
+
+        Raises OSError if another process holds the lock.
+        """
         assert self._handle is not None
         fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         state = os.fstat(self._handle)
@@ -89,41 +93,41 @@ class Spool:
 
     @property
     def aside(self) -> Path:
-        """Where a file goes that is no spool."""
+        """The new name of a file that is not a spool."""
         return self.path.with_suffix(".unreadable")
 
     def put_aside(self) -> None:
-        """It is no spool: nobody tries it again."""
+        """Rename a file that is not a spool, so that no process tries to send it again."""
         self.path.replace(self.aside)
         self.close()
 
     def remove(self) -> None:
-        """It was sent whole."""
+        """Remove the spool after all of it was sent."""
         self.path.unlink(missing_ok=True)
         self.close()
 
 
 def now() -> int:
-    """Milliseconds since 1970, as MLflow counts; never negative, whatever the clock says."""
+    """Milliseconds since 1970, as MLflow counts time; 0 if the clock shows an earlier time."""
     return max(0, int(time.time() * 1000))
 
 
 def left(folder: Path) -> list[Path]:
     """The spools in a folder, the oldest first."""
-    found = []
+    dated = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(OSError):  # another process sent it meanwhile
-                    found.append((entry.stat().st_mtime_ns, folder / entry.name))
-    return [path for _, path in sorted(found)]
+                with contextlib.suppress(OSError):  # another process may have sent it meanwhile
+                    dated.append((entry.stat().st_mtime_ns, folder / entry.name))
+    return [path for _, path in sorted(dated)]
 
 
 def claim(path: Path) -> Spool | None:
-    """A spool that nobody holds, now held by us; None when another has it or it is gone."""
+    """Lock a spool and return it; None if another process holds it or it no longer exists."""
     try:
         with _door(path.parent):
-            # A link may lead anywhere, and opening a pipe waits for who writes into it.
+            # A link may lead anywhere, and opening a pipe waits for a writer.
             spool = Spool(path, os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
             return spool if spool._is_free() else None
     except OSError:
@@ -131,10 +135,10 @@ def claim(path: Path) -> Spool | None:
 
 
 def read(path: Path, offset: int) -> Iterator[tuple[int, Line | None]]:
-    """The whole lines from ``offset`` on, each with the offset behind it; None for no line of ours.
+    """The complete lines from ``offset`` on, each with the offset after it.
 
-    What a killed process left half-written at the end is no line yet. At a line longer than any of
-    ours it ends.
+    A line that is not ours is None. A half-written line at the end, which a killed process left, is
+    not read. Reading stops at a line of ``LONGEST_LINE`` bytes.
     """
     with path.open("rb") as file:
         file.seek(offset)
@@ -143,7 +147,7 @@ def read(path: Path, offset: int) -> Iterator[tuple[int, Line | None]]:
 
 
 def _line(raw: bytes) -> Line | None:
-    """A line as it was written, or None: its shape is checked, a stranger may have written it."""
+    """A parsed line, or None if its fields are wrong: another program may have written it."""
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError):
@@ -152,7 +156,7 @@ def _line(raw: bytes) -> Line | None:
     if not isinstance(kind, str) or kind not in _SHAPES:
         return None
     shape = {"time": int, **_SHAPES[kind]}
-    fits = all(type(line.get(name)) is wanted for name, wanted in shape.items())
+    fits = all(type(line.get(name)) is expected for name, expected in shape.items())
     return line if fits and _sound(line) else None
 
 

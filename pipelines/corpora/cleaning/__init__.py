@@ -1,7 +1,7 @@
-"""Cleaning: a document's text in, the cleaned text or the reason it is left out.
+"""Cleaning: it takes the text of a document, and gives the cleaned text or a reason to drop it.
 
-options   what a recipe says of it: the steps in their order, and what is held out
-steps/    the catalogue: one file a step
-step      what such a file declares
-outcome   what a step answers
+options   the section of a recipe: the steps in their order, and the held-out shares
+steps/    the catalogue: one file for each step
+step      the declaration that such a file holds
+outcome   the results of a step
 """

@@ -1,4 +1,4 @@
-"""How documents become clean ones: a list of steps, taken in the order written, and the splits."""
+"""The section for the cleaning of documents: a list of steps in their order, and the splits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ DEFAULT = tuple(catalogue()[name].options(step=name) for name in ("normalise", "
 
 
 class Cleaning(Strict):
-    """How documents become clean ones in three splits."""
+    """The cleaning of documents, and their division into three splits."""
 
     cleaning: Annotated[tuple[sections(), ...], Field(min_length=1)] = DEFAULT  # type: ignore[valid-type]
-    """Steps in the order in which they are taken."""
+    """The steps, in the order of their application."""
     split: Splitting = Splitting()

@@ -1,4 +1,4 @@
-"""What a cleaning step answers: the text, its parts, or why its document is left out."""
+"""The results of a cleaning step: the text, its parts, or the reason to drop its document."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import NamedTuple, TypeAlias
 
 
 class Cleaned(NamedTuple):
-    """The text after a step, and in a few words what was done to it; "" is nothing to tell."""
+    """The text after a step, and a short note of the change; "" if there is nothing to note."""
 
     text: str
     note: str = ""
 
 
 class Dropped(NamedTuple):
-    """A document that is left out.
+    """The result for a document that is left out.
 
-    ``reason`` is a short identifier to count by (``empty``, ``gopher_words``); ``detail`` names
-    the threshold and the value found (``min_words=50, has 12``).
+    ``reason`` is a short identifier for the counts (``empty``, ``gopher_words``). ``detail`` names
+    the threshold and the measured value (``min_words=50, has 12``).
     """
 
     reason: str
@@ -26,7 +26,7 @@ class Dropped(NamedTuple):
 
 
 class Divided(NamedTuple):
-    """The parts of a document, in order; together they hold all its words."""
+    """The parts of a document, in order; together they contain all its words."""
 
     texts: tuple[str, ...]
 
@@ -36,7 +36,7 @@ Clean: TypeAlias = Callable[[str], Cleaned | Dropped]
 
 
 class Measure(NamedTuple):
-    """A value that a rule wants within ``least`` and ``most``, both included."""
+    """A value that must be from ``least`` to ``most``, both included, to keep the document."""
 
     reason: str
     name: str
@@ -46,12 +46,12 @@ class Measure(NamedTuple):
 
 
 def changed(text: str, note: str = "") -> Cleaned | Dropped:
-    """What a step that alters texts answers: if nothing is left, Dropped("empty")."""
+    """The result of a step that changes texts; Dropped("empty") if no text is left."""
     return Dropped("empty") if not text or text.isspace() else Cleaned(text, note)
 
 
 def judged(text: str, measures: Iterable[Measure]) -> Cleaned | Dropped:
-    """The text as it is, or the first rule that it breaks; later ones are not measured."""
+    """The unchanged text, or the first rule that it breaks; later rules are not measured."""
     for reason, name, value, least, most in measures:
         if value < least:
             return Dropped(reason, f"min_{name}={least}, has {round(value, 6)}")

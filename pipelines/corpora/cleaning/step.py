@@ -1,4 +1,4 @@
-"""What a cleaning step is: its section of a recipe, its function, what else decides its answers."""
+"""The declaration of a cleaning step: its section of a recipe, its function, its libraries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.corpora.cleaning.outcome import Outcome
 
 
 class StepOptions(Strict):
-    """The section of one step; the fields beside its name are its options."""
+    """The section of one step in a recipe; the fields beside its name are its options."""
 
     step: str
 
@@ -20,11 +20,10 @@ class StepOptions(Strict):
 class Step:
     """One entry of the catalogue of cleaning steps.
 
-    ``make`` takes a section of the class ``options`` and gives the step's function. That is a
-    function of the text alone, so it may run on many texts side by side; where the step
-    ``remembers`` earlier documents, it is a function of the document, and it is given the
-    documents of a corpus in their order. ``libraries`` are the distributions whose versions decide
-    what it answers.
+    ``make`` takes a section of the class ``options`` and gives the step's function. The function
+    takes only the text, so it may run on many texts in parallel. If the step ``remembers`` earlier
+    documents, the function takes the document, and it receives the documents of a corpus in their
+    order. ``libraries`` are the distributions whose versions decide its results.
     """
 
     options: type[StepOptions]
@@ -34,9 +33,9 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What a recipe calls the step."""
+        """The name of the step in a recipe."""
         return tag_of(self.options, "step")
 
     def of(self, **options: Any) -> Callable[[Any], Outcome]:
-        """Its function with some options; the others are as by default."""
+        """The step's function with some options; the others have their defaults."""
         return self.make(self.options(step=self.name, **options))

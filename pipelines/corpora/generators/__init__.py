@@ -1,7 +1,7 @@
 """The catalogue of generators: each file here declares one ``GENERATOR``, found by walking.
 
-They write text that needs no network. Each document is a pure function of (seed, index): equal on
-every machine and Python version, and asking for more of them leaves the first ones as they were.
+The generators need no network. Each document is a pure function of (seed, index): it is equal on
+every machine and Python version. A larger number of documents does not change the first ones.
 """
 
 from __future__ import annotations

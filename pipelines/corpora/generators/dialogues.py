@@ -1,4 +1,4 @@
-"""Conversations from a grammar of our own: an answer names what the question asked about."""
+"""Conversations from the project's own grammar: an answer repeats a word of its question."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OPENINGS = (
     ("Hey, what is up?", "Not much, I feel {mood} today.", "I see, {mood} days happen."),
 )
 
-# Slots of one exchange share their words, so the second line can be foretold from the first.
+# Slots of one exchange share their words, so a model can predict the second line from the first.
 _EXCHANGES = (
     ("What did you eat {time}?", "I had {food} with {name}.", "Was the {food} {good}?", "Very!"),
     ("Do you like {food}?", "Yes, {food} is my favourite.", "I will cook {food} on {day} then."),

@@ -1,6 +1,6 @@
-"""Labelled messages from a grammar of our own: spam or ham.
+"""Labelled messages from the project's own grammar: spam or ham.
 
-They can be told apart by their words, but not by one word, and some are ambiguous on purpose.
+Their words decide the label, but no single word does, and some messages are ambiguous on purpose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SPAM = (
     "We tried to call you about {prize}. Ring {number} {time}, {good} offer.",
 )
 
-# Either label may carry these: no classifier can be perfect, and a test that one is would be wrong.
+# Both labels use these, so no classifier can be perfect, and a test may not expect a perfect one.
 _EITHER = (
     "Call me {urgent} on {number}.",
     "Your {chore} is ready at the {place}, come {urgent}.",

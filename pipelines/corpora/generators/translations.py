@@ -1,11 +1,11 @@
-"""English to French with a known right answer, and no network.
+"""Translations from English to French with a known right answer, made without network.
 
-Numbers, ordinals, dates and amounts written out, and the names of countries, languages and
-currencies, from the Unicode CLDR (through Babel) and num2words. Each pair is a pure function of
-(seed, index), and one of another index is another pair: every kind has a finite domain, which is
-walked in an order that the seed decides. Only the names (1,100) and the numbers below a thousand
-are few: after some 10,000 and 20,000 documents they come again, which the cleaning step
-``duplicates`` drops.
+The pairs are numbers, ordinals, dates and amounts in words, and the names of countries, languages
+and currencies. They come from the Unicode CLDR (through Babel) and num2words. Each pair is a pure
+function of (seed, index), and another index gives another pair: every kind has a finite domain,
+and the seed decides the order of its members. Only the names (1,100) and the numbers below a
+thousand are few: they repeat after some 10,000 and 20,000 documents. The cleaning step
+``duplicates`` drops the repetitions.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Style = Literal["full", "long", "words"]
 _FIRST_DAY = datetime.date(1800, 1, 1).toordinal()
 _DAYS = datetime.date(2100, 1, 1).toordinal() - _FIRST_DAY
 
-# Currencies whose plural the CLDR has right in both languages. It does not say their gender, which
-# French numbers that end in one agree with.
+# Currencies whose plural is right in both languages of the CLDR. The CLDR does not give their
+# gender, but a French number that ends in one must agree with it.
 _MASCULINE = (
     *("EUR", "USD", "CHF", "JPY", "CAD", "AUD", "NZD", "PLN", "HUF", "RON", "RUB", "ILS", "MAD"),
     *("TND", "DZD", "ZAR", "NGN", "KES", "BRL", "ARS", "CLP", "COP", "MXN", "CNY", "KRW", "SAR"),
@@ -43,7 +43,7 @@ _NO_LANGUAGES = {"mul", "und", "zxx"}
 
 
 class Translation(NamedTuple):
-    """A pair and its kind."""
+    """A pair of texts and the kind of the pair."""
 
     kind: str
     english: str
@@ -51,7 +51,7 @@ class Translation(NamedTuple):
 
 
 class _Domain(NamedTuple):
-    """All pairs of one sort: how many of ``_TURN`` documents are of it, its size, its members."""
+    """All pairs of one sort: its share of each ``_TURN`` documents, its size, its members."""
 
     name: str
     share: int
@@ -60,7 +60,7 @@ class _Domain(NamedTuple):
 
 
 def translation(seed: int, index: int) -> tuple[str, str]:
-    """Lines ``A: <English>`` and ``B: <French>``, and the kind of what they say."""
+    """The lines ``A: <English>`` and ``B: <French>``, and the kind of the pair."""
     turn, place = divmod(index, _TURN)
     for domain in _DOMAINS:
         if place < domain.share:
@@ -73,18 +73,18 @@ def translation(seed: int, index: int) -> tuple[str, str]:
 
 
 def shuffled(place: int, size: int, key: str) -> int:
-    """The member of ``range(size)`` that comes at ``place`` in an order that ``key`` decides.
+    """The member of ``range(size)`` at ``place`` in an order that ``key`` decides.
 
-    A Feistel network over the next power of four, walked until it is back in the range (Black and
-    Rogaway 2002): no two places have one member, and no table is held.
+    A Feistel network over the next power of four is applied until its result is in the range
+    (Black and Rogaway 2002). So two places never have the same member, and no table is kept.
     """
     half = ((size - 1).bit_length() + 1) // 2
     mask = (1 << half) - 1
     while True:
         for layer in range(4):
             left, right = place >> half, place & mask
-            told = hashlib.sha256(f"{key}/{layer}/{right}".encode()).digest()
-            place = right << half | (left ^ int.from_bytes(told[:4], "big") & mask)
+            digest = hashlib.sha256(f"{key}/{layer}/{right}".encode()).digest()
+            place = right << half | (left ^ int.from_bytes(digest[:4], "big") & mask)
         if place < size:
             return place
 
@@ -117,7 +117,7 @@ def amount(value: int, currency: str) -> Translation:
     )
 
 
-@lru_cache(maxsize=4096)  # days, years and amounts come again and again
+@lru_cache(maxsize=4096)  # days, years and amounts repeat often
 def _words(value: int, language: str, form: str = "cardinal") -> str:
     from num2words import num2words
 
@@ -125,7 +125,7 @@ def _words(value: int, language: str, form: str = "cardinal") -> str:
 
 
 def _invariable(french: str) -> str:
-    """Vingt and cent take no s in an ordinal, nor in a year; num2words writes deux centsième."""
+    """Vingt and cent take no s in an ordinal or a year, but num2words writes deux centsième."""
     return re.sub(r"(vingt|cent)s(?=ième$|$)", r"\1", french)
 
 
@@ -133,14 +133,14 @@ def _invariable(french: str) -> str:
 
 
 def date(day: datetime.date, style: Style) -> Translation:
-    """A date as the CLDR's ``full`` or ``long`` style has it, or its number and year in words."""
+    """A date in the CLDR's ``full`` or ``long`` style, or with its day and year in words."""
     if style == "words":
         return _date_in_words(day)
     from babel.dates import format_date, get_date_format
 
     french = get_date_format(style, FRENCH).pattern
     if day.day == 1:
-        french = french.replace("d", "'1er'")  # the CLDR's pattern makes no difference
+        french = french.replace("d", "'1er'")  # the CLDR's pattern does not
     return Translation("date", format_date(day, style, ENGLISH), format_date(day, french, FRENCH))
 
 
@@ -161,25 +161,27 @@ def _date_in_words(day: datetime.date) -> Translation:
 
 @cache
 def names() -> tuple[Translation, ...]:
-    """Countries, languages and currencies that both languages have a name for, each name once."""
+    """Countries, languages and currencies with a name in both languages; each name occurs once."""
     from babel import Locale
 
     english, french = Locale.parse(ENGLISH), Locale.parse(FRENCH)
-    found: dict[str, Translation] = {}
+    pairs_by_name: dict[str, Translation] = {}
     for kind, ours, theirs, left_out in (
         ("country", english.territories, french.territories, _NO_COUNTRIES),
         ("language", english.languages, french.languages, _NO_LANGUAGES),
         ("currency", english.currencies, french.currencies, set()),
     ):
         for code in sorted(ours.keys() & theirs.keys() - left_out):
-            # Numbers stand for continents; brackets for what was of use in other years.
+            # Numbers are codes of continents; brackets mark what was used in other years.
             if code.isdigit() or "(" in ours[code] + theirs[code]:
                 continue
-            found.setdefault(ours[code].casefold(), Translation(kind, ours[code], theirs[code]))
-    return tuple(found.values())
+            pairs_by_name.setdefault(
+                ours[code].casefold(), Translation(kind, ours[code], theirs[code])
+            )
+    return tuple(pairs_by_name.values())
 
 
-# --- what comes how often -----------------------------------------------------------------------
+# --- shares of the domains ----------------------------------------------------------------------
 
 
 def _numbers(share: int, first: int, last: int) -> _Domain:

@@ -1,11 +1,12 @@
-"""Where documents come from: local files, packages, the web, the hub, a generator of our own.
+"""Sources of documents: local files, packages, the web, the hub, the project's own generators.
 
-A source is read in one fixed order that depends on its content and names alone, never on a
-listing's order, a clock or a locale. Files are streams: memory is bounded whatever their size.
+A source is read in one fixed order. The order depends only on its content and names, never on the
+order of a folder listing, a clock or a locale. Files are read as streams, so memory is bounded for
+any size.
 
-    kinds/    the catalogue: one file a kind of source, with its section of a recipe
-    kind      what such a file declares
-    formats   the table of what a file may be
+    kinds/    the catalogue: one file for each kind of source, with its section of a recipe
+    kind      the declaration that such a file holds
+    formats   the table of the formats of files
     files, packages, web -> reading (compression, formats, decoding) -> a text (markup) or rows
     hub -> rows (rows, parquet, conversations) -> documents (records)
 """
@@ -33,12 +34,13 @@ def read_source(
     notes: Counter[str] | None = None,
     leave: Callable[[Unread], None] = lambda _: None,
 ) -> Iterator[Document]:
-    """The documents that a recipe's source names, in a fixed order, one at a time.
+    """The documents of a recipe's source, in a fixed order, one at a time.
 
-    A relative folder starts at ``folder_root``; what is fetched is kept in ``cache``. ``notes``
-    counts documents in ``bad_utf8_replaced`` and rows in ``bad_rows_dropped``; ``leave`` is given
-    each of these rows. Ids are unique. TextError names the file, the line or byte offset, and the
-    mend; it is raised too if there is no text at all, or an id that the recipe maps comes twice.
+    A relative folder starts at ``folder_root``. Downloads are kept in ``cache``. ``notes`` counts
+    documents in ``bad_utf8_replaced`` and rows in ``bad_rows_dropped``; ``leave`` is called with
+    each of these rows. Ids are unique. Raises TextError that names the file, the line or byte
+    offset, and the mend; also if there is no text at all, or if an id that the recipe maps occurs
+    twice.
     """
     notes = Counter() if notes is None else notes
     places = Places(folder_root, cache)
@@ -72,14 +74,14 @@ def _not_empty(documents: Iterable[Document], kind: str, notes: Counter[str]) ->
 
 
 def _unique(documents: Iterable[Document]) -> Iterator[Document]:
-    """Only a digest of each id is held, some 100 bytes a document."""
+    """The documents, checked for unique ids. Memory holds a digest of each id, about 100 bytes."""
     seen: set[bytes] = set()
     for document in documents:
         before = len(seen)
         seen.add(blake2b(document.id.encode("utf-8", "surrogatepass"), digest_size=16).digest())
         if len(seen) == before:
             raise TextError(
-                f"{document.source}: id={document.id!r} comes twice; map a field that is unique, "
+                f"{document.source}: id={document.id!r} occurs twice; map a field that is unique, "
                 "or leave `fields.id` out"
             )
         yield document

@@ -1,4 +1,4 @@
-"""Packed files as streams: every byte checked, and no more of them than a text would give."""
+"""Packed files as streams: every byte is checked, and the unpacked size is limited."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import IO, Any
 from pipelines.text.errors import TextError
 
 BLOCK = 128 << 10
-# Text packs 3 to 10 times, a log of repeated lines perhaps 100 times; gzip reaches 1,032 on zeros.
+# The ratio is 3 to 10 for text, perhaps 100 for a log of repeated lines, 1,032 for zeros in gzip.
 MAX_RATIO = 200
-# ... but a small file of one repeated line is no bomb.
+# A small file of one repeated line has a high ratio, but it is not a bomb.
 ALWAYS_ALLOWED = 64 << 20
 MAX_UNPACKED_BYTES = 1 << 40
-# What zstandard holds of what it unpacked, at most: its own limit, which Arrow does not raise.
+# The largest window (unpacked bytes in memory) of zstandard by default; Arrow does not raise it.
 MAX_WINDOW = 128 << 20
 
 
 def packing_of(head: bytes) -> str | None:
-    """How a file is packed by its first bytes: ``gzip``, ``zstd`` or None."""
+    """The packing of a file by its first bytes: ``gzip``, ``zstd`` or None."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
-    # RFC 8878, 3.1: a frame, or a frame to be skipped.
+    # RFC 8878, 3.1: a frame, or a skippable frame.
     skippable = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
     return "zstd" if skippable or head.startswith(b"\x28\xb5\x2f\xfd") else None
 
 
 class Expansion:
-    """Counts what came out of a packed file; TextError once that is more than text can give."""
+    """Counts the unpacked bytes of a packed file. Raises TextError above the limit for text."""
 
     def __init__(self, packed_bytes: int, where: str) -> None:
         self.made = 0
@@ -41,12 +41,12 @@ class Expansion:
             raise TextError(
                 f"{self._where}: {self._packed} bytes unpack to more than {self._most} "
                 f"({MAX_RATIO}:1 and {ALWAYS_ALLOWED >> 20} MiB, at most "
-                f"{MAX_UNPACKED_BYTES >> 40} TiB); if it is no bomb, unpack it yourself"
+                f"{MAX_UNPACKED_BYTES >> 40} TiB); if it is not a zip bomb, unpack it yourself"
             )
 
 
 class Lent:
-    """A file that Arrow may read but not close: its owner looks at it once more at the end."""
+    """A file that Arrow may read but not close, because its owner uses it again at the end."""
 
     closed = False
 
@@ -54,15 +54,14 @@ class Lent:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
     def close(self) -> None:
-        """Left to the owner."""
+        """Do nothing; the owner closes the file."""
 
 
 def unpacked(file: IO[bytes], packing: str, where: str) -> Iterator[bytes]:
     """The content of a gzip or zstandard file of any number of members or frames, in blocks.
 
-    TextError if it ends too soon (however far it came, nothing is short), is damaged by its own
-    checksums, has something behind its end, unpacks like a bomb, or wants a window of more than
-    128 MiB.
+    Raises TextError if the file ends too early, fails its own checksums, has data after its end,
+    unpacks to more than ``Expansion`` allows, or needs a window of more than 128 MiB.
     """
     import pyarrow as pa
 
@@ -81,11 +80,11 @@ def _read(stream: Any, expansion: Expansion, packing: str, where: str) -> bytes:
         block: bytes = stream.read(BLOCK)
     except (OSError, pa.ArrowException) as error:
         if getattr(error, "errno", None) is not None:
-            raise  # the disk's, not the archive's
-        if "requires too much memory" in str(error):  # zstandard's own words
+            raise  # an error of the disk, not of the archive
+        if "requires too much memory" in str(error):  # the message of zstandard
             raise TextError(
-                f"{where}: packed with a window of more than {MAX_WINDOW >> 20} MiB after"
-                f" {expansion.made} bytes unpacked, such as by `zstd --long=31`; unpack it with"
+                f"{where}: after {expansion.made} bytes unpacked, its zstandard window is more than"
+                f" {MAX_WINDOW >> 20} MiB, such as by `zstd --long=31`; unpack it with"
                 " `zstd -d --long=31`, and pack it again without --long"
             ) from None
         raise TextError(

@@ -1,4 +1,4 @@
-"""Conversations in one JSON file to documents of turns."""
+"""From the conversations in one JSON file to documents of turns."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LAYOUT = (
 
 
 def conversation_rows(text: str, where: str) -> Iterator[tuple[str, Row]]:
-    """(id, id and text) of chitchat-dataset's JSON: id -> {messages: [turn, ...]}.
+    """(id, record of id and text) of chitchat-dataset's JSON: id -> {messages: [turn, ...]}.
 
     A turn is [{text, sender, ...}, ...].
     """
     try:
-        conversations = json.loads(text, object_pairs_hook=_each_once)
+        conversations = json.loads(text, object_pairs_hook=_with_unique_keys)
     except (ValueError, RecursionError) as error:
         raise TextError(f"{where}: not JSON ({error}); {_LAYOUT}") from None
     if not isinstance(conversations, dict):
@@ -38,31 +38,31 @@ def conversation_rows(text: str, where: str) -> Iterator[tuple[str, Row]]:
         yield identity, row
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; ValueError for a key that stands twice, whose first value would be lost."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError if a key occurs twice: its first value would be lost."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r} stands twice")
-    return found
+        raise ValueError(f"the key {twice!r} occurs twice")
+    return record
 
 
 def render_conversation(turns: list[list[dict[str, Any]]]) -> str:
-    """A conversation's document: the turn's messages together, as they were written.
+    """The text of a conversation: each turn joins its messages, as they were written.
 
-    Speakers are lettered by first appearance, so the first is ``A`` whoever that is. Empty messages
-    and turns are left out; turns of one speaker in a row stay as given. Who speaks is told by the
-    turn's first message (in the default corpus a turn has one sender).
+    Speakers have letters in the order of their first turn, so the first speaker is ``A``. Empty
+    messages and turns are left out; several turns of one speaker in a row stay separate. The first
+    message of a turn names its speaker (in the default corpus a turn has one sender).
     """
     letters: dict[str, str] = {}
-    said_by: list[tuple[str, str]] = []
+    lettered_turns: list[tuple[str, str]] = []
     for turn in turns:
-        said = together(list(filter(None, (trimmed(message["text"]) for message in turn))))
-        if not said:
+        words = together(list(filter(None, (trimmed(message["text"]) for message in turn))))
+        if not words:
             continue
         sender = turn[0]["sender"]
         if sender not in letters and len(letters) == len(SPEAKERS):
             raise TextError(f"more than {len(SPEAKERS)} speakers")
         letter = letters.setdefault(sender, SPEAKERS[len(letters) % len(SPEAKERS)])
-        said_by.append((letter, said))
-    return document_text(said_by)
+        lettered_turns.append((letter, words))
+    return document_text(lettered_turns)

@@ -1,4 +1,4 @@
-"""Bytes to characters as they come, cut into lines or into pieces of bounded size."""
+"""The decoding of byte streams, and the cutting of text into lines or pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import chain
 
 from pipelines.text.errors import TextError
 
-# Stands for what does not decode until a document is made of it: text that decoded cannot hold half
-# a surrogate pair, so what was mended is told from a U+FFFD that was written.
+# Marks bytes that do not decode, until a document is made. Decoded text cannot hold half a
+# surrogate pair, so the mark differs from a U+FFFD that the text itself contains.
 _MARK = "\udfff"
 _MARKING = "dragon-mark"
 
@@ -29,20 +29,20 @@ def decoded(
 ) -> Iterator[str]:
     """The characters of a byte stream, block by block, without a byte order mark at its start.
 
-    ``on_bad_utf8``: fail raises TextError with the offset of the first byte that does not decode,
-    replace leaves marks that ``mended`` turns into U+FFFD. ``stated`` is the encoding that the file
-    itself states, for the mend.
+    ``on_bad_utf8``: ``fail`` raises TextError with the offset of the first byte that does not
+    decode; ``replace`` leaves marks, which ``mended`` turns into U+FFFD. ``stated`` is the encoding
+    that the file itself states, for the message.
     """
     errors = "strict" if on_bad_utf8 == "fail" else _MARKING
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     taken, begun = 0, False
-    # An empty block at the end asks for what a character cut short has left in the decoder.
+    # An empty block at the end makes the decoder report a character that is cut off.
     for block, last in chain(((block, False) for block in blocks), [(b"", True)]):
         taken += len(block)
         try:
             text = decoder.decode(block, last)
         except UnicodeDecodeError as error:
-            # The decoder saw what it had kept and this block: `object` ends where we are.
+            # `object` is the rest of earlier blocks and this block, so it ends at `taken`.
             start = taken - len(error.object)
             raise _undecodable(error, start, encoding, where, stated) from None
         except UnicodeError as error:
@@ -58,17 +58,17 @@ def decoded(
 def _undecodable(
     error: UnicodeDecodeError, start: int, encoding: str, where: str, stated: str | None
 ) -> TextError:
-    offset, found = start + error.start, error.object[error.start : error.end].hex(" ")
+    offset, bad_bytes = start + error.start, error.object[error.start : error.end].hex(" ")
     name = "UTF-8" if codecs.lookup(encoding).name == "utf-8" else encoding
-    says = f" (it says charset={stated})" if stated else ""
+    charset = f" (it says charset={stated})" if stated else ""
     return TextError(
-        f"{where}: not {name} at byte offset {offset} of the content (found {found}); "
-        f"declare its `encoding`{says}, convert the file, or set on_bad_utf8: replace"
+        f"{where}: not {name} at byte offset {offset} of the content (found {bad_bytes}); "
+        f"declare its `encoding`{charset}, convert the file, or set on_bad_utf8: replace"
     )
 
 
 def mended(text: str, notes: Counter[str]) -> str:
-    """``text`` with U+FFFD for what did not decode; ``notes`` counts it then."""
+    """``text`` with U+FFFD for each mark; ``notes`` counts a text that has any."""
     if _MARK not in text:
         return text
     notes["bad_utf8_replaced"] += 1
@@ -76,53 +76,54 @@ def mended(text: str, notes: Counter[str]) -> str:
 
 
 def lines(chunks: Iterable[str], most: int) -> Iterator[str | None]:
-    """Lines without their line feeds, None for one of more than ``most`` characters.
+    """Lines without their line feeds; None for a line of more than ``most`` characters.
 
-    No more than that is ever held. Only U+000A ends a line.
+    Memory holds at most ``most`` characters of a line. Only U+000A ends a line.
     """
-    held: list[str] = []
+    parts: list[str] = []
     length = 0
     for chunk in chunks:
         first, *others = chunk.split("\n")
         length += len(first)
         if length <= most:
-            held.append(first)
+            parts.append(first)
         else:
-            held.clear()
+            parts.clear()
         if others:
-            yield "".join(held) if length <= most else None
+            yield "".join(parts) if length <= most else None
             last = others.pop()
             for line in others:
                 yield line if len(line) <= most else None
-            held, length = [last], len(last)
+            parts, length = [last], len(last)
     if length:
-        yield "".join(held) if length <= most else None
+        yield "".join(parts) if length <= most else None
 
 
 def pieces(chunks: Iterable[str], most: int) -> Iterator[tuple[str, bool]]:
-    """(piece, whether another follows): the text cut so that no piece has over ``most`` bytes.
+    """(piece, whether another follows): the text cut into pieces of at most ``most`` bytes.
 
-    A piece ends at its last line end, or if it has none, at its last whole character; together they
-    are the text. Bytes are of UTF-8, at least 4. Where the cuts fall does not depend on ``chunks``.
+    A piece ends at its last line end, or if it has none, at its last whole character. Joined, the
+    pieces are the text. Bytes are those of UTF-8; ``most`` counts as at least 4. The cuts do not
+    depend on the sizes of ``chunks``.
     """
     most = max(most, 4)
-    held: list[str] = []
+    parts: list[str] = []
     size = 0
     for chunk in chunks:
-        held.append(chunk)
+        parts.append(chunk)
         size += utf8_length(chunk)
         if size > most:
-            data, start = "".join(held).encode("utf-8", "surrogatepass"), 0
-            held.clear()
+            data, start = "".join(parts).encode("utf-8", "surrogatepass"), 0
+            parts.clear()
             view = memoryview(data)
             while len(data) - start > most:
                 end = _cut(data, start, start + most)
                 yield str(view[start:end], "utf-8", "surrogatepass"), True
                 start = end
-            held.append(str(view[start:], "utf-8", "surrogatepass"))
+            parts.append(str(view[start:], "utf-8", "surrogatepass"))
             size = len(data) - start
-            del data, view  # else they stay while the next piece is gathered
-    yield "".join(held), False
+            del data, view  # to free the memory before the next piece is collected
+    yield "".join(parts), False
 
 
 def _cut(data: bytes, start: int, end: int) -> int:

@@ -1,4 +1,4 @@
-"""How the bytes of a file become documents: what the sections of all kinds of files share."""
+"""The options for the bytes of files, which the sections of all kinds of files share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pipelines.corpora.sources.options import Records
 
 def _text_encoding(name: str) -> str:
     try:
-        found = codecs.lookup(name).name
+        codec = codecs.lookup(name).name
         b"".decode(name)
     except LookupError:
-        raise ValueError(f"encoding={name!r} is unknown; utf-8 and latin-1 are two") from None
-    # These decode to what no file of text means: escapes, host names, halves of surrogate pairs.
-    if found in ("utf-7", "unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"):
-        raise ValueError(f"encoding={name!r} is none of text files; utf-8 and latin-1 are two")
+        raise ValueError(
+            f"encoding={name!r} is unknown; use one such as utf-8 or latin-1"
+        ) from None
+    # These do not decode text: they give escapes, host names or halves of surrogate pairs.
+    if codec in ("utf-7", "unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"):
+        raise ValueError(f"encoding={name!r} is not for text files; use one such as utf-8")
     return name
 
 
@@ -30,12 +32,12 @@ class Reading(Records):
     """How the bytes of a file become documents."""
 
     format: Literal[("auto", *FORMATS)] = "auto"  # type: ignore[valid-type]
-    """auto: by the file's name and its first bytes. A plain, Markdown or HTML file is one document;
-    each may be packed with gzip or zstandard. pairs: lines ``source TAB target``, whatever stands
-    behind another tab."""
+    """auto: by the file's name and its first bytes. A plain, Markdown or HTML file is one document.
+    A file of any format may be packed with gzip or zstandard. pairs: lines ``source TAB target``;
+    further columns are ignored."""
     encoding: Encoding | dict[str, Encoding] = "utf-8"
-    """Of text files: one for all, or by glob (``{"old/*.txt": latin-1, "*": utf-8}``, where a star
-    stands for slashes too), the first that fits."""
+    """The encoding of text files: one for all, or one for each glob; the first glob that matches
+    counts (``{"old/*.txt": latin-1, "*": utf-8}``; a star matches slashes too)."""
     on_bad_utf8: Literal["fail", "replace"] = "fail"
     """replace: bytes that do not decode become U+FFFD, and the document is counted."""
 

@@ -1,4 +1,4 @@
-"""Local files: which there are, in one order, and each read only while it is at rest."""
+"""Local files: their names in a fixed order, and the reading of files that do not change."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Patterns = frozenset[tuple[str, ...]]
 
 
 class Found(NamedTuple):
-    """A file: its POSIX path below the folder that was searched, and where it is."""
+    """A file: its POSIX path relative to the searched folder, and its path on disk."""
 
     name: str
     path: str
 
 
 def matching(root: Path, glob: str) -> Iterator[Found]:
-    """The files below ``root`` that ``glob`` names (``**``: any folders), or ``root``, if a file.
+    """The files below ``root`` that match ``glob`` (``**``: any folders), or ``root``, if a file.
 
-    They come in code point order of their names, the same whatever the disk's order or the locale;
-    one folder's listing is in memory at a time. What begins with a dot is never read. A link is
-    read if it leads to a file below ``root``; folders behind links are not walked. TextError if
-    there is no such file, if a link leads out of ``root`` or to what is hidden, or for a pipe or a
-    device.
+    They come in code point order of their names, independent of the disk's order and the locale.
+    Memory holds the listing of one folder at a time. Files and folders whose name begins with a dot
+    are never read. A link is read if it leads to a file below ``root``; folders behind links are
+    not searched. Raises TextError if no file matches, if a link leads out of ``root`` or to a
+    hidden file, or for a pipe or a device.
     """
     if root.is_file():
         yield Found(root.name, str(root))
@@ -43,18 +43,22 @@ def matching(root: Path, glob: str) -> Iterator[Found]:
         pattern += ("*",)
     if not {"", ".", ".."}.isdisjoint(pattern):
         raise TextError(
-            f"folder {root}: glob={glob!r} is no pattern below it; `**/*.txt` and `a/*.md` are two"
+            f"folder {root}: glob={glob!r} has an empty part, `.` or `..`; write one such as"
+            " `**/*.txt` or `a/*.md`"
         )
-    nothing = True
-    for found in _walk(str(root), "", frozenset({pattern}), root.resolve()):
-        nothing = False
-        yield found
-    if nothing:
+    empty = True
+    for file in _walk(str(root), "", frozenset({pattern}), root.resolve()):
+        empty = False
+        yield file
+    if empty:
         raise TextError(f"folder {root}: no file matches glob={glob!r}; add files or correct it")
 
 
 def _walk(folder: str, above: str, patterns: Patterns, root: Path) -> Iterator[Found]:
-    """``above`` is the folder's own name with a slash, ``patterns`` what may follow it."""
+    """The matching files of a folder. ``above`` is its relative path with a slash at the end.
+
+    ``patterns`` are the parts of the glob that a path inside the folder must still match.
+    """
     for name, entry, is_folder in _listed(folder):
         left = _after(patterns, name)
         if is_folder:
@@ -72,23 +76,25 @@ def _walk(folder: str, above: str, patterns: Patterns, root: Path) -> Iterator[F
 
 
 def _listed(folder: str) -> list[tuple[str, os.DirEntry[str], bool]]:
-    """(name, entry, whether it is a folder itself) of all that is not hidden, in order."""
+    """(name, entry, whether it is a folder and no link) of all entries not hidden, in order."""
     try:
         with os.scandir(folder) as entries:
-            listed = [
+            visible = [
                 (_utf8(entry), entry, entry.is_dir(follow_symlinks=False))
                 for entry in entries
                 if not entry.name.startswith(".")
             ]
     except OSError as error:
-        raise TextError(f"{folder}: cannot be listed ({error.strerror}); mend it") from None
-    # With its slash a folder sorts where the paths below it do: `a.txt` comes before `a/b.txt`.
-    return sorted(listed, key=lambda found: found[0] + "/" * found[2])
+        raise TextError(
+            f"{folder}: cannot be listed ({error.strerror}); correct its permissions"
+        ) from None
+    # A folder sorts with its slash, as the paths below it do: `a.txt` comes before `a/b.txt`.
+    return sorted(visible, key=lambda entry: entry[0] + "/" * entry[2])
 
 
 def _utf8(entry: os.DirEntry[str]) -> str:
     try:
-        # Through its bytes, because a locale decides how Python spells a name that it lists.
+        # By way of its bytes, because the locale decides how Python decodes a listed name.
         return os.fsencode(entry.name).decode()
     except UnicodeDecodeError:
         shown = os.fsencode(entry.path).decode(errors="backslashreplace")
@@ -96,7 +102,7 @@ def _utf8(entry: os.DirEntry[str]) -> str:
 
 
 def _after(patterns: Patterns, part: str) -> Patterns:
-    """What is left of the patterns once a path has gone through ``part``; ``()`` is a match."""
+    """The rest of the patterns after the path's part ``part`` has matched; ``()`` is a match."""
     left: set[tuple[str, ...]] = set()
     for pattern in patterns:
         while pattern and pattern[0] == "**":
@@ -110,36 +116,39 @@ def _after(patterns: Patterns, part: str) -> Patterns:
 def _refuse_outside(path: str, root: Path) -> None:
     target = Path(path).resolve()
     if not target.is_relative_to(root):
-        raise TextError(f"{path}: a link out of the folder; copy there what it leads to")
+        raise TextError(f"{path}: a link out of the folder; replace it by a copy of its target")
     if any(part.startswith(".") for part in target.relative_to(root).parts):
-        raise TextError(f"{path}: a link to what is hidden; copy what it leads to, or remove it")
+        raise TextError(f"{path}: a link to a hidden file; replace it by a copy, or remove it")
 
 
 @contextmanager
 def at_rest(path: str | Path) -> Iterator[FileIO]:
-    """A file, open for reading; TextError if it is not the same at the end as at the start."""
+    """A file, open for reading. Raises TextError if the file changes while it is open."""
     try:
         with FileIO(path) as file:
             before = os.fstat(file.fileno())
             yield file
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror or error}); mend it") from None
+        raise TextError(
+            f"{path}: cannot be read ({error.strerror or error}); correct the path or permissions"
+        ) from None
     same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     if not same or not stat.S_ISREG(after.st_mode):
         raise TextError(f"{path}: changed while it was read; let the writer finish and run again")
 
 
 def sha256_of(path: str | Path) -> str:
-    """Hex digest of a file at rest, a block in memory at a time."""
+    """The hex digest of a file, read block by block. Raises TextError if the file changes."""
     with at_rest(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def encoding_of(name: str, declared: str | Mapping[str, str], where: str) -> str:
-    """The encoding that a recipe declares for a file: one for all, or the first glob that fits.
+    """The encoding that a recipe declares for a file: one for all, or that of the first match.
 
-    ``*`` reaches over slashes.
+    ``declared`` maps globs to encodings; ``*`` matches slashes too. Raises TextError if no glob
+    matches.
     """
     if isinstance(declared, str):
         return declared
@@ -147,5 +156,5 @@ def encoding_of(name: str, declared: str | Mapping[str, str], where: str) -> str
         if fnmatchcase(name, glob):
             return encoding
     raise TextError(
-        f'{where}: none of encoding={", ".join(declared)} fits its name; add `"*": utf-8`'
+        f'{where}: no glob of encoding={", ".join(declared)} matches its name; add `"*": utf-8`'
     )

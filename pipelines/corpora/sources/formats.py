@@ -1,6 +1,6 @@
-"""The table of what a file may be: by which endings of its name it is known, and how it is read.
+"""The table of the formats of files: the suffixes of each format, and the function that reads it.
 
-A new format is a line here and a file that reads it.
+A new format needs a line here and a file with its function.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Documents: TypeAlias = Iterator[Document | Unread]
 
 
 class Format(NamedTuple):
-    """How a file is read, and the endings of names that say that a file is of this format."""
+    """A format: the function that reads a file of it, and the suffixes of such files."""
 
     read: Callable[[Opened], Documents]
     suffixes: tuple[str, ...] = ()
@@ -45,9 +45,9 @@ def _jsonl(file: Opened) -> Documents:
 
 
 def _csv(file: Opened) -> Documents:
-    given, where = (file.chunks(), file.most, file.notes), file.origin.where
+    arguments, where = (file.chunks(), file.most, file.notes), file.origin.where
     tabs = file.name.lower().endswith(".tsv")
-    return file.of_rows(csv_rows(*given, fields=file.source.fields, tabs=tabs, where=where))
+    return file.of_rows(csv_rows(*arguments, fields=file.source.fields, tabs=tabs, where=where))
 
 
 def _parquet(file: Opened) -> Documents:
@@ -62,8 +62,8 @@ def _labelled_lines(file: Opened) -> Documents:
 
 
 def _conversations(file: Opened) -> Documents:
-    talks = conversation_rows(file.whole(), file.origin.where)
-    return file.of_rows(talks, Fields(id="id"))
+    conversations = conversation_rows(file.whole(), file.origin.where)
+    return file.of_rows(conversations, Fields(id="id"))
 
 
 def _pairs(file: Opened) -> Documents:
@@ -85,4 +85,4 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     }
 )
 LIBRARIES = ("resiliparse",)
-"""The distributions, beside pyarrow, whose versions decide the text of a file."""
+"""The distributions, apart from pyarrow, whose versions decide the text of a file."""

@@ -1,10 +1,10 @@
-"""One file asked of the open internet, and of nothing else.
+"""The request of one file from the public internet, and from no other network.
 
-An address in a recipe must not become a way into the network that the machine stands in
-(server-side request forgery, OWASP A10:2021). So a host is resolved once, every address that it
-has is checked, and the connection goes to the very address that was checked: a name that resolves
-differently a moment later (DNS rebinding) changes nothing. Each redirect goes the same way.
-Proxies of the environment are not used: they would resolve the name themselves.
+An address in a recipe must not give access to the local network of the machine (server-side
+request forgery, OWASP A10:2021). So a host is resolved once, all its addresses are checked, and
+the connection goes to a checked address. A name that resolves to another address a moment later
+(DNS rebinding) changes nothing. Each redirect is checked in the same way. Proxies of the
+environment are not used, because they would resolve the name themselves.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 REDIRECTS = (301, 302, 303, 307, 308)
 PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Answers that may be better in a moment: request time-out, too early, too many, server's fault."""
+"""Status codes for which a later try may succeed: time-out, too early, too many, server error."""
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""Addresses that map or translate an IPv4 one (``::ffff:0:0/96``, ``64:ff9b::/96``) lie outside."""
+"""Excludes addresses that map or translate an IPv4 one (``::ffff:0:0/96``, ``64:ff9b::/96``)."""
 
 
 class RefusedError(Exception):
-    """Trying again changes nothing; says the reason and the mend."""
+    """A failure that another try does not change; the message has the reason and the mend."""
 
 
 class PassingError(Exception):
-    """Trouble of network or server that a later try may not meet; ``wait`` seconds are asked."""
+    """A failure of the network or server that may pass; the server asks to wait ``wait`` s."""
 
     def __init__(self, reason: str, wait: float = 0) -> None:
         super().__init__(reason)
@@ -49,29 +49,29 @@ class PassingError(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """How patient we are, and which addresses may be reached beside the public ones."""
+    """The limits of time and rate, and the addresses that are allowed beside the public ones."""
 
     connect_seconds: float = 10
     stall_seconds: float = 30
     """The longest silence of a server."""
     least_rate: float = 10_000
-    """Bytes a second that a server must give, over each ``rate_seconds`` that we wait for it."""
+    """The bytes a second that a server must send, measured over ``rate_seconds`` of waiting."""
     rate_seconds: float = 60
     tries: int = 3
     backoff_seconds: float = 1
-    """The wait before the second try, doubled after each; a server's ``Retry-After`` lengthens it
-    up to ``patience_seconds``."""
+    """The wait before the second try; it doubles after each try. A server's ``Retry-After`` makes
+    it longer, up to ``patience_seconds``."""
     patience_seconds: float = 60
     redirects: int = 5
     private: frozenset[str] = frozenset()
-    """Addresses that are not public and allowed all the same, such as that of a mirror at home."""
+    """Addresses that are allowed although they are not public, such as that of a local mirror."""
 
 
 @contextmanager
 def get(url: str, network: Network, max_bytes: int) -> Iterator[BaseHTTPResponse]:
-    """The answer that holds the file, after at most ``network.redirects`` redirects.
+    """The response with the file, after at most ``network.redirects`` redirects.
 
-    No server is waited for longer than ``max_bytes`` take at the least rate, whatever it sends.
+    The wait for a server is at most the time that ``max_bytes`` take at the least rate.
     """
     where = _parsed(url)
     for _ in range(network.redirects + 1):
@@ -85,40 +85,43 @@ def get(url: str, network: Network, max_bytes: int) -> Iterator[BaseHTTPResponse
 
 
 def _parsed(url: str, base: str = "") -> Url:
-    """An address that may be asked, absolute or relative to ``base``."""
+    """The parsed address, absolute or relative to ``base``; RefusedError if it is not allowed."""
     from urllib3.util import parse_url
 
     try:
         where = parse_url(urljoin(base, url))
     except ValueError:
-        raise RefusedError(f"{shown(url)!r} is no address; correct `url`") from None
+        raise RefusedError(f"{shown(url)!r} is not an address; correct `url`") from None
     if where.scheme != "https" or not where.host:
         via = f"redirected to {shown(where.url)}, " if base else ""
-        raise RefusedError(f"{via}scheme={where.scheme}, only https is read; correct `url`")
+        raise RefusedError(f"{via}scheme={where.scheme}, only https is allowed; correct `url`")
     if where.auth is not None:
-        raise RefusedError(f"user and password in the address of {where.host}; take them out")
+        raise RefusedError(f"user and password in the address of {where.host}; remove them")
     return where
 
 
 def _require_file(answer: BaseHTTPResponse, where: Url) -> None:
-    """Raise unless the answer is the file in its own bytes."""
-    said = f"{where.host} answered {answer.status} {responses.get(answer.status, '')}".rstrip()
+    """Raise an error unless the response is the file in its unchanged bytes."""
+    status = f"{where.host} answered {answer.status} {responses.get(answer.status, '')}".rstrip()
     if answer.status in PASSING:
         wait = re.fullmatch(r"[0-9]{1,6}", answer.headers.get("Retry-After", ""))
-        raise PassingError(said, int(wait[0]) if wait else 0)
+        raise PassingError(status, int(wait[0]) if wait else 0)
     if answer.status != 200:
-        raise RefusedError(f"{said}; correct `url`")
+        raise RefusedError(f"{status}; correct `url`")
     encoding = answer.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
-        raise RefusedError(f"{said} with Content-Encoding={encoding!r}; correct `url`")
+        raise RefusedError(f"{status} with Content-Encoding={encoding!r}; correct `url`")
 
 
 @contextmanager
 def _request(where: Url, network: Network, max_bytes: int) -> Iterator[BaseHTTPResponse]:
-    """One server's answer, its body unread; trouble while the block reads it is told as ours."""
+    """The response of one server, with its body unread.
+
+    An error of urllib3 while the block reads the body is raised as PassingError.
+    """
     from urllib3.exceptions import ConnectTimeoutError, HTTPError
 
-    # What it says of a request holds the query.
+    # urllib3 logs the query of a request at the level DEBUG, and a query may be secret.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     host = (where.host or "").strip("[]")
     trust = _authorities()
@@ -128,20 +131,23 @@ def _request(where: Url, network: Network, max_bytes: int) -> Iterator[BaseHTTPR
         try:
             answer = None
             for address in others:
-                with suppress(ConnectTimeoutError):  # or refused: the next one may take it
+                with suppress(
+                    ConnectTimeoutError
+                ):  # includes a refusal; the next address may answer
                     answer = _ask(address, where, host, network, trust, opened)
                     break
             yield answer or _ask(last, where, host, network, trust, opened)
         except HTTPError as error:
-            # urllib3 begins some with its pool and ends others with their cause.
+            # Some messages of urllib3 begin with the name of its pool.
             reason = re.sub(r"^HTTPS\w+\(.*?\): ", "", str(error.args[0]))
             raise PassingError(f"{host}: {hidden(reason)}") from error
 
 
 def _measured(host: str, network: Network, max_bytes: int) -> type[ssl.SSLSocket]:
-    """Sockets that end a server which drips: each single byte of it ends a silence in time.
+    """A class of sockets that end the connection to a server which sends too slowly.
 
-    All that a server sends comes this way, so headers are measured as the body is.
+    The time limit for silence is not enough, because a server could send one byte at a time. Every
+    byte of a server passes through the socket, so headers are measured as the body is.
     """
 
     class Measured(ssl.SSLSocket):
@@ -175,9 +181,9 @@ def _ask(
     trust: ssl.SSLContext,
     opened: ExitStack,
 ) -> BaseHTTPResponse:
-    """Ask the machine at ``address``, which has to prove that it is ``host``.
+    """Send the request to ``address``, whose certificate must be that of ``host``.
 
-    Given an address, the pool resolves nothing.
+    The pool receives an address, so it resolves no name.
     """
     from urllib3 import HTTPSConnectionPool, Timeout
 
@@ -206,7 +212,7 @@ def _ask(
 
 
 def _authorities() -> ssl.SSLContext:
-    """Whom the system trusts, and certifi's list for a Python that came without one."""
+    """The authorities of the system, and certifi's for a Python that has no list of its own."""
     import certifi
 
     context = ssl.create_default_context()
@@ -215,20 +221,22 @@ def _authorities() -> ssl.SSLContext:
 
 
 def _addresses(host: str, port: int, network: Network) -> list[str]:
-    """All addresses of a host, in the system's order; one that may not be reached refuses it."""
+    """All addresses of a host, in the system's order. Raises RefusedError if one is not allowed."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise PassingError(f"host {host} cannot be resolved ({error})") from error
-    addresses = list(dict.fromkeys(str(socket_address[0]) for *_, socket_address in found))
+    addresses = list(dict.fromkeys(str(socket_address[0]) for *_, socket_address in entries))
     for address in addresses:
         if not _is_public(address) and address not in network.private:
-            raise RefusedError(f"host {host} is at {address}, no public address; correct `url`")
+            raise RefusedError(
+                f"host {host} has {address}, which is not a public address; correct `url`"
+            )
     return addresses
 
 
 def _is_public(address: str) -> bool:
-    """Whether an address is a single machine's on the open internet (IANA's registries)."""
+    """Whether an address belongs to one machine on the public internet (IANA's registries)."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return parsed.is_global and parsed in GLOBAL_UNICAST and parsed.sixtofour is None

@@ -1,9 +1,9 @@
 """Rows of a data set of the Hugging Face hub, streamed at a pinned revision.
 
-The library does the work; what is added makes it exact. Left alone, it takes a local folder or a
-module of its own for a data set of that name, falls back to whatever revision it has kept when
-the hub cannot be reached, and follows a data set's card to files elsewhere, which no revision
-pins. It runs no code of a data set.
+The ``datasets`` library reads the rows; this file makes the reading exact. By itself the library
+prefers a local folder or one of its own modules of the same name, uses any cached revision when it
+cannot reach the hub, and follows the card of a data set to files elsewhere, which no revision
+pins. The library runs no code of a data set.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from pipelines.corpora.sources.kinds.hub import HubSource
 
 ROWS = 256
-"""Rows taken from the library at once: one by one it is ten times slower."""
+"""The number of rows that are read at once; one row at a time is ten times slower."""
 MAX_REASON = 300
 
 
 def hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
     """The rows of ``source`` in the hub's order, each with the columns that its fields name.
 
-    A class label is given by its name. Memory is bounded by what the library opens at once,
-    whatever the data set's size: 10 MB of JSON lines, one row group of a Parquet file. ``HF_TOKEN``
-    opens gated and private data sets, ``HF_ENDPOINT`` names another hub (the asset observes it, for
-    it decides the rows), ``HF_HUB_OFFLINE`` forbids all. Raises TextError for what the data set has
-    not, and SourceUnavailable where the hub cannot be reached, once the library has given up (after
-    some ten minutes at most).
+    A class label becomes its name. For any size of the data set, memory is bounded by what the
+    library opens at once: 10 MB of JSON lines, or one row group of a Parquet file. ``HF_TOKEN``
+    gives access to gated and private data sets, ``HF_ENDPOINT`` names another hub (the asset
+    observes it, because it decides the rows), ``HF_HUB_OFFLINE`` forbids every request. Raises
+    TextError if the data set lacks a column or a split, and SourceUnavailable if the hub cannot be
+    reached, after all tries of the library (about ten minutes at most).
     """
     try:
         yield from islice(_rows(source), source.max_documents)
     except TextError:
         raise
     except Exception as error:
-        # The library raises whatever its own libraries do; our one line names the data set.
-        raise _told(source, error) from error
+        # The library passes on any error of its own libraries; this line names the data set.
+        raise _text_error(source, error) from error
 
 
 def _rows(source: HubSource) -> Iterator[dict[str, Any]]:
@@ -72,23 +72,25 @@ def _columns(source: HubSource, known: Container[str]) -> list[str]:
 
 
 def _class_name(names: list[str], number: int | None) -> str | None:
-    """The name of a class; null and -1 are the hub's ways to say that there is none."""
+    """The name of a class; on the hub null and -1 mean that there is no class."""
     return None if number is None or number < 0 else names[number]
 
 
 def _open(source: HubSource) -> IterableDataset:
-    """The split, none of its rows read yet, narrowed to the columns that the fields need."""
+    """The split with the columns that the fields need; no row of it is read yet."""
     from datasets.packaged_modules.parquet.parquet import ParquetConfig
 
     builder = _builder(source)
     splits = builder.as_streaming_dataset()
     if source.split not in splits:
         raise TextError(
-            f"{_where(source)}: split={source.split!r} is none of {sorted(map(str, splits))}; "
+            f"{_where(source)}: split={source.split!r} is not one of {sorted(map(str, splits))}; "
             "correct `split`"
         )
     data_set = splits[source.split]
-    if data_set.features is None:  # such as one JSON array: known only once it was read
+    if (
+        data_set.features is None
+    ):  # such as one JSON array: its columns are unknown before it is read
         return data_set
     columns = _columns(source, data_set.features)
     missing = [name for name in columns if name not in data_set.features]
@@ -98,7 +100,7 @@ def _open(source: HubSource) -> IterableDataset:
             f"{', '.join(data_set.features)}; {mend_of(data_set.features)}"
         )
     if isinstance(builder.config, ParquetConfig):
-        # Selected below a column would be fetched all the same; named here it is not.
+        # `select_columns` alone would fetch the other columns too; this option does not.
         builder.config.columns = columns
         data_set = builder.as_streaming_dataset(split=source.split)
     # Pictures and sounds beside the text are dropped before anything decodes them.
@@ -106,35 +108,37 @@ def _open(source: HubSource) -> IterableDataset:
 
 
 def _builder(source: HubSource) -> DatasetBuilder:
-    """The library's reader of the data set, all of whose files lie in the pinned revision."""
+    """The library's reader of the data set. Raises TextError for a file outside the revision."""
     import datasets
 
     _keep_quiet()
-    asked = datasets.config.HF_ENDPOINT.rstrip("/")  # as it was when the library was imported
-    if asked != hub_endpoint():
+    library_endpoint = datasets.config.HF_ENDPOINT.rstrip(
+        "/"
+    )  # its value when the library was imported
+    if library_endpoint != hub_endpoint():
         raise TextError(
-            f"{_where(source)}: the library asks {shown(asked)}, HF_ENDPOINT says"
-            f" {hub_endpoint()}; set it before the run begins"
+            f"{_where(source)}: the library uses the hub {shown(library_endpoint)}, but HF_ENDPOINT"
+            f" is {hub_endpoint()}; set it before the run begins"
         )
-    with tempfile.TemporaryDirectory() as nothing_kept:
+    with tempfile.TemporaryDirectory() as empty_cache:
         builder = datasets.load_dataset_builder(
-            f"hf://datasets/{source.dataset}",  # without the prefix, a local folder comes first
+            f"hf://datasets/{source.dataset}",  # the prefix excludes a local folder of this name
             source.config,
             revision=source.revision,
-            cache_dir=nothing_kept,  # else an earlier revision may stand in for this one
+            cache_dir=empty_cache,  # else the library may use another cached revision
         )
     for files in (builder.config.data_files or {}).values():
         for file in files:
             if not re.match(rf"hf://datasets/[^@]+@{source.revision}/", file):
                 raise TextError(
                     f"{_where(source)}: its file {file} is not part of the revision; "
-                    "correct `dataset`, or read that file by a source of its own"
+                    "correct `dataset`, or read that file with another source"
                 )
     return builder
 
 
 def _keep_quiet() -> None:
-    """No progress bars, no lines of the library's own, no counting of who loads what."""
+    """Turn off the library's progress bars, log lines and telemetry."""
     import datasets
     import huggingface_hub
 
@@ -142,7 +146,7 @@ def _keep_quiet() -> None:
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     for library in (datasets.utils, huggingface_hub.utils):
         library.disable_progress_bars()
-    for name in ("datasets", "huggingface_hub", "httpx2"):  # the last tells signed addresses
+    for name in ("datasets", "huggingface_hub", "httpx2"):  # the last logs signed addresses
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
@@ -151,15 +155,15 @@ def _where(source: HubSource) -> str:
     return f"data set {source.dataset}{config} at revision {source.revision[:12]}"
 
 
-def _told(source: HubSource, error: Exception) -> TextError:
-    """What the library raised, as one line of ours."""
+def _text_error(source: HubSource, error: Exception) -> TextError:
+    """An error of the library as TextError or SourceUnavailable with a message of one line."""
     from datasets.exceptions import DatasetNotFoundError
 
-    trouble = [cause for cause in _causes(error) if _is_of_the_network(cause)]
-    if trouble:  # the first cause says the most
+    network_errors = [cause for cause in _causes(error) if _is_of_the_network(cause)]
+    if network_errors:  # the first cause explains the most
         return SourceUnavailable(
-            f"{_where(source)}: {_reason(trouble[-1])}; try again when the hub can be reached and "
-            "HF_HUB_OFFLINE is not set"
+            f"{_where(source)}: {_reason(network_errors[-1])}; try again when the hub can be "
+            "reached and HF_HUB_OFFLINE is not set"
         )
     mend = "correct the recipe's source"
     if isinstance(error, DatasetNotFoundError):
@@ -168,7 +172,7 @@ def _told(source: HubSource, error: Exception) -> TextError:
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """An error and what led to it, also where the library hides it."""
+    """An error and its causes, also those that the library hides."""
     causes: list[BaseException] = []
     while error is not None and error not in causes:
         causes.append(error)
@@ -186,6 +190,6 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The library's words in one line, without what addresses in them may carry of secrets."""
+    """The library's message in one line, without possible secrets in addresses."""
     words = " ".join(str(error).split()).partition(" For more information")[0]
     return f"{type(error).__name__}: {hidden(words)}"[:MAX_REASON]

@@ -1,4 +1,4 @@
-"""What a kind of source is: its section of a recipe, how it is read, what else decides its text."""
+"""The declaration of a kind of source: its section of a recipe, and the function that reads it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipelines.text.tables import Document, Unread
 
 
 class SourceOptions(Strict):
-    """The section of a source."""
+    """The section of a source in a recipe."""
 
     kind: str
 
     def names_documents(self) -> bool:
-        """Whether the source itself names its documents, so that a name may come twice."""
+        """Whether the ids of documents come from the source, so that an id may occur twice."""
         return False
 
 
 class Places(NamedTuple):
-    """Where a relative folder starts, and where what is fetched is kept."""
+    """The folder at which relative paths start, and the folder that keeps downloads."""
 
     root: Path
     cache: Path
@@ -46,12 +46,12 @@ def _nothing(_: Any, __: Path) -> dict[str, Any]:
 class Kind:
     """One entry of the catalogue of sources.
 
-    ``options`` is its section of a recipe. ``read`` takes such a section, the places and a counter
-    of what was mended, and gives the documents in a fixed order. ``origin`` is the form of the one
-    line that says where the text is from; it names fields of the section. ``libraries`` gives the
-    distributions whose versions decide the text, ``uses`` the entries of other catalogues.
-    ``observed`` reads what outside the recipe decides the text, at the time of the work; it takes
-    the section and the project's folder.
+    ``options`` is the class of its section of a recipe. ``read`` takes such a section, the places
+    and a counter of repairs, and gives the documents in a fixed order. ``origin`` is the template
+    of the line that names the origin of the text; its fields are those of the section.
+    ``libraries`` gives the distributions whose versions decide the text, ``uses`` the entries of
+    other catalogues. ``observed`` takes the section and the project's folder; at the time of the
+    work it reads the inputs outside the recipe that decide the text.
     """
 
     options: type[SourceOptions]
@@ -63,5 +63,5 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What a recipe calls the kind."""
+        """The name of the kind in a recipe."""
         return tag_of(self.options, "kind")

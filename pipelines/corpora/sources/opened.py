@@ -1,4 +1,4 @@
-"""A file that is being read, and what a format needs to know of it."""
+"""An open file, with the information that its format needs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from pipelines.corpora.sources.options import Fields
 
 HEAD = 4096
-"""So many bytes of a file's start tell what it is."""
+"""The number of first bytes that decide the format of a file."""
 
 
 @dataclass(frozen=True)
 class Opened:
     """An open, seekable ``file`` and its unpacked content as ``blocks``.
 
-    ``head`` are the first bytes of the content, at least ``HEAD`` where there are so many; ``name``
-    is the file's without the suffix of its packing.
+    ``head`` are the first bytes of the content, at least ``HEAD`` if it is that long. ``name`` is
+    the file's name without the suffix of its packing.
     """
 
     file: IO[bytes]
@@ -46,31 +46,34 @@ class Opened:
 
     @property
     def most(self) -> int:
-        """So many characters may be held at once."""
+        """The most characters that may be in memory at once."""
         return held_bytes(self.source)
 
     def chunks(self, stated: str | None = None) -> Iterator[str]:
-        """The characters; ``stated`` is the encoding that the file itself states, for the mend."""
+        """The decoded content; ``stated`` is the encoding that the file states, for messages."""
         where = self.origin.where
         return decoded(self.blocks, self.encoding, self.source.on_bad_utf8, where, stated)
 
     def whole(self, stated: str | None = None) -> str:
-        """The characters of a file that is parsed in one go, so that its size is bounded."""
-        held, length = [], 0
+        """The decoded content in one string, for a format that is parsed as a whole.
+
+        Raises TextError for more than ``most`` characters.
+        """
+        chunks, length = [], 0
         for chunk in self.chunks(stated):
-            held.append(chunk)
+            chunks.append(chunk)
             length += len(chunk)
             if length > self.most:
                 raise TextError(
-                    f"{self.origin.where}: more than {self.most} characters, and it is read as a "
-                    "whole; split the file or raise max_document_bytes"
+                    f"{self.origin.where}: more than {self.most} characters in a format that is "
+                    "read as a whole; split the file or raise max_document_bytes"
                 )
-        return mended("".join(held), self.notes)
+        return mended("".join(chunks), self.notes)
 
     def of_text(self, chunks: Iterable[str]) -> Iterator[Document | Unread]:
-        """The file as one document, or as several where a long one may be split."""
+        """The file as one document, or as several if it is long and may be split."""
         return documents_of_text(chunks, self.origin, self.source, self.notes)
 
     def of_rows(self, rows: Rows, fields: Fields | None = None) -> Iterator[Document | Unread]:
-        """A document for each row; without ``fields`` those of the recipe say what is what."""
+        """A document for each row; ``fields`` None: the recipe's fields map the columns."""
         return documents_of_rows(rows, self.origin, self.source, self.notes, fields)

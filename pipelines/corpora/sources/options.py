@@ -1,4 +1,4 @@
-"""How records become documents: what the sections of several kinds of source share."""
+"""The options for records, which the sections of several kinds of source share."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pipelines.corpora.sources.kind import SourceOptions
 
 
 class Fields(Strict):
-    """Which field of a record is what; a dot goes into a nested record (``meta.id``)."""
+    """The field of a record for each part of a document; ``meta.id`` is a nested field."""
 
     text: str = "text"
     id: str | None = None
-    """null: the record's place in its file."""
+    """null: the place of the record in its file."""
     source: str | None = None
     """null: the name of the file, package or data set."""
     licence: str | None = None
     """null: the source's licence."""
     label: str | None = None
     target: str | None = None
-    """What ``text`` is translated to, or answered with: the document is then a conversation of two
-    turns, ``A: <text>`` and ``B: <target>``, each of as many lines as it has."""
+    """The translation of ``text``, or the reply to it. The document is then a conversation of two
+    turns, ``A: <text>`` and ``B: <target>``; each turn keeps its lines."""
 
 
 class Records(SourceOptions):
@@ -31,10 +31,10 @@ class Records(SourceOptions):
 
     fields: Fields = Fields()
     on_bad_row: Literal["fail", "drop"] = "fail"
-    """drop: a row that cannot be read is left out, and counted. Broken quotation marks in a CSV
-    file fail either way, for nobody can tell where the next row starts."""
+    """drop: a row that cannot be read is left out and counted. Broken quotation marks in a CSV file
+    fail in both cases, because the start of the next row is then unknown."""
     max_document_bytes: Annotated[int, Field(gt=0, le=1 << 30, strict=True)] = 60_000_000
-    """A longer document is refused, or split."""
+    """A longer document is refused or split; see ``on_long``."""
     on_long: Literal["fail", "split"] = "fail"
     """split: a document that is too long becomes several, cut at line ends."""
     licence: str

@@ -1,4 +1,4 @@
-"""Parquet to rows: the needed columns alone, a few rows at a time."""
+"""From Parquet to rows: only the needed columns, a few rows at a time."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 ROWS_PER_BATCH = 64
 BYTES_PER_BATCH = 16 << 20
-# Text packs 3 to 10 times; a column packed tighter repeats a few values, and may repeat long ones.
+# The ratio is 3 to 10 for text; a column with a higher one repeats a few values, perhaps long ones.
 _TIGHT = 20
 
 
 @contextmanager
 def on_disk(file: IO[bytes], blocks: Iterable[bytes] | None) -> Iterator[IO[bytes]]:
-    """``file``, or the blocks unpacked from it in a temporary file: Parquet is read by seeking."""
+    """``file``, or a temporary file with its unpacked blocks, because Parquet needs seeking."""
     if blocks is None:
         yield file
         return
@@ -37,11 +37,11 @@ def on_disk(file: IO[bytes], blocks: Iterable[bytes] | None) -> Iterator[IO[byte
 
 
 def parquet_rows(file: IO[bytes], fields: Fields, where: str) -> Iterator[tuple[int, Row]]:
-    """(row number from 1, record of the mapped columns). TextError if the file is damaged.
+    """(row number from 1, record of the mapped columns). Raises TextError for a damaged file.
 
-    A row that repeats a long value of its column's dictionary takes no room in the file, so the
-    rows of a batch are fewer the tighter a column is packed, and all that comes out of a file is
-    bounded as for a packed one.
+    A row that repeats a long value of its column's dictionary takes no space in the file. So a
+    batch has fewer rows if a column has a high ratio of compression, and the total size of the
+    rows has the same limit as that of a packed file.
     """
     import pyarrow as pa
 
@@ -55,7 +55,7 @@ def parquet_rows(file: IO[bytes], fields: Fields, where: str) -> Iterator[tuple[
                 yield number, row
     except (OSError, pa.ArrowException) as error:
         if getattr(error, "errno", None) is not None:
-            raise  # the disk's, not the file's
+            raise  # an error of the disk, not of the file
         raise TextError(
             f"{where}: damaged Parquet after row {number} ({str(error).splitlines()[0]}); "
             "fetch or write the file again"
@@ -66,21 +66,23 @@ def _batches(file: IO[bytes], fields: Fields, where: str) -> Iterator[pa.RecordB
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    opened = pq.ParquetFile(
+    parquet_file = pq.ParquetFile(
         pa.PythonFile(Lent(file), mode="r"),
-        buffer_size=BLOCK,  # else a whole column of a row group is held
+        buffer_size=BLOCK,  # else a whole column of a row group is in memory
         pre_buffer=False,
         page_checksum_verification=True,
     )
-    paths = [column.path for column in map(opened.schema.column, range(len(opened.schema)))]
+    paths = [
+        column.path for column in map(parquet_file.schema.column, range(len(parquet_file.schema)))
+    ]
     columns = columns_of(fields)
     for name in columns:
         if not any(path == name or path.startswith(f"{name}.") for path in paths):
             raise TextError(f"{where}: {no_field(name, paths)}; {mend_of(paths)}")
     columns += [name for name in looked_at(fields) if name in paths]
-    for group in range(opened.num_row_groups):
-        rows = _rows_per_batch(opened.metadata.row_group(group), columns)
-        yield from opened.iter_batches(rows, [group], columns, use_threads=False)
+    for group in range(parquet_file.num_row_groups):
+        rows = _rows_per_batch(parquet_file.metadata.row_group(group), columns)
+        yield from parquet_file.iter_batches(rows, [group], columns, use_threads=False)
 
 
 def _rows_per_batch(group: pq.RowGroupMetaData, columns: list[str]) -> int:
@@ -97,7 +99,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
-        # Arrow does not look whether its strings are UTF-8: find the row that is not.
+        # Arrow does not check that its strings are UTF-8, so the bad row is found row by row.
         for row in range(batch.num_rows):
             yield _row(batch, row)
 

@@ -1,4 +1,4 @@
-"""An open file to the documents in it, whatever its packing, format and encoding."""
+"""The documents of an open file of any packing, format and encoding."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def documents_of_file(
     file: IO[bytes], origin: Origin, source: Reading, notes: Counter[str]
 ) -> Iterator[Document | Unread]:
-    """The documents of an open, seekable file, read as a recipe's source says.
+    """The documents of an open, seekable file, read with the options of a recipe's source.
 
-    Memory is bounded by ``max_document_bytes`` and the largest row, whatever the file's size.
-    TextError names the file and the line, row or byte offset.
+    Memory is bounded by ``max_document_bytes`` and the largest row, for any size of the file.
+    Raises TextError that names the file and the line, row or byte offset.
     """
     where = origin.where
     head, blocks = _peeked(iter(lambda: file.read(BLOCK), b""))
@@ -34,8 +34,8 @@ def documents_of_file(
         head, blocks = _peeked(unpacked(file, packing, where))
     encoding = encoding_of(origin.name, source.encoding, where)
     form = format_of(name, head[:HEAD], source.format, encoding, where)
-    about = (encoding, origin, source, notes)
-    yield from FORMATS[form].read(Opened(file, bool(packing), name, head, blocks, *about))
+    arguments = (encoding, origin, source, notes)
+    yield from FORMATS[form].read(Opened(file, bool(packing), name, head, blocks, *arguments))
 
 
 def libraries(_: Reading) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def libraries(_: Reading) -> tuple[str, ...]:
 
 
 def _peeked(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """At least ``HEAD`` bytes where there are so many, and all blocks again."""
+    """The first bytes, at least ``HEAD`` if there are so many, and all blocks including them."""
     head = b""
     while len(head) < HEAD and (block := next(blocks, b"")):
         head += block

@@ -1,4 +1,4 @@
-"""Records and long texts to documents: which field is what, and how long one may be."""
+"""From records and long texts to documents: the mapping of fields, and the limit of length."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipelines.text.tables import Document, Unread
 if TYPE_CHECKING:
     from pipelines.corpora.sources.options import Fields, Records
 
-# A row, a page of HTML or a JSON file is parsed as a whole; up to this it is, even where documents
-# must be shorter: its text may yet be cut into some.
+# A row, a page of HTML or a JSON file is parsed as a whole, up to this size even if documents must
+# be shorter, because its text may be cut into several documents.
 HELD_BYTES = 64 << 20
 _ABSENT = object()
 MAX_NAME = 60
-_INPUT = "input"  # what an instruction is about, in Alpaca's layout
-MAX_TOLD = 300  # characters of what is kept of why a row was left out
-# How a conversation comes that is a list of messages, by the names of its usual layouts.
+_INPUT = "input"  # the column for the input of an instruction in Alpaca's layout
+MAX_TOLD = 300  # characters of the kept reason for which a row was left out
+# The columns for lists of messages, by the names in the usual layouts of conversations.
 _MESSAGES = ("messages", "conversations", "conversation")
 AS_PAIRS = (
     "lists of messages are not read: write a row for each reply, with two fields of text such as"
@@ -31,23 +31,23 @@ AS_PAIRS = (
 
 
 class Origin(NamedTuple):
-    """A file or data set: its place in errors, its name in a source, and what documents say."""
+    """A file or data set: its place for errors, its name in the source, and a document's source."""
 
     where: str
     name: str
     source: str
 
 
-class BadRow(Exception):  # noqa: N818 -- a value until somebody minds
-    """Why a row is no document, the mend, and in a word the reason that it is counted by."""
+class BadRow(Exception):  # noqa: N818 -- a value, which only some callers raise
+    """Why a row is no document, the mend, and the identifier of the reason for the counts."""
 
     def __init__(
         self,
-        told: str,
+        fault: str,
         mend: str = "mend the row, or leave such rows out with on_bad_row: drop",
         reason: str = "unreadable_row",
     ) -> None:
-        super().__init__(told)
+        super().__init__(fault)
         self.mend, self.reason = mend, reason
 
 
@@ -56,7 +56,7 @@ Rows = Iterable[tuple[int | str, Row]]
 
 
 def held_bytes(records: Records) -> int:
-    """How much of a file may be held to make one row or page of it."""
+    """The most characters of a file that may be held in memory for one row or page."""
     return max(HELD_BYTES, records.max_document_bytes)
 
 
@@ -69,9 +69,9 @@ def documents_of_rows(
 ) -> Iterator[Document | Unread]:
     """A document for each row (place, record), or several for a long one that may be split.
 
-    Without a mapped ``id`` it is ``<name>:<place>``, the place being the line or row number. A row
-    that is no document ends the reading with TextError, or is given as ``Unread`` and counted in
-    ``notes["bad_rows_dropped"]``.
+    Without a mapped ``id`` the id is ``<name>:<place>``, where the place is the line or row number.
+    A row that is no document raises TextError, or is yielded as ``Unread`` and counted in
+    ``notes["bad_rows_dropped"]``, as ``on_bad_row`` says.
     """
     fields = fields or records.fields
     most, unmapped = records.max_document_bytes, looked_at(fields)
@@ -85,8 +85,8 @@ def documents_of_rows(
             if records.on_bad_row == "fail":
                 raise TextError(f"{origin.where}:{place}: {bad}; {bad.mend}") from None
             notes["bad_rows_dropped"] += 1
-            name, told = f"{origin.name}:{place}", str(bad)[:MAX_TOLD]
-            yield Unread(name, origin.source, records.licence, bad.reason, told)
+            name, detail = f"{origin.name}:{place}", str(bad)[:MAX_TOLD]
+            yield Unread(name, origin.source, records.licence, bad.reason, detail)
             continue
         if isinstance(row, dict) and any(row.get(name) for name in unmapped):
             notes["rows_whose_input_is_left_out"] += 1
@@ -99,7 +99,10 @@ def documents_of_rows(
 def documents_of_text(
     chunks: Iterable[str], origin: Origin, records: Records, notes: Counter[str]
 ) -> Iterator[Document]:
-    """A file's text as one document, named as the file, or as several, ``<name>#1`` and so on."""
+    """The text of a file as one document with the file's name as id, or as several documents.
+
+    The ids of several are ``<name>#1``, ``<name>#2`` and so on.
+    """
     whole = Document(origin.name, "", origin.source, records.licence)
     yield from _cut(whole, chunks, records, origin, notes)
 
@@ -119,7 +122,7 @@ def _cut(
 def _too_long(most: int) -> BadRow:
     return BadRow(
         f"a text of more than max_document_bytes={most}",
-        "raise it, or cut such texts with on_long: split",
+        "raise max_document_bytes, or cut such texts with on_long: split",
         "long_row",
     )
 
@@ -127,7 +130,7 @@ def _too_long(most: int) -> BadRow:
 def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licence: str) -> Document:
     if isinstance(row, BadRow):
         raise row
-    text = _string(row, fields.text)  # what is most often amiss is told first
+    text = _string(row, fields.text)  # first, because most faults are in this field
     if fields.target:
         pair = ("A", _turn(row, fields.text)), ("B", _turn(row, fields.target))
         text = document_text(pair)
@@ -146,13 +149,13 @@ def columns_of(fields: Fields) -> list[str]:
 
 
 def mend_of(columns: Iterable[str]) -> str:
-    """How to mend a name that is none of the columns."""
+    """The mend, for a message, if a field names none of the columns."""
     messages = any(name.partition(".")[0] in _MESSAGES for name in columns)
     return AS_PAIRS if messages else "correct the recipe's `fields`"
 
 
 def looked_at(fields: Fields) -> list[str]:
-    """Columns that no field names, though an instruction with such an input is half a pair."""
+    """Columns to check although no field maps them: an instruction's input is part of a pair."""
     return [name for name in ([_INPUT] if fields.target else []) if name not in columns_of(fields)]
 
 
@@ -175,35 +178,35 @@ def _of_messages(value: Any) -> bool:
 
 
 def no_field(path: str, names: Iterable[str]) -> str:
-    """What to say of a field that is not there: the nearest name, else some that are."""
+    """The message for a missing field, with the nearest name, or else some names that exist."""
     known = [str(name)[:MAX_NAME] for name in names]
     near = difflib.get_close_matches(path, known, 1)
-    there = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(known[:8]) or 'none'}"
-    return f"no field {path!r} ({there})"
+    hint = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(known[:8]) or 'none'}"
+    return f"no field {path!r} ({hint})"
 
 
 def _string(row: dict[str, Any], path: str) -> str:
     value = _value(row, path)
     if not isinstance(value, str):
-        kind, reason = type(value).__name__, "not_a_string"
+        type_name, reason = type(value).__name__, "not_a_string"
         if value is None:
-            kind, reason = "null", "null_field"
+            type_name, reason = "null", "null_field"
         mend = {"mend": AS_PAIRS} if _of_messages(value) else {}
-        raise BadRow(f"field {path!r} is {kind}, not a string", reason=reason, **mend)
+        raise BadRow(f"field {path!r} is {type_name}, not a string", reason=reason, **mend)
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise BadRow(f"field {path!r} holds half a surrogate pair, which is no text") from None
+            raise BadRow(f"field {path!r} has half a surrogate pair, which is not text") from None
     return value
 
 
 def _turn(row: dict[str, Any], path: str) -> str:
-    """What a field says, its lines as they are."""
-    said = trimmed(_string(row, path))
-    if not said:
-        raise BadRow(f"field {path!r} is empty, and half a pair is none", reason="half_a_pair")
-    return said
+    """The trimmed text of a field for one turn, with its lines unchanged."""
+    words = trimmed(_string(row, path))
+    if not words:
+        raise BadRow(f"field {path!r} is empty, but a pair needs both", reason="half_a_pair")
+    return words
 
 
 def _name(row: dict[str, Any], path: str) -> str:

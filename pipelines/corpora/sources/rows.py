@@ -1,4 +1,4 @@
-"""Lines to rows: JSON lines, CSV, labelled lines and pairs. Only one row is held."""
+"""From lines to rows: JSON lines, CSV, labelled lines, pairs. Only one row is in memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pipelines.corpora.sources.options import Fields
 
 _DELIMITERS = ",;\t"
-MARK = "\ufeff"  # the byte order mark, which stands at the start of some files
+MARK = "\ufeff"  # the byte order mark, which is at the start of some files
 
 
 def json_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
-    """(line number, object) of JSON lines; blank lines are passed over.
+    """(line number, object) of JSON lines; blank lines are skipped.
 
-    So is a byte order mark at a line's start: files that have one were joined end to end.
+    A byte order mark at a line's start is removed: files that begin with one were concatenated.
     """
     decode = json.JSONDecoder().decode
     for number, line in enumerate(lines(chunks, most), 1):
@@ -41,7 +41,7 @@ def json_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator
                     BadRow(f"not one JSON object a line (column {error.colno}: {error.msg}{at})"),
                 )
             except (ValueError, RecursionError) as error:
-                yield number, BadRow(f"JSON that is not read ({error})")
+                yield number, BadRow(f"JSON that Python cannot read ({error})")
             else:
                 yield number, record if isinstance(record, dict) else BadRow("not a JSON object")
 
@@ -49,7 +49,7 @@ def json_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator
 def labelled_rows(
     chunks: Iterable[str], most: int, notes: Counter[str]
 ) -> Iterator[tuple[int, Row]]:
-    """(line number, label and text) of lines ``label TAB text``. Quotes are literal."""
+    """(line number, label and text) of lines ``label TAB text``. Quotation marks are literal."""
     for number, line in enumerate(lines(chunks, most), 1):
         if line is None:
             yield number, _too_wide(most)
@@ -62,9 +62,9 @@ def labelled_rows(
 
 
 def pair_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator[tuple[int, Row]]:
-    """(line number, text and target) of lines ``source TAB target``; further columns are left out.
+    """(line number, text and target) of lines ``source TAB target``; further columns are ignored.
 
-    So Tatoeba's exports are read, whose third column says who wrote the sentences.
+    This reads Tatoeba's exports, whose third column names the authors of the sentences.
     """
     for number, line in enumerate(lines(chunks, most), 1):
         if line is None:
@@ -78,17 +78,17 @@ def pair_rows(chunks: Iterable[str], most: int, notes: Counter[str]) -> Iterator
 
 
 def _whole(line: str, notes: Counter[str]) -> str:
-    """A line without what is no part of it: a byte order mark of joined files, half a line end."""
+    """A line without the byte order mark of a concatenated file and the CR of a line end."""
     return mended(line, notes).removeprefix(MARK).removesuffix("\r")
 
 
 def _unseen(character: str) -> str:
-    """What to say of a character that shows nothing: its name."""
+    """The words for a message that name a character which is not visible."""
     return "" if character.isprintable() else f", there is U+{ord(character):04X}"
 
 
 def _too_wide(most: int) -> BadRow:
-    return BadRow(f"a line of more than {most} characters", "is it the `format` that is said?")
+    return BadRow(f"a line of more than {most} characters", "check the recipe's `format`")
 
 
 def csv_rows(
@@ -102,41 +102,42 @@ def csv_rows(
 ) -> Iterator[tuple[int, Row]]:
     """(line number, record) of a CSV file (RFC 4180) whose first line names the columns.
 
-    ``tabs``: the delimiter is a tab; else the one of ``,``, ``;`` and tab that the first line has
-    most of. A row of another width than the header is bad, but that it may end in a delimiter, as
-    some tables write each of theirs. Broken quoting is TextError whatever
-    the recipe says of bad rows, for where the next row begins cannot be told.
+    ``tabs``: the delimiter is a tab; else it is the most frequent of ``,``, ``;`` and tab in the
+    first line. A row must have as many fields as the header, or one empty field more, because some
+    tables end each row with a delimiter. Broken quotation raises TextError for any ``on_bad_row``,
+    because the start of the next row is then unknown.
     """
-    # The module's own limit is one for the whole process: it may only ever be raised.
+    # The csv module has one limit for the whole process, so it is only raised, never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), most))
-    fed, number = _Lines(chunks, most), 1
+    line_reader, line_number = _Lines(chunks, most), 1
     try:
-        first = next(fed, "")
+        first = next(line_reader, "")
         delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
-        reader = csv.reader(chain([first], fed), delimiter=delimiter, strict=True)
+        reader = csv.reader(chain([first], line_reader), delimiter=delimiter, strict=True)
         header = next(reader)
         _check_header(header, fields, where)
-        number, fed.held = reader.line_num + 1, 0
+        line_number, line_reader.held = reader.line_num + 1, 0
         for row in reader:
             if len(row) == len(header) + 1 and not row[-1]:
                 row.pop()
             if row and row[0].startswith(MARK) and [row[0][1:], *row[1:]] == header:
-                yield number, BadRow("the header again, behind U+FEFF: files joined end to end")
+                yield line_number, BadRow("the header again, after U+FEFF: files were concatenated")
             elif len(row) == len(header):
-                yield number, dict(zip(header, _mended_row(row, notes), strict=True))
+                yield line_number, dict(zip(header, _mended_row(row, notes), strict=True))
             elif row:
-                yield number, BadRow(f"{len(row)} fields under a header of {len(header)}")
-            number, fed.held = reader.line_num + 1, 0
+                yield line_number, BadRow(f"{len(row)} fields under a header of {len(header)}")
+            line_number, line_reader.held = reader.line_num + 1, 0
     except csv.Error as error:
         raise TextError(
-            f"{where}:{number}: broken CSV ({error}); mend its quotes or correct `format`"
+            f"{where}:{line_number}: broken CSV ({error}); mend its quotes or correct `format`"
         ) from None
 
 
 class _Lines:
-    """The lines of a file for ``csv.reader``, which would hold a record of any number of them.
+    """The lines of a file for ``csv.reader``, with a limit for the length of a record.
 
-    ``held`` are the characters of the record so far, to be set back by who reads one.
+    Without it the reader would hold a record of any number of lines. ``held`` is the number of
+    characters of the record so far; the caller sets it to 0 after each record.
     """
 
     def __init__(self, chunks: Iterable[str], most: int) -> None:
@@ -162,7 +163,7 @@ def _check_header(header: list[str], fields: Fields, where: str) -> None:
 
 
 def _mended_row(row: list[str], notes: Counter[str]) -> list[str]:
-    found: Counter[str] = Counter()
-    fields = [mended(field, found) for field in row]
-    notes.update(dict.fromkeys(found, 1))  # one document, however many of its fields
+    repairs: Counter[str] = Counter()
+    fields = [mended(field, repairs) for field in row]
+    notes.update(dict.fromkeys(repairs, 1))  # one document, for any number of its fields
     return fields

@@ -1,4 +1,4 @@
-"""What a file is, by what is declared, its name and its first bytes."""
+"""The packing and the format of a file, by the declaration, its name and its first bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIGNATURES = {
 }
 _MAGIC = tuple(SIGNATURES)
 _TAR = slice(257, 262)
-# A third of NULs is no text of one byte a letter; UTF-16 of Latin letters is half NULs.
+# Text in an encoding of one byte a letter has no NULs; Latin letters in UTF-16 are half NULs.
 _MOST_NULS = 0.3
 _HTML = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?:<!--(?:(?!-->).)*+-->\s*+)*+"
@@ -45,16 +45,19 @@ _JSON_LINE = re.compile(r'\s*\{\s*["}]')
 
 
 def packing_and_name(name: str, head: bytes, where: str) -> tuple[str | None, str]:
-    """How a file is packed, and its name without that suffix."""
+    """The packing of a file, and its name without the suffix of the packing.
+
+    Raises TextError if the suffix and the content do not agree.
+    """
     stem, suffix = _split(name)
-    named, found = PACKED.get(suffix), packing_of(head)
-    if (named or suffix in SUFFIXES) and found != named:
-        content = f"packed with {found}" if found else f"not {named}"
+    packing_of_suffix, packing = PACKED.get(suffix), packing_of(head)
+    if (packing_of_suffix or suffix in SUFFIXES) and packing != packing_of_suffix:
+        content = f"packed with {packing}" if packing else f"not {packing_of_suffix}"
         raise TextError(
             f"{where}: named {suffix}, but its content is {content}; "
-            "rename it by what it is, or fetch it again"
+            "give it the name that fits its content, or fetch it again"
         )
-    return found, stem if named else name
+    return packing, stem if packing_of_suffix else name
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -63,41 +66,41 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def format_of(name: str, head: bytes, declared: str, encoding: str, where: str) -> str:
-    """The format of a file by what is declared, else its name, else its first bytes.
+    """The format of a file: the declared one, or else by its name, or else by its first bytes.
 
-    TextError if the first bytes say that it cannot be that.
+    Raises TextError if the first bytes do not fit the format.
     """
     suffix = _split(name)[1]
-    named = SUFFIXES.get(suffix) if declared == "auto" else declared
-    kind = _signature(head)
+    expected = SUFFIXES.get(suffix) if declared == "auto" else declared
+    signature = _signature(head)
     if suffix in ARCHIVES:
-        kind = kind or f"a {suffix} archive"
-    if kind == "Parquet" and named in (None, "parquet"):
+        signature = signature or f"a {suffix} archive"
+    if signature == "Parquet" and expected in (None, "parquet"):
         return "parquet"
-    if kind or named == "parquet":
+    if signature or expected == "parquet":
         raise TextError(
-            f"{where}: {f'read as {named}, but ' if named else ''}its content is "
-            f"{kind or 'no Parquet'}; {_mend(kind)}"
+            f"{where}: {f'read as {expected}, but ' if expected else ''}its content is "
+            f"{signature or 'no Parquet'}; {_mend(signature)}"
         )
-    wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
-    if not wide and head.count(0) > _MOST_NULS * len(head):
+    wide_encoding = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+    if not wide_encoding and head.count(0) > _MOST_NULS * len(head):
         raise TextError(
-            f"{where}: full of NUL bytes, so no text in encoding={encoding}; declare utf-16, "
-            "or leave the file out by `glob`"
+            f"{where}: many NUL bytes, so it is not text in encoding={encoding}; declare utf-16, "
+            "or exclude the file by `glob`"
         )
     start = head.decode(encoding, "ignore")
     if declared == "auto":
-        if named in ("plain", "markdown") and _HTML.match(start):
+        if expected in ("plain", "markdown") and _HTML.match(start):
             raise TextError(
-                f"{where}: named {suffix}, but its content is HTML; rename it by what it is, or"
-                f" set format: {named}"
+                f"{where}: named {suffix}, but its content is HTML; rename it to .html, or"
+                f" set format: {expected}"
             )
-        if named == "jsonl" and start.lstrip("\ufeff \t\r\n").startswith("["):
+        if expected == "jsonl" and start.lstrip("\ufeff \t\r\n").startswith("["):
             raise TextError(
-                f"{where}: a JSON list, where one object a line is read; write each of its objects"
-                " on a line of its own"
+                f"{where}: a JSON list, but JSON lines need one object a line; write each object"
+                " on its own line"
             )
-    return named or _sniffed(start)
+    return expected or _sniffed(start)
 
 
 def _signature(head: bytes) -> str | None:
@@ -110,9 +113,9 @@ def _signature(head: bytes) -> str | None:
 
 def _mend(kind: str | None) -> str:
     if kind and kind.startswith(("an old", "a program", "a PDF", "a PNG", "a JPEG", "a GIF")):
-        return "convert it to text, or leave it out by `glob`"
+        return "convert it to text, or exclude it by `glob`"
     if kind and kind.endswith(("archive", "data")):
-        return "unpack it (gzip and zstandard are read, once, by the names .gz and .zst)"
+        return "unpack it (only one layer of gzip or zstandard is read, named .gz or .zst)"
     return "correct `format` or the file's name, or fetch it again"
 
 

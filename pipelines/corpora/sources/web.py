@@ -1,4 +1,4 @@
-"""A file on the web, proved by its digest and kept."""
+"""The download of a file on the web, checked by its digest and kept in a cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 18
 DEAD_SECONDS = 3600
-"""A part that nobody has written to for so long belongs to a process that was killed."""
+"""A partial file with no write for so many seconds belongs to a process that was killed."""
 UNHURRIED = Network()
 
 log = logging.getLogger("dragon.text")
@@ -35,67 +35,68 @@ def fetch(
     max_bytes: int = 16 << 30,
     network: Network = UNHURRIED,
 ) -> Path:
-    """The file at ``url`` as ``cache/<sha256>``, proved by its digest each time it is asked for.
+    """The path ``cache/<sha256>`` of the file at ``url``, checked by its digest at each call.
 
-    Only https is spoken, with public addresses alone; certificates are checked against the
-    system's and certifi's authorities, or those of ``SSL_CERT_FILE``. Proxies of the environment
-    are not used. Nothing is kept before the digest is right, and several processes may fetch one
-    file at once. Raises TextError for what is refused (an address that is not public, another
-    scheme, a wrong digest, more than ``max_bytes``, a 4xx, a kept copy that changed), and
-    SourceUnavailable for trouble that lasted over all tries.
+    Only https and public addresses are used. Certificates are checked against the authorities of
+    the system and of certifi, or those of ``SSL_CERT_FILE``. Proxies of the environment are not
+    used. A file is kept only after its digest is checked, and several processes may fetch the same
+    file at once. Raises TextError for a refusal (an address that is not public, another scheme, a
+    wrong digest, more than ``max_bytes``, a status 4xx, a kept copy that changed), and
+    SourceUnavailable if every try failed for a passing reason.
     """
-    kept = cache / sha256
-    if kept.exists():
-        return _proved(kept, sha256, url)
+    copy = cache / sha256
+    if copy.exists():
+        return _checked(copy, sha256, url)
     reason = ""
     for attempt in range(network.tries):
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            return _download(url, sha256, kept, max_bytes, network)
+            return _download(url, sha256, copy, max_bytes, network)
         except RefusedError as error:
-            raise TextError(f"{shown(url)}: {error}, or put the right file as {kept}") from None
+            raise TextError(f"{shown(url)}: {error}, or put the right file as {copy}") from None
         except OSError as error:
             raise TextError(
-                f"{kept}: cannot be written ({error.strerror}); make room or mend the folder"
+                f"{copy}: cannot be written ({error.strerror}); make room on the disk, or correct"
+                " the folder's permissions"
             ) from error
         except PassingError as error:
             reason = str(error)
             if attempt + 1 < network.tries:
-                asked = min(error.wait, network.patience_seconds)
-                time.sleep(max(network.backoff_seconds * 2**attempt, asked))
+                requested_wait = min(error.wait, network.patience_seconds)
+                time.sleep(max(network.backoff_seconds * 2**attempt, requested_wait))
     raise SourceUnavailable(
-        f"{shown(url)}: {reason}, tries={network.tries}; try again later, or put the file as {kept}"
+        f"{shown(url)}: {reason}, tries={network.tries}; try again later, or put the file as {copy}"
     )
 
 
-def _proved(kept: Path, sha256: str, url: str) -> Path:
+def _checked(kept: Path, sha256: str, url: str) -> Path:
     with kept.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
         raise TextError(
-            f"{kept}: the kept copy of {shown(url)} changed, sha256={found}; "
+            f"{kept}: the kept copy of {shown(url)} changed, sha256={digest}; "
             "remove it and run again"
         )
     return kept
 
 
 def _download(url: str, sha256: str, kept: Path, max_bytes: int, network: Network) -> Path:
-    """One try: the body streamed into a part beside ``kept`` and hashed on the way."""
+    """One try: stream the body into a partial file beside ``kept``, and hash it on the way."""
     digest = hashlib.sha256()
     with get(url, network, max_bytes) as answer, _published(kept) as part:
-        for chunk in _told(_body(answer, max_bytes), answer.length_remaining, shown(url)):
+        for chunk in _with_progress(_body(answer, max_bytes), answer.length_remaining, shown(url)):
             digest.update(chunk)
             part.write(chunk)
         if digest.hexdigest() != sha256:
             raise RefusedError(
                 f"sha256={digest.hexdigest()} but the recipe says {sha256}; "
-                "correct `sha256` if the change is meant"
+                "correct `sha256` if the change is intended"
             )
     return kept
 
 
 def _body(answer: BaseHTTPResponse, max_bytes: int) -> Iterator[bytes]:
-    """The body in chunks; urllib3 itself raises where it is shorter than announced."""
+    """The body in chunks; urllib3 raises an error if it is shorter than announced."""
     done, announced = 0, answer.length_remaining or 0
     while True:
         if max(done, announced) > max_bytes:
@@ -107,17 +108,17 @@ def _body(answer: BaseHTTPResponse, max_bytes: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _told(chunks: Iterable[bytes], total: int | None, name: str) -> Iterator[bytes]:
-    """The chunks as they come, with a line of progress at most once a second."""
-    began = said = time.monotonic()
+def _with_progress(chunks: Iterable[bytes], total: int | None, name: str) -> Iterator[bytes]:
+    """The chunks, unchanged; logs a line of progress at most once a second."""
+    began = last_line = time.monotonic()
     done = 0
     for chunk in chunks:
         yield chunk
         done += len(chunk)
         now = time.monotonic()
-        if now - said < 1:
+        if now - last_line < 1:
             continue
-        said, rate = now, done / (now - began)
+        last_line, rate = now, done / (now - began)
         left = f" · {(total - done) / rate:,.0f} s left" if total else ""
         log.info(
             "%s: %s MB · %.1f MB/s%s",
@@ -128,7 +129,7 @@ def _told(chunks: Iterable[bytes], total: int | None, name: str) -> Iterator[byt
 
 @contextmanager
 def _published(kept: Path) -> Iterator[IO[bytes]]:
-    """A part that bears the name ``kept`` once the block ends well, and is gone if it does not."""
+    """A partial file, which is renamed to ``kept`` if the block succeeds, or else is removed."""
     part = kept.with_name(f".{kept.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
@@ -147,9 +148,9 @@ def _published(kept: Path) -> Iterator[IO[bytes]]:
 
 
 def _sweep(cache: Path, now: float) -> None:
-    """Remove what killed processes left; a living download writes to its part all the time.
+    """Remove the partial files of killed processes; a running download writes all the time.
 
-    ``now`` is the time of a file just made there: the clock of a file server is not ours.
+    ``now`` is the time of a new file in the folder, because a file server has its own clock.
     """
     for part in cache.glob(".*.part"):
         with suppress(FileNotFoundError):

@@ -19,5 +19,5 @@ def catalogue() -> dict[str, Kind]:
 
 
 def sections() -> Any:
-    """The union of all kinds' sections, told apart by ``kind``."""
+    """The union of all kinds' sections, distinguished by ``kind``."""
     return one_of((kind.options for kind in catalogue().values()), "kind")

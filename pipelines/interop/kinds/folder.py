@@ -1,4 +1,4 @@
-"""A local folder of weights, with what belongs to them."""
+"""A local folder of weights and the files that belong to them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipelines.text.places import placed, require_inside
 
 
 class FolderWeights(ExternalWeights):
-    """A local folder as Hugging Face's libraries write it, or with one GGUF file."""
+    """A local folder in the layout of Hugging Face's libraries, or with one GGUF file."""
 
     kind: Literal["folder"]
     path: str
     """Relative to the project."""
     outside: Outside = False
-    """true: the path, and links in the folder, may lead out of the project or into what is
-    hidden."""
+    """true: the path, and links in the folder, may lead outside the project or into hidden
+    folders."""
     files: dict[File, Sha256] = Field(default={})
-    """The files to take and what they are proved by; empty: all, by what they hold."""
+    """The files to take, with their digests; empty: all files, whose content then decides."""
 
     @model_validator(mode="after")
     def _lies_where_it_may(self) -> FolderWeights:
@@ -36,7 +36,7 @@ class FolderWeights(ExternalWeights):
 
 
 def fetch(source: FolderWeights, folder: Path, places: Places) -> list[str]:
-    """Copy the folder's files; gives their names, sorted."""
+    """Copy the files of the local folder into ``folder``; return their names, sorted."""
     proved = folder_files(source, places.root)
     names = last_parts(proved)
     for path, name in names:
@@ -45,9 +45,9 @@ def fetch(source: FolderWeights, folder: Path, places: Places) -> list[str]:
 
 
 def folder_files(source: FolderWeights, root: Path) -> dict[str, str]:
-    """The sha256 of each file that would be taken from a local folder, by name."""
+    """The sha256 of each file that ``fetch`` takes from a local folder, by name."""
     digests = {}
-    for path in _wanted(source, root):
+    for path in _taken_paths(source, root):
         name = path.relative_to(root / source.path).as_posix()
         placed(root, f"{source.path}/{name}", outside=source.outside)
         digests[name] = file_digest(path)
@@ -56,31 +56,39 @@ def folder_files(source: FolderWeights, root: Path) -> dict[str, str]:
     return digests
 
 
-def _wanted(source: FolderWeights, root: Path) -> list[Path]:
-    """The files named, else all of the kinds that are taken, hidden ones excepted."""
-    where = placed(root, source.path, outside=source.outside)
-    if not where.is_dir():
-        raise TextError(f"{where}: no such folder; create it or correct the recipe's `path`")
+def _taken_paths(source: FolderWeights, root: Path) -> list[Path]:
+    """The files that the recipe names, or else all files with an allowed suffix, not hidden."""
+    source_folder = placed(root, source.path, outside=source.outside)
+    if not source_folder.is_dir():
+        raise TextError(
+            f"{source_folder}: no such folder; create it or correct the recipe's `path`"
+        )
     if source.files:
-        absent = [name for name in source.files if not (where / name).is_file()]
+        absent = [name for name in source.files if not (source_folder / name).is_file()]
         if absent:
-            raise TextError(f"{where / absent[0]}: no such file; correct the recipe's `files`")
-        return [where / name for name in sorted(source.files)]
-    inside = [p for p in sorted(where.iterdir()) if p.is_file() and not p.name.startswith(".")]
-    taken = [path for path in inside if path.name.lower().endswith(KINDS)]
+            raise TextError(
+                f"{source_folder / absent[0]}: no such file; correct the recipe's `files`"
+            )
+        return [source_folder / name for name in sorted(source.files)]
+    visible = [
+        p for p in sorted(source_folder.iterdir()) if p.is_file() and not p.name.startswith(".")
+    ]
+    taken = [path for path in visible if path.name.lower().endswith(KINDS)]
     if not any(path.name.endswith(WEIGHTS) for path in taken):
-        pickled = [path for path in inside if path.name.lower().endswith(PICKLED)]
+        pickled = [path for path in visible if path.name.lower().endswith(PICKLED)]
         if pickled:
             raise TextError(
                 f"{pickled[0]}: pickled weights can run code when they are read; "
                 "convert them to safetensors"
             )
-        raise TextError(f"{where}: no weights in it ({', '.join(WEIGHTS)}); correct the path")
+        raise TextError(
+            f"{source_folder}: no weights in it ({', '.join(WEIGHTS)}); correct the path"
+        )
     return taken
 
 
 def observed(source: FolderWeights, root: Path) -> dict[str, Any]:
-    """The files' digests: a folder's name says nothing of what is in it, its content decides."""
+    """The files' digests, because the content of a folder decides, not its name."""
     return {"files": folder_files(source, root)}
 
 

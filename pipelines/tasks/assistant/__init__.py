@@ -19,7 +19,7 @@ from pipelines.training.options import Training
 
 
 def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaration]:
-    """A task's pairs, the foundation fine-tuned on them, and what that is worth."""
+    """The task's pairs, the foundation fine-tuned on them, and its evaluation."""
     yield from examples(name, options.corpus, options.taken())
     yield from assistant(scope, name, options.corpus, options.training, f"{name}_evaluation")
 
@@ -27,16 +27,16 @@ def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaratio
 def assistant(
     scope: Scope, name: str, corpus: str, trained: Training, evaluation: str
 ) -> Iterator[Declaration]:
-    """The foundation fine-tuned on a task's pairs, and what that is worth."""
+    """The foundation fine-tuned on the pairs of a task, and its evaluation."""
     key = scope.key(f"{name}_assistant")
-    words = LIBRARIES[scope.tokenizer_kind]
+    tokenizer_libraries = LIBRARIES[scope.tokenizer_kind]
     yield Declaration(
         key=key,
         makes=Checkpoint,
         making="pipelines.tasks.assistant.training:train",
         inputs={**scope.under(corpus, name), "contamination": scope.contamination},
         settings=FineTuned(corpus=corpus, training=trained, seed=scope.seed),
-        libraries=(*TRAINED_BY, *words),
+        libraries=(*TRAINED_BY, *tokenizer_libraries),
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
@@ -45,17 +45,17 @@ def assistant(
         scope.key(evaluation),
         "pipelines.tasks.assistant.evaluation:evaluate",
         inputs={**scope.under(corpus, name), "assistant": key},
-        libraries=("torch", *words),
+        libraries=("torch", *tokenizer_libraries),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
 
 
 def used_by(called: Called, options: AssistantTask) -> Iterator[Use]:
-    """A conversation; and others load it."""
+    """The commands that chat with the assistant and export it."""
     key = f"{called.recipe}/{called.task}_assistant"
-    talk = ("chat", called.named, *called.option)
-    yield Use(talk, key, "Talk to it", {"context_turns": options.context_turns})
+    chat = ("chat", called.named, *called.option)
+    yield Use(chat, key, "Talk to it", {"context_turns": options.context_turns})
     yield Use(("export", called.named, "--task", called.task), key)
 
 

@@ -1,4 +1,4 @@
-"""What fine-tuning made of the foundation's replies."""
+"""The evaluation of an assistant: replies before and after fine-tuning."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from pipelines.training.options import Training
 
 
 class AssistantTask(TaskOptions, PairsTaken):
-    """Fine-tuning on prompt/reply pairs taken from a corpus of conversations."""
+    """Fine-tuning on pairs of a prompt and a reply from a corpus of conversations."""
 
     kind: Literal["assistant"]
     training: Training
 
     def taken(self) -> PairsTaken:
-        """Its pairs."""
+        """The options of its pairs."""
         return self.part(PairsTaken)

@@ -21,7 +21,7 @@ def train(
     examples: Examples,
     contamination: dict[str, Contamination],
 ) -> None:
-    """The foundation fine-tuned to reply, with the loss on the reply alone."""
+    """The foundation fine-tuned to reply. Only the tokens of the reply count in the loss."""
     training = settings.training
     require_tokenizer(foundation, tokenizer)
     encoder, network = tokenizer.load(), load_network(foundation)
@@ -33,13 +33,13 @@ def train(
     pairs = examples.pairs("train", left_out_of(settings.corpus, contamination))
     train = pair_examples(encoder, pairs, **sizes, seed=settings.seed)
     held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
-    looked_at = training.look(training.batch_size, held_out.mean_tokens)
+    validation_examples = training.look(training.batch_size, held_out.mean_tokens)
     history = fit(
         making,
         network,
         "next_token",
         train,
-        lambda: held_out.in_order(looked_at),
+        lambda: held_out.in_order(validation_examples),
         training,
         steps=training.steps_for(train.mean_tokens),
         seed=settings.seed,

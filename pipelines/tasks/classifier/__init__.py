@@ -18,9 +18,9 @@ from pipelines.training.declare import PRECISION, TRAINED_BY
 
 
 def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declaration]:
-    """A task's labelled texts, the foundation with a head for them, and what that is worth."""
+    """The task's labelled texts, the foundation with a label head, and its evaluation."""
     key = scope.key(f"{name}_classifier")
-    words = LIBRARIES[scope.tokenizer_kind]
+    tokenizer_libraries = LIBRARIES[scope.tokenizer_kind]
     yield from examples(name, options.corpus, options.taken())
     yield Declaration(
         key=key,
@@ -28,7 +28,7 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         making="pipelines.tasks.classifier.training:train",
         inputs={**scope.under(options.corpus, name), "contamination": scope.contamination},
         settings=options.part(Labelling, seed=scope.seed),
-        libraries=(*TRAINED_BY, *words),
+        libraries=(*TRAINED_BY, *tokenizer_libraries),
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
@@ -43,18 +43,21 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
             "examples": f"{options.corpus}/{name}_examples",
         },
         settings=options.part(Judged),
-        libraries=("numpy", "scikit-learn", "scipy", "torch", *words),
+        libraries=("numpy", "scikit-learn", "scipy", "torch", *tokenizer_libraries),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
     )
 
 
 def used_by(called: Called, _: ClassifierTask) -> Iterator[Use]:
-    """A text's label. The task finds its recipe, unless that lies elsewhere."""
+    """The command that labels a text.
+
+    The verb finds the recipe by the task's name. A recipe file in another folder has to be named.
+    """
     key = f"{called.recipe}/{called.task}_classifier"
     text = "URGENT! You have won a prize, call 09061701461"
-    elsewhere = () if called.named == called.recipe else ("--recipe", called.named)
-    yield Use(("classify", called.task, text, *elsewhere), key, "Label a text")
+    recipe_option = () if called.named == called.recipe else ("--recipe", called.named)
+    yield Use(("classify", called.task, text, *recipe_option), key, "Label a text")
 
 
 TASK = Task("classifier", ClassifierTask, plan, used_by)

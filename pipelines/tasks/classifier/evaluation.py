@@ -1,4 +1,4 @@
-"""What a classifier is worth beside two baselines."""
+"""The evaluation of a classifier, compared with two baselines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def evaluate(
     examples: Examples,
     contamination: dict[str, Contamination],
 ) -> None:
-    """Accuracy, precision, recall and F1 on the test split beside two baselines.
-    Of more than two labels they are means over the labels.
-    """
+    """Accuracy, precision, recall and F1 on the test split, compared with two baselines (means over
+    the labels if there are more than two)."""
     labels: list[str] = classifier.config()["labels"]
     require_tokenizer(classifier, tokenizer)
     test = list(examples.labelled("test"))
@@ -54,24 +53,25 @@ def findings(
     predicted: Sequence[int],
     baselines: Mapping[str, Mapping[str, float]],
 ) -> Findings:
-    """What predictions are worth beside the ``scores`` of the baselines; labels by their number.
+    """The findings from predictions and the ``scores`` of the baselines.
 
-    Two labels are compared by the F1 of the last one, more labels by macro F1.
+    ``truth`` and ``predicted`` are numbers of labels. With two labels the comparison is by the F1
+    of the second label, with more labels by macro F1.
     """
     ours = scores(truth, predicted, len(labels))
-    flat = {
+    baseline_figures = {
         f"{name.split()[0].lower()}_{measure}": value
         for name, row in baselines.items()
         for measure, value in row.items()
     }
-    chosen, measure = headline(labels)
+    score, measure = headline(labels)
     return Findings(
-        figures={**ours, **flat, "test_examples": len(truth)},
+        figures={**ours, **baseline_figures, "test_examples": len(truth)},
         comparison=Comparison(
             measure=f"{measure} on the test split",
             better="higher",
-            ours=ours[chosen],
-            baselines={name: row[chosen] for name, row in baselines.items()},
+            ours=ours[score],
+            baselines={name: row[score] for name, row in baselines.items()},
         ),
         confusion=confusion(truth, predicted, labels),
     )

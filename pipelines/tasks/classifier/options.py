@@ -19,14 +19,14 @@ class ClassifierTask(TaskOptions, LabelsTaken):
     kind: Literal["classifier"]
     training: Training
     trained_blocks: TrainedBlocks = None
-    """How many of the last blocks are trained beside the head; null for the whole network."""
+    """How many of the last blocks are trained together with the head; null trains all blocks."""
 
     def taken(self) -> LabelsTaken:
-        """Its labelled texts."""
+        """The options of its labelled texts."""
         return self.part(LabelsTaken)
 
 
 class Labelling(FineTuned, LabelsTaken):
-    """What decides a classifier, beside what it reads."""
+    """Settings of the making of a classifier; they decide it together with its inputs."""
 
     trained_blocks: TrainedBlocks

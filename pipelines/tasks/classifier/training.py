@@ -1,4 +1,4 @@
-"""A classifier: the foundation with a head that reads a label off the last token."""
+"""A classifier: the foundation with a head that predicts a label at the last token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def train(
     examples: Examples,
     contamination: dict[str, Contamination],
 ) -> None:
-    """The foundation with a head that reads a label off the last token."""
+    """The foundation with a head that predicts a label at the last token."""
     training, labels = settings.training, settings.labels
     require_tokenizer(foundation, tokenizer)
     encoder, network = tokenizer.load(), load_network(foundation)
@@ -33,20 +33,21 @@ def train(
         "context_length": config["network"]["context_length"],
         "batch_size": training.batch_size,
     }
-    out = left_out_of(settings.corpus, contamination)
-    rows = list(examples.labelled("train", out))
+    left_out = left_out_of(settings.corpus, contamination)
+    rows = list(examples.labelled("train", left_out))
     require_labels(rows, "train")
-    require_labels(list(examples.labelled("test")), "test")  # found wanting now, not afterwards
+    # The evaluation needs labels in the test split. Check it before the training, not after it.
+    require_labels(list(examples.labelled("test")), "test")
     train = labelled_examples(encoder, rows, labels, **sizes, seed=settings.seed)
     held_out = labelled_examples(encoder, list(examples.labelled("validation")), labels, **sizes)
-    looked_at = training.look(training.batch_size, held_out.mean_tokens)
+    validation_examples = training.look(training.batch_size, held_out.mean_tokens)
     classifier = Classifier(network, len(labels))
     history = fit(
         making,
         classifier,
         "classify",
         train,
-        lambda: held_out.in_order(looked_at),
+        lambda: held_out.in_order(validation_examples),
         training,
         steps=training.steps_for(train.mean_tokens),
         seed=settings.seed,

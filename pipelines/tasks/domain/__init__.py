@@ -1,7 +1,7 @@
-"""A foundation trained on, on the text of one domain: ``<recipe>/<task>_domain``, and its worth.
+"""Continued training of the foundation on one domain: ``<recipe>/<task>_domain``, its evaluation.
 
-What it learns of the domain is one figure; what it forgets of everything else is the other
-(Gururangan et al. 2020). The evaluation has both.
+The evaluation has two figures: what the model gains on the domain's text, and what it forgets of
+the general text (Gururangan et al. 2020).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pipelines.training.declare import PRECISION, TRAINED_BY
 
 
 def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
-    """The domain's shards, the model trained on them, and its evaluation beside the foundation."""
+    """The domain's shards, the model trained on them, and its comparison with the foundation."""
     key, domain_shards = scope.key(f"{name}_domain"), scope.key(f"{name}_token_shards")
-    read = {"foundation": scope.foundation, "tokenizer": scope.tokenizer}
+    common = {"foundation": scope.foundation, "tokenizer": scope.tokenizer}
     yield from shards(scope, domain_shards, {options.corpus: f"{options.corpus}/documents"})
     yield Declaration(
         key=key,
         makes=Checkpoint,
         making="pipelines.tasks.domain.training:train",
-        inputs={**read, "domain_shards": domain_shards},
+        inputs={**common, "domain_shards": domain_shards},
         settings=options.part(TrainedOn, seed=scope.seed),
         libraries=TRAINED_BY,
         observe=PRECISION,
@@ -41,7 +41,7 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         scope.key(f"{name}_evaluation"),
         "pipelines.tasks.domain.evaluation:evaluate",
         inputs={
-            **read,
+            **common,
             "domain": key,
             "token_shards": scope.token_shards,
             "domain_shards": domain_shards,
@@ -54,10 +54,10 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
 
 
 def used_by(called: Called, _: DomainTask) -> Iterator[Use]:
-    """Its two figures; and others load it."""
+    """The commands that show the evaluation and export the model."""
     key = f"{called.recipe}/{called.task}_domain"
-    worth = f"{called.recipe}/{called.task}_evaluation"
-    yield Use(("show", worth), worth, "Learned, forgotten")
+    evaluation = f"{called.recipe}/{called.task}_evaluation"
+    yield Use(("show", evaluation), evaluation, "Learned, forgotten")
     yield Use(("export", called.named, "--task", called.task), key)
 
 

@@ -1,4 +1,4 @@
-"""What training on brought, and what it cost."""
+"""The evaluation of continued training: what the model gains, and what it forgets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def evaluate(
     token_shards: TokenShards,
     domain_shards: TokenShards,
 ) -> None:
-    """What training on brought on the domain's held-out text, and cost on the general one."""
+    """What the model gains on held-out text of the domain, and forgets on general held-out text."""
     encoder = tokenizer.load()
     texts = {"domain": domain_shards, "general": token_shards}
     bits: dict[tuple[str, str], float] = {}
@@ -36,7 +36,7 @@ def evaluate(
         {"model": model, **{f"{text} text": bits[model, text] for text in texts}}
         for model in ("general", "domain")
     ]
-    both = [
+    continued = [
         {
             "prompt": general["prompt"],
             "general": general["continuation"],
@@ -57,5 +57,5 @@ def evaluate(
             baselines={"general model": bits["general", "domain"]},
         ),
         samples=samples["domain"],
-        tables={"bits per byte of held-out text": rows, "how each model goes on": both},
+        tables={"bits per byte of held-out text": rows, "how each model goes on": continued},
     ).write(making)

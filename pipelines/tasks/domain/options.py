@@ -10,14 +10,14 @@ from pipelines.training.options import Pretraining
 
 
 class DomainTask(TaskOptions):
-    """The foundation trained on, on the text of one domain."""
+    """Continued training of the foundation on the text of one domain."""
 
     kind: Literal["domain"]
     training: Pretraining
 
 
 class TrainedOn(Strict):
-    """What decides a foundation that is trained on, beside what it reads."""
+    """Settings of the making of a domain model; they decide it together with its inputs."""
 
     training: Pretraining
     seed: int

@@ -1,4 +1,4 @@
-"""The foundation trained on, on a domain's text."""
+"""Continued training of the foundation on the text of a domain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.training.checkpoint import (
 )
 from pipelines.training.fitting import fit
 
-OBJECTIVE = "next_token"  # the recipe's schema lets no other foundation have tasks
+OBJECTIVE = "next_token"  # the recipe's schema allows tasks only on foundations with this objective
 
 
 def train(
@@ -27,33 +27,34 @@ def train(
     tokenizer: TokenizerFiles,
     domain_shards: TokenShards,
 ) -> None:
-    """The foundation trained on to predict the next token of the domain's documents."""
+    """The foundation, trained further to predict the next token of the domain's documents."""
     training = settings.training
     require_tokenizer(foundation, tokenizer)
     network: Any = load_network(foundation)
     encoder = tokenizer.load()
     end = encoder.end_of_text
-    asked: dict[str, Any] = {"config": network.config, "end_of_text": end}
+    common: dict[str, Any] = {"config": network.config, "end_of_text": end}
     streams = domain_shards.streams("train")
     batches = training_batches(
         OBJECTIVE,
         streams,
         dict.fromkeys(streams, 1.0),
         training,
-        **asked,
+        **common,
         seed=settings.seed,
     )
     steps = training.steps_for(network.context_length)
     held_out = domain_shards.stream("validation", end)
-    looked_at = training.look(HELD_OUT_BATCH, network.context_length)
-    domain_shards.stream("test", end)  # found wanting now, not afterwards
+    windows = training.look(HELD_OUT_BATCH, network.context_length)
+    # The evaluation needs a test split. Check it before the training, not after it.
+    domain_shards.stream("test", end)
     history = fit(
         making,
         network,
         OBJECTIVE,
         batches,
         lambda: held_out_batches(
-            OBJECTIVE, held_out, **asked, windows=looked_at, beginning=encoder.beginning
+            OBJECTIVE, held_out, **common, windows=windows, beginning=encoder.beginning
         ),
         training,
         steps=steps,

@@ -1,5 +1,4 @@
-"""``<recipe>/<task>_translator``, the foundation that learned the same pairs, and what both are
-worth."""
+"""``<recipe>/<task>_translator``, the foundation fine-tuned on the same pairs, and evaluations."""
 
 from __future__ import annotations
 
@@ -19,10 +18,11 @@ from pipelines.training.declare import PRECISION, TRAINED_BY
 
 
 def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declaration]:
-    """A task's pairs, a translator trained on them, a GPT beside it, and what both are worth."""
-    key, rival = scope.key(f"{name}_translator"), scope.key(f"{name}_assistant")
-    words, ours = LIBRARIES[scope.tokenizer_kind], options.model.architecture
-    read: Inputs = {
+    """The task's pairs, a translator trained on them, a GPT trained on them, and evaluations."""
+    key, gpt_key = scope.key(f"{name}_translator"), scope.key(f"{name}_assistant")
+    tokenizer_libraries = LIBRARIES[scope.tokenizer_kind]
+    architecture = options.model.architecture
+    common: Inputs = {
         "tokenizer": scope.tokenizer,
         "examples": f"{options.corpus}/{name}_examples",
         "contamination": scope.contamination,
@@ -32,11 +32,11 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         key=key,
         makes=Checkpoint,
         making="pipelines.tasks.translation.training:train",
-        inputs=read,
+        inputs=common,
         settings=options.part(Translated, seed=scope.seed),
-        libraries=(*TRAINED_BY, *words),
+        libraries=(*TRAINED_BY, *tokenizer_libraries),
         observe=PRECISION,
-        uses={architectures.__name__: (ours,)},
+        uses={architectures.__name__: (architecture,)},
         group=scope.recipe,
     )
     if options.decoder_only is not None:
@@ -47,27 +47,27 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         scope.key(f"{name}_evaluation"),
         "pipelines.tasks.translation.evaluation:evaluate",
         inputs={
-            **read,
+            **common,
             "documents": f"{options.corpus}/documents",
             "translator": key,
-            "decoder_only": {"decoder-only GPT, greedy": rival} if options.decoder_only else {},
+            "decoder_only": {"decoder-only GPT, greedy": gpt_key} if options.decoder_only else {},
         },
         settings=options.part(JudgedTranslations),
-        libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "torch", *words),
-        uses={architectures.__name__: (ours, scope.architecture)},
+        libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "torch", *tokenizer_libraries),
+        uses={architectures.__name__: (architecture, scope.architecture)},
         group=scope.recipe,
     )
 
 
 def used_by(called: Called, options: TranslationTask) -> Iterator[Use]:
-    """Translations by either model; others load the GPT."""
+    """The commands that translate with either model and export the GPT."""
     key = f"{called.recipe}/{called.task}_translator"
-    rival = f"{called.recipe}/{called.task}_assistant"
+    gpt_key = f"{called.recipe}/{called.task}_assistant"
     words = ("translate", called.named, "14 July 1789", *called.option)
     yield Use(words, key, "Translate", {"beams": options.beams})
     if options.decoder_only is not None:
-        yield Use((*words, "--decoder-only"), rival)
-        yield Use(("export", called.named, "--task", called.task), rival)
+        yield Use((*words, "--decoder-only"), gpt_key)
+        yield Use(("export", called.named, "--task", called.task), gpt_key)
 
 
 TASK = Task("translation", TranslationTask, plan, used_by)

@@ -1,6 +1,6 @@
-"""What translations of held-out sentences are worth.
+"""The evaluation of translations of held-out sentences.
 
-The one place that imports sacrebleu (Post 2018, "A call for clarity in reporting BLEU scores").
+Only this file imports sacrebleu (Post 2018, "A call for clarity in reporting BLEU scores").
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ALL = "all"
 
 
 class Sentence(NamedTuple):
-    """A held-out source, all the translations that its test pairs know, and its kind."""
+    """A held-out source, all its translations in the test pairs, and its kind."""
 
     source: str
     references: list[str]
@@ -42,7 +42,9 @@ class Sentence(NamedTuple):
 
 
 def baselines(train: Sequence[Pair], texts: Sequence[str]) -> dict[str, list[str]]:
-    """What takes no network: the translation of the training source most like a text, or itself."""
+    """Baselines without a network: the translation of the most similar training source, and the
+    text itself.
+    """
     nearest = nearest_baseline([pair.prompt[-1] for pair in train], texts)
     return {
         "nearest training pair": [train[index].reply for index in nearest],
@@ -50,66 +52,67 @@ def baselines(train: Sequence[Pair], texts: Sequence[str]) -> dict[str, list[str
     }
 
 
-# --- what they are worth ------------------------------------------------------------------------
+# --- scores -------------------------------------------------------------------------------------
 
 
 def held_out(
     pairs: Iterable[Pair], trained: Iterable[Pair], kinds: Mapping[str, str | None]
 ) -> list[Sentence]:
-    """The sources of test pairs, each once; ``kinds`` by document.
+    """The sources of the test pairs, each once. ``kinds`` has the kind of each document by id.
 
-    A source that some training pair translates is left out: its answer may be remembered.
-    ValueError if none is left.
+    A source that also occurs in a training pair is left out, because the model may remember its
+    translation. Raises ValueError if no source is left.
     """
     known = {pair.prompt[-1] for pair in trained}
-    found: dict[str, Sentence] = {}
+    sentences: dict[str, Sentence] = {}
     for pair in pairs:
         source = pair.prompt[-1]
         if source not in known:
             kind = kinds.get(pair.document_id)
-            found.setdefault(source, Sentence(source, [], kind)).references.append(pair.reply)
-    if not found:
+            sentences.setdefault(source, Sentence(source, [], kind)).references.append(pair.reply)
+    if not sentences:
         raise ValueError(
             "test sources that no training pair translates: 0; add pairs or raise the test share"
         )
-    return list(found.values())
+    return list(sentences.values())
 
 
 def by_kind(sentences: Sequence[Sentence]) -> dict[str, list[int]]:
-    """Places of the sentences: of all, then of each kind, the most frequent first."""
-    found: dict[str, list[int]] = {}
-    for place, sentence in enumerate(sentences):
+    """Indices of all sentences, then of those of each kind, the most frequent kind first."""
+    indices: dict[str, list[int]] = {}
+    for index, sentence in enumerate(sentences):
         if sentence.kind is not None:
-            found.setdefault(sentence.kind, []).append(place)
-    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+            indices.setdefault(sentence.kind, []).append(index)
+    ordered = sorted(indices.items(), key=lambda item: (-len(item[1]), item[0]))
     return {ALL: list(range(len(sentences))), **dict(ordered)}
 
 
 def scores(told: Sequence[str], sentences: Sequence[Sentence]) -> dict[str, float]:
-    """BLEU and chrF from 0 to 100, and the share that is one of the references exactly.
+    """BLEU and chrF from 0 to 100, and the share of texts that equal one of the references.
 
-    BLEU (Papineni et al. 2002) counts up to four words in a row: where no reference has so many
-    it is left out. chrF (Popović 2015) counts letters.
+    ``told`` are the translations (S,) of the S sentences. BLEU (Papineni et al. 2002) compares up
+    to four consecutive words; it is left out if no reference has four words. chrF (Popović 2015)
+    compares letters.
     """
     right = sum(text in s.references for text, s in zip(told, sentences, strict=True))
-    found = {"exactly right": right / len(sentences)}
+    row = {"exactly right": right / len(sentences)}
     for name, metric in _metrics().items():
         if name == "chrF" or any(len(r.split()) >= 4 for s in sentences for r in s.references):
-            found[name] = metric.corpus_score(list(told), _streams(sentences)).score
-    return found
+            row[name] = metric.corpus_score(list(told), _streams(sentences)).score
+    return row
 
 
 def signatures(sentences: Sequence[Sentence]) -> dict[str, str]:
-    """How BLEU and chrF are computed over these references, as sacrebleu says it."""
-    found = {}
+    """The signatures of sacrebleu: how it computes BLEU and chrF over these references."""
+    by_metric = {}
     for name, metric in _metrics().items():
         metric.corpus_score([s.references[0] for s in sentences], _streams(sentences))
-        found[name] = str(metric.get_signature())
-    return found
+        by_metric[name] = str(metric.get_signature())
+    return by_metric
 
 
 def _streams(sentences: Sequence[Sentence]) -> Any:
-    """The first reference of each sentence, then the second or None, and so on."""
+    """The first references of all sentences, then the second ones (None if absent), and so on."""
     return list(zip_longest(*(sentence.references for sentence in sentences)))
 
 
@@ -123,21 +126,27 @@ def _metrics() -> dict[str, Metric]:
 def scores_by_kind(
     told: Mapping[str, Sequence[str]], sentences: Sequence[Sentence]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """``scores`` of each translator's texts by kind, ``all`` first."""
+    """The ``scores`` by kind of sentence and translator, the kind ``all`` first.
+
+    ``told`` has the translations of each translator by its name.
+    """
     return {
         kind: {
-            name: scores([texts[i] for i in places], [sentences[i] for i in places])
+            name: scores([texts[i] for i in indices], [sentences[i] for i in indices])
             for name, texts in told.items()
         }
-        for kind, places in by_kind(sentences).items()
+        for kind, indices in by_kind(sentences).items()
     }
 
 
 def figures(
     judged: Mapping[str, Mapping[str, Mapping[str, float]]], ours: str, sentences: int
 ) -> dict[str, float]:
-    """``scores_by_kind`` flat: of ``ours`` over all and what is exactly right by kind, of the
-    others over all."""
+    """Figures by one name from ``scores_by_kind``.
+
+    Of the translator ``ours``, all scores over all sentences and the exact share by kind. Of the
+    others, the scores over all sentences.
+    """
     kinds = {f"exactly_right_{kind}": rows[ours]["exactly right"] for kind, rows in judged.items()}
     kinds.pop(f"exactly_right_{ALL}")
     others = {
@@ -153,27 +162,30 @@ def figures(
 def tables(
     judged: Mapping[str, Mapping[str, Mapping[str, float]]], sentences: Sequence[Sentence]
 ) -> dict[str, list[dict[str, Any]]]:
-    """``scores_by_kind`` to read: a table of all sentences, then each measure by kind."""
-    found = {"Held-out translations": [{"translator": n, **row} for n, row in judged[ALL].items()]}
+    """``scores_by_kind`` as tables: one for all sentences, then one for each measure by kind."""
+    by_title = {
+        "Held-out translations": [{"translator": n, **row} for n, row in judged[ALL].items()]
+    }
     if len(judged) > 1:
-        counts = {kind: len(places) for kind, places in by_kind(sentences).items()}
+        counts = {kind: len(indices) for kind, indices in by_kind(sentences).items()}
         for measure in ("exactly right", "BLEU", "chrF"):
-            found[f"{measure}, by kind"] = [
+            by_title[f"{measure}, by kind"] = [
                 {"kind": kind, "sentences": counts[kind]}
                 | {name: row[measure] for name, row in rows.items()}
                 for kind, rows in judged.items()
                 if all(measure in row for row in rows.values())
             ]
-    found["How it is counted"] = [
-        {"measure": name, "signature": how} for name, how in signatures(sentences).items()
+    by_title["How it is counted"] = [
+        {"measure": name, "signature": signature}
+        for name, signature in signatures(sentences).items()
     ]
-    return found
+    return by_title
 
 
 def samples(
     told: Sequence[str], sentences: Sequence[Sentence], count: int = 6
 ) -> list[dict[str, str]]:
-    """Translations to read: the first wrong ones, then the first right ones of each kind."""
+    """Translations to read: the first ``count`` wrong ones, then a right one of each kind."""
     rows = [
         {"source": s.source, "translation": text, "reference": " / ".join(s.references)}
         for text, s in zip(told, sentences, strict=True)
@@ -191,29 +203,31 @@ def samples(
 def attention_maps(
     network: Any, tokenizer: Tokenizer, sentences: Sequence[Sentence]
 ) -> dict[str, Heatmap]:
-    """Where the last block of the decoder looks in the source for each token of its translation.
+    """The attention of the decoder's last block over the source, as one heatmap for each source.
 
-    By source: a row each token that is written, a column each that is read, the mean of the heads.
+    A row is a token of the translation, a column a token of the source. The values are means over
+    the heads.
     """
-    found: dict[str, Heatmap] = {}
+    maps: dict[str, Heatmap] = {}
     for sentence in sentences:
         source = encode_source(tokenizer, sentence.source, network.context_length)
         ends = {"begin": tokenizer.assistant, "end": tokenizer.end_of_text}
         (target,) = translate(network, [source], **ends)
-        where = next(network.parameters()).device
+        device = next(network.parameters()).device
         with evaluating(network), torch.inference_mode():
-            # Without an end it fills the context, and nothing is read for what would come next.
-            tokens = torch.tensor([[tokenizer.assistant, *target]], device=where)
+            # A translation without an end fills the context. Its last token then has no successor
+            # to predict, so the tokens are cut to the context.
+            tokens = torch.tensor([[tokenizer.assistant, *target]], device=device)
             weights = network.cross_weights(
-                pad([source], where), tokens[:, : network.context_length]
+                pad([source], device), tokens[:, : network.context_length]
             )
         written = [*target, tokenizer.end_of_text][: network.context_length]
-        found[sentence.source] = {
+        maps[sentence.source] = {
             "rows": [_legible(tokenizer, token) for token in written],
             "columns": [_legible(tokenizer, token) for token in source],
             "values": [[round(x, 4) for x in row] for row in weights[-1, 0].mean(0).tolist()],
         }
-    return found
+    return maps
 
 
 def _legible(tokenizer: Tokenizer, token: int) -> str:
@@ -230,7 +244,7 @@ def evaluate(
     translator: Checkpoint,
     decoder_only: dict[str, Checkpoint],
 ) -> None:
-    """BLEU, chrF and what is exactly right of held-out sentences, beside the GPT's."""
+    """BLEU, chrF and the exact share on held-out sentences, of the translator and of the GPT."""
     for checkpoint in (translator, *decoder_only.values()):
         require_tokenizer(checkpoint, tokenizer)
     encoder, network = tokenizer.load(), load_network(translator)
@@ -239,24 +253,24 @@ def evaluate(
     sentences = held_out(examples.pairs("test"), train, kinds)
     texts = [sentence.source for sentence in sentences]
     ours = f"encoder-decoder, {settings.beams} beams"
-    told = {
+    by_translator = {
         ours: translations(network, encoder, texts, settings.beams),
         "encoder-decoder, greedy": translations(network, encoder, texts),
     }
     for name, checkpoint in decoder_only.items():
-        told[name] = replies(load_network(checkpoint), encoder, texts)
-    simple = baselines(train, texts)
-    told |= simple
-    judged = scores_by_kind(told, sentences)
+        by_translator[name] = replies(load_network(checkpoint), encoder, texts)
+    baseline_texts = baselines(train, texts)
+    by_translator |= baseline_texts
+    judged = scores_by_kind(by_translator, sentences)
     Findings(
         figures=figures(judged, ours, len(sentences)),
         comparison=Comparison(
             measure=f"chrF of held-out sentences ({signatures(sentences)['chrF']})",
             better="higher",
             ours=judged[ALL][ours]["chrF"],
-            baselines={name: judged[ALL][name]["chrF"] for name in simple},
+            baselines={name: judged[ALL][name]["chrF"] for name in baseline_texts},
         ),
-        samples=samples(told[ours], sentences),
+        samples=samples(by_translator[ours], sentences),
         tables=tables(judged, sentences),
         heatmaps=attention_maps(network, encoder, sentences[:2]),
     ).write(making)

@@ -14,42 +14,45 @@ from pipelines.training.options import Training
 
 
 class TranslationTask(TaskOptions):
-    """A translator trained on pairs, beside the foundation fine-tuned on the same pairs."""
+    """A translator trained on pairs, and the foundation fine-tuned on the same pairs."""
 
     kind: Literal["translation"]
     corpus: Name
-    """Documents of two turns, ``A:`` the source and ``B:`` its translation."""
+    """A corpus with documents of two turns, ``A:`` the source and ``B:`` its translation."""
     max_pairs: Positive | None = None
-    """The first so many training pairs in hash order; null for all."""
+    """How many training pairs are used, the first in hash order; null for all."""
     model: architectures_for("sequence_to_sequence")  # type: ignore[valid-type]
     training: Training
     beams: Positive = 4
-    """How many translations are followed at once."""
+    """How many candidate translations the beam search keeps."""
     decoder_only: Training | None = None
-    """How the foundation is fine-tuned to do the same; null leaves it out."""
+    """The training that fine-tunes the foundation to translate; null leaves it out."""
 
     @field_validator("training")
     @classmethod
     def _drawn_anew(cls, training: Training, others: ValidationInfo) -> Training:
-        model = others.data.get("model")  # None: it is at fault itself
+        model = others.data.get("model")  # None if the model itself is invalid
         return training.resolved(tied=model.tied, trained=False) if model else training
 
     def taken(self) -> PairsTaken:
-        """Its pairs, each of a source and its translation."""
+        """The options of its pairs of a source and its translation."""
         return PairsTaken(context_turns=1, max_pairs=self.max_pairs)
 
     def with_rates(self, *, tied: bool) -> Self:
-        """With every rate of the decoder that does the same; the translator is drawn anew."""
+        """A copy with every learning rate of ``decoder_only``.
+
+        The translator starts from random weights, so its rates do not depend on the foundation.
+        """
         return self._resolved("decoder_only", tied)
 
 
 class Translated(FineTuned):
-    """What decides a translator, beside what it reads."""
+    """Settings of the making of a translator; they decide it together with its inputs."""
 
     model: SerializeAsAny[ModelChoice]
 
 
 class JudgedTranslations(Judged):
-    """What decides a translator's evaluation, beside what it reads."""
+    """Settings of the evaluation of a translator; they decide it together with its inputs."""
 
     beams: Positive = Field()

@@ -26,16 +26,16 @@ def translation_examples(
     batch_size: int,
     seed: int = 0,
 ) -> Batches:
-    """Pairs as batches: the source to read, the target to foretell token by token.
+    """Pairs as batches: the encoder reads the source, the decoder predicts the target's tokens.
 
-    A target begins with the assistant's control token and ends with the end of text; what is longer
-    than the context is cut at its right.
+    A target begins with the assistant's control token and ends with the end of text. A target that
+    is longer than the context is cut at its end.
     """
     sources, targets = [], []
     for pair in pairs:
         sources.append(encode_source(tokenizer, pair.prompt[-1], context_length))
-        said = [*tokenizer.encode(f" {pair.reply}"), tokenizer.end_of_text]
-        targets.append([tokenizer.assistant, *said[:context_length]])
+        reply = [*tokenizer.encode(f" {pair.reply}"), tokenizer.end_of_text]
+        targets.append([tokenizer.assistant, *reply[:context_length]])
     return Batches(
         targets,
         counted=[[False] + [True] * (len(target) - 1) for target in targets],
@@ -67,22 +67,22 @@ def train(
     held_out = translation_examples(
         encoder, examples.pairs("validation"), **length, batch_size=HELD_OUT_BATCH
     )
-    looked_at = training.look(HELD_OUT_BATCH, held_out.mean_tokens)
+    validation_examples = training.look(HELD_OUT_BATCH, held_out.mean_tokens)
     network = build(architecture.name, config, settings.seed)
     history = fit(
         making,
         network,
         architecture.objective,
         train,
-        lambda: held_out.in_order(looked_at),
+        lambda: held_out.in_order(validation_examples),
         training,
         steps=training.steps_for(train.mean_tokens),
         seed=settings.seed,
     )
     making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
-    about = {
+    checkpoint_config = {
         "architecture": architecture.name,
         "network": asdict(config),
         "tokenizer": {"version": tokenizer.version},
     }
-    write_checkpoint(making, network, history, about)
+    write_checkpoint(making, network, history, checkpoint_config)

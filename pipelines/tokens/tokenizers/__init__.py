@@ -1,11 +1,11 @@
-"""Text to token ids and back: one interface, four ways to have a vocabulary.
+"""Text to token ids and back: one interface, four sources of a vocabulary.
 
-interface    what every tokenizer is
+interface    the interface of every tokenizer
 bpe          byte-level BPE, trained here
 words        the book's first tokenizer
-openai       the ranks of GPT-2 and cl100k_base, as they were published
+openai       the published ranks of GPT-2 and cl100k_base
 huggingface  any tokenizer.json
-bulk         many texts at once, for all but words
+bulk         the fast encoding of many texts, for all kinds but words
 """
 
 from __future__ import annotations
@@ -47,31 +47,32 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "cl100k": _BYTE_PAIRS,
     "file": ("gigatoken", "tokenizers"),
 }
-"""What decides, besides this package, which ids a tokenizer of each kind gives."""
+"""The distributions whose versions decide the ids, by kind of tokenizer."""
 
 
 def load_tokenizer(read: Callable[[str], bytes]) -> Tokenizer:
     """The tokenizer that ``save`` wrote; ``read(name)`` gives the verified bytes of a file.
 
-    TextError names the file that is unreadable or does not fit the others.
+    Raises TextError that names the file which is unreadable or does not fit the others.
     """
     try:
-        about = json.loads(read(META))
-        kind, told = about["kind"], about["vocab_size"]
+        metadata = json.loads(read(META))
+        kind, vocab_size = metadata["kind"], metadata["vocab_size"]
         match kind:
             case "bpe" | "gpt2" | "cl100k":
-                made: Tokenizer = BytePairTokenizer.load(read(RANKS), about)
+                tokenizer: Tokenizer = BytePairTokenizer.load(read(RANKS), metadata)
             case "words":
-                made = WordTokenizer.load(read(WORDS))
+                tokenizer = WordTokenizer.load(read(WORDS))
             case "file":
-                named = Named(**about.get("named", {}))
-                made = HuggingFaceTokenizer(read(TOKENIZER_JSON), named=named)
+                named = Named(**metadata.get("named", {}))
+                tokenizer = HuggingFaceTokenizer(read(TOKENIZER_JSON), named=named)
             case _:
                 raise TextError(f"{META}: kind={kind} is unknown; build the tokenizer again")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise TextError(f"{META}: unreadable ({error}); build the tokenizer again") from None
-    if told != made.vocab_size:
+    if vocab_size != tokenizer.vocab_size:
         raise TextError(
-            f"{META}: vocab_size={told} but its files give {made.vocab_size}; build it again"
+            f"{META}: vocab_size={vocab_size} but its files give {tokenizer.vocab_size};"
+            " build it again"
         )
-    return made
+    return tokenizer

@@ -1,8 +1,8 @@
-"""Byte-level BPE, trained here or given as ranks; encoded by tiktoken, in bulk by gigatoken.
+"""Byte-level BPE, trained here or from published ranks; encoded by tiktoken, in bulk by gigatoken.
 
-A vocabulary is a list of byte strings (a token's place is its rank and id), a split pattern and
-control tokens. The 256 single bytes are always among the ranks, so any bytes can be encoded and
-come back exactly. Sennrich et al. 2016; Radford et al. 2019, 2.2; book 2.5.
+A vocabulary is a list of byte strings (the place of a token is its rank and id), a split pattern
+and control tokens. The 256 single bytes are always among the ranks, so any bytes can be encoded,
+and decoding gives them back exactly. Sennrich et al. 2016; Radford et al. 2019, 2.2; book 2.5.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 RANKS = "ranks.tiktoken"
 
-# The splits into words of GPT-2 and of cl100k_base, in the form that tiktoken uses for them: same
-# pieces as the published patterns, no backtracking. With them what gigatoken calls each.
+# The patterns that split text into words for GPT-2 and cl100k_base, in tiktoken's form: the same
+# pieces as with the published patterns, without backtracking. Below, gigatoken's names for them.
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 CL100K_PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
@@ -48,7 +48,7 @@ _NOT_UTF8 = re.compile("([\udc80-\udcff])")
 
 
 class BytePairTokenizer(Tokenizer):
-    """Ids below ``len(ranks)`` are bytes; the control tokens lie above them."""
+    """Ids below ``len(ranks)`` are byte strings; the control tokens have higher ids."""
 
     def __init__(
         self,
@@ -76,11 +76,13 @@ class BytePairTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, ranks: bytes, about: dict[str, Any]) -> BytePairTokenizer:
-        """From the bytes of ``ranks.tiktoken`` and the metadata saved with them."""
+        """The tokenizer from the bytes of ``ranks.tiktoken`` and the metadata saved with them."""
         tokens = read_ranks(ranks, RANKS)
-        told = about["ranks"]
-        if told != len(tokens):
-            raise TextError(f"{META}: ranks={told} but {RANKS} holds {len(tokens)}; build it again")
+        rank_count = about["ranks"]
+        if rank_count != len(tokens):
+            raise TextError(
+                f"{META}: ranks={rank_count} but {RANKS} holds {len(tokens)}; build it again"
+            )
         control = ControlIds(*(about["control_tokens"][name] for name in CONTROLS))
         return cls(tokens, about["kind"], about["pattern"], control)
 
@@ -91,7 +93,7 @@ class BytePairTokenizer(Tokenizer):
 
     @cached_property
     def _rank_lines(self) -> bytes:
-        """tiktoken's own file format: base64 of the bytes, a space, the rank."""
+        """The lines of tiktoken's file format: base64 of the bytes, a space, the rank."""
         return b"".join(
             b"%s %d\n" % (base64.b64encode(token), rank) for rank, token in enumerate(self.ranks)
         )
@@ -100,7 +102,7 @@ class BytePairTokenizer(Tokenizer):
     def _encoding(self) -> tiktoken.Encoding:
         import tiktoken
 
-        # Every id above the ranks has a name, so that whatever a network says can be decoded.
+        # Every id above the ranks has a name, so that any id a network generates can be decoded.
         names = {i: f"<|unused_{i}|>" for i in range(len(self.ranks), self.vocab_size)}
         control = (self.end_of_text, self.user, self.assistant)
         names |= dict(zip(control, CONTROLS, strict=True))
@@ -112,12 +114,12 @@ class BytePairTokenizer(Tokenizer):
         )
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, as tiktoken has them."""
+        """The ids of a text, from tiktoken. Raises TextError for half a surrogate pair."""
         utf8(text)
         return self._encoding.encode_ordinary(text)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of any bytes; what is no UTF-8 becomes its single bytes."""
+        """The ids of any bytes; bytes that are not UTF-8 become ids of single bytes."""
         ids: list[int] = []
         for run in _NOT_UTF8.split(data.decode("utf-8", "surrogateescape")):
             if _NOT_UTF8.fullmatch(run):
@@ -127,11 +129,11 @@ class BytePairTokenizer(Tokenizer):
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids; bytes that are no UTF-8 show as U+FFFD, control tokens by their names."""
+        """The text of ids; bytes that are not UTF-8 become U+FFFD, control tokens their names."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """Exact bytes of ids; TextError for an id outside the vocabulary."""
+        """The exact bytes of ids. Raises TextError for an id outside the vocabulary."""
         self._require_known(ids)
         return self._encoding.decode_bytes(ids)
 
@@ -158,12 +160,12 @@ class BytePairTokenizer(Tokenizer):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, RANKS)
             path.write_bytes(self._rank_lines)
-            # Without the control tokens: it would take their spelling in a text for them.
+            # Without the control tokens, because gigatoken would recognise their spelling in text.
             return gigatoken.Tokenizer.from_tiktoken(path, BULK_PATTERNS[self.pattern])
 
 
 def read_ranks(lines: bytes, name: str) -> list[bytes]:
-    """The tokens of a file in tiktoken's format; TextError names the line that is not one."""
+    """The tokens of a file in tiktoken's format. Raises TextError that names a malformed line."""
     tokens = []
     for number, line in enumerate(lines.splitlines(), 1):
         try:
@@ -173,14 +175,14 @@ def read_ranks(lines: bytes, name: str) -> list[bytes]:
         except (ValueError, binascii.Error):
             in_order = False
         if not in_order:
-            raise TextError(f"{name}: line {number} is no rank; build the tokenizer again")
+            raise TextError(f"{name}: line {number} is not a rank; build the tokenizer again")
     return tokens
 
 
 def byte_letters() -> dict[str, bytes]:
     """The letter that byte-level vocabularies write for each byte, in the order of GPT-2's ids.
 
-    Printable bytes stand for themselves; the others follow as the letters from U+0100 on.
+    A printable byte is its own letter; the other bytes are the letters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]

@@ -1,4 +1,4 @@
-"""Byte-level BPE learned from texts."""
+"""The training of byte-level BPE on texts."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from pipelines.tokens.tokenizers.interface import CONTROLS, utf8
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> BytePairTokenizer:
-    """Byte-level BPE of ``vocab_size`` ids, the control tokens included, learned from ``texts``.
+    """Train byte-level BPE of ``vocab_size`` ids, with the control tokens, on ``texts``.
 
-    Of pairs that stand equally often the one is merged whose left token comes first, then its
-    right: bytes come in the order of ``byte_letters``, made tokens after them in the order of their
-    making. So it is with Hugging Face's trainer, and the order of the texts and the number
-    of threads do not matter. TextError if the texts hold too
-    few different words for so many merges; it names the size they reach.
+    Of equally frequent pairs the one with the first left token is merged, and then the one with
+    the first right token. Bytes are in the order of ``byte_letters``, merged tokens follow in the
+    order of their merges. Hugging Face's trainer does the same, and the result does not depend on
+    the order of the texts or the number of threads. Raises TextError if the texts have too few
+    different words for so many merges; the message names the size that is possible.
     """
     import gigatoken
 
-    wanted = vocab_size - len(CONTROLS)
-    if wanted < 256:
+    rank_count = vocab_size - len(CONTROLS)
+    if rank_count < 256:
         raise TextError(f"vocab_size={vocab_size}: at least {256 + len(CONTROLS)} are needed")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "texts")
         with path.open("wb") as file:
             for text in texts:
-                # 0xFF is in no UTF-8: a separator that no text can hold.
+                # 0xFF does not occur in UTF-8, so no text contains this separator.
                 file.write(utf8(text) + b"\xff")
         with _silence():
             source = gigatoken.TextFileSource([str(path)], separator=b"\xff")
-            vocabulary, _ = gigatoken.train_bpe(source, wanted, [])
-    if len(vocabulary) < wanted:
+            vocabulary, _ = gigatoken.train_bpe(source, rank_count, [])
+    if len(vocabulary) < rank_count:
         raise TextError(
             f"vocab_size={vocab_size}: the training text yields {len(vocabulary) + len(CONTROLS)} "
             "at most; lower it or add text"
         )
-    return BytePairTokenizer([vocabulary[rank] for rank in range(wanted)])
+    return BytePairTokenizer([vocabulary[rank] for rank in range(rank_count)])
 
 
 _SILENCE = threading.Lock()
@@ -51,7 +51,7 @@ _SILENCE = threading.Lock()
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Standard output and error closed to native code, which writes past ``sys.stdout``."""
+    """Discard the output of native code, which does not use ``sys.stdout`` or ``sys.stderr``."""
     with _SILENCE, Path(os.devnull).open("wb") as nowhere:
         sys.stdout.flush()
         sys.stderr.flush()

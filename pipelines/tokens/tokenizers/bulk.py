@@ -1,4 +1,4 @@
-"""gigatoken: many texts at once, ten times as fast as the reference, and kept honest by it."""
+"""Bulk encoding with gigatoken: ten times as fast as the reference, which checks samples of it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pipelines.tokens.tokenizers.interface import Joined, utf8
 if TYPE_CHECKING:
     import gigatoken
 
-# Its caches grow with the different words that it has seen; a new one starts in 0.1 s. So often
-# renewed, a process that encodes 500 MB stays at 200 to 250 MB and loses 5 % of its speed.
+# The caches of an encoder grow with the different words it has seen; a new encoder needs 0.1 s.
+# With a new one after so many tokens, a process that encodes 500 MB stays at 200 to 250 MB, and
+# loses 5 % of its speed.
 RENEW_TOKENS = 32 << 20
-# The reference is slow: the beginnings of a few texts of every call, of more of the first.
+# The reference is slow, so it checks the beginnings of a few texts, of more in the first call.
 SAMPLE, FIRST_SAMPLE, SAMPLE_CHARACTERS = 2, 32, 256
 
 
 class Bulk:
-    """Ids of many texts as the bulk library has them, while they equal the reference's.
+    """The ids of many texts from the bulk library, while they equal those of the reference.
 
-    ``build`` makes a new encoder, ``reference`` encodes one text. A vocabulary that the library
-    cannot take, and ids that differ on a sample, are warned of once; from then on ``encode`` gives
-    None and the caller does without.
+    ``build`` makes a new encoder, ``reference`` encodes one text. If the library cannot use the
+    vocabulary, or its ids differ on a sample, there is one warning. After that ``encode`` returns
+    None, and the caller uses the reference.
     """
 
     def __init__(
@@ -40,11 +41,11 @@ class Bulk:
         self.trusted, self._first = True, True
 
     def begin(self, *, trusted: bool) -> None:
-        """A new piece of work, checked as if it were the first: its ids hang on it alone."""
+        """Begin a new piece of work, checked like the first, so its ids depend only on itself."""
         self.trusted, self._first = trusted, True
 
     def encode(self, texts: list[str]) -> Joined | None:
-        """Ids of the texts, or None if the library is not to be used."""
+        """The ids of the texts, or None if the library must not be used."""
         if not self.trusted:
             return None
         count, self._first = FIRST_SAMPLE if self._first else SAMPLE, False
@@ -63,19 +64,19 @@ class Bulk:
             reason = f"cannot encode with it ({' '.join(str(error).split())})"
         self.trusted, self._encoder = False, None
         warnings.warn(
-            f"tokenizer kind={self._name}: gigatoken {reason}; the reference does the work, slower",
+            f"tokenizer kind={self._name}: gigatoken {reason}; the slower reference is used",
             stacklevel=4,
         )
         return None
 
     def agrees(self, encoder: gigatoken.Tokenizer, sample: list[str]) -> bool:
-        """Whether its ids of each text are the reference's."""
+        """Whether the encoder's ids of each text equal those of the reference."""
         return all(encoder.encode(text).tolist() == self._reference(text) for text in sample)
 
     def _ready(self) -> gigatoken.Tokenizer:
-        """An encoder that has not seen too much."""
+        """The encoder, or a new one after ``RENEW_TOKENS`` tokens."""
         if self._encoder is None or self._seen > RENEW_TOKENS:
-            self._encoder = None  # its memory goes before the next one takes its own
+            self._encoder = None  # free its memory before the next one is built
             self._encoder, self._seen = self._build(), 0
         return self._encoder
 
@@ -94,5 +95,5 @@ def beginnings(texts: list[str], count: int) -> list[str]:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether native code gave up: pyo3's exception for that is no ``Exception``."""
+    """Whether an error is a panic of native code; pyo3's class for it is no ``Exception``."""
     return type(error).__name__ == "PanicException"

@@ -1,7 +1,8 @@
-"""Other forms of a vocabulary into a ``tokenizer.json``, and our tokenizers into one.
+"""The conversion of other vocabularies and of this project's tokenizers to a ``tokenizer.json``.
 
-The library's merges name pairs, the ranks of tiktoken only what comes out of a merge. So every pair
-of tokens that joins to a token is listed, in the order of the ranks of what they join to.
+The merges of Hugging Face's library name pairs, but the ranks of tiktoken name only the results of
+merges. So every pair of tokens that joins to a token is listed, in the order of the ranks of the
+joined tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pipelines.tokens.tokenizers.bpe import (
 from pipelines.tokens.tokenizers.huggingface import HuggingFaceTokenizer
 from pipelines.tokens.tokenizers.interface import CONTROLS, Tokenizer
 
-# How texts are parted before merges: as published, with digits in groups of up to N.
+# The published patterns that split texts before merges, with digits in groups of up to N.
 _PARTS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -44,7 +45,7 @@ def _published(pattern: str) -> dict[str, Any]:
     return _sequence(_split(pattern), {**_BY_BYTES, "use_regex": False})
 
 
-# llama.cpp's names.
+# The pre-tokenizers by llama.cpp's names.
 PARTED: dict[str, dict[str, Any]] = {
     "gpt-2": _GPT2,
     "smollm": _sequence({"type": "Digits", "individual_digits": True}, _GPT2),
@@ -52,31 +53,31 @@ PARTED: dict[str, dict[str, Any]] = {
     "qwen2": _published(_QWEN2),
 }
 _GGUF_LISTS = ("tokens", "token_type", "merges")
-_CONTROL, _OF_USERS = 3, 4  # kinds of tokens in a GGUF file
+_CONTROL, _OF_USERS = 3, 4  # types of tokens in a GGUF file
 _OURS = {GPT2_PATTERN: _GPT2, CL100K_PATTERN: _published(_LLAMA3)}
 
 
 def from_gpt2_files(vocab: bytes, merges: bytes, special: Iterable[str]) -> bytes:
     """The ``tokenizer.json`` of GPT-2's ``vocab.json`` and ``merges.txt``.
 
-    ``special`` are control tokens; those that the vocabulary has count. TextError names the line
-    that is no merge.
+    ``special`` are control tokens; tokens that the vocabulary lacks are ignored. Raises TextError
+    that names the line which is not a merge.
     """
     try:
         ids = {str(token): int(i) for token, i in json.loads(vocab).items()}
     except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
-        raise TextError(f"vocab.json: no vocabulary ({error}); use the published file") from None
+        raise TextError(f"vocab.json: not a vocabulary ({error}); use the published file") from None
     pairs = []
     try:
         lines = merges.decode().splitlines()
     except UnicodeDecodeError as error:
-        raise TextError(f"merges.txt: no UTF-8 ({error}); use the published file") from None
+        raise TextError(f"merges.txt: not UTF-8 ({error}); use the published file") from None
     for number, line in enumerate(lines, 1):
         if line.startswith("#version") or not line:
             continue
         pair = line.split(" ")
         if len(pair) != 2:
-            raise TextError(f"merges.txt: line {number} is no merge; use the published file")
+            raise TextError(f"merges.txt: line {number} is not a merge; use the published file")
         pairs.append(pair)
     return _tokenizer_json(ids, pairs, _GPT2, [token for token in special if token in ids])
 
@@ -87,12 +88,14 @@ def from_gguf(metadata: Mapping[str, Any]) -> bytes:
     if model != "gpt2" or parted not in PARTED:
         raise TextError(
             f"tokenizer.ggml.model={model!r}, pre={parted!r}: known are gpt2 with "
-            f"{', '.join(PARTED)}; give the tokenizer as a tokenizer.json beside"
+            f"{', '.join(PARTED)}; add the tokenizer.json beside the file"
         )
     try:
         tokens, kinds, merges = (metadata[f"tokenizer.ggml.{name}"] for name in _GGUF_LISTS)
     except KeyError as error:
-        raise TextError(f"the metadata lacks {error}; give a tokenizer.json beside") from None
+        raise TextError(
+            f"the metadata lacks {error}; add the tokenizer.json beside the file"
+        ) from None
     return _tokenizer_json(
         {token: i for i, token in enumerate(tokens)},
         [merge.split(" ") for merge in merges],
@@ -105,20 +108,20 @@ def from_gguf(metadata: Mapping[str, Any]) -> bytes:
 
 
 def from_glassllm(data: bytes) -> bytes:
-    """The ``tokenizer.json`` of glassllm's own format: letters, spaces as a mark, no bytes."""
+    """The ``tokenizer.json`` of glassllm's format, which has letters and a mark for spaces."""
     try:
-        about = json.loads(data)
-        letters, merges = about["alphabet"], [list(pair) for pair in about["merges"]]
+        content = json.loads(data)
+        letters, merges = content["alphabet"], [list(pair) for pair in content["merges"]]
         special = ["<pad>", _UNKNOWN, "<bos>", "<eos>"]
         tokens = [*special, *letters, *(first + second for first, second in merges)]
         if not all(isinstance(token, str) for token in tokens):
-            raise TypeError("a token is no text")
+            raise TypeError("a token is not text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TextError(f"tokenizer of glassllm: unreadable ({error}); fetch it again") from None
     pattern = rf"\n|{_SPACE}*[^{_SPACE}\n]+|{_SPACE}+"
     marks = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
     spaces = {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}
-    made = json.loads(
+    converted = json.loads(
         _tokenizer_json(
             {token: i for i, token in enumerate(tokens)},
             merges,
@@ -127,16 +130,16 @@ def from_glassllm(data: bytes) -> bytes:
             normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}, marks]},
         )
     )
-    made["decoder"] = {"type": "Sequence", "decoders": [spaces, {"type": "Fuse"}]}
-    made["model"]["unk_token"] = _UNKNOWN
-    return _bytes(made)
+    converted["decoder"] = {"type": "Sequence", "decoders": [spaces, {"type": "Fuse"}]}
+    converted["model"]["unk_token"] = _UNKNOWN
+    return _bytes(converted)
 
 
 def to_tokenizer_json(tokenizer: Tokenizer) -> bytes:
-    """A ``tokenizer.json`` whose ids are those of one of our tokenizers, control tokens included.
+    """The ``tokenizer.json`` with the ids of a tokenizer of this project, also the control tokens.
 
-    Left to itself the library finds the control tokens' spelling in text and takes it for them.
-    TextError for a kind of tokenizer that the library has no counterpart of.
+    By default the library recognises the spelling of control tokens in text. Raises TextError for a
+    kind of tokenizer without a counterpart in the library.
     """
     match tokenizer:
         case BytePairTokenizer() if tokenizer.pattern in _OURS:
@@ -163,7 +166,7 @@ def _from_ranks(tokenizer: BytePairTokenizer) -> bytes:
     control = (tokenizer.end_of_text, tokenizer.user, tokenizer.assistant)
     ids = {spelled(token): i for token, i in rank.items()}
     ids |= dict(zip(CONTROLS, control, strict=True))
-    # Every id has a token: what a network may say can be decoded.
+    # Every id has a token, so that any id a network generates can be decoded.
     used = set(ids.values())
     ids |= {f"<|unused_{i}|>": i for i in range(tokenizer.vocab_size) if i not in used}
     special = sorted((t for t, i in ids.items() if i >= len(rank)), key=ids.__getitem__)
@@ -180,7 +183,7 @@ def _tokenizer_json(
     ignore_merges: bool = False,
     normalizer: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """A file of byte-level BPE, read once by the library, so that its faults are told here."""
+    """A file of byte-level BPE. The library reads it once, so that errors appear here."""
     control = set(special)
     places = {"single_word": False, "lstrip": False, "rstrip": False}
     added = [
@@ -220,4 +223,4 @@ def _bytes(about: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(about, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise TextError(f"a token is no text ({error}); use the published file") from None
+        raise TextError(f"a token is not text ({error}); use the published file") from None

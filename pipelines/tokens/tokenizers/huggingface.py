@@ -1,8 +1,8 @@
 """Any tokenizer that Hugging Face's ``tokenizers`` library reads from a ``tokenizer.json``.
 
-Its own special tokens are never found in text (``encode_special_tokens``), and where its *model*
-comes out with one all the same (a Unigram vocabulary holds them as pieces), the piece is spelled
-out character by character instead: data is never control.
+Its special tokens are never recognised in text (``encode_special_tokens``). Its *model* may still
+produce one, because a Unigram vocabulary contains them as pieces. Such a piece is then encoded
+character by character, so that text never becomes a control token.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ if TYPE_CHECKING:
 
 TOKENIZER_JSON = "tokenizer.json"
 
-# What published vocabularies call the end of a text, the most telling first.
+# The names of the end of a text in published vocabularies, the most specific first.
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|im_end|>", "[SEP]")
 
-
-# Ids that no token has are rows of the network that no text reaches: more of them than tokens, and
-# these, are no vocabulary that anybody published.
+# An id without a token is a row of the network that no text uses. No published vocabulary has more
+# such ids than its number of tokens plus this number.
 GAPS = 1024
 MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Named:
-    """The ids that the files beside a vocabulary give a text's control tokens; None where they say
-    nothing. ``opens``: the beginning stands before every text."""
+    """The ids of control tokens that the files beside a vocabulary name; None if they do not.
+
+    ``opens``: the beginning is before every text.
+    """
 
     end: int | None = None
     beginning: int | None = None
@@ -61,10 +62,11 @@ class Named:
 
 
 class HuggingFaceTokenizer(Tokenizer):
-    """The library's tokenizer; user, assistant and an end of text that it lacks lie above its ids.
+    """The library's tokenizer, with user, assistant and end of text added if it lacks them.
 
-    Its own special tokens are ``controls`` too, the unknown token excepted. ``own_size``: the ids
-    of the file itself, below the ones added. ``named`` goes before what tokens are usually called.
+    Added tokens have ids above its own. Its special tokens are ``controls`` too, except the unknown
+    token. ``own_size`` is the number of ids of the file itself. The ids in ``named`` have priority
+    over the usual names of tokens.
     """
 
     def __init__(self, data: bytes, name: str = TOKENIZER_JSON, named: Named = Named()) -> None:
@@ -97,27 +99,25 @@ class HuggingFaceTokenizer(Tokenizer):
         self._bulk = Bulk(self.kind, self._new_bulk, self.encode)
 
     def save(self, folder: Path) -> None:
-        """Write ``tokenizer.json``, as it was given, and ``tokenizer.meta.json``."""
+        """Write the unchanged ``tokenizer.json``, and ``tokenizer.meta.json``."""
         (folder / TOKENIZER_JSON).write_bytes(self._data)
         self._save_meta(folder, **({"named": asdict(self.named)} if self.named != Named() else {}))
 
     def id_of(self, token: str | int) -> int | None:
-        """The id of a token by its spelling, or of a special token by its id; None if it is none.
+        """The id of a token by its spelling, or of a special token by its id; None if unknown.
 
-        A number alone may be a default that was written down for another vocabulary, so an ordinary
-        token is not told by it.
+        A number may be a default for another vocabulary, so the id of an ordinary token gives None.
         """
         if isinstance(token, str):
-            found: int | None = self._library.token_to_id(token)
-            return found
+            token_id: int | None = self._library.token_to_id(token)
+            return token_id
         added = self._library.get_added_tokens_decoder()
         return token if token in added and added[token].special else None
 
     def with_controls(self) -> bytes:
-        """The ``tokenizer.json`` with the control tokens that it came without, and what stands
-        before a text.
+        """The ``tokenizer.json`` with the added control tokens, and the beginning of a text.
 
-        TextError if the library gives them other ids, as where the vocabulary's have a gap.
+        Raises TextError if the library gives them other ids, such as for a vocabulary with gaps.
         """
         import tokenizers
 
@@ -137,7 +137,7 @@ class HuggingFaceTokenizer(Tokenizer):
         return json.dumps(about, ensure_ascii=False, indent=2).encode()
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, as the library has them without what it puts around a text."""
+        """The ids of a text, from the library, without tokens that it adds around a text."""
         utf8(text)
         with _one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
             encoded = self._library.encode(text, add_special_tokens=False)
@@ -149,12 +149,12 @@ class HuggingFaceTokenizer(Tokenizer):
         return ids
 
     def _spelled(self, piece: str) -> list[int]:
-        """Ids of a piece character by character: no longer the control token it comes out as."""
+        """The ids of a piece, character by character, so that it is not a control token."""
         rows = self._library.encode_batch_fast(list(piece), add_special_tokens=False)
         return [i for row in rows for i in row.ids if i not in self.controls]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids as the library's decoder has it, control tokens by their names."""
+        """The text of ids, from the library's decoder; control tokens become their names."""
         self._require_known(ids)
         parts: list[str] = []
         for name, run in groupby(ids, self._names.get):
@@ -189,58 +189,60 @@ class HuggingFaceTokenizer(Tokenizer):
     def _new_bulk(self) -> gigatoken.Tokenizer:
         import gigatoken
 
-        # It takes the spelling of a special token in a text for the token: it may know none.
+        # gigatoken would recognise the spelling of special tokens in text, so it gets none of them.
         ordinary = [token for token in self._about["added_tokens"] if not token.get("special")]
         return gigatoken.Tokenizer.from_json(json.dumps(self._about | {"added_tokens": ordinary}))
 
 
 def from_file(path: Path, sha256: str) -> HuggingFaceTokenizer:
-    """The tokenizer of a ``tokenizer.json``; TextError if it is missing, changed or malformed."""
+    """The tokenizer of a ``tokenizer.json``. Raises TextError if missing, changed or malformed."""
     try:
         data = _content(path)
     except OSError as error:
-        raise TextError(f"{path}: no tokenizer ({error.strerror}); correct the path") from None
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
+        raise TextError(f"{path}: not a tokenizer ({error.strerror}); correct the path") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
         raise TextError(
-            f"{path}: sha256={found} but the recipe says {sha256}; correct the recipe or the file"
+            f"{path}: sha256={digest} but the recipe says {sha256}; correct the recipe or the file"
         )
     return HuggingFaceTokenizer(data, str(path))
 
 
 def _require_ids(name: str, ids: dict[str, int], named: Named) -> None:
-    """TextError for an id far above the number of tokens, and for a named one that no token has."""
+    """Raise TextError for an id far above the number of tokens, or a named id without a token."""
     known = set(ids.values())
     if max(known, default=0) >= 2 * len(ids) + GAPS:
         raise TextError(
-            f"{name}: {len(ids)} tokens and an id of {max(known)}: ids are to follow each other; "
-            "give the file that the weights came with"
+            f"{name}: {len(ids)} tokens, but an id of {max(known)}: ids must be consecutive; "
+            "use the file that the weights came with"
         )
     for role, i in (("end", named.end), ("beginning", named.beginning), ("pad", named.pad)):
         if i is not None and i not in known:
-            raise TextError(f"{name}: the {role} of a text has id {i}, which no token has")
+            raise TextError(
+                f"{name}: the {role} of a text has id {i}, which no token has; fetch it again"
+            )
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file; TextError for a pipe or a device, of which there may be no end."""
+    """The bytes of a file. Raises TextError for a pipe or a device, which may have no end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise TextError(f"{path}: no tokenizer (not a regular file); correct the path")
+            raise TextError(f"{path}: not a tokenizer (not a regular file); correct the path")
         if about.st_size > MAX_BYTES:
             raise TextError(f"{path}: {about.st_size} bytes, at most {MAX_BYTES}; correct the path")
         return file.read()
 
 
 def before_text(data: bytes, name: str = TOKENIZER_JSON) -> list[int]:
-    """The ids that a ``tokenizer.json`` puts before every text; TextError if it cannot be read."""
+    """The ids that a ``tokenizer.json`` puts before every text. Raises TextError if unreadable."""
     import tokenizers
 
     with _one_line(f"{name}: the library cannot read its post_processor", _MEND):
         processor = json.loads(data).get("post_processor")
         if processor is None:
             return []
-        mark = (1 << 32) - 1  # what stands for the text: an id that no vocabulary has
+        mark = (1 << 32) - 1  # stands for the text; no vocabulary has this id
         vocabulary = {"type": "WordLevel", "vocab": {"a": mark}, "unk_token": "a"}
         about: dict[str, Any] = {"version": "1.0", "added_tokens": [], "model": vocabulary}
         about |= dict.fromkeys(("normalizer", "pre_tokenizer", "decoder", "truncation", "padding"))
@@ -250,7 +252,7 @@ def before_text(data: bytes, name: str = TOKENIZER_JSON) -> list[int]:
 
 
 def _template(name: str, i: int) -> dict[str, Any]:
-    """What puts a token before a text, as the library writes it."""
+    """The post-processor that puts a token before a text, in the library's format."""
     token, text = (
         {"SpecialToken": {"id": name, "type_id": 0}},
         {"Sequence": {"id": "A", "type_id": 0}},
@@ -271,24 +273,24 @@ _MEND = "give a tokenizer.json as Hugging Face's tokenizers writes it"
 
 
 @contextmanager
-def _one_line(told: str, mend: str) -> Iterator[None]:
-    """What the library raises, and the panics of its native code, as one line."""
+def _one_line(fault: str, mend: str) -> Iterator[None]:
+    """Turn an error of the library, or a panic of its native code, into a TextError of one line."""
     try:
         yield
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        raise TextError(f"{told} ({' '.join(str(error).split())}); {mend}") from None
+        raise TextError(f"{fault} ({' '.join(str(error).split())}); {mend}") from None
 
 
 def _read(data: bytes, name: str) -> tuple[dict[str, Any], tokenizers.Tokenizer]:
-    """(the file as JSON, the library's tokenizer), without all that is not text to ids."""
+    """(the file as JSON, the library's tokenizer), without settings that do not change the ids."""
     import tokenizers
 
     with _one_line(f"{name}: the library cannot read it", _MEND):
         about = dict.fromkeys(("normalizer", "pre_tokenizer", "decoder")) | json.loads(data)
         about["added_tokens"] = about.get("added_tokens") or []
-        # Padding, cutting and chance belong to whoever trains, not to what a text's ids are.
+        # Padding, truncation and dropout are options of a training, not of the ids of a text.
         about |= {"truncation": None, "padding": None, "post_processor": None}
         about["model"]["dropout"] = None
         library = tokenizers.Tokenizer.from_str(json.dumps(about))
@@ -298,7 +300,7 @@ def _read(data: bytes, name: str) -> tuple[dict[str, Any], tokenizers.Tokenizer]
 
 
 def _unknown(model: dict[str, Any]) -> str | None:
-    """The token of what the vocabulary cannot say; text does come out as it."""
+    """The token for text that the vocabulary lacks; text may become this token."""
     if model.get("unk_id") is not None:
         piece: str = model["vocab"][model["unk_id"]][0]
         return piece
@@ -306,7 +308,7 @@ def _unknown(model: dict[str, Any]) -> str | None:
 
 
 def _is_lossless(about: dict[str, Any]) -> bool:
-    """Whether every text comes back: byte-level BPE that neither normalises nor drops anything."""
+    """Whether decoding gives back every text: byte-level BPE that does not change or drop text."""
     model, decoder = about["model"], about["decoder"] or {}
     before = about["pre_tokenizer"] or {}
     steps = before.get("pretokenizers", [before])

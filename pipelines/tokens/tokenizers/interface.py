@@ -1,7 +1,7 @@
-"""What a tokenizer is to everything else: text to ids and back, control tokens by number alone.
+"""The interface of tokenizers: text to ids and back, with control tokens by id alone.
 
-Control tokens have ids and no spelling that text could use: text that reads ``<|user|>`` is eight
-ordinary characters, whatever the kind of tokenizer.
+Control tokens have ids, but no spelling that text could use. The text ``<|user|>`` is eight
+ordinary characters for any kind of tokenizer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ END_OF_TEXT, USER, ASSISTANT = CONTROLS = ("<|endoftext|>", "<|user|>", "<|assis
 
 
 class ControlIds(NamedTuple):
-    """The ids that mark the end of a document and whose turn follows."""
+    """The ids that mark the end of a document, and the speaker of the next turn."""
 
     end_of_text: int
     user: int
@@ -32,12 +32,12 @@ class ControlIds(NamedTuple):
 
     @classmethod
     def above(cls, ids: int) -> ControlIds:
-        """The three that follow ``ids`` ids of text."""
+        """The three control ids directly above ``ids`` ids of text."""
         return cls(*range(ids, ids + len(CONTROLS)))
 
 
 class Joined(NamedTuple):
-    """Ids of many texts end to end (uint32), and how many belong to each text (int64)."""
+    """The ids of many texts, concatenated (uint32), and the number of each text's ids (int64)."""
 
     ids: npt.NDArray[np.uint32]
     lengths: npt.NDArray[np.int64]
@@ -46,10 +46,10 @@ class Joined(NamedTuple):
 class Tokenizer(ABC):
     """Text to ids below ``vocab_size`` and back.
 
-    ``controls`` are the ids that no text comes out as, ``end_of_text``, ``user`` and ``assistant``
-    among them; they need not be the highest. ``beginning`` stands before every text, where the
-    network was trained so, else it is None; ``pad`` fills what is too short. ``lossless`` says that
-    decoding gives back every text exactly.
+    ``controls`` are the ids that encoding a text never gives. They include ``end_of_text``,
+    ``user`` and ``assistant``, and need not be the highest ids. ``beginning`` is the id before
+    every text, if the network was trained with one, or else None. ``pad`` fills short rows.
+    ``lossless``: decoding gives back every text exactly.
     """
 
     def __init__(
@@ -77,31 +77,31 @@ class Tokenizer(ABC):
 
     @property
     def start(self) -> int:
-        """What the first token of a text is foretold from."""
+        """The id from which the first token of a text is predicted."""
         return self.end_of_text if self.beginning is None else self.beginning
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, no control token among them; TextError for half a surrogate pair."""
+        """The ids of a text, without control tokens. Raises TextError for half a surrogate pair."""
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, control tokens by their names; TextError for an id outside."""
+        """The text of ids, with the names of control tokens. Raises TextError for unknown ids."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the files that ``load_tokenizer`` reads, ``tokenizer.meta.json`` among them."""
+        """Write the files that ``load_tokenizer`` reads, such as ``tokenizer.meta.json``."""
 
     @abstractmethod
     def _joined(self, texts: list[str]) -> Joined:
-        """Ids of many texts, equal to ``encode``'s of each, as fast as can be."""
+        """The ids of many texts, equal to those of ``encode``, by the fastest method."""
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """UTF-8 bytes of ids."""
+        """The text of ids as UTF-8 bytes."""
         return self.decode(ids).encode()
 
     def encode_documents(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
-        """Ids of each text, equal to ``encode``'s, at the speed of the bulk library."""
+        """The ids of each text, equal to those of ``encode``, at the speed of the bulk library."""
         ids, lengths = self._joined(list(texts))
         ends = [0, *lengths.cumsum().tolist()]
         return [ids[start:end] for start, end in pairwise(ends)]
@@ -109,32 +109,36 @@ class Tokenizer(ABC):
     def encode_stream(
         self, texts: Sequence[str], dtype: npt.DTypeLike
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        """(tokens, lengths): all texts in one array, each closed by ``end_of_text``, and opened by
-        ``beginning`` where there is one.
+        """(tokens, lengths): all texts in one array of ``dtype``.
 
-        ``lengths[i]`` counts the tokens of text ``i`` with both. TextError if ``dtype`` cannot hold
-        the vocabulary.
+        Each text ends with ``end_of_text``, and begins with ``beginning`` if the tokenizer has one.
+        ``lengths[i]`` is the number of tokens of text ``i`` with both. Raises TextError if
+        ``dtype`` cannot hold the vocabulary.
         """
         import numpy as np
 
         if self.vocab_size - 1 > np.iinfo(dtype).max:
-            raise TextError(f"vocab_size={self.vocab_size} needs more than {np.dtype(dtype)}")
+            raise TextError(
+                f"vocab_size={self.vocab_size} does not fit in {np.dtype(dtype)}; use a wider dtype"
+            )
         ids, lengths = self._joined(list(texts))
-        # Cast first: less is copied then.
+        # Cast first, so that less is copied.
         ids = _framed(ids.astype(dtype, copy=False), lengths, self.opening, self.end_of_text)
         return ids, lengths + 1 + len(self.opening)
 
     def begin(self, *, bulk: bool = True) -> None:  # noqa: B027 - most kinds have nothing to forget
-        """A new piece of work, whose ids hang on nothing before it; without ``bulk``, by the
-        reference alone."""
+        """Begin a new piece of work, whose ids do not depend on earlier work.
+
+        Without ``bulk`` only the reference is used.
+        """
 
     @property
     def by_bulk(self) -> bool:
-        """Whether no text since ``begin`` showed the bulk library's ids to be wrong."""
+        """Whether all checks of the bulk library's ids since ``begin`` passed."""
         return True
 
     def bytes_per_token(self, texts: Sequence[str]) -> float:
-        """UTF-8 bytes of the texts per token: how far the vocabulary compresses them."""
+        """The UTF-8 bytes of the texts for each token: the compression by the vocabulary."""
         tokens = len(self._joined(list(texts)).ids)
         return sum(len(utf8(text)) for text in texts) / max(tokens, 1)
 
@@ -151,7 +155,7 @@ class Tokenizer(ABC):
 
 
 def utf8(text: str) -> bytes:
-    """A text's bytes; TextError for half a surrogate pair, which no UTF-8 can say."""
+    """The UTF-8 bytes of a text. Raises TextError for half a surrogate pair."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -161,7 +165,7 @@ def utf8(text: str) -> bytes:
 
 
 def joined(encoded: Sequence[Sequence[int]]) -> Joined:
-    """Lists of ids, laid end to end."""
+    """Several lists of ids, concatenated."""
     import numpy as np
 
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
@@ -174,7 +178,7 @@ def _framed(
 ) -> npt.NDArray[Any]:
     """The ids of each text between ``opening`` and ``end``.
 
-    Arrow does it, to which ids are byte strings to join: twice as fast as ``numpy.insert``.
+    Arrow joins the ids as byte strings, which is twice as fast as ``numpy.insert``.
     """
     import numpy as np
     import pyarrow as pa
@@ -199,11 +203,11 @@ def _framed(
 
 
 def statistics(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
-    """How well a vocabulary fits some texts.
+    """The figures of a vocabulary on some texts.
 
-    ``bytes_per_token`` (compression), ``tokens_per_word`` (fertility, words being what white space
-    parts: Rust et al. 2021, "How good is your tokenizer?") and ``unused_share``, of the vocabulary
-    without its control tokens, that these texts never come out as.
+    ``bytes_per_token`` is the compression. ``tokens_per_word`` is the fertility, with white space
+    between words (Rust et al. 2021, "How good is your tokenizer?"). ``unused_share`` is the share
+    of the vocabulary, without its control tokens, that these texts do not use.
     """
     import numpy as np
 

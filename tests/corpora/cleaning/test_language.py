@@ -47,7 +47,7 @@ def test_no_confidence_suffices_for_a_text_without_words() -> None:
 
 
 def test_an_unknown_code_is_refused() -> None:
-    with pytest.raises(TextError, match=r"^language: keep=eng,xx is no language .*; write ISO"):
+    with pytest.raises(TextError, match=r"^language: keep=eng,xx is not a language .*; write ISO"):
         catalogue()["language"].of(keep=("en", "xx", "eng"))
 
 

@@ -102,7 +102,7 @@ def test_a_format_is_known_by_name_else_by_content(
     [
         ("a.txt", b"<!doctype html><html>", "named .txt, but its content is HTML"),
         ("a.md", b"<html lang=en>", "named .md, but its content is HTML"),
-        ("a.json", b' [{"text": "x"}]', "a JSON list, where one object a line is read"),
+        ("a.json", b' [{"text": "x"}]', "a JSON list, but JSON lines need one object a line"),
     ],
 )
 def test_a_name_that_its_text_belies_is_an_error(
@@ -130,8 +130,8 @@ def test_a_declared_format_goes_before_the_name(tmp_path: Path) -> None:
         ("a.txt", parquet(), r"read as plain, but its content is Parquet"),
         ("a.parquet", ROW, r"read as parquet, but its content is no Parquet; correct"),
         ("a.parquet", b"", r"read as parquet, but its content is no Parquet; correct"),
-        ("a.txt.gz", b"one", r"named \.gz, but its content is not gzip; rename"),
-        ("a.txt.gz", b"", r"named \.gz, but its content is not gzip; rename"),
+        ("a.txt.gz", b"one", r"named \.gz, but its content is not gzip; give it"),
+        ("a.txt.gz", b"", r"named \.gz, but its content is not gzip; give it"),
         ("a.txt.zst", gz(b"one"), r"named \.zst, but its content is packed with gzip"),
         ("a.csv", gz(b"one"), r"named \.csv, but its content is packed with gzip"),
         ("a.csv.gz", gz(gz(b"x")), r"content is gzip data; unpack it"),
@@ -144,8 +144,8 @@ def test_a_declared_format_goes_before_the_name(tmp_path: Path) -> None:
         ("a.tgz", gz(tar()), r"its content is a tar archive; unpack it"),
         ("a.txt", b"%PDF-1.7\n", r"its content is a PDF; convert it"),
         ("a.txt", b"\x89PNG\r\n\x1a\n", r"its content is a PNG image; convert it"),
-        ("a.txt", b"\0\0\1\0" * 9, r"full of NUL bytes, so no text in encoding=utf-8"),
-        ("a.txt", "wide".encode("utf-16-le"), r"full of NUL bytes.*declare utf-16"),
+        ("a.txt", b"\0\0\1\0" * 9, r"many NUL bytes, so it is not text in encoding=utf-8"),
+        ("a.txt", "wide".encode("utf-16-le"), r"many NUL bytes.*declare utf-16"),
     ],
 )
 def test_name_and_content_that_differ_are_an_error(
@@ -193,7 +193,7 @@ def test_the_first_glob_that_fits_decides_the_encoding(tmp_path: Path) -> None:
     (tmp_path / "new.txt").write_bytes("é".encode())
     encodings = {"old/*.txt": "latin-1", "*": "utf-8"}
     assert texts(tmp_path, "old/deep/a.txt", b"\xe9", encoding=encodings) == ["é", "é"]
-    with pytest.raises(TextError, match=r"new\.txt: none of encoding=old/\*\.txt fits its name"):
+    with pytest.raises(TextError, match=r"new\.txt: no glob of encoding=old/\*\.txt matches"):
         texts(tmp_path, "old/a.txt", b"\xe9", encoding={"old/*.txt": "latin-1"})
 
 

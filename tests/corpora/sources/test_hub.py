@@ -384,7 +384,7 @@ def test_a_configuration_is_one_of_the_cards(reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("dataset", "options", "reason"),
     [
-        ("org/lines", {"split": "dev"}, "split='dev' is none of ['test', 'train']; correct"),
+        ("org/lines", {"split": "dev"}, "split='dev' is not one of ['test', 'train']; correct"),
         (
             "org/lines",
             {"fields": {"text": "body", "id": "n"}},

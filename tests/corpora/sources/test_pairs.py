@@ -43,8 +43,8 @@ def test_lines_of_source_and_target_are_conversations(tmp_path: Path, end: str, 
     [
         ("no tab here", "not `source TAB target`; mend the line or correct `format`"),
         ("", "not `source TAB target`; mend the line or correct `format`"),
-        ("alone\t", "field 'target' is empty, and half a pair is none; mend the row"),
-        (" \tseul", "field 'text' is empty, and half a pair is none; mend the row"),
+        ("alone\t", "field 'target' is empty, but a pair needs both; mend the row"),
+        (" \tseul", "field 'text' is empty, but a pair needs both; mend the row"),
     ],
 )
 def test_half_a_pair_is_a_bad_row(tmp_path: Path, line: str, fault: str) -> None:

@@ -180,13 +180,13 @@ BAD_LINES = [
     ('{"text": null}', r"field 'text' is null, not a string"),
     ('{"texts": "x", "other": 1}', r"no field 'text' \(the nearest is 'texts'\)"),
     ('["text"]', r"not a JSON object"),
-    ('{"text": "\\ud83d half"}', r"field 'text' holds half a surrogate pair"),
+    ('{"text": "\\ud83d half"}', r"field 'text' has half a surrogate pair"),
     ('{"text": "x", "key": null}', r"field 'key' is null"),
     ('{"text": "x", "key": true}', r"field 'key' is bool"),
     ('{"text": "x", "key": "k", "y": 1.5}', r"field 'y' is float"),
     ('{"text": "x", "key": "k"}', r"no field 'y' \(there are text, key\)"),
-    ('{"text": "x", "deep": ' + "[" * 100_000 + "}", r"JSON that is not read"),
-    ('{"text": "x", "n": ' + "9" * 5000 + "}", r"JSON that is not read"),
+    ('{"text": "x", "deep": ' + "[" * 100_000 + "}", r"JSON that Python cannot read"),
+    ('{"text": "x", "n": ' + "9" * 5000 + "}", r"JSON that Python cannot read"),
 ]
 
 
@@ -269,7 +269,7 @@ def test_a_byte_order_mark_elsewhere_is_named() -> None:
     with pytest.raises(TextError, match=r"^a\.jsonl:1: .*column 16: Extra data, there is U\+FEFF"):
         read(joined, "a.jsonl")
     header = f"{MARK}text,n\none,1\n{MARK}text,n\ntwo,2\n".encode()
-    with pytest.raises(TextError, match=r"^a\.csv:3: the header again, behind U\+FEFF: files"):
+    with pytest.raises(TextError, match=r"^a\.csv:3: the header again, after U\+FEFF: files"):
         read(header, "a.csv")
     found = read(header, "a.csv", on_bad_row="drop")
     assert [d.text for d in found] == ["one", "two"]
@@ -375,6 +375,6 @@ def test_what_is_parsed_as_a_whole_is_bounded(monkeypatch: pytest.MonkeyPatch) -
 def test_a_mapped_id_may_come_once_in_a_source(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a", "key": 1}\n{"text": "b", "key": 2}\n')
     (tmp_path / "b.jsonl").write_text('{"text": "c", "key": "1"}\n')
-    with pytest.raises(TextError, match=r"^b\.jsonl: id='1' comes twice; map a field"):
+    with pytest.raises(TextError, match=r"^b\.jsonl: id='1' occurs twice; map a field"):
         list(read_source(source_of(fields={"id": "key"}), folder_root=tmp_path, cache=tmp_path))
     assert len(list(read_source(source_of(), folder_root=tmp_path, cache=tmp_path))) == 3

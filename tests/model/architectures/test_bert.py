@@ -196,7 +196,7 @@ def test_capped_logits_are_the_modern_presets():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"window": 4}, "window=4 is a decoder's: a bert reads all; leave it out"),
+        ({"window": 4}, "window=4 is for decoders alone: leave it out of a bert"),
         ({"d_model": 30}, "d_model=30 must be a multiple of n_heads=4"),
         ({"norm_frist": True}, "did you mean 'norm_first'"),
     ],

@@ -427,9 +427,9 @@ def test_the_length_can_be_bounded_and_settings_are_checked(network):
     assert all(len(target) <= 2 for target in bounded)
     assert translate(network, [], **search) == []
     for wrong in ({"beams": 0}, {"max_new_tokens": 0}, {"length_penalty": math.inf}):
-        with pytest.raises(ValueError, match="counts begin at 1, the penalty is a finite number"):
+        with pytest.raises(ValueError, match="counts must be at least 1 and the penalty"):
             translate(network, sources, **search, **wrong)
-    with pytest.raises(ValueError, match=r"source=\[\]: give each at least one token"):
+    with pytest.raises(ValueError, match=r"source=\[\]: give each source at least one token"):
         translate(network, [[3], []], **search)
 
 
@@ -540,7 +540,7 @@ def test_a_batch_keeps_source_and_target_together():
 
 
 def test_wrong_sources_are_named():
-    with pytest.raises(ValueError, match="examples=3 sources=2: give one each"):
+    with pytest.raises(ValueError, match="examples=3 sources=2: give one per example"):
         pairs(3, sources=[[1], [2]])
     for wrong in ([], [1] * 13):
         with pytest.raises(ValueError, match=f"example 1 has source tokens={len(wrong)}"):

@@ -263,5 +263,5 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
         contexts([0, 1], subsample=0)
     with pytest.raises(ValueError, match=r"^batch_size=0 must be at least 1"):
         contexts([0, 1], batch_size=0)
-    with pytest.raises(ValueError, match=r"^words=2 sentences=1: give as many"):
+    with pytest.raises(ValueError, match=r"^words=2 sentences=1: give each word a sentence"):
         contexts([0, 1], [0])

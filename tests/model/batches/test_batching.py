@@ -107,7 +107,7 @@ def test_in_order_loads_each_piece_once_and_lets_go_of_it():
 def test_a_piece_that_is_not_as_told_is_named_when_it_is_read():
     wrong = [Piece(4, lambda: torch.arange(3)), Piece(2, lambda: torch.zeros(2))]
     tokens = TokenStream([torch.arange(3), *wrong])
-    with pytest.raises(ValueError, match="piece 1 has tokens=3 where length=4 was told"):
+    with pytest.raises(ValueError, match="piece 1 has tokens=3 but length=4"):
         tokens.read(2, 4)
     with pytest.raises(ValueError, match=r"piece 2 has .*float32"):
         tokens.read(7, 8)
@@ -245,7 +245,7 @@ def test_a_weight_that_draws_nothing_is_refused(weight):
 
 
 def test_weights_for_other_corpora_are_refused():
-    with pytest.raises(ValueError, match="name the same"):
+    with pytest.raises(ValueError, match="name the same corpora"):
         windows({"a": 100}, {"b": 1.0})
 
 
@@ -390,7 +390,7 @@ def test_labelled_examples_say_where_they_end():
     [
         ([[1, 2], []], [[True, True], []], "example 1 has tokens=0"),
         ([[1, 2], [1] * 10], [[True] * 2, [True] * 10], "example 1 has tokens=10"),
-        ([[1, 2]], [[True, False]], "example 0 is fully masked"),
+        ([[1, 2]], [[True, False]], "example 0 has no counted token after its first"),
         ([[1, 2]], [[True]], "example 0 has tokens=2 counted=1"),
         ([[1, 2]], [], "examples=1 answers=0"),
         ([], [], "examples=0"),

@@ -124,7 +124,7 @@ def test_a_fraction_of_an_epoch_is_meant_in_decimals():
 @pytest.mark.parametrize(
     ("epochs", "message"),
     [
-        ({"b": 1.0}, r"epochs of corpus=b: the mixture has \['a'\]"),
+        ({"b": 1.0}, r"epochs of corpus=b: the mixture has only \['a'\]"),
         ({"a": 0.0}, "epochs=0.0 of corpus=a must be positive"),
         ({"a": float("nan")}, "epochs=nan of corpus=a"),
         ({"a": float("inf")}, "epochs=inf of corpus=a"),

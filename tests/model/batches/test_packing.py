@@ -273,7 +273,7 @@ def test_bounds_that_are_not_of_the_piece_are_named(bounds):
 
 def test_streams_without_documents_are_refused():
     tokens = TokenStream([torch.arange(100)])
-    with pytest.raises(ValueError, match="piece 0 of corpus=a does not say where"):
+    with pytest.raises(ValueError, match="piece 0 of corpus=a has no document bounds"):
         Packed({"a": tokens}, {"a": 1.0}, T, 2, 0)
 
 

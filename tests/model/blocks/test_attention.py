@@ -183,7 +183,7 @@ def test_queries_and_keys_are_normalised_then_rotated(x):
 
 
 def test_heads_that_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match=r"n_heads=5.*with d_head given"):
+    with pytest.raises(ValueError, match=r"n_heads=5.*or give d_head"):
         MultiHeadAttention(D, 5)
     assert MultiHeadAttention(D, 5, d_head=3).output.in_features == 15
 

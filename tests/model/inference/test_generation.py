@@ -156,7 +156,7 @@ def test_the_penalty_is_for_what_the_context_holds(network):
         ({"prompt_tokens": []}, "prompt_tokens"),
         ({"prompt_tokens": [40]}, "prompt token=40"),
         ({"forbid": {41}}, "forbid=41"),
-        ({"forbid": set(range(40))}, "leave one"),
+        ({"forbid": set(range(40))}, "allow at least one"),
         ({"temperature": -1.0}, "temperature=-1.0"),
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"top_k": 0}, "top_k=0"),

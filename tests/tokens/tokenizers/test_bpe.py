@@ -57,9 +57,9 @@ def test_a_vocabulary_that_cannot_work_is_refused(
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b"!!!! 300", "line 301 is no rank"),
-        (b"YWI= 301", "line 301 is no rank"),
-        (b"YWI=", "line 301 is no rank"),
+        (b"!!!! 300", "line 301 is not a rank"),
+        (b"YWI= 301", "line 301 is not a rank"),
+        (b"YWI=", "line 301 is not a rank"),
         (base64.b64encode(b"a") + b" 300", "two ranks have the same bytes"),
     ],
 )

@@ -103,7 +103,7 @@ def test_an_id_far_above_the_number_of_tokens_is_refused(
     vocabulary["far"] = len(vocabulary) + 1000
     assert HuggingFaceTokenizer(json.dumps(about).encode()).own_size == len(vocabulary) + 1000
     vocabulary["far"] = 1 << 31
-    told = rf"^mine: {len(vocabulary)} tokens and an id of {1 << 31}: ids are to follow each other;"
+    told = rf"^mine: {len(vocabulary)} tokens, but an id of {1 << 31}: ids must be consecutive;"
     with pytest.raises(TextError, match=told):
         HuggingFaceTokenizer(json.dumps(about).encode(), "mine")
 
@@ -230,12 +230,12 @@ def test_a_file_is_proved_by_its_digest(tokenizer_files: dict[str, bytes], tmp_p
     linked = choice.model_copy(update={"path": link.name})
     with pytest.raises(TextError, match=r"linked\.json: a link leads out of the project"):
         build_tokenizer(linked, (), link.parent, tmp_path)
-    with pytest.raises(TextError, match="absent: no tokenizer"):
+    with pytest.raises(TextError, match="absent: not a tokenizer"):
         from_file(tmp_path / "absent", digest)
 
 
 def test_what_is_no_file_does_not_keep_us_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
-        with pytest.raises(TextError, match=rf"^{path}: no tokenizer .*; correct the path"):
+        with pytest.raises(TextError, match=rf"^{path}: not a tokenizer .*; correct the path"):
             from_file(path, "0" * 64)

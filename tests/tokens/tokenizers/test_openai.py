@@ -170,9 +170,9 @@ def test_files_that_do_not_belong_together_are_refused(reference: Path) -> None:
     merges = (reference / "bpe" / "vocab.bpe").read_bytes()
     with pytest.raises(TextError, match="do not belong together"):
         gpt2(encoder, b"\n".join(merges.splitlines()[:-1]))
-    with pytest.raises(TextError, match="line 3 is no merge"):
+    with pytest.raises(TextError, match="line 3 is not a merge"):
         gpt2(encoder, b"#version\na b\nabc\n")
-    with pytest.raises(TextError, match=r"cl100k_base.tiktoken: line 1 is no rank"):
+    with pytest.raises(TextError, match=r"cl100k_base.tiktoken: line 1 is not a rank"):
         cl100k(merges)
     with pytest.raises(TextError, match="kind=gpt9: not a published tokenizer"):
         published("gpt9", reference)

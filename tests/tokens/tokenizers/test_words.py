@@ -22,7 +22,7 @@ def pieces(text: str) -> list[str]:
 def test_pieces_are_the_books(text: str) -> None:
     told = pieces(text)
     if not told:
-        with pytest.raises(TextError, match="words=0: the training text holds none"):
+        with pytest.raises(TextError, match="words=0: the training text has no words"):
             train_words([text])
         return
     tokenizer = train_words([text])

@@ -1,7 +1,7 @@
 """The catalogue of cleaning steps: each file here declares one ``STEP``, found by walking.
 
-A file holds all that a step is: the section of a recipe, the function, the libraries. Importing it
-loads no library; the step's function does that when it is made.
+A file holds a whole step: the section of a recipe, the function, the libraries. Importing the file
+loads no library; the step's function does that.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ def catalogue() -> dict[str, Step]:
 
 
 def sections() -> Any:
-    """The union of all steps' sections, told apart by ``step``."""
+    """The union of all steps' sections, distinguished by ``step``."""
     return one_of((step.options for step in catalogue().values()), "step")

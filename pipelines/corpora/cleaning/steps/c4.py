@@ -1,14 +1,14 @@
-"""C4's rules for web pages (Raffel et al. 2020, arXiv 1910.10683, 2.2), but for the word list.
+"""C4's rules for web pages (Raffel et al. 2020, arXiv 1910.10683, 2.2), without the word list.
 
 The defaults are those of the published data set and of the paper's last edition on arXiv: lines of
-five words, pages of three sentences. As printed first (JMLR 21, 140) the paper says three and five.
-The code that made the data set counts sentences by a trained model, drops lines that end in an
-ellipsis or hold a word of 1,000 characters, and takes curly quotation marks for no end; here the
-paper's words alone are kept to.
+five words, pages of three sentences. The first printed edition (JMLR 21, 140) says three and five.
+The code that made the data set counts sentences with a trained model, drops lines that end in an
+ellipsis or contain a word of 1,000 characters, and does not count a curly quotation mark as an
+end. This step follows only the text of the paper.
 
-The paper also leaves out pages with a word of a list of obscene ones: the list, which strikes
-medical texts and dialects too (Dodge et al. 2021), is not part of this step. Languages and
-repeated spans have steps of their own.
+The paper also drops pages with a word from a list of obscene words. The list is not part of this
+step, because it drops medical texts and dialects too (Dodge et al. 2021). Other steps handle
+languages and repeated spans.
 """
 
 from __future__ import annotations
@@ -30,34 +30,36 @@ _UP_TO_BRACKET = re.compile(r"[^\]]*\]|[^\]]+")
 
 
 class C4(StepOptions):
-    """Lines that are sentences in documents that are text: C4's rules (Raffel et al. 2020).
+    """Keep lines that are sentences, in documents that are text: C4's rules (Raffel et al. 2020).
 
-    The defaults are the published data set's; the paper as printed first says 3 words, 5 sentences.
+    The defaults are those of the published data set; the first printed paper says 3 words, 5
+    sentences.
     """
 
     step: Literal["c4"]
     min_words_in_line: Whole = 5
     min_sentences: Whole = 3
     terminal_punctuation: bool = True
-    """Only lines that end in a terminal punctuation mark stay."""
+    """Keep only lines that end in a terminal punctuation mark."""
     refuse_curly_brackets: bool = True
     refuse_lorem_ipsum: bool = True
     drop_lines_with: tuple[str, ...] = (
         *("javascript", "terms of use", "privacy policy", "cookie policy"),
         *("uses cookies", "use of cookies", "use cookies"),
     )
-    """Lines that hold one of these (in any case) go."""
+    """Drop lines that contain one of these phrases, in upper or lower case."""
 
 
 def c4(options: C4) -> Clean:
-    """Keep the lines that are sentences, of the pages that are text.
+    """Keep the lines that are sentences, in pages that are text.
 
-    A page with a curly bracket or "lorem ipsum" goes, wherever that stands: code has its brackets
-    on lines that the next rules take away. Citation markers (``[1]``, ``[edit]``, ``[citation
-    needed]``) go; then lines that are too short, end in no terminal punctuation (``.!?`` or an
-    end quotation mark) or hold a phrase; then a page of too few sentences. A sentence ends in
-    ``.!?``, with closing quotes or brackets, before white space or the end. Reasons:
-    ``c4_curly_bracket``, ``c4_lorem_ipsum``, ``c4_sentences``. Doing it again changes nothing.
+    First, a page with a curly bracket or "lorem ipsum" in any line is dropped: code has its
+    brackets on lines that the next rules remove. Then citation markers (``[1]``, ``[edit]``,
+    ``[citation needed]``) are removed, and then lines that are too short, do not end in terminal
+    punctuation (``.!?`` or a closing quotation mark) or contain a phrase. Last, a page with too
+    few sentences is dropped. A sentence ends in ``.!?``, with closing quotes or brackets, before
+    white space or the end. Reasons: ``c4_curly_bracket``, ``c4_lorem_ipsum``, ``c4_sentences``. A
+    second application changes nothing.
     """
     phrases = tuple(phrase.lower() for phrase in options.drop_lines_with)
 
@@ -86,7 +88,7 @@ def c4(options: C4) -> Clean:
 
 
 def _without_markers(line: str) -> str:
-    """Without markers, nor those that come about as their inside goes: ``[[1]1]``."""
+    """The line without markers, also those that appear when an inner one is removed: ``[[1]1]``."""
     if not _ANY_MARKER.search(line):
         return line
     kept: list[str] = []

@@ -1,4 +1,4 @@
-"""Long documents into several, so that parts of a book can be held out and mixed."""
+"""The division of long documents, so that parts of a book can be held out and mixed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ SEPARATORS = ("\n\n", "\n", " ")
 
 
 class Divide(StepOptions):
-    """Cut long documents into several, at blank lines where there are any."""
+    """Cut long documents into several, at blank lines if there are any."""
 
     step: Literal["divide"]
     max_characters: Positive = 8000
 
 
 def divide(options: Divide) -> Callable[[str], Cleaned | Divided]:
-    """Parts of at most ``max_characters``, cut at the last blank line that fits; where there is
-    none in the second half of a part, at a line end, else at a space, else anywhere."""
+    """Cut a text into parts of at most ``max_characters``.
+
+    A cut is at the last blank line in the second half of a part. If there is none, it is at a line
+    end, else at a space, else anywhere.
+    """
 
     def step(text: str) -> Cleaned | Divided:
         texts = tuple(_parts(text, options.max_characters))

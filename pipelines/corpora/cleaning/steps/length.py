@@ -1,4 +1,4 @@
-"""Whether a text is long enough and not too long."""
+"""The limits for the length of a text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.corpora.cleaning.step import Step, StepOptions
 
 
 class Length(StepOptions):
-    """Leave out what is too short or too long."""
+    """Drop text that is too short or too long."""
 
     step: Literal["length"]
     min_characters: Positive = 1
@@ -25,13 +25,13 @@ class Length(StepOptions):
         if self.max_characters is not None and self.max_characters < self.min_characters:
             raise ValueError(
                 f"max_characters={self.max_characters} is below min_characters="
-                f"{self.min_characters}: no document would stay"
+                f"{self.min_characters}, so no document would stay; correct one of them"
             )
         return self
 
 
 def length(options: Length) -> Clean:
-    """Leave out what has fewer or more characters (code points): ``short``, ``long``."""
+    """Drop text with fewer or more characters (code points): reasons ``short``, ``long``."""
     least, most = options.min_characters, options.max_characters or inf
 
     def measures(text: str) -> Iterator[Measure]:

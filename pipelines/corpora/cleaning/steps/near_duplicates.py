@@ -1,4 +1,4 @@
-"""Documents that came before, with nearly the same words."""
+"""Near-duplicates: documents with nearly the words of an earlier document."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class NearDuplicates(StepOptions):
-    """Of documents with nearly the same words the first stays (MinHash; Broder 1997)."""
+    """Keep only the first of documents with nearly the same words (MinHash; Broder 1997)."""
 
     step: Literal["near_duplicates"]
     similarity: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """The Jaccard similarity of two documents' word n-grams from which they count as one."""
+    """The least Jaccard similarity of the word n-grams of two documents that are duplicates."""
     ngram: Positive = 2
     permutations: Annotated[int, Field(ge=16, le=1024, strict=True)] = 128
 
 
 class DropNearDuplicates:
-    """Leave out a document with nearly the words of an earlier one, which the detail names.
+    """Drop a document with nearly the words of an earlier one, which the detail names.
 
-    If the two have different labels, a few words decide or one of them is wrong:
-    ``near_duplicate_other_label``.
+    If the two have different labels, a few words decide the label or one label is wrong: the
+    reason is then ``near_duplicate_other_label``.
     """
 
     def __init__(self, options: NearDuplicates) -> None:
@@ -43,11 +43,11 @@ class DropNearDuplicates:
             if document.label is not None:
                 self._labels[document.id] = sys.intern(document.label)
             return Cleaned(document.text)
-        like = f"{match.similarity:.0%} like {match.document_id}"
-        other = self._labels.get(match.document_id)
-        if None not in (document.label, other) and document.label != other:
-            return Dropped("near_duplicate_other_label", f"{like}, whose label is {other}")
-        return Dropped("near_duplicate", like)
+        detail = f"{match.similarity:.0%} like {match.document_id}"
+        other_label = self._labels.get(match.document_id)
+        if None not in (document.label, other_label) and document.label != other_label:
+            return Dropped("near_duplicate_other_label", f"{detail}, whose label is {other_label}")
+        return Dropped("near_duplicate", detail)
 
 
 STEP = Step(

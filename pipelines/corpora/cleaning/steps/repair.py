@@ -1,4 +1,4 @@
-"""Mistaken encodings undone."""
+"""The repair of text that was decoded with a wrong encoding."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pipelines.corpora.cleaning.step import Step, StepOptions
 
 
 class Repair(StepOptions):
-    """Undo mistaken encodings (mojibake), such as ``â€œ`` for a quotation mark."""
+    """Repair text from a wrong encoding (mojibake), such as ``â€œ`` for a quotation mark."""
 
     step: Literal["repair"]
 
 
 def repair(_: Repair) -> Clean:
-    """Undo mojibake, line by line, with ftfy (Speer 2019): ``â€œ`` is a quotation mark again.
+    """Repair mojibake, line by line, with ftfy (Speer 2019): ``â€œ`` becomes a quotation mark.
 
-    Encodings alone: quotation marks, ligatures, entities and the Unicode form stay as they are.
-    Repairing the repaired changes nothing.
+    Only encodings are repaired: quotation marks, ligatures, entities and the Unicode form do not
+    change. A second application changes nothing.
     """
 
     def step(text: str) -> Cleaned | Dropped:
-        if text.isascii():  # most of English, and no encoding mistakes it
+        if text.isascii():  # most of English; ASCII is the same in all these encodings
             return changed(text)
         import ftfy
 

@@ -1,4 +1,4 @@
-"""Lines that document after document carries: menus, notices, signatures."""
+"""Lines that many documents share: menus, notices, signatures."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from pipelines.text.tables import Document
 
 MOST_LINES = 4_000_000
-"""Lines remembered at once, about 150 bytes each."""
+"""The most lines that are remembered at once, in about 150 bytes each."""
 
 
 class RepeatedLines(StepOptions):
-    """Take out lines that other documents had before: menus, notices, signatures."""
+    """Remove lines that occurred in earlier documents: menus, notices, signatures."""
 
     step: Literal["repeated_lines"]
     min_characters: Positive = 30
     """Shorter lines may repeat."""
     documents: Positive = 3
-    """How many documents may have a line before it is taken out of the next."""
+    """The number of documents that may have a line; it is removed from later documents."""
 
 
 class TakeOutRepeatedLines:
-    """Take out lines of ``min_characters`` or more that ``documents`` documents had before.
+    """Remove lines of ``min_characters`` or more that ``documents`` earlier documents have.
 
-    Which lines go depends on the documents seen and their order, so one of these serves one
-    corpus, from its first document to its last. A line counts once a document, without the white
-    space around it. Of a line only an 8-byte hash is remembered (two of a billion lines share one
-    with a chance of 3 %); past ``MOST_LINES`` the lines seen least often are forgotten until half
-    that many are left, so that memory is bounded (after Manku and Motwani 2002, lossy counting).
+    The result depends on the earlier documents and their order, so one object serves one corpus,
+    from its first document to its last. A line counts once for each document, without the white
+    space around it. Only an 8-byte hash of a line is remembered (the chance that two of a billion
+    lines share one is 3 %). Above ``MOST_LINES`` the rarest lines are forgotten until half of that
+    number are left, so memory is bounded (after Manku and Motwani 2002, lossy counting).
     """
 
     def __init__(self, options: RepeatedLines) -> None:
@@ -42,7 +42,7 @@ class TakeOutRepeatedLines:
         self._seen: dict[bytes, int] = {}
 
     def __call__(self, document: Document) -> Cleaned | Dropped:
-        """The text without those lines; ``empty`` if nothing else was in it."""
+        """The text without the repeated lines; Dropped("empty") if no text is left."""
         kept: list[str] = []
         new: set[bytes] = set()
         lines = document.text.split("\n")

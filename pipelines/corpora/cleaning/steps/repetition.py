@@ -20,7 +20,7 @@ NGram = Annotated[int, Field(ge=1)]
 
 
 class Repetition(StepOptions):
-    """Leave out what repeats itself: Gopher's repetition rules (Rae et al. 2021, table A1)."""
+    """Drop text that repeats itself: Gopher's repetition rules (Rae et al. 2021, table A1)."""
 
     step: Literal["repetition"]
     max_duplicate_lines: Share = 0.3
@@ -28,21 +28,21 @@ class Repetition(StepOptions):
     max_characters_in_duplicate_lines: Share = 0.2
     max_characters_in_duplicate_paragraphs: Share = 0.2
     max_top_ngrams: dict[NGram, Share] = Field(default={2: 0.2, 3: 0.18, 4: 0.16})
-    """Share of characters in the most frequent n-gram, by n."""
+    """The share of characters in the most frequent n-gram, by n."""
     max_duplicate_ngrams: dict[NGram, Share] = Field(
         default={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
     )
-    """Share of characters in n-grams that came before in the text, by n."""
+    """The share of characters in n-grams that occur earlier in the text too, by n."""
 
 
 def repetition(options: Repetition) -> Clean:
-    """Leave out what repeats lines, paragraphs or word n-grams, in the paper's order.
+    """Drop text that repeats lines, paragraphs or word n-grams, in the paper's order.
 
-    A line, a paragraph or an n-gram is a duplicate if the same came before it in the text: the
-    first of its kind is not. The top n-gram is the one that occurs most often, all its
-    occurrences count, and one that occurs once is no repetition. Words are what white space
-    parts; a share of characters is of those in words, and no character counts twice where
-    occurrences overlap. Reasons: ``repetition_lines``, ``repetition_paragraphs``,
+    A line, a paragraph or an n-gram is a duplicate if an equal one is earlier in the text, so the
+    first one is not a duplicate. The top n-gram is the most frequent one. All its occurrences
+    count, but an n-gram that occurs once is not a repetition. White space separates words. A share
+    of characters is of the characters in words, and no character counts twice if occurrences
+    overlap. Reasons: ``repetition_lines``, ``repetition_paragraphs``,
     ``repetition_line_characters``, ``repetition_paragraph_characters``,
     ``repetition_top_2_grams`` and so on, ``repetition_duplicate_5_grams`` and so on.
     """
@@ -92,7 +92,7 @@ class _Duplicates(NamedTuple):
 
 
 def _duplicates(parts: Iterable[str]) -> _Duplicates:
-    """Which share of the parts, and of their characters, came before; blank ones do not count."""
+    """The share of the parts, and of their characters, that are duplicates; no blank parts."""
     parts = [part for part in map(str.strip, parts) if part]
     unique = set(parts)
     if len(unique) == len(parts):
@@ -105,11 +105,11 @@ def _duplicates(parts: Iterable[str]) -> _Duplicates:
 def _repeated_ngrams(
     words: list[str], shortest: int, longest: int
 ) -> Iterator[tuple[int, dict[int, int]]]:
-    """n, and where each n-gram that occurs twice starts -> where it first did; starts ascend.
+    """(n, start of each n-gram that occurs twice -> start of its first occurrence); ascending.
 
-    An n-gram can only repeat where both its (n-1)-grams do, and is the same as another if they
-    are: so each n looks at what is left of the last, of prose a few in a hundred from n = 4 on,
-    and compares pairs of numbers whatever n. Linear in words x n.
+    An n-gram can repeat only if both its (n-1)-grams do, and two n-grams are equal if their
+    (n-1)-grams are. So each n checks only the repetitions of n-1 (in prose a few per cent from
+    n = 4 on), and compares pairs of numbers for any n. The time is linear in words x n.
     """
     ngrams = zip(*(words[offset:] for offset in range(shortest)), strict=False)
     keys: dict[int, tuple[object, ...]] = dict(enumerate(ngrams))
@@ -128,7 +128,7 @@ def _repeated_ngrams(
 
 
 def _top(ngrams: dict[int, int]) -> list[int]:
-    """Where the most frequent n-gram starts; of equally frequent ones, the first in the text."""
+    """The starts of the most frequent n-gram; of equally frequent ones, the first in the text."""
     if not ngrams:
         return []
     top, _ = Counter(ngrams.values()).most_common(1)[0]
@@ -136,7 +136,7 @@ def _top(ngrams: dict[int, int]) -> list[int]:
 
 
 def _covered(starts: Iterable[int], n: int, ends: list[int]) -> float:
-    """Which share of the characters the n-grams at ``starts`` (ascending) hold together."""
+    """The share of all characters that the n-grams at ``starts`` (ascending) contain together."""
     characters = past = 0
     for start in starts:
         characters += ends[start + n] - ends[max(start, past)]

@@ -1,7 +1,7 @@
 """The catalogue of sources: each file here declares one ``KIND``, found by walking.
 
-A file holds the section of a recipe and how such a source is read. Importing it loads no library;
-reading does.
+A file holds the section of a recipe and the function that reads such a source. Importing the file
+loads no library; reading a source does.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ def catalogue() -> dict[str, Kind]:
 
 
 def sections() -> Any:
-    """The union of all kinds' sections, told apart by ``kind``."""
+    """The union of all kinds' sections, distinguished by ``kind``."""
     return one_of((kind.options for kind in catalogue().values()), "kind")

@@ -26,7 +26,7 @@ class FolderSource(Reading):
     path: str
     """The folder or file, relative to the project."""
     outside: Outside = False
-    """true: the path may lead out of the project, or into hidden folders."""
+    """true: the path may lead outside the project, or into hidden folders."""
     glob: str = "**/*"
     """Hidden files are never read."""
 
@@ -37,20 +37,20 @@ class FolderSource(Reading):
         return self
 
     def decides(self) -> dict[str, Any]:
-        """Everything but the path: where a text lies is not what it says."""
+        """Everything but the path, because the place of a file does not decide its text."""
         return self.model_dump(mode="json", exclude={"path", "outside"})
 
 
 def read(source: FolderSource, places: Places, notes: Counter[str]) -> Iterator[Document | Unread]:
-    """The documents of all files that the glob names, in the order of the files' names."""
+    """The documents of all files that match the glob, in the order of the files' names."""
     for name, path in matching(_folder(source, places.root), source.glob):
         with at_rest(path) as file:
-            # The folder's own place is no part of a document: moved, it is the same text.
+            # A document does not name the folder, so a moved folder gives the same documents.
             yield from documents_of_file(file, Origin(path, name, name), source, notes)
 
 
 def folder_state(source: FolderSource, root: Path) -> list[list[str]]:
-    """[relative path, sha256] of every file a folder source reads: what its content is now."""
+    """[relative path, sha256] of every file that a folder source reads: its present content."""
     files = matching(_folder(source, root), source.glob)
     return [[name, sha256_of(path)] for name, path in files]
 
@@ -60,7 +60,7 @@ def _folder(source: FolderSource, root: Path) -> Path:
 
 
 def observed(source: FolderSource, root: Path) -> dict[str, Any]:
-    """The files' digests: a folder's name says nothing of what is in it, its content does."""
+    """The files' digests, because the content of a folder decides the text, not its name."""
     return {"files": folder_state(source, root)}
 
 

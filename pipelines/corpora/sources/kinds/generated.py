@@ -22,13 +22,13 @@ class GeneratedSource(SourceOptions):
     documents: Positive
     seed: Annotated[int, Field(strict=True)] = 0
     licence: str = Field(
-        default_factory=lambda given: generators.catalogue()[given["generator"]].licence
+        default_factory=lambda values: generators.catalogue()[values["generator"]].licence
     )
-    """Left out, that of what the generator writes from; CC0-1.0 if it is our own."""
+    """Default: the licence of the generator's material; CC0-1.0 if that is the project's own."""
 
 
 def read(source: GeneratedSource, _: Places, __: Counter[str]) -> Iterator[Document]:
-    """The first so many documents of the generator."""
+    """The first ``documents`` documents of the generator."""
     write = generators.catalogue()[source.generator].write
     name = f"{source.generator}/{source.seed}"
     for index in range(source.documents):

@@ -16,25 +16,25 @@ from pipelines.corpora.sources.records import Origin, documents_of_rows
 from pipelines.text.addresses import HUB_ADDRESS, hub_endpoint
 from pipelines.text.tables import Document, Unread
 
-# Their versions decide the rows.
+# The distributions whose versions decide the rows.
 LIBRARIES = ("datasets", "fsspec", "huggingface-hub", "pandas")
 
 
 class HubSource(Records):
     """A data set of the Hugging Face hub, streamed at a pinned revision.
 
-    Another hub than Hugging Face's own (``HF_ENDPOINT``) decides the rows too: the asset observes
-    which one answers.
+    A hub other than Hugging Face's own (``HF_ENDPOINT``) decides the rows too, so the asset
+    observes which hub answers.
     """
 
     kind: Literal["hub"]
     dataset: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-    """A commit, so that it names one content."""
+    """The hash of a commit, which names exactly one content."""
     config: str | None = None
     split: str = "train"
     max_documents: Positive | None = None
-    """The first so many rows; null for all."""
+    """The number of rows to read, from the first on; null for all."""
 
 
 def read(source: HubSource, _: Places, notes: Counter[str]) -> Iterator[Document | Unread]:
@@ -48,7 +48,7 @@ def read(source: HubSource, _: Places, notes: Counter[str]) -> Iterator[Document
 
 
 def observed(_: HubSource, __: Path) -> dict[str, Any]:
-    """Who answers, where that is not the usual hub: only the revision proves the rows."""
+    """The address of the hub, if it is not the usual one: no digest proves the rows."""
     return {} if hub_endpoint() == HUB_ADDRESS else {"hub": hub_endpoint()}
 
 

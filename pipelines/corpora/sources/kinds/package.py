@@ -29,10 +29,10 @@ class PackageSource(Reading):
 
 
 def read(source: PackageSource, places: Places, notes: Counter[str]) -> Iterator[Document | Unread]:
-    """The documents of the file, whose bytes are proved by the recipe's digest."""
+    """The documents of the file, whose bytes must have the recipe's digest."""
     where = f"{source.package}=={source.version}/{source.file}"
-    given = (source.package, source.version, source.file, source.sha256, places.cache)
-    with open_package_file(*given) as file:
+    file_in_package = (source.package, source.version, source.file, source.sha256, places.cache)
+    with open_package_file(*file_in_package) as file:
         yield from documents_of_file(file, Origin(where, source.file, where), source, notes)
 
 

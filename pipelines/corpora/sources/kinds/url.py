@@ -1,4 +1,4 @@
-"""A file on the web, proved by its digest."""
+"""A file on the web, checked by its digest."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pipelines.text.tables import Document, Unread
 
 
 def _address(url: str) -> str:
-    """An address that may be asked for a file, unchanged; no fault that is told holds a secret."""
+    """The address, unchanged. Raises ValueError, without secrets, if it cannot be fetched."""
     if names_user(url):
-        raise ValueError(f"user and password in the address {shown(url)}; take them out")
+        raise ValueError(f"user and password in the address {shown(url)}; remove them")
     try:
         parts = urlsplit(url)
-        right = url.startswith("https://") and parts.hostname and parts.port != 0
+        valid = url.startswith("https://") and parts.hostname and parts.port != 0
     except ValueError:
-        right = False
-    if not right or any(c.isspace() for c in url):
-        raise ValueError(f"{shown(url)!r} is no address that begins with https://; correct it")
+        valid = False
+    if not valid or any(c.isspace() for c in url):
+        raise ValueError(f"{shown(url)!r} is not an address that begins with https://; correct it")
     return url
 
 
@@ -40,24 +40,24 @@ Address = Annotated[
 
 
 class UrlSource(Reading):
-    """A file on the web, proved by its digest."""
+    """A file on the web, checked by its digest."""
 
     kind: Literal["url"]
     url: Address
-    """A query, such as a signature, is asked with but decides nothing, and is shown nowhere."""
+    """A query, such as a signature, is sent, but it decides nothing and is never shown."""
     sha256: Sha256
     max_bytes: Positive = 16 << 30
 
     def decides(self) -> dict[str, Any]:
-        """Everything but the cap, which refuses and changes nothing, and the address' query.
+        """Everything but ``max_bytes``, which changes no result, and the query of the address.
 
-        A query may be secret; the digest proves the bytes, whatever was asked.
+        A query may be secret, and the digest proves the bytes for any query.
         """
         return self.model_dump(mode="json", exclude={"max_bytes"}) | {"url": shown(self.url)}
 
 
 def read(source: UrlSource, places: Places, notes: Counter[str]) -> Iterator[Document | Unread]:
-    """The documents of the file, which is fetched where it is not kept yet."""
+    """The documents of the file, which is fetched if it is not in the cache yet."""
     from pipelines.corpora.sources.web import fetch
 
     address = urlsplit(source.url)
