@@ -18,7 +18,6 @@ import errno
 import fcntl
 import logging
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -34,12 +33,12 @@ from pipelines.core.disk import lock_file, make_folder, persist, replace, sync
 from pipelines.core.earlier import require_layout
 from pipelines.core.identity import HEX
 from pipelines.core.record import Record, StoreError
+from pipelines.core.records import Records
 from pipelines.core.references import OBJECTS, RECORDS, References
 from pipelines.core.work import Work, locked, tidy
 
 View = TypeVar("View", bound=Artefact)
 log = logging.getLogger("dragon.store")
-EARLIER_RECORD = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.json")
 Fence = Callable[[], contextlib.AbstractContextManager[None]]
 
 
@@ -50,6 +49,7 @@ class Store:
         require_layout(root)
         self.root = root
         self.references = References(root)
+        self._records = Records(root / RECORDS)
 
     def folder(self, version: str) -> Path:
         """The folder of a version. Raises StoreError if ``version`` is not a sha256."""
@@ -130,57 +130,15 @@ class Store:
         return current
 
     def record(self, derivation: str, version: str | None = None) -> Record | None:
-        """The checked record of a derivation; None if the store has none.
-
-        ``version`` chooses among several: the derivation may have made another version later.
-        """
-        names = [f"{derivation}.json", *([f"{derivation}.{version}.json"] if version else [])]
-        for path in (self.root / RECORDS / name for name in names if HEX.fullmatch(derivation)):
-            if os.path.lexists(path):
-                record = Record.from_file(path)
-                if version in (None, record.version):
-                    return record
-        return None
+        """The checked record of a derivation, or of one version that it made; None if none is."""
+        return self._records.of(derivation, version)
 
     def records(self, key: str, version: str | None = None) -> list[Record]:
         """The records of a key, or of one version of it; the current record comes first.
 
-        A bad record does not hide the good records: it is logged as a warning. Raises
-        CorruptArtefact naming the bad record if no good record has the version, because the bad one
-        may have been the record of it.
+        Raises CorruptArtefact if no good record has the version and a bad one may have had it.
         """
-        records, fault = [], None
-        for path in self._record_files(key, version):
-            try:
-                records.append(Record.from_file(path))
-            except CorruptArtefact as error:
-                fault = fault or error
-        fitting = [record for record in records if version in (None, record.version)]
-        if fault and not fitting:
-            raise fault
-        if fault:
-            log.warning("%s", fault)
-        return fitting
-
-    def _record_files(self, key: str, version: str | None) -> Iterator[Path]:
-        """The files of a key's records that may tell of a version, the current record first."""
-        folder, earlier = self.root / RECORDS, self._earlier_versions()
-        for derivation, current in self.references.versions(key).items():
-            newest = folder / f"{derivation}.json"
-            if version in (None, current) and os.path.lexists(newest):
-                yield newest
-            for other in earlier.get(derivation, []):
-                if version in (None, other):
-                    yield folder / f"{derivation}.{other}.json"
-
-    def _earlier_versions(self) -> dict[str, list[str]]:
-        """The versions that derivations made before their newest one; few derivations have any."""
-        versions: dict[str, list[str]] = {}
-        folder = self.root / RECORDS
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if match := EARLIER_RECORD.fullmatch(path.name):
-                versions.setdefault(match[1], []).append(match[2])
-        return versions
+        return self._records.all(self.references.versions(key), version)
 
     def reusable(self, key: str, derivation: str, view: type[View]) -> View | None:
         """The version that a derivation made, every file verified; None if it has to be made.
@@ -211,7 +169,7 @@ class Store:
 
     def versions(self, key: str) -> list[str]:
         """The versions of a key whose folders are in the store, sorted."""
-        references, earlier = self.references.versions(key), self._earlier_versions()
+        references, earlier = self.references.versions(key), self._records.earlier_versions()
         versions = set(references.values())
         for derivation in references:
             versions.update(earlier.get(derivation, []))
@@ -305,7 +263,7 @@ class Store:
             self._keep_or_replace(final, draft, record)
         sync(final.parent)
         self._keep_record(record)
-        self._replace(self.root / RECORDS / f"{record.derivation}.json", record.to_bytes())
+        self._replace(self._records.path(record.derivation), record.to_bytes())
 
     def _keep_record(self, record: Record) -> None:
         """Keep the record of another version that the same derivation made earlier."""
@@ -382,4 +340,4 @@ class Store:
 
     def _is_made(self, derivation: str) -> bool:
         """Whether a derivation has its record, so that a killed process left its work area."""
-        return (self.root / RECORDS / f"{derivation}.json").exists()
+        return self._records.path(derivation).exists()
