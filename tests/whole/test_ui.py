@@ -88,7 +88,7 @@ class Pages:
     def wait_until_ready(self, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
-            if "Ctrl-C ends all" in Path(self.log.name).read_text():
+            if "Ctrl-C ends these servers" in Path(self.log.name).read_text():
                 return
             time.sleep(0.5)
         raise AssertionError(Path(self.log.name).read_text())
