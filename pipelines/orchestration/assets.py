@@ -84,8 +84,7 @@ def _asset_of(declared: Declaration, by_key: Mapping[str, Declaration]) -> dg.As
     def materialize(context: dg.AssetExecutionContext, **loaded: Artefact) -> dg.MaterializeResult:  # type: ignore[type-arg]
         try:
             inputs = {artefact.key: artefact for artefact in loaded.values()}
-            _require_one_lineage(context.resources.store.open(), inputs, by_key)
-            return _materialize(context, declared, inputs)
+            return _materialize(context, declared, inputs, by_key)
         except (ValueError, OSError, sqlite3.OperationalError) as error:
             _retry_later(context, declared.key, error)
             # Our errors name the mend in one line; the traceback stays in Dagster's log.
@@ -99,11 +98,15 @@ def _asset_of(declared: Declaration, by_key: Mapping[str, Declaration]) -> dg.As
 
 
 def _materialize(
-    context: dg.AssetExecutionContext, declared: Declaration, loaded: Mapping[str, Artefact]
+    context: dg.AssetExecutionContext,
+    declared: Declaration,
+    loaded: Mapping[str, Artefact],
+    by_key: Mapping[str, Declaration],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Reuse the version that the derivation made before; else make, publish and record one."""
     resource: StoreResource = context.resources.store
     store, project = resource.open(), resource.project()
+    _require_one_lineage(store, loaded, by_key)
     tracker: Tracker = context.resources.tracker
     tracker.replay()  # send what an earlier run could not send
     began = time.monotonic()

@@ -1,6 +1,7 @@
 """Dagster's resources and IO manager, which give access to the store and the tracker."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -48,6 +49,11 @@ class StoreIOManager(dg.IOManager):
     def __init__(self, resource: StoreResource) -> None:
         self.resource = resource
 
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened when the first input is loaded: to open it looks through its keys."""
+        return self.resource.open()
+
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002
         """Raises TypeError: every asset publishes before its step ends and returns no value."""
         raise TypeError(f"{context.asset_key}: assets return no value; they publish to the store")
@@ -58,10 +64,9 @@ class StoreIOManager(dg.IOManager):
         ``current`` serves when Dagster's database was lost, because the store holds the lineage.
         """
         key = "/".join(context.asset_key.path)
-        store = self.resource.open()
         # Dagster writes this same entry into the step's materialization as its input version.
         step = context.step_context
         materialized = step.maybe_fetch_and_get_input_asset_version_info(context.asset_key)
         if materialized is not None and materialized.data_version is not None:
-            return open_version(store, key, materialized.data_version.value)
-        return open_current(store, key)
+            return open_version(self.store, key, materialized.data_version.value)
+        return open_current(self.store, key)
