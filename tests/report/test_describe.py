@@ -318,7 +318,7 @@ def test_a_corpus_is_described(documents: Documents) -> None:
             assert all(isinstance(cell, str) for row in value for cell in row.values())
     for name in ("funnel", "lengths"):
         assert isinstance(found[name], Picture)
-        assert found[name].startswith(b"\x89PNG")
+        assert found[name].draw().startswith(b"\x89PNG")
 
 
 def test_tokens_are_told_by_split_and_corpus(store: Store, documents: Documents) -> None:
