@@ -81,8 +81,8 @@ def _weekly(recipe: Recipe, job: Any) -> dg.ScheduleDefinition:
         cron_schedule=f"{minute} {hour} * * 0",
         execution_timezone=recipe.timezone,
         description=f"Sundays at {hour}:{minute:02} {recipe.timezone} (the recipe's timezone):"
-        f" materializes {recipe.name}/report and every asset before it; unchanged assets are reused. Skips while"
-        f" {job.name} runs.",
+        f" materializes {recipe.name}/report and every asset before it; unchanged assets are"
+        f" reused. Skips while {job.name} runs.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
     def retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

@@ -31,7 +31,8 @@ def spec_of(applied: Applied) -> dg.AssetCheckSpec:
 def result_of(applied: Applied, artefact: Artefact, inputs: Inputs) -> dg.AssetCheckResult:
     """The outcome for an artefact that was made from ``inputs``.
 
-    A failure is an error if the check is blocking, else a warning. A check that cannot read the artefact has not passed, and its fault is among its values.
+    A failure is an error if the check is blocking, else a warning. A check that cannot
+    read the artefact has not passed, and its fault is among its values.
     """
     try:
         outcome = applied.look(artefact, inputs)
