@@ -10,9 +10,9 @@ from pipelines.core.project import Project
 from pipelines.core.tracking import Tracker
 from pipelines.orchestration.assets import assets_of
 from pipelines.orchestration.automation import declare_automation
-from pipelines.orchestration.checks import declare_checks
-from pipelines.orchestration.resources import StoreIOManager, StoreResource, fixed
+from pipelines.orchestration.resources import StoreResource, fixed
 from pipelines.orchestration.runs import living
+from pipelines.orchestration.shown import shown_by
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import declare
 from pipelines.text.parallel import end_with_parent
@@ -64,17 +64,6 @@ def _executor(home: Path) -> dg.ExecutorDefinition:
     ).configured(STEPS)
 
 
-def _io_manager(resource: StoreResource) -> dg.IOManagerDefinition:
-    """The IO manager. A step's process makes one; from then on it ends with its run's worker."""
-
-    @dg.io_manager
-    def versions(_: dg.InitResourceContext) -> StoreIOManager:
-        end_with_parent()
-        return StoreIOManager(resource)
-
-    return versions
-
-
 def build(
     project: Project,
     recipes: Iterable[Recipe],
@@ -89,13 +78,11 @@ def build(
     recipes = list(recipes)
     declarations = declare(recipes)
     return dg.Definitions(
-        assets=[*assets_of(declarations), *_notices(faults or {})],
-        asset_checks=declare_checks(declarations),
+        assets=[*assets_of(declarations, shown_by(recipes)), *_notices(faults or {})],
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),
             "tracker": fixed(tracker or Tracker(project.mlflow)),
-            "io_manager": _io_manager(StoreResource.of(project)),
         },
         executor=_executor(project.home),
     )

@@ -26,6 +26,7 @@ def report(scope: Scope, description: str, chain: Sequence[Declaration]) -> Iter
         libraries=("matplotlib", "pillow"),
         observe="pipelines.report.making:fonts_here",
         group=scope.recipe,
+        about=f"One page about everything that {scope.recipe} made: {description.rstrip('.')}.",
     )
 
 

@@ -6,7 +6,7 @@ import base64
 import heapq
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, singledispatch
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 from pipelines.core.artefact import Artefact
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
 from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, pictures
 from pipelines.report.card import legible, masked, readable, shorten
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
+
+ROWS = "dagster/row_count"  # Dagster shows this number at the head of an asset's page
 
 
 class Markdown(str):
@@ -61,6 +64,7 @@ def _(artefact: RawText) -> dict[str, Any]:
     )
     return {
         **artefact.figures(),
+        ROWS: artefact.table(artefact.TABLE).index.rows,
         "samples": samples,
         **({"rows_left_out": unread} if unread else {}),
     }
@@ -72,7 +76,7 @@ def _(artefact: Documents) -> dict[str, Any]:
     tables = {title: Rows(readable(rows)) for title, rows in card.tables(ledger).items()}
     return {
         **artefact.figures(),
-        "dagster/row_count": ledger.kept.total(),
+        ROWS: ledger.kept.total(),
         "splits": tables.pop("splits"),
         "funnel": funnel_picture(ledger),
         **tables,
@@ -110,7 +114,9 @@ def _(artefact: TokenizerFiles) -> dict[str, Any]:
 
 @describe.register
 def _(artefact: TokenShards) -> dict[str, Any]:
-    return {**artefact.figures(), "splits": Rows(readable(card.tokens(artefact)))}
+    documents = sum(row["documents"] for row in artefact.summaries())
+    splits = Rows(readable(card.tokens(artefact)))
+    return {**artefact.figures(), ROWS: documents, "splits": splits}
 
 
 @describe.register
@@ -119,17 +125,28 @@ def _(artefact: Examples) -> dict[str, Any]:
         {name: shorten(str(value)) for name, value in row.items()}
         for row in itertools.islice(artefact.rows("train"), 5)
     )
-    return {**artefact.figures(), "samples": samples}
+    count = sum(artefact.table(f"{split}.arrow").index.rows for split in SPLITS)
+    return {**artefact.figures(), ROWS: count, "samples": samples}
 
 
 @describe.register
 def _(artefact: Checkpoint) -> dict[str, Any]:
-    config = json.dumps(artefact.config(), indent=1)
+    config = {name: value for name, value in _flat(artefact.config()) if value is not None}
+    lines = [f"{name}: {json.dumps(value)}" for name, value in config.items()]
     return {
         **artefact.figures(),
         **({"loss": loss_picture(artefact)} if artefact.trained() else {}),
-        "configuration": Markdown(f"```json\n{config}\n```"),
+        "configuration": Markdown("\n".join(["```yaml", *lines, "```"])),
     }
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by their dotted names."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, value
 
 
 @describe.register

@@ -21,10 +21,11 @@ from pipelines.core.tracking.server import (
     make_tables,
     metrics,
     params,
+    preload,
 )
 from pipelines.core.tracking.spool import Line, NoSpoolError, Spool, read
 
-__all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables"]
+__all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables", "preload"]
 
 log = logging.getLogger("dragon.tracking")
 
