@@ -49,6 +49,7 @@ def before_work(
         run_note=f"One run of Dagster.\n\n{_run_links(project, run)}",
         source=declared.making,
         commit=str(environment()["git_commit"] or ""),
+        context="evaluation" if issubclass(declared.makes, Evaluation) else "training",
         models=tuple(key for key, artefact in loaded.items() if artefact.kind == MODEL),
         rates=_rates(decides),
     )
@@ -72,7 +73,7 @@ def after_work(
         ancestors = _ancestors(store, record) if record else []
         trace = f"`dragon trace {artefact.key}@{artefact.version[:12]}`"
         data, links = _data(_corpora(store, ancestors)), _links(project, artefact.key, run)
-        parts = (declared.about, _figures(artefact), data, trace, links)
+        parts = (declared.about, links, _figures(artefact), trace, data)
         note = "\n\n".join(part for part in parts if part)
         files = dict(_files(artefact, record, ancestors, note))
         return _result(artefact, inputs, note, files)
@@ -116,7 +117,13 @@ def _rates(decides: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
 
 
 def _figures(artefact: Artefact) -> str:
-    return "; ".join(f"{figure.label}: **{figure.text}**" for figure in headlines(artefact))
+    figures = headlines(artefact)
+    return "; ".join(
+        f"**{figure.text}**"
+        if figure.text.endswith(figure.label)
+        else f"{figure.label} **{figure.text}**"
+        for figure in figures
+    )
 
 
 def _judged(inputs: Sequence[Artefact]) -> str:
@@ -168,18 +175,18 @@ def _corpora(store: Store, ancestors: list[Record]) -> list[Documents]:
 
 
 def _data(corpora: list[Documents]) -> str:
-    """A table of the corpora with their licences; empty without a corpus."""
-    rows = []
+    """A list of the corpora with their licences; MLflow's page shows no table well."""
+    lines = []
     for documents in corpora[:MOST]:
         ledger = documents.ledger()
         licences = ", ".join(masked(name) for name, _ in ledger.licences.most_common(3))
         kept, size = ledger.kept.total(), spell("bytes", ledger.bytes_kept.total()).text
         name = documents.key.partition("/")[0]
-        rows.append(f"| {name} | {kept:,} | {size} | {licences} | `{documents.version[:12]}` |")
-    if not rows:
-        return ""
-    head = "| data | documents | text | licence | version |\n| --- | --- | --- | --- | --- |\n"
-    return head + "\n".join(rows)
+        lines.append(
+            f"- {name}: {kept:,} documents, {size}, licence {licences}, version"
+            f" `{documents.version[:12]}`"
+        )
+    return "Data:\n\n" + "\n".join(lines) if lines else ""
 
 
 def _links(project: Project, key: str, run: tuple[str, str], *, living: bool = False) -> str:
@@ -218,7 +225,7 @@ def _files(
         for title, shown in describe(artefact).items():
             if isinstance(shown, Picture):
                 yield f"{title}.png", shown.draw()
-    if ancestors and isinstance(artefact, Checkpoint | Evaluation | Report):
+    if ancestors and isinstance(artefact, Checkpoint | Evaluation):
         yield "lineage.json", json.dumps(list(map(_told, ancestors)), indent=1).encode()
 
 

@@ -1,7 +1,7 @@
 """Runs of MLflow: one for each materialization, under a parent for its Dagster run.
 
 The parent is RUNNING until the Dagster run ends, and ends as that did. Its name says the recipe,
-the time and, at the end, the first figure of the recipe.
+the time and, at the end, the first figure that was measured.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pipelines.core.tracking.server import (
     KEY,
     NOTE,
     RECIPE,
+    VERSION,
     Run,
     Server,
     asked,
+    datasets,
     metrics,
     tagged,
 )
@@ -86,13 +88,33 @@ def _close(server: Server, parent: Run, status: str, when: int) -> None:
     }
     if figures:
         asked(server.client.log_batch, parent_id, metrics=metrics(figures, when, 0))
-    given = _name(parent.data.tags.get(RECIPE, ""), parent.data.tags[DAGSTER], parent)
-    first = next((s for s in told if LEADS in s.data.tags), told[0] if told else None)
+    if read := _read_by(steps):
+        asked(server.client.log_inputs, parent_id, datasets(read))
+    leading = [step for step in told if LEADS in step.data.tags] or told
+    recipe, started = parent.data.tags.get(RECIPE, ""), parent.info.start_time
     # A person may have given it another name.
-    if first is not None and str(parent.info.run_name).startswith(given):
-        name = text(f"{given} · {first.data.tags[HEADLINE]}", 250)
+    if leading and parent.info.run_name == _named(recipe, parent.data.tags[DAGSTER], started):
+        name = _named(recipe, parent.data.tags[DAGSTER], started, leading[0].data.tags[HEADLINE])
         asked(server.client.update_run, parent_id, name=name)
     asked(server.client.set_terminated, parent_id, status, when)
+
+
+def _read_by(steps: list[Run]) -> dict[str, str]:
+    """The versions that a Dagster run began with, by key: its sources, and what it reused."""
+    made = {step.data.tags[KEY]: step.data.tags.get(VERSION, "") for step in steps}
+    inputs = {step.data.tags[KEY]: _inputs_of(step) for step in steps}
+    sources = {key: version for key, version in made.items() if version and not inputs[key]}
+    reused = {key: version for read in inputs.values() for key, version in read.items()}
+    return sources | {key: version for key, version in reused.items() if key not in made}
+
+
+def _inputs_of(step: Run) -> dict[str, str]:
+    """The versions that a run read, by key."""
+    read = {}
+    for given in step.inputs.dataset_inputs if step.inputs else ():
+        tags = {tag.key: tag.value for tag in given.tags}
+        read[given.dataset.name] = tags.get(VERSION, given.dataset.digest)
+    return read
 
 
 def _parent_of(server: Server, start: Line, *, alive: bool) -> Run:
@@ -123,15 +145,14 @@ def _create_parent(server: Server, start: Line) -> Run:
     return asked(server.client.create_run, server.experiment(), start["time"], tags=tags)
 
 
-def _name(recipe: str, dagster_run: str, parent: Run) -> str:
-    return _named(recipe, dagster_run, parent.info.start_time)
+def _named(recipe: str, dagster_run: str, when: int, headline: str = "") -> str:
+    """``chat · 1.576 bits per byte · 2026-11-29 20:45``, in this machine's time.
 
-
-def _named(recipe: str, dagster_run: str, when: int) -> str:
-    """``chat · 2026-11-29 20:45``, in this machine's time, or the id of a run without a recipe."""
-    if not recipe:
-        return f"run {dagster_run[:8]}"
-    return f"{recipe} · {time.strftime('%Y-%m-%d %H:%M', time.localtime(when / 1000))}"
+    A run without a recipe has its id in place of the recipe and the time.
+    """
+    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(when / 1000))
+    parts = (recipe, headline, date) if recipe else (f"run {dagster_run[:8]}", headline)
+    return text(" · ".join(part for part in parts if part), 250)
 
 
 def _parent(server: Server, dagster_run: str) -> Run | None:

@@ -24,6 +24,7 @@ class About:
     ``note`` and ``run_note`` describe it and the Dagster run in Markdown. ``source`` names the
     making function. ``models`` are the keys of the inputs that are models. ``rates`` maps a curve's
     name to another name and a factor: a factor of a learning rate is tracked as the rate itself.
+    ``context`` says what the inputs are read for: ``training`` or ``evaluation``.
     """
 
     recipe: str = ""
@@ -31,13 +32,14 @@ class About:
     run_note: str = ""
     source: str = ""
     commit: str = ""
+    context: str = ""
     models: tuple[str, ...] = ()
     rates: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
         """The fields for the first line of a spool."""
         notes = {"note": clipped(self.note), "run_note": clipped(self.run_note)}
-        words = {"recipe": self.recipe, "source": self.source, "commit": self.commit}
+        words = {name: getattr(self, name) for name in ("recipe", "source", "commit", "context")}
         about = notes | {name: text(word, 250) for name, word in words.items()}
         return {"about": about, "models": [text(key) for key in self.models]}
 

@@ -136,8 +136,8 @@ class Sending:
         read = [models.find(server, key, inputs.get(key, "")) for key in line.get("models", [])]
         if inputs:
             ids = models_read(model.model_id for model in read if model is not None)
-            run_id = self._run.info.run_id
-            self._write(server, server.client.log_inputs, run_id, datasets(inputs), ids)
+            run_id, given = self._run.info.run_id, datasets(inputs, _context_of(line))
+            self._write(server, server.client.log_inputs, run_id, given, ids)
 
     def _made(self, server: Server, line: Line) -> None:
         """Log a version: its figures, its model or the model that it judges, and its files."""
@@ -227,3 +227,8 @@ class Sending:
             half = len(items) // 2
             self._log(server, kind, items[:half])
             self._log(server, kind, items[half:])
+
+
+def _context_of(start: Line) -> str:
+    """What an attempt reads its inputs for: ``evaluation`` or ``training``."""
+    return start.get("about", {}).get("context") or "training"

@@ -252,8 +252,11 @@ def params(values: Mapping[str, str]) -> list[Param]:
     return [Param(name, value) for name, value in values.items()]
 
 
-def datasets(inputs: Mapping[str, str]) -> list[DatasetInput]:
-    """The inputs by key. The digest is the version's first 36 characters; a tag has all 64."""
+def datasets(inputs: Mapping[str, str], context: str = "training") -> list[DatasetInput]:
+    """The inputs by key. The digest is the version's first 36 characters; a tag has all 64.
+
+    ``context`` says what they were read for.
+    """
     return [
         DatasetInput(
             Dataset(
@@ -262,7 +265,7 @@ def datasets(inputs: Mapping[str, str]) -> list[DatasetInput]:
                 source_type="dragon",
                 source=json.dumps({"uri": text(f"{key}/{version}")}),
             ),
-            [InputTag("mlflow.data.context", "training"), InputTag(VERSION, text(version, 500))],
+            [InputTag("mlflow.data.context", context), InputTag(VERSION, text(version, 500))],
         )
         for key, version in inputs.items()
     ]
