@@ -74,6 +74,11 @@ class Project:
         return self.home / MLFLOW
 
     @property
+    def spools(self) -> Path:
+        """The tracking data that MLflow has not taken yet."""
+        return self.home / "tracking"
+
+    @property
     def pages(self) -> str:
         """The address of the pages of ``dragon ui``, without a slash at its end.
 
