@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.tracking.names import legal, parameters, text
 from pipelines.core.tracking.place import Place, load_mlflow, short
-from pipelines.core.tracking.quiet import serving_environment
 from pipelines.core.tracking.run import About, Result, TrackedRun
 from pipelines.core.tracking.spool import NoSpoolError, Spool, claim, is_free, left
 
 if TYPE_CHECKING:
     from pipelines.core.tracking.sending import Sending, Server
 
-__all__ = ["About", "Result", "TrackedRun", "Tracker", "serving_environment"]
+__all__ = ["About", "Result", "TrackedRun", "Tracker"]
 
 log = logging.getLogger("dragon.tracking")
 

@@ -1,4 +1,4 @@
-"""Settings of MLflow for every process that imports it and for every server of it. Pure Python.
+"""Settings of MLflow for every process that imports it. Pure Python.
 
 MLflow reads them when it is imported, so they are in the environment before that.
 """
@@ -15,10 +15,6 @@ SETTINGS = {  # a person may choose other values
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-SERVING = {
-    # MLflow would start eight idle job runners for its GenAI features, which we do not use.
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-}
 
 
 def be_quiet() -> None:
@@ -26,8 +22,3 @@ def be_quiet() -> None:
     os.environ.update(SILENT)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-
-
-def serving_environment() -> dict[str, str]:
-    """The environment of a server of MLflow's pages: this process's, without telemetry."""
-    return {**os.environ, **SILENT, **SERVING}
