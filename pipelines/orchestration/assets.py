@@ -24,6 +24,8 @@ from pipelines.core.project import environment
 from pipelines.core.record import Record
 from pipelines.core.store import Fence, Store
 from pipelines.core.work import seal
+from pipelines.orchestration import telling
+from pipelines.orchestration.automation import RECIPE
 from pipelines.orchestration.checks import result_of, spec_of, stopping
 from pipelines.orchestration.inputs import open_inputs
 from pipelines.orchestration.resources import StoreResource
@@ -139,8 +141,11 @@ def _materialize(
     tracker.replay()  # send what an earlier run could not send
     decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
+    before = store.references.current(declared.key)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
+        if artefact.kind == telling.MODEL and before not in (None, (derivation, artefact.version)):
+            tracker.make_current(artefact.key, artefact.version)
         store.sweep()  # a run killed after publishing leaves a work area that nothing else removes
         return artefact, True
     store.require_writable(declared.key)
@@ -150,13 +155,16 @@ def _materialize(
         if artefact is not None:
             return artefact, True
         run_id, inputs = context.run.run_id, {key: a.version for key, a in loaded.items()}
-        with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
+        run = (context.run.tags.get(RECIPE, declared.group), run_id)
+        about = telling.before_work(declared, loaded, decides, project, run)
+        with tracker.run(declared.key, derivation, run_id, decides, inputs, about) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
             making.made.update(environment(), key=declared.key, dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             artefact = _make(declared, making, decides, loaded, store, fence)
-            is_model = artefact.kind == "safetensors"
-            tracked.finish(artefact.version, artefact.figures(), model=is_model)
+            result = telling.after_work(artefact, declared, loaded, store, project, run)
+            figures, is_model = telling.figures_of(artefact), artefact.kind == telling.MODEL
+            tracked.finish(artefact.version, figures, model=is_model, result=result)
     return artefact, False
 
 

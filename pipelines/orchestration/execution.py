@@ -17,7 +17,7 @@ from pipelines.orchestration.assets import ATTENDED
 from pipelines.orchestration.automation import RECIPE
 from pipelines.orchestration.graph import build
 from pipelines.orchestration.resources import StoreResource
-from pipelines.orchestration.runs import end_dead, living
+from pipelines.orchestration.runs import end_dead, living, status_of
 from pipelines.recipe.schema import Recipe
 
 OURS = ("CorruptArtefact", "RecipeError", "SourceUnavailable", "StoreError", "TextError")
@@ -47,14 +47,17 @@ def execute(project: Project, recipe: Recipe, select: list[str]) -> Done:
     run_id = str(uuid.uuid4())
     with _instance(folder) as instance, living(project.home, instance, run_id):
         end_dead(project.home, instance)
-        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance,
-            asset_selection=sorted(keys),
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={RECIPE: recipe.name, ATTENDED: "yes"},
-            run_id=run_id,
-        )
+        try:
+            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                asset_selection=sorted(keys),
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                tags={RECIPE: recipe.name, ATTENDED: "yes"},
+                run_id=run_id,
+            )
+        finally:
+            tracker.finish_run(run_id, status_of(instance, run_id))
     tracker.settle()
     if not result.success:
         _fail(result)

@@ -27,9 +27,10 @@ STEPS = {
 class LivingExecutor(dg.Executor):
     """An executor whose process holds its run's lock and ends with the server that started it."""
 
-    def __init__(self, steps: dg.Executor, home: Path) -> None:
+    def __init__(self, steps: dg.Executor, home: Path, tracker: Tracker) -> None:
         self.steps = steps
         self.home = home
+        self.tracker = tracker
 
     @property
     def retries(self) -> Any:
@@ -45,16 +46,27 @@ class LivingExecutor(dg.Executor):
         """Run the plan's steps; Dagster calls this in the run's worker."""
         end_with_parent()
         with living(self.home, plan_context.instance, plan_context.run_id):
-            yield from self.steps.execute(plan_context, execution_plan)
+            status, failed = "KILLED", False  # unless the steps end by themselves
+            try:
+                for event in self.steps.execute(plan_context, execution_plan):
+                    failed |= event.is_step_failure
+                    yield event
+                status = "FAILED" if failed else "FINISHED"
+            except Exception:
+                status = "FAILED"
+                raise
+            finally:
+                # Not sent here: MLflow's import would hold up the end of the run for seconds.
+                self.tracker.finish_run(plan_context.run_id, status, send=False)
 
 
-def _executor(home: Path) -> dg.ExecutorDefinition:
+def _executor(home: Path, tracker: Tracker) -> dg.ExecutorDefinition:
     """One process for each step, forked from a prepared one; all end with the run's worker."""
     forked = dg.multiprocess_executor
 
     def make(context: dg.InitExecutorContext) -> LivingExecutor:
         assert forked.executor_creation_fn is not None
-        return LivingExecutor(forked.executor_creation_fn(context), home)
+        return LivingExecutor(forked.executor_creation_fn(context), home, tracker)
 
     return dg.ExecutorDefinition(
         name=forked.name,
@@ -77,14 +89,15 @@ def build(
     """
     recipes = list(recipes)
     declarations = declare(recipes)
+    tracker = tracker or Tracker(project.mlflow)
     return dg.Definitions(
         assets=[*assets_of(declarations, shown_by(recipes)), *_notices(faults or {})],
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),
-            "tracker": fixed(tracker or Tracker(project.mlflow)),
+            "tracker": fixed(tracker),
         },
-        executor=_executor(project.home),
+        executor=_executor(project.home, tracker),
     )
 
 

@@ -1,0 +1,29 @@
+"""MLflow's folder for tests of the tracker."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pipelines.core.tracking import Tracker
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """MLflow's folder with its tables and nothing in them; making them takes seconds."""
+    folder = tmp_path_factory.mktemp("template") / "mlflow"
+    Tracker(folder).initialise()
+    return folder
+
+
+@pytest.fixture
+def folder(template, tmp_path):
+    folder = Path(shutil.copytree(template, tmp_path / "mlflow"))
+    with sqlite3.connect(folder / "mlflow.db") as database:  # or files would lie in the template
+        place = (folder / "artifacts").as_uri()
+        database.execute("UPDATE experiments SET artifact_location = ?", [place])
+    database.close()
+    return folder
