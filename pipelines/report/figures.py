@@ -17,7 +17,7 @@ from pipelines.report.card import Bytes
 from pipelines.training.artefacts import Checkpoint
 
 MILLION = 1_000_000
-SHARES = ("accuracy", "precision", "recall", "share")
+SHARES = ("accuracy", "precision", "recall", "share", "probability")
 SCORES = ("f1", "bleu", "chrf", "auc")
 LOSSES = ("loss", "loss_before")
 PLURALS = ("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows")
@@ -36,6 +36,18 @@ class Figure:
 def spell(name: str, value: float) -> Figure:
     """A figure by its name in an artefact's figures, with a rounded text and a unit."""
     return Figure(name, name.replace("_", " ").strip(), value, _text(name.lower(), value))
+
+
+def spoken(name: str, value: float) -> str:
+    """A figure in one phrase, without the words that its name and its unit share.
+
+    ``train_tokens`` is "train 148,218 tokens", ``final_training_loss`` "final training loss 0.783
+    nats".
+    """
+    figure = spell(name, value)
+    words, unit = figure.label.split(), figure.text.split()
+    same = next((n for n in range(len(words), 0, -1) if words[-n:] in (unit[-n:], unit[:n])), 0)
+    return " ".join([*words[: len(words) - same], figure.text])
 
 
 def _text(name: str, value: float) -> str:

@@ -22,6 +22,12 @@ class Html(str):
     __slots__ = ()
 
 
+class Number(str):
+    """A figure that is written already, with its unit: it is aligned as numbers are."""
+
+    __slots__ = ()
+
+
 def framed(
     title: str, body: str, *, bar: Mapping[str, str] | None = None, contents: str = ""
 ) -> str:
@@ -137,7 +143,9 @@ def table(
     is the number of a row that stands out.
     """
     cells = [list(row) for row in rows]
-    numbers = {i for row in cells for i, value in enumerate(row) if isinstance(value, int | float)}
+    numbers = {
+        i for row in cells for i, value in enumerate(row) if isinstance(value, int | float | Number)
+    }
 
     def filled(tag: str, place: int, value: object) -> str:
         side = ' class="number"' if place in numbers else ""

@@ -70,7 +70,7 @@ main { display: block; min-width: 0; max-width: 72rem; margin: 0 auto; } main:fo
 .card dt { color: var(--soft); font-size: .875rem; } .card dd { margin: 0; }
 .beside { display: grid; gap: 0 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
-.beside > * { min-width: 0; }
+.beside > * { min-width: 0; } .beside th, .beside td { padding-right: .8rem; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: var(--soft); max-width: 46rem; }
 img { max-width: 100%; height: auto; }
 @media screen and (prefers-color-scheme: dark) { figure img {
@@ -102,7 +102,7 @@ LINEAGE = """
 .drawing a:focus { outline: 0; }
 .drawing .edge { fill: none; stroke: var(--soft); stroke-width: 1.3; opacity: .75; }
 .drawing .arrow { fill: var(--soft); }
-.drawing text { fill: var(--head); font: 600 13px system-ui, sans-serif; }
+.drawing text { fill: var(--head); font: 600 12px system-ui, sans-serif; }
 .drawing .under { fill: var(--soft); font: 11.5px ui-monospace, Menlo, Consolas, monospace; }
 .narrow { display: none; }
 .narrow ul { padding-left: 1.1rem; margin: 0; }

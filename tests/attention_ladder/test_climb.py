@@ -142,7 +142,7 @@ def test_what_is_written_can_be_looked_at(
         ahead = values.triu(1).sum().item()
         assert (ahead > 0) is any(f": {name}" in title for name in NAMES[:2]), title
     samples = climb.samples(climbed, tokenizer, LADDER.prompt)
-    assert [sample["prompt"].partition(":")[0] for sample in samples] == NAMES
+    assert [sample["rung"] for sample in samples] == NAMES
     assert all(sample["continuation"] for sample in samples)
     json.dumps([curves, maps, samples])  # plain values throughout
 
