@@ -131,7 +131,7 @@ def _changes(store: Store, key: str, record: Record) -> str:
     told += table(head, rows, "Artefacts that differ, and why")
     if figures := list(_figures(store, old, record)):
         told += table(
-            ("model", "measure", "before", "now"), figures, "What that did to the figures"
+            ("evaluation", "measure", "before", "now"), figures, "What that did to the figures"
         )
     return told
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pipelines.report.words import Parents
 
 BOX, LANE, HIGH, BETWEEN, DOWN = 250, 22, 62, 22, 46  # sizes in the drawing's own pixels
-LETTERS = 30  # of a line in a box
+LETTERS = 32  # of a line in a box
 SWEEPS = 8  # over the layers, to bring connected boxes near one another
 Names = Mapping[str, str]
 

@@ -46,8 +46,6 @@ def page(settings: Page, artefacts: Mapping[str, Artefact]) -> str:
     first = _first(chain)
     body = "".join(
         [
-            f"<h1>{NAME}{cell(settings.description)}</h1>",
-            _results(chain),
             *_card(chain, first),
             heading(2, "What changed since the version before", "changes"),
             CHANGES,
@@ -59,7 +57,8 @@ def page(settings: Page, artefacts: Mapping[str, Artefact]) -> str:
     )
     rest = heading(2, "Artefacts", "artefacts") + _artefacts(chain, body)
     rest += heading(2, "Times and machines", "times") + TIMES
-    return framed(TITLE, body + rest, contents=_contents(chain))
+    top = f"<h1>{NAME}{cell(settings.description)}</h1>{_results(chain)}"
+    return framed(TITLE, body + rest, intro=top, contents=_contents(chain))
 
 
 def _first(chain: Chain) -> str:

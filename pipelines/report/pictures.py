@@ -188,7 +188,7 @@ def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) ->
     ``steps`` are (name, left, dropped) in order. Without reasons there is only the first panel.
     """
     panels = [len(steps), len(reasons)] if reasons else [len(steps)]
-    figure = _figure(6.2, sum(0.75 + 0.29 * rows for rows in panels))
+    figure = _figure(5.4, sum(0.75 + 0.29 * rows for rows in panels))
     heights = [0.4 + rows for rows in panels]
     above, *below = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     names, left, dropped = zip(*steps, strict=True)
@@ -257,7 +257,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _canvas(width: float = 6.2, height: float = 3.4) -> tuple[Figure, Axes]:
+def _canvas(width: float = 5.4, height: float = 3.1) -> tuple[Figure, Axes]:
     figure = _figure(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
