@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core.project import Project
-from pipelines.orchestration.front import Guard
 from pipelines.orchestration.graph import build
 from pipelines.recipe.loading import load_recipe
+from pipelines.server.guard import Guard
 
 PORT = 3000
 OURS = ("127.0.0.1:3000", "localhost:3000", "[::1]:3000", "LOCALHOST:3000")
