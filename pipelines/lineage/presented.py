@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.core.artefact import Artefact, CorruptArtefact
+from pipelines.core.progress import spell_seconds
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.evaluation.findings import Evaluation
@@ -40,7 +41,7 @@ def presented(store: Store, report: Report) -> str:
         name,
         made=_made(name, record, parts),
         changes=_changes(store, report.key, record),
-        times=times({title: part.made for title, part in parts.items()}),
+        times=times({_key(name, title): part.made for title, part in parts.items()}),
     )
 
 
@@ -61,6 +62,11 @@ def _parts(store: Store, record: Record) -> dict[str, Record]:
     return {title: part for title, part in found.items() if part is not None}
 
 
+def _key(name: str, title: str) -> str:
+    """The key of an asset: only a corpus' assets are titled with their whole key."""
+    return title if "/" in title else f"{name}/{title}"
+
+
 def _made(name: str, record: Record, parts: Mapping[str, Record]) -> str:
     """The entries of the model card that the records give."""
     dates = sorted(str(part.made.get("finished", "")) for part in (*parts.values(), record))
@@ -75,7 +81,7 @@ def _made(name: str, record: Record, parts: Mapping[str, Record]) -> str:
         "Command": code(f"dragon run {name}"),
         "Commit": ", ".join(filter(None, commits)) or "none",
         "Machine": "; ".join(machines),
-        "Time": f"{duration(seconds)} in all, {duration(training)} of it training",
+        "Time": f"{spell_seconds(seconds)} in all, {spell_seconds(training)} of it training",
         "Report": code(record.version[:SHORT]),
     }
     return facts({name: value for name, value in card.items() if value}).partition(">")[2][:-5]
@@ -94,16 +100,6 @@ def _machine(made: Mapping[str, Any]) -> str:
     threads, precision = made.get("threads"), made.get("precision")
     told += [f"{threads} thread{'s' * (threads != 1)}" if threads else "", str(precision or "")]
     return ", ".join(filter(None, [*told, "" if device == "cpu" else device]))
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "42 s", "13 min 05 s", "2 h 10 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 # What changed
@@ -206,7 +202,7 @@ def times(made: Mapping[str, Mapping[str, Any]]) -> str:
         (
             code(key),
             str(one.get("finished", "")).replace("T", " ").rstrip("Z"),
-            duration(float(one["seconds"])) if "seconds" in one else _training(one),
+            spell_seconds(float(one["seconds"])) if "seconds" in one else _training(one),
             str(one.get("device", "cpu")),
             one.get("threads", ""),
             one.get("tokens_per_second", ""),
@@ -219,7 +215,7 @@ def times(made: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _training(made: Mapping[str, Any]) -> str:
-    return duration(float(made["training_seconds"])) if "training_seconds" in made else ""
+    return spell_seconds(float(made["training_seconds"])) if "training_seconds" in made else ""
 
 
 def _trainings(made: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -55,18 +55,6 @@ def spell(name: str, value: float) -> Figure:
     return Figure(name, name.replace("_", " ").strip(), value, _text(name.lower(), value))
 
 
-def spoken(name: str, value: float) -> str:
-    """A figure in one phrase, without the words that its name and its unit share.
-
-    ``train_tokens`` is "train 148,218 tokens", ``final_training_loss`` "final training loss 0.783
-    nats".
-    """
-    figure = spell(name, value)
-    words, unit = figure.label.split(), figure.text.split()
-    same = next((n for n in range(len(words), 0, -1) if words[-n:] in (unit[-n:], unit[:n])), 0)
-    return " ".join([*words[: len(words) - same], figure.text])
-
-
 def _text(name: str, value: float) -> str:
     if not math.isfinite(value):
         return str(value)

@@ -16,7 +16,7 @@ from pipelines.examples.artefacts import Examples
 from pipelines.report import model_card, sections
 from pipelines.report.chain import Chain
 from pipelines.report.drawing import drawing, nested
-from pipelines.report.figures import headlines, measured, spell, spoken
+from pipelines.report.figures import headlines, measured, spell
 from pipelines.report.marks import CHANGES, MADE, NAME, TIMES, TITLE
 from pipelines.report.markup import (
     Html,
@@ -168,7 +168,7 @@ def _artefacts(chain: Chain, body: str) -> str:
     for title, artefact in chain.artefacts.items():
         place = anchor(title)
         here = "" if f'id="{place}"' in body else f' id="{place}"'
-        figures = "; ".join(spoken(*figure) for figure in artefact.figures().items())
+        figures = "; ".join(spell(*figure).phrase for figure in artefact.figures().items())
         name = cell(chain.names[title])
         name = f"<span{here}>{name}</span>" if here else link(f"#{place}", chain.names[title])
         size = Number(spell("bytes", artefact.size).text)
