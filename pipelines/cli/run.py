@@ -77,23 +77,16 @@ def _what_next(project: Project, recipe: Recipe, named: str, keys: Collection[st
 def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | None:
     """Write the report's page with all assets and their times; its address, or None without one."""
     from pipelines.core.store import Store
-    from pipelines.lineage.trace import trace
+    from pipelines.lineage.presented import presented
     from pipelines.report.artefacts import Report
-    from pipelines.report.page import presented
 
     key = f"{recipe.name}/report"
     if key not in keys:
         return None
     store = Store(project.store)
-    report = store.current(key, Report)
-    rows = [
-        (node.artefact.key, node.record.made)
-        for node in trace(store, report).walk()
-        if node.artefact.key != key
-    ]
     place = project.home / "reports" / f"{recipe.name}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(presented(report.page(), recipe.name, rows), encoding="utf-8")
+    place.write_text(presented(store, store.current(key, Report)), encoding="utf-8")
     return place.as_uri()
 
 

@@ -19,6 +19,7 @@ from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, pictures
 from pipelines.report.card import legible, masked, readable, shorten
+from pipelines.report.words import loss_unit
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
 
@@ -182,14 +183,17 @@ def loss_picture(checkpoint: Checkpoint) -> Picture:
         for name, points in checkpoint.curve().items()
         if points
     }
-    return Picture(partial(pictures.curve, lines, x="step", y="loss (nats a token)"))
+    unit = loss_unit(checkpoint.config())
+    return Picture(partial(pictures.curve, lines, x="step", y=f"loss ({unit})"))
 
 
 def comparison_picture(comparison: Comparison) -> Picture:
-    """Bars of our figure and the figures of the baselines."""
-    values = {"this model": comparison.ours, **comparison.baselines}
+    """Bars of our figure and of the baselines' figures, the best baseline next to ours."""
+    values = {"this model": comparison.ours, **dict(comparison.by_worth())}
     measure = f"{comparison.measure} ({comparison.better} is better)"
-    return Picture(partial(pictures.bars, values, x=measure))
+    failed = [name for name, value in values.items() if comparison.better == "higher" and not value]
+    notes = dict.fromkeys(failed, "finds none")
+    return Picture(partial(pictures.bars, values, x=measure, notes=notes))
 
 
 def evaluation_pictures(findings: Findings) -> dict[str, Picture]:

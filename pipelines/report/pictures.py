@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DENSITY = 1.5  # of the pictures' pixels, to those at which their letters have a reader's size
+DENSITY = 1.5  # pixels of a picture for each pixel at which it is shown
 INK, SECOND, THIRD, PALE = "#12355b", "#d1495b", "#8d99ae", "#edf2f4"
 # People who cannot see red or green can also distinguish these colours (Wong 2011).
 COLOURS = (INK, SECOND, THIRD, "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#6b4c1e", "#000000")
@@ -39,15 +41,16 @@ def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: st
     return _png(figure)
 
 
-def bars(values: Mapping[str, float], *, x: str) -> bytes:
-    """Horizontal bars; the first bar has its own colour."""
+def bars(values: Mapping[str, float], *, x: str, notes: Mapping[str, str] | None = None) -> bytes:
+    """Horizontal bars; the first bar has its own colour. ``notes`` stand behind their bars."""
     figure, axes = _canvas(height=0.7 + 0.42 * len(values))
     names = list(values)[::-1]
     numbers = [values[name] for name in names]
     colours = [THIRD] * (len(names) - 1) + [INK]
     axes.barh(names, numbers, color=colours)
-    for row, number in enumerate(numbers):
-        axes.text(number, row, f" {number:.3f}", va="center")
+    for row, (name, number) in enumerate(zip(names, numbers, strict=True)):
+        note = (notes or {}).get(name, "")
+        axes.text(max(number, 0), row, f" {number:.3f}{note and f', {note}'}", va="center")
     axes.set_xlabel(x)
     axes.margins(x=0.15)
     return _png(figure)
@@ -185,7 +188,7 @@ def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) ->
     ``steps`` are (name, left, dropped) in order. Without reasons there is only the first panel.
     """
     panels = [len(steps), len(reasons)] if reasons else [len(steps)]
-    figure = _figure(7.0, sum(0.75 + 0.29 * rows for rows in panels))
+    figure = _figure(5.4, sum(0.75 + 0.29 * rows for rows in panels))
     heights = [0.4 + rows for rows in panels]
     above, *below = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     names, left, dropped = zip(*steps, strict=True)
@@ -249,12 +252,12 @@ def _figure(width: float, height: float) -> Figure:
 
     rcdefaults()  # a person's own settings must not change a report
     rcParams["text.parse_math"] = False  # a dollar sign in a name is not mathematics
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=96 * DENSITY, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _canvas(width: float = 7.0, height: float = 3.6) -> tuple[Figure, Axes]:
+def _canvas(width: float = 5.4, height: float = 3.1) -> tuple[Figure, Axes]:
     figure = _figure(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

@@ -43,6 +43,7 @@ from pipelines.report import card
 from pipelines.report.artefacts import Report
 from pipelines.report.card import Bytes, Share, legible, shown
 from pipelines.report.describe import Picture, Rows, describe
+from pipelines.report.options import Page, Part
 from pipelines.report.page import page
 from pipelines.text import tables
 from pipelines.text.arrow import ArrowFile
@@ -498,6 +499,12 @@ def test_contamination_warns_unless_it_is_left_out(store: Store, drop: bool) -> 
 # The report
 
 
+def settings(*artefacts: Artefact) -> Page:
+    """The settings of a report on artefacts that read nothing."""
+    parts = tuple(Part(title=one.key, reads=(), settings="{}") for one in artefacts)
+    return Page(description="a page", parts=parts)
+
+
 def test_an_evaluation_shows_all_that_it_holds(store: Store) -> None:
     rows = [{"word": "sea", "nearest": "shore"}, {"word": "day", "nearest": "night"}]
     findings = Findings(
@@ -527,31 +534,38 @@ def test_an_evaluation_shows_all_that_it_holds(store: Store) -> None:
     assert told["near words"] == rows
     assert "nothing" not in told, "a table without a row has no columns to show"
     assert list(told["near words"][0]) == ["word", "nearest"], "in the order that they were told in"
-    shown = page("", {found.key: found}, {found.key: ()})
+    shown = page(settings(found), {found.key: found})
     assert shown.count("<img") == 4
-    for title in (*pictures, "near words"):
+    for title in (
+        "Compared with the baselines",
+        "A curve",
+        "Where it looks",
+        "A map",
+        "Near words",
+    ):
         assert title in shown
 
 
 def test_the_report_has_a_card_of_each_corpus(store: Store) -> None:
     keys = ("tales/raw_text", "tales/documents", "small/tokenizer", "small/token_shards")
     artefacts = {key: open_current(store, key) for key in (*keys, "small/contamination")}
-    content = page("a page", artefacts, {})
-    data = content.split("<h2>Data</h2>")[1].split("<h2>Artefacts</h2>")[0]
-    assert "<h3>tales</h3>" in data
+    content = page(settings(*artefacts.values()), artefacts)
+    data = content.split('<h2 id="data">')[1].split('<h2 id="artefacts">')[0]
+    assert '<h3 id="a-tales-documents">Tales' in data
     ledger = store.current("tales/documents", Documents).ledger()
     assert card.headline(ledger) in data
     for reason, count in ledger.dropped.items():
         assert f'<th scope="row">{reason}</th><td class="number">{count}</td>' in data
     assert data.count("data:image/png") == 2
     count = int(artefacts["small/contamination"].figures()["documents"])
-    assert f"{count} training documents share words" in data
+    assert f"{count} training documents share words in a row" in data
+    assert "were trained on, so the figures may be too good" in data
     assert "bytes per token" in data
     # Documents are foreign: none of it is markup, none of it acts.
     assert "<script" not in content
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in data
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", content)
-    assert page("a page", artefacts, {}) == content
+    assert page(settings(*artefacts.values()), artefacts) == content
 
 
 # The command line
