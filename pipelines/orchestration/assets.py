@@ -207,7 +207,9 @@ def _result(
     seconds = time.monotonic() - began
     done = "reused" if reused else f"made in {seconds:.1f} s"
     line = "; ".join(filter(None, (done, artefact.remark())))
-    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line)
+    # In a terminal, dragon run shows the end of an asset itself, with its figures.
+    told = {"result": True}
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line, extra=told)
     metadata = {
         "version": artefact.version,
         "derivation": artefact.derivation,

@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.orchestration.interruption import held_back
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -69,7 +71,8 @@ def publishing(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterato
         _require_unfinished(instance, run_id)
         if path.exists() and _free(path):
             raise ValueError(f"the process of run {run_id[:8]} died; nothing was published; {MEND}")
-        yield
+        with held_back():  # Ctrl-C ends the run before or after a publication, never in it
+            yield
 
 
 def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
