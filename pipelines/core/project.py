@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,9 @@ from typing import Any
 log = logging.getLogger("dragon")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PORT = 3000  # of the pages of ``dragon ui``, unless a person chooses another
+PAGES = "pages"  # the file in ``home`` with the address at which the pages were served last
+LOCAL = re.compile(r"http://127\.0\.0\.1:\d{1,5}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,26 @@ class Project:
     def mlflow(self) -> Path:
         """MLflow's database and artefacts."""
         return self.home / "mlflow"
+
+    @property
+    def pages(self) -> str:
+        """The address of the pages of ``dragon ui``, without a slash at its end.
+
+        It is the address at which they were served last, or else the default address. Links from
+        other places, such as MLflow, begin with it.
+        """
+        try:
+            served = (self.home / PAGES).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            served = ""
+        return served if LOCAL.fullmatch(served) else f"http://127.0.0.1:{PORT}"
+
+    def serve_at(self, port: int) -> str:
+        """Remember that the pages are served at a port of this machine; returns their address."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        address = f"http://127.0.0.1:{port}"
+        (self.home / PAGES).write_text(address + "\n", encoding="utf-8")
+        return address
 
     def prepare_dagster(self) -> Path:
         """Prepare the folder for DAGSTER_HOME and return it.

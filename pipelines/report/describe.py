@@ -6,7 +6,9 @@ import base64
 import heapq
 import itertools
 import json
-from functools import singledispatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, singledispatch
 from typing import Any
 
 from pipelines.core.artefact import Artefact
@@ -26,12 +28,15 @@ class Markdown(str):
     __slots__ = ()
 
 
-class Picture(bytes):
-    """A PNG."""
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn when somebody asks for it; ``draw`` gives a PNG."""
+
+    draw: Callable[[], bytes]
 
     def address(self) -> str:
         """A ``data:`` address that contains the picture."""
-        return f"data:image/png;base64,{base64.b64encode(self).decode()}"
+        return f"data:image/png;base64,{base64.b64encode(self.draw()).decode()}"
 
 
 class Rows(list[dict[str, Any]]):
@@ -144,13 +149,13 @@ def _(artefact: Evaluation) -> dict[str, Any]:
 
 def funnel_picture(ledger: Ledger) -> Picture:
     """The documents left after each cleaning step, and the dropped documents by reason."""
-    return Picture(pictures.funnel(card.steps(ledger), card.most(ledger.dropped)))
+    return Picture(partial(pictures.funnel, card.steps(ledger), card.most(ledger.dropped)))
 
 
 def lengths_picture(ledger: Ledger) -> Picture:
     """A histogram of the lengths of the kept documents."""
     bins = {int(below): count for below, count in ledger.lengths.items()}
-    return Picture(pictures.histogram(bins, x="characters in a document"))
+    return Picture(partial(pictures.histogram, bins, x="characters in a document"))
 
 
 def loss_picture(checkpoint: Checkpoint) -> Picture:
@@ -160,30 +165,31 @@ def loss_picture(checkpoint: Checkpoint) -> Picture:
         for name, points in checkpoint.curve().items()
         if points
     }
-    return Picture(pictures.curve(lines, x="step", y="loss (nats a token)"))
+    return Picture(partial(pictures.curve, lines, x="step", y="loss (nats a token)"))
 
 
 def comparison_picture(comparison: Comparison) -> Picture:
     """Bars of our figure and the figures of the baselines."""
     values = {"this model": comparison.ours, **comparison.baselines}
     measure = f"{comparison.measure} ({comparison.better} is better)"
-    return Picture(pictures.bars(values, x=measure))
+    return Picture(partial(pictures.bars, values, x=measure))
 
 
 def evaluation_pictures(findings: Findings) -> dict[str, Picture]:
     """All pictures of an evaluation by title, the comparison with the baselines first."""
     shown = {"comparison": comparison_picture(findings.comparison)}
     if confusion := findings.confusion:
-        shown["confusion"] = Picture(pictures.confusion(confusion["matrix"], confusion["labels"]))
+        drawn = partial(pictures.confusion, confusion["matrix"], confusion["labels"])
+        shown["confusion"] = Picture(drawn)
     for title, curves in (findings.curves or {}).items():
         lines = {
             name: ([x for x, _ in line], [y for _, y in line])
             for name, line in curves["lines"].items()
         }
-        shown[title] = Picture(pictures.curve(lines, x=curves["x"], y=curves["y"]))
+        shown[title] = Picture(partial(pictures.curve, lines, x=curves["x"], y=curves["y"]))
     for title, grid in (findings.heatmaps or {}).items():
-        drawing = pictures.heatmap(grid["values"], rows=grid["rows"], columns=grid["columns"])
-        shown[title] = Picture(drawing)
+        axes = {"rows": grid["rows"], "columns": grid["columns"]}
+        shown[title] = Picture(partial(pictures.heatmap, grid["values"], **axes))
     if findings.map:
-        shown["map"] = Picture(pictures.scatter(findings.map))
+        shown["map"] = Picture(partial(pictures.scatter, findings.map))
     return shown

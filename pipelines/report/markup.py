@@ -1,4 +1,8 @@
-"""Parts of a self-contained page as HTML: its style, tables, pictures and samples."""
+"""Parts of a page as HTML: its frame, contents, tables, tiles, pictures and samples.
+
+The report and the page server write their pages with these. Each function escapes what it is given
+as text; an argument that is HTML already says so, and so does a cell of class ``Html``.
+"""
 
 from __future__ import annotations
 
@@ -7,80 +11,148 @@ from html import escape
 from typing import Any
 
 from pipelines.report.card import legible, shown
-from pipelines.report.describe import Picture
+from pipelines.report.style import STYLE
 
-STYLE = """
-:root { --ink: #12355b; --pale: #edf2f4; --line: #c9d3dc; --accent: #d1495b; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; margin: 0 auto; max-width: 84rem;
-       padding: 1.5rem; }
-h1, h2, h3, h4 { color: var(--ink); line-height: 1.2; }
-h2 { border-top: 1px solid var(--line); padding-top: 1.2rem; margin-top: 2.2rem; }
-h3 { margin-top: 2rem; }
-h4 { margin: 1rem 0 0; text-transform: capitalize; }
-table { border-collapse: collapse; margin: .6rem 0; }
-caption { text-align: left; color: var(--ink); font-weight: 600; text-transform: capitalize; }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; }
-th { border-bottom: 1px solid var(--line); font-weight: 600; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { background: var(--pale); padding: .05rem .3rem; border-radius: .2rem; font-size: .9em; }
-img { max-width: 100%; }
-.wide { overflow-x: auto; }
-.beside { display: flex; flex-wrap: wrap; gap: 0 2rem; }
-.beside > * { flex: 1 1 28rem; min-width: 0; }
-.beside > :first-child { flex-basis: 40rem; }
-.beside table { font-size: .92em; }
-.beside th, .beside td { padding-right: .55rem; }
-summary { cursor: pointer; color: var(--ink); margin: .6rem 0; }
-.sample { background: var(--pale); border-left: .25rem solid var(--ink); padding: .6rem .9rem;
-          margin: .7rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-.sample b { color: var(--accent); font-weight: 600; }
-.big { display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 1rem 0; }
-.big div { background: var(--pale); padding: .7rem 1rem; border-radius: .4rem; flex: 1 1 16rem; }
-.big strong { display: block; font-size: 1.6rem; color: var(--ink); }
-"""
+ICON = '<link rel="icon" href="data:,">'  # without it a browser asks the server for an icon
 
 
-def image(picture: Picture, what: str) -> str:
-    """A picture that the page contains; ``what`` describes it."""
-    return f'<p><img src="{picture.address()}" alt="{escape(what)}"></p>'
+class Html(str):
+    """Markup that is ready: a cell of this class is not escaped."""
+
+    __slots__ = ()
 
 
-def tile(title: str, figure: str, about: str) -> str:
-    """A figure in large letters under its title; ``about`` is HTML."""
-    return f"<div>{escape(title)}<strong>{escape(figure)}</strong>{about}</div>"
+def framed(
+    title: str, body: str, *, bar: Mapping[str, str] | None = None, contents: str = ""
+) -> str:
+    """A whole page: ``body`` is HTML, from the heading of first rank on.
+
+    ``bar`` are links above the page, address by name. ``contents`` is HTML from ``listed``; it is
+    beside the page on a wide screen and above it on a narrow one. The page has no scripts and asks
+    for nothing from outside.
+    """
+    links = "".join(f"<li>{link(where, name)}</li>" for name, where in (bar or {}).items())
+    top = f'<header class="bar"><nav aria-label="Pages"><ul>{links}</ul></nav></header>'
+    shape = "frame with" if contents else "frame"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title>{ICON}<style>{STYLE}</style></head><body>"
+        '<a class="skip" href="#main">To the content</a>'
+        f'{top if bar else ""}<div class="{shape}">{contents}'
+        f'<main id="main" tabindex="-1">{body}</main></div></body></html>\n'
+    )
 
 
-def sample(fields: Mapping[str, object]) -> str:
-    """A sample: one line for each field that is not empty, its name before its value."""
-    texts = {name: shown(value) for name, value in fields.items() if value != ""}
-    lines = "".join(f"<b>{escape(k)}</b>  {escape(legible(v))}\n" for k, v in texts.items())
-    return f'<div class="sample">{lines.rstrip()}</div>'
+def listed(entries: Iterable[tuple[str, str, Sequence[tuple[str, str]]]]) -> str:
+    """The contents of a page: (anchor, heading, entries below it as (anchor, heading)) each."""
+
+    def line(anchor: str, heading: str, below: str = "") -> str:
+        return f"<li>{link(f'#{anchor}', heading)}{below}</li>"
+
+    lines = (
+        line(anchor, heading, f"<ul>{''.join(line(*one) for one in below)}</ul>" if below else "")
+        for anchor, heading, below in entries
+    )
+    inner = f"<b>Contents</b><ul>{''.join(lines)}</ul>"
+    return f'<nav class="contents" aria-label="Contents">{inner}</nav>'
 
 
-def folded(summary: str, content: str) -> str:
-    """HTML that is hidden until a reader opens it."""
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+def link(where: str, text: str) -> Html:
+    """A link to an address or to an anchor of the page."""
+    return Html(f'<a href="{escape(where)}">{escape(text)}</a>')
 
 
-def rows_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> str:
+def code(text: str) -> Html:
+    """A text as code, such as a key or a command."""
+    return Html(f"<code>{escape(text)}</code>")
+
+
+def heading(rank: int, text: str, anchor: str = "", key: str = "") -> Html:
+    """A heading of rank 1 to 6, with the key of its asset in code behind the words."""
+    place = f' id="{escape(anchor)}"' if anchor else ""
+    behind = f' <code class="key">{escape(key)}</code>' if key else ""
+    return Html(f"<h{rank}{place}>{escape(text)}{behind}</h{rank}>")
+
+
+def image(address: str, what: str, caption: str = "", size: tuple[int, int] | None = None) -> Html:
+    """A picture with the text that replaces it, and with its caption.
+
+    ``address`` is a ``data:`` address or a path; ``size`` is the width and height in pixels at
+    which it is shown, as far as the page is wide enough.
+    """
+    room = f' width="{size[0]}" height="{size[1]}"' if size else ""
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return Html(f'<figure><img src="{escape(address)}" alt="{escape(what)}"{room}>{below}</figure>')
+
+
+def tiles(parts: Iterable[str]) -> Html:
+    """Several ``tile`` beside each other."""
+    return Html(f'<ul class="tiles">{"".join(parts)}</ul>')
+
+
+def tile(title: str, figure: str, about: str, where: str = "") -> Html:
+    """A figure in large letters under its title; ``about`` is HTML, ``where`` the title's link."""
+    name = link(where, title) if where else escape(title)
+    return Html(f'<li class="tile">{name}<strong>{escape(figure)}</strong>{about}</li>')
+
+
+def facts(pairs: Mapping[str, object]) -> Html:
+    """Facts side by side, each under its name: a card of short values."""
+    lines = (f"<div><dt>{escape(k)}</dt><dd>{cell(v)}</dd></div>" for k, v in pairs.items())
+    return Html(f'<dl class="card">{"".join(lines)}</dl>')
+
+
+def sample(fields: Mapping[str, object]) -> Html:
+    """A sample to read: each field that is not empty under its name."""
+    lines = "".join(
+        f"<dt>{escape(name)}</dt><dd>{cell(value)}</dd>"
+        for name, value in fields.items()
+        if value != ""
+    )
+    return Html(f'<dl class="sample">{lines}</dl>')
+
+
+def folded(summary: str, content: str) -> Html:
+    """HTML that is hidden until a reader opens it; it is printed."""
+    return Html(f"<details><summary>{escape(summary)}</summary>{content}</details>")
+
+
+def cell(value: object) -> str:
+    """A value as HTML: ``Html`` as it is, all else in characters that do not act."""
+    return value if isinstance(value, Html) else escape(legible(shown(value)))
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]], caption: str = "", ours: int = -1) -> Html:
     """A table from rows that have the same names; the names are its head."""
-    return table(tuple(rows[0]), [tuple(row.values()) for row in rows], caption)
+    return table(tuple(rows[0]), [tuple(row.values()) for row in rows], caption, ours)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
-    """A table; columns with numbers are aligned to the right."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", ours: int = -1
+) -> Html:
+    """A table that scrolls in itself where the page is narrow.
+
+    Columns with numbers are aligned to the right. The first cell of a row is its heading. ``ours``
+    is the number of a row that stands out.
+    """
     cells = [list(row) for row in rows]
     numbers = {i for row in cells for i, value in enumerate(row) if isinstance(value, int | float)}
 
-    def line(tag: str, row: Sequence[Any]) -> str:
-        parts = (
-            f'<{tag} class="number">{escape(shown(value))}</{tag}>'
-            if i in numbers
-            else f"<{tag}>{escape(shown(value))}</{tag}>"
-            for i, value in enumerate(row)
-        )
-        return f"<tr>{''.join(parts)}</tr>"
+    def filled(tag: str, place: int, value: object) -> str:
+        side = ' class="number"' if place in numbers else ""
+        return f"<{tag}{side}>{cell(value)}</{tag.split()[0]}>"
+
+    def line(number: int, row: Sequence[Any]) -> str:
+        first = "td" if 0 in numbers else 'th scope="row"'
+        inner = "".join(filled("td" if i else first, i, value) for i, value in enumerate(row))
+        mark = ' class="ours"' if number == ours else ""
+        return f"<tr{mark}>{inner}</tr>"
 
     top = f"<caption>{escape(caption)}</caption>" if caption else ""
-    body = "".join(line("td", row) for row in cells)
-    return f'<div class="wide"><table>{top}{line("th", head)}{body}</table></div>'
+    named = "".join(filled('th scope="col"', i, name) for i, name in enumerate(head))
+    body = "".join(line(number, row) for number, row in enumerate(cells))
+    return Html(
+        f'<div class="wide" role="group" tabindex="0" aria-label="{escape(caption or "Table")}">'
+        f"<table>{top}<thead><tr>{named}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

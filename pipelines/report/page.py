@@ -22,7 +22,7 @@ from pipelines.report.describe import (
     lengths_picture,
     loss_picture,
 )
-from pipelines.report.markup import STYLE, folded, image, rows_table, sample, table, tile
+from pipelines.report.markup import folded, framed, image, rows_table, sample, table, tile, tiles
 from pipelines.tokens.artefacts import TokenShards
 from pipelines.training.artefacts import Checkpoint
 
@@ -56,12 +56,7 @@ def page(
         ),
         TIMES,
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{TITLE}<style>{STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
+    return framed("Report", "".join(body))
 
 
 def presented(content: str, name: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
@@ -151,7 +146,7 @@ def _font_size(key: str) -> float:
 
 
 def _headlines(artefacts: Mapping[str, Artefact]) -> str:
-    tiles = []
+    parts = []
     for title, artefact in artefacts.items():
         if isinstance(artefact, Evaluation):
             comparison = artefact.findings().comparison
@@ -159,8 +154,8 @@ def _headlines(artefacts: Mapping[str, Artefact]) -> str:
             measure, better = escape(comparison.measure), escape(comparison.better)
             about = f"{measure}<br>{better} is better; best baseline {best:.3f}, {escape(name)}"
             model = title.removesuffix("_evaluation")
-            tiles.append(tile(model, f"{comparison.ours:.3f}", about))
-    return f'<div class="big">{"".join(tiles)}</div>'
+            parts.append(tile(model, f"{comparison.ours:.3f}", about))
+    return tiles(parts)
 
 
 def _data(artefacts: Mapping[str, Artefact]) -> list[str]:
@@ -189,8 +184,11 @@ def _card(corpus: str, documents: Documents, shards: Iterable[TokenShards]) -> s
             *(rows_table(rows, title) for title, rows in tables.items()),
             rows_table(tokens, "tokens") if tokens else "",
             "</div><div>",
-            image(funnel_picture(ledger), "documents left after each step, and dropped by reason"),
-            image(lengths_picture(ledger), "lengths of the kept documents"),
+            image(
+                funnel_picture(ledger).address(),
+                "documents left after each step, and dropped by reason",
+            ),
+            image(lengths_picture(ledger).address(), "lengths of the kept documents"),
             "</div></div>",
             folded("The first documents of the training split", "".join(map(sample, samples))),
             folded("Dropped documents, one example of each reason", rows_table(examples))
@@ -216,11 +214,15 @@ def _overlaps(artefact: Artefact) -> str:
 def _section(title: str, artefact: Checkpoint | Evaluation) -> str:
     title = f"<h2>{escape(title)}</h2>"
     if isinstance(artefact, Checkpoint):
-        picture = image(loss_picture(artefact), "loss over the steps") if artefact.trained() else ""
+        picture = (
+            image(loss_picture(artefact).address(), "loss over the steps")
+            if artefact.trained()
+            else ""
+        )
         return title + picture
     findings = artefact.findings()
     parts = [
-        f"<h4>{escape(name)}</h4>{image(picture, name)}"
+        f"<h4>{escape(name)}</h4>{image(picture.address(), name)}"
         for name, picture in evaluation_pictures(findings).items()
     ]
     tables = findings.shown_tables().items()

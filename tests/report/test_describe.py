@@ -318,7 +318,7 @@ def test_a_corpus_is_described(documents: Documents) -> None:
             assert all(isinstance(cell, str) for row in value for cell in row.values())
     for name in ("funnel", "lengths"):
         assert isinstance(found[name], Picture)
-        assert found[name].startswith(b"\x89PNG")
+        assert found[name].draw().startswith(b"\x89PNG")
 
 
 def test_tokens_are_told_by_split_and_corpus(store: Store, documents: Documents) -> None:
@@ -542,7 +542,7 @@ def test_the_report_has_a_card_of_each_corpus(store: Store) -> None:
     ledger = store.current("tales/documents", Documents).ledger()
     assert card.headline(ledger) in data
     for reason, count in ledger.dropped.items():
-        assert f'<td>{reason}</td><td class="number">{count}</td>' in data
+        assert f'<th scope="row">{reason}</th><td class="number">{count}</td>' in data
     assert data.count("data:image/png") == 2
     count = int(artefacts["small/contamination"].figures()["documents"])
     assert f"{count} training documents share words" in data

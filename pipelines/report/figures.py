@@ -1,0 +1,122 @@
+"""Figures in words: a label, and the value rounded with its unit.
+
+The name of a figure says what it is; the rules here turn a name into a unit. Every page, the
+command line and the tracker show figures through this module, so that a figure reads the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.core.artefact import Artefact
+from pipelines.evaluation.findings import Evaluation
+from pipelines.report.card import Bytes
+from pipelines.training.artefacts import Checkpoint
+
+MILLION = 1_000_000
+SHARES = ("accuracy", "precision", "recall", "share")
+SCORES = ("f1", "bleu", "chrf", "auc")
+LOSSES = ("loss", "loss_before")
+PLURALS = ("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure for people: ``bits_per_byte``, "bits per byte", 1.5763, "1.576 bits per byte"."""
+
+    name: str
+    label: str
+    value: float
+    text: str
+
+
+def spell(name: str, value: float) -> Figure:
+    """A figure by its name in an artefact's figures, with a rounded text and a unit."""
+    return Figure(name, name.replace("_", " ").strip(), value, _text(name.lower(), value))
+
+
+def _text(name: str, value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    if name.endswith("bits_per_byte"):
+        return f"{value:.3f} bits per byte"
+    if name.endswith("bytes_per_token"):
+        return f"{value:.2f} bytes a token"
+    if name.endswith("tokens_per_word"):
+        return f"{value:.2f} tokens a word"
+    if "bytes" in name.split("_"):
+        return str(Bytes(value))
+    if name.endswith("parameters"):
+        return _parameters(value)
+    if name.endswith("perplexity"):
+        return f"perplexity {value:,.1f}"
+    if name.endswith(LOSSES):
+        return f"{value:.3f} nats"
+    if name.endswith(SCORES):
+        return f"{value:.3f}" if abs(value) <= 1 else f"{value:.1f}"
+    if name.endswith(SHARES) or "exactly_right" in name:
+        return f"{100 * value:.1f} %"
+    if name.endswith("vocab_size"):
+        return f"{value:,.0f} tokens"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}{_unit(name)}"
+    return f"{value:,.4g}"
+
+
+def _parameters(value: float) -> str:
+    if value >= MILLION:
+        return f"{value / MILLION:,.3g} M parameters"
+    return f"{value:,.0f} parameters"
+
+
+def _unit(name: str) -> str:
+    """The noun that a count counts: ``train_pairs`` counts pairs."""
+    words = [word for word in name.split("_") if word in PLURALS]
+    return f" {words[-1]}" if words else ""
+
+
+def headlines(artefact: Artefact) -> list[Figure]:
+    """What a person wants to know first of an artefact, the most important figure first."""
+    figures = artefact.figures()
+    if isinstance(artefact, Evaluation):
+        return _of_an_evaluation(artefact)
+    if isinstance(artefact, Checkpoint):
+        wanted = ["parameters", "steps", "final_validation_loss", "final_training_loss"]
+        return _chosen(figures, wanted)[:3]
+    return _chosen(figures, list(FIRST.get(type(artefact).__name__, figures)))[:4]
+
+
+FIRST: Mapping[str, tuple[str, ...]] = {
+    "Documents": ("documents_kept", "bytes_kept", "documents_in"),
+    "Contamination": ("documents", "evaluation_texts_too_short"),
+    "TokenizerFiles": ("vocab_size", "bytes_per_token", "tokens_per_word", "unused_share"),
+    "TokenShards": ("train_tokens", "validation_tokens", "test_tokens", "bytes_per_token"),
+}
+
+
+def _chosen(figures: Mapping[str, float], names: list[str]) -> list[Figure]:
+    return [spell(name, figures[name]) for name in names if name in figures]
+
+
+def _of_an_evaluation(evaluation: Evaluation) -> list[Figure]:
+    """Our figure by the measure of the comparison, and the best baseline's."""
+    comparison = evaluation.findings().comparison
+    best, theirs = comparison.best_baseline()
+    measure = comparison.measure
+    return [
+        Figure("ours", measure, comparison.ours, measured(comparison.ours, measure)),
+        Figure("best_baseline", f"best baseline ({best})", theirs, measured(theirs, measure)),
+    ]
+
+
+def measured(value: float, measure: str) -> str:
+    """A value of a comparison's measure: ``1.576`` by "bits per byte of the test split"."""
+    head = measure.split(" of ")[0].split(" on ")[0]
+    if head.startswith("share"):
+        return f"{100 * value:.1f} %"
+    if head.startswith(("F1", "macro F1", "accuracy")):
+        return f"{value:.3f} {head}"
+    return f"{value:.3f} {head}" if abs(value) < 10 else f"{value:.1f} {head}"

@@ -1,0 +1,65 @@
+"""Figures in words: rounded, with their unit, the most important first."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.core.store import Store
+from pipelines.lineage.views import open_current
+from pipelines.report.figures import headlines, measured, spell
+from tests.conftest import Chain
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("test_bits_per_byte", 1.5712914800021762, "1.571 bits per byte"),
+        ("bytes_kept", 14447287, "14.4 MB"),
+        ("source_bytes", 12, "12 B"),
+        ("bytes_per_token", 3.5818, "3.58 bytes a token"),
+        ("parameters", 3_211_264, "3.21 M parameters"),
+        ("parameters", 5_120, "5,120 parameters"),
+        ("vocab_size", 4096.0, "4,096 tokens"),
+        ("train_tokens", 3288352, "3,288,352 tokens"),
+        ("documents_kept", 7168, "7,168 documents"),
+        ("final_training_loss", 4.0711, "4.071 nats"),
+        ("reply_loss_before", 4.5261, "4.526 nats"),
+        ("accuracy", 0.98312, "98.3 %"),
+        ("exactly_right_dates", 1.0, "100.0 %"),
+        ("f1", 0.92634, "0.926"),
+        ("bleu", 29.93, "29.9"),
+        ("reply_perplexity", 69.25, "perplexity 69.2"),
+        ("test_spam", 106, "106"),
+        ("margin", float("nan"), "nan"),
+    ],
+)
+def test_a_figure_is_rounded_and_has_its_unit(name: str, value: float, text: str) -> None:
+    assert spell(name, value).text == text
+
+
+@pytest.mark.parametrize(
+    ("value", "measure", "text"),
+    [
+        (1.5763, "bits per byte of the test split", "1.576 bits per byte"),
+        (0.294, "share of the test split's hidden words predicted correctly", "29.4 %"),
+        (0.92634, "F1 of spam on the test split", "0.926 F1"),
+        (49.5, "chrF of held-out sentences (nrefs:1)", "49.5 chrF"),
+        (4.2381, "nats a token of held-out replies", "4.238 nats a token"),
+    ],
+)
+def test_a_compared_figure_has_the_unit_of_its_measure(
+    value: float, measure: str, text: str
+) -> None:
+    assert measured(value, measure) == text
+
+
+def test_every_asset_has_a_figure_that_a_person_wants_first(chain: Chain) -> None:
+    store = Store(chain.root)
+    keys = store.keys()
+    assert len(keys) == 15
+    for key in keys:
+        figures = headlines(open_current(store, key))
+        assert figures or key == "tiny/report", key
+    texts = [figure.text for figure in headlines(open_current(store, "tiny/foundation_evaluation"))]
+    assert all(text.endswith("bits per byte") for text in texts)
+    assert len(texts) == 2
