@@ -34,7 +34,7 @@ class Voice(logging.Handler):
         self._label = self._place = self._state = ""
         self._usual: float | None = None
         self._began = self._said = time.monotonic()
-        self._closed = False
+        self._unread = False
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[Voice]:
@@ -74,6 +74,11 @@ class Voice(logging.Handler):
             self._erase()
             self._write(f"{text}\n")
             self._said = time.monotonic()
+
+    def last(self, text: str) -> None:
+        """Print a line that is the last, whatever another thread is printing."""
+        self._ends.set()
+        self.line(text)
 
     def clear(self) -> None:
         """Erase the line that moves."""
@@ -141,14 +146,14 @@ class Voice(logging.Handler):
             self._drawn = False
 
     def _write(self, text: str) -> None:
-        if self._closed:
+        if self._unread:
             return
         encoding = getattr(self.out, "encoding", None) or "utf-8"
         try:
             self.out.write(text.encode(encoding, "replace").decode(encoding))
             self.out.flush()
-        except (BrokenPipeError, ValueError):  # nobody reads any more: work on silently
-            self._closed = True
+        except BrokenPipeError:  # nobody reads any more: work on silently
+            self._unread = True
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
 
