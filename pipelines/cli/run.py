@@ -41,10 +41,9 @@ def run(named: str, select: tuple[str, ...]) -> None:
     from pipelines.orchestration.interruption import Interruption
 
     began = time.monotonic()
-    with Voice().speaking() as voice:
-        with Interruption(voice.last, voice.phase).heard() as stop:
-            voice.phase("reading recipes")
-            _run(named, select, voice, stop, began)
+    with Voice().speaking() as voice, Interruption(voice.last, voice.phase).heard() as stop:
+        voice.phase("reading recipes")
+        _run(named, select, voice, stop, began)
 
 
 def _run(
@@ -145,9 +144,7 @@ def _require_agreement(recipe: Recipe, project: Project) -> None:
         raise fault
 
 
-def _what_next(
-    recipe: Recipe, named: str, keys: Collection[str], report: str | None
-) -> list[str]:
+def _what_next(recipe: Recipe, named: str, keys: Collection[str], report: str | None) -> list[str]:
     """Lines with what a person may do with the assets."""
     from pipelines.cli.suggestions import suggestions
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
 )
-PLAIN = {"final", "bytes", "of", "the"}  # words of a label that say nothing beside the value
+PLAIN = {"final", "bytes", "of", "the", "per"}  # words of a label that say nothing beside the value
 
 
 def shown(pieces: Iterable[str]) -> Iterator[str]:

@@ -96,9 +96,9 @@ class Voice(logging.Handler):
 
     # The line that moves
 
-    def _locked(self) -> threading.RLock:  # type: ignore[valid-type]  # it is a function to mypy
-        assert self.lock is not None
-        return self.lock  # type: ignore[return-value]
+    def _locked(self) -> contextlib.AbstractContextManager[object]:
+        assert self.lock is not None  # logging makes one for each handler
+        return self.lock
 
     def _progress(self, label: str, state: str) -> None:
         with self._locked():

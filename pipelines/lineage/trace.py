@@ -274,7 +274,7 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
     mark = (artefact.version, artefact.derivation)
     again = mark in seen and bool(node.parents)
     seen.add(mark)
-    note = "see above" if again else _note(node)
+    note = "see above" if again else ", ".join(facts(node))
     line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {note}" if note else "")
     lines = [line]
     children = () if again else node.parents
@@ -285,13 +285,13 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
     return lines
 
 
-def _note(node: Node) -> str:
-    """The main facts of one artefact: documents, source, commit.
+def facts(node: Node) -> list[str]:
+    """The main facts of one artefact in words: documents, source, commit.
 
     Raises CorruptArtefact if its files or its record lack the fields of their kind.
     """
     try:
-        return ", ".join(_facts(node))
+        return _facts(node)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         artefact = node.artefact
         raise CorruptArtefact(

@@ -213,9 +213,7 @@ def _decided(declared: Declaration, store: Store, project: Project) -> dict[str,
     return declared.decided_by(loaded, project)
 
 
-def _job(
-    definitions: dg.Definitions, recipe: Recipe, keys: set[dg.AssetKey]
-) -> dg.JobDefinition:
+def _job(definitions: dg.Definitions, recipe: Recipe, keys: set[dg.AssetKey]) -> dg.JobDefinition:
     """The recipe's own job, under which Dagster's pages show the run; else the job of all assets.
 
     An asset may be selected that the report, and so the recipe's job, does not read.

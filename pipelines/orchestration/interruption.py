@@ -135,5 +135,5 @@ def held_back() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(held):
-            signal.raise_signal(number)
+        for arrived in dict.fromkeys(held):
+            signal.raise_signal(arrived)
