@@ -40,7 +40,7 @@ def _no_recipe(name: str, known: list[str]) -> str:
             f" (to make only this asset: dragon run {scope} --select {scope}/{rest})"
         )
     mend = did_you_mean(name.removesuffix(".yml"), known, "or name a .yaml file")
-    return f"recipe {name!r}: there is none of this name; {mend} There are {', '.join(known)}"
+    return f"recipe {name!r}: not one of {', '.join(known)}; {mend}"
 
 
 def recipe_with(project: Project, task: str) -> Recipe:
