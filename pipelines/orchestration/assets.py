@@ -249,7 +249,9 @@ def _result(
     assert record is not None
     done = "reused" if reused else f"made in {record.made['seconds']:.1f} s"
     line = "; ".join(filter(None, (done, artefact.remark())))
-    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line)
+    # In a terminal, dragon run shows the end of an asset itself, with its figures.
+    told = {"result": True}
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line, extra=told)
     story = story_of(store, artefact, record, declared.group, reused=reused)
     context.add_asset_metadata(story)
     return dg.MaterializeResult(data_version=dg.DataVersion(artefact.version))

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.core.project import MLFLOW
 from pipelines.core.tracking import Tracker
+from pipelines.orchestration.interruption import held_back
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -72,7 +73,8 @@ def publishing(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterato
         _require_unfinished(instance, run_id)
         if path.exists() and _free(path):
             raise ValueError(f"the process of run {run_id[:8]} died; nothing was published; {MEND}")
-        yield
+        with held_back():  # Ctrl-C ends the run before or after a publication, never in it
+            yield
 
 
 def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
