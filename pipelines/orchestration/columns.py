@@ -34,13 +34,13 @@ TABLES: dict[type[Artefact], Columns] = {
 PAIRS: Columns = (
     ("id", "string", "The document's id and the number of the turn"),
     ("document_id", "string", "The document that the pair was taken from"),
-    ("prompt", "list<item: string not null>", "The turns before the reply, the oldest first"),
+    ("prompt", "list<item: string>", "The turns before the reply, the oldest first"),
     ("reply", "string", "The reply"),
 )
 LABELLED: Columns = (
     ("id", "string", "The id of the example"),
     ("document_id", "string", "The document that it was taken from"),
-    ("text", "string", "The text"),
+    ("text", "large_string", "The text"),
     ("label", "string", "One of the labels of the task"),
 )
 

@@ -17,7 +17,7 @@ import dagster as dg
 from pipelines.core.artefact import Artefact
 from pipelines.core.record import Record
 from pipelines.core.store import Store
-from pipelines.lineage.history import before, changes
+from pipelines.lineage.history import SHORT, before, changes
 from pipelines.orchestration.shown import INLINE
 from pipelines.report.card import Bytes
 from pipelines.report.describe import ROWS, Markdown, Picture, Rows, describe
@@ -25,6 +25,7 @@ from pipelines.report.figures import headlines
 
 WIDTHS = (120, 60, 30, 18)  # characters of a cell, tried in this order
 MOST = 8  # rows of a table
+WIDE = 440  # pixels of a picture in the table of Dagster's page
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&])")
 
 Value = dg.MetadataValue
@@ -48,9 +49,10 @@ def story_of(
         **_links(artefact, group),
         **{name: shown for name, value in described.items() if (shown := _shown(value))},
         **({} if reused else {name: _number(value) for name, value in figures.items()}),
-        "version": Value.text(artefact.version),
-        "derivation": Value.text(artefact.derivation),
-        "folder": Value.path(artefact.folder),
+        # Dagster's page is as wide as its longest word, and the data version is there in full.
+        "version": Value.text(artefact.version[:SHORT]),
+        "derivation": Value.text(artefact.derivation[:SHORT]),
+        "folder": Value.text(f"{artefact.folder.parent.name}/{artefact.version[:SHORT]}…"),
         "size": Value.text(str(Bytes(artefact.size))),
     }
 
@@ -92,7 +94,7 @@ def _links(artefact: Artefact, group: str) -> dict[str, Any]:
 
 def _picture(artefact: Artefact, title: str) -> Any:
     """A picture in place: the pages' server draws it when somebody looks."""
-    address = f"/pictures/{artefact.version}/{quote(title, safe='')}.png"
+    address = f"/pictures/{artefact.version}/{quote(title, safe='')}.png?w={WIDE}"
     return Value.md(f"![{_plain(title)}]({address})")
 
 

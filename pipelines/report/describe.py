@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import heapq
+import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,20 @@ class Picture:
     def address(self) -> str:
         """A ``data:`` address that contains the picture."""
         return f"data:image/png;base64,{base64.b64encode(self.draw()).decode()}"
+
+
+def narrowed(png: bytes, width: int) -> bytes:
+    """A PNG that is at most ``width`` pixels wide: Dagster's page shows no part of a wider one."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        if picture.width <= width:
+            return png
+        height = max(1, round(picture.height * width / picture.width))
+        smaller = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    smaller.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 class Rows(list[dict[str, Any]]):
@@ -133,7 +148,7 @@ def _(artefact: Examples) -> dict[str, Any]:
 @describe.register
 def _(artefact: Checkpoint) -> dict[str, Any]:
     config = {name: value for name, value in _flat(artefact.config()) if value is not None}
-    lines = [f"{name}: {json.dumps(value)}" for name, value in config.items()]
+    lines = [f"{name}: {json.dumps(value)}"[:80] for name, value in config.items()]
     return {
         **artefact.figures(),
         **({"loss": loss_picture(artefact)} if artefact.trained() else {}),

@@ -475,9 +475,10 @@ def test_the_ledger_is_compared_with_the_tables_rows(
     outcome = ledger_adds_up.look(documents, ())
     assert outcome.passed
     ledger = documents.ledger()
-    assert outcome.numbers["rows"] == {
-        **{f"{split}.arrow": ledger.kept[split] for split in SPLITS},
-        "dropped.arrow": ledger.dropped.total(),
+    assert outcome.numbers == {
+        "documents in": ledger.documents_in,
+        **{f"rows of {split}": ledger.kept[split] for split in SPLITS},
+        "rows of dropped": ledger.dropped.total(),
     }
     ledger.kept.update(train=1, test=-1)
     monkeypatch.setattr(Documents, "ledger", lambda _: ledger)

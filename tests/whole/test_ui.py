@@ -200,7 +200,7 @@ def test_the_ui_materializes_what_the_store_then_holds(pages: Pages) -> None:
         current = (pages.store / key / "current").resolve()
         assert tags["dagster/data_version"] == current.name
     pictures = [e["mdStr"] for e in event["metadataEntries"] if e["label"] == "lengths"]
-    assert pictures == [f"![lengths](/pictures/{current.name}/lengths.png)"]
+    assert pictures == [f"![lengths](/pictures/{current.name}/lengths.png?w=440)"]
 
 
 def test_no_other_sites_page_reaches_it(pages: Pages) -> None:
