@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core import tracking
 from pipelines.core.tracking import Tracker
 
 
@@ -27,3 +28,9 @@ def folder(template, tmp_path):
         database.execute("UPDATE experiments SET artifact_location = ?", [place])
     database.close()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A busy machine is no MLflow that does not answer."""
+    monkeypatch.setattr(tracking, "PATIENCE", 120.0)

@@ -50,12 +50,6 @@ def tracked(chain):
     return client, parents, children
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """A busy machine is no MLflow that does not answer."""
-    monkeypatch.setattr(tracking, "PATIENCE", 120.0)
-
-
 def a_run(tracker: Tracker, derivation: str = "d" * 64, decides=DECIDES, dagster_run: str = "r1"):
     return tracker.run("a/raw_text", derivation, dagster_run, decides, {"b/raw_text": "b" * 64})
 

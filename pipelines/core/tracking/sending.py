@@ -34,8 +34,6 @@ __all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables", "
 
 log = logging.getLogger("dragon.tracking")
 
-TRIES = 3  # of an attempt's files
-
 
 class Sending:
     """One spool that is being sent to MLflow, and how much of it has been sent."""
@@ -48,7 +46,6 @@ class Sending:
         self._first: Line | None = None
         self._start: Line | None = None  # the first line of an attempt; other spools have none
         self._last_points: dict[str, tuple[int, int, float]] = {}  # by curve
-        self._attempts_at_files = 0
         self._run: Any = None
         self._tried = not alive
         self.told = False  # whether a warning said that the run was deleted
@@ -174,7 +171,8 @@ class Sending:
     def _attach(self, server: Server, made: Any, *, is_judged: bool) -> None:
         """Put the attempt's files beside its run, and its model or the models that it shows.
 
-        A place for files that fails again and again holds nothing else up.
+        If MLflow answers but its place for files fails, the files are left out: they can be made
+        again, and nothing else has to wait for them.
         """
         files = self.spool.kept()
         if not files:
@@ -188,9 +186,8 @@ class Sending:
         try:
             models.attach(server, self._run.info.run_id, ids, files)
         except AwayError as error:
-            self._attempts_at_files += 1
-            if self._attempts_at_files < TRIES:
-                raise
+            if server.is_deleted(self._run.info.run_id):  # raises AwayError if MLflow is away
+                raise DeletedError from None
             self._refused.append(f"its files: {error}")
 
     def _warn_of_refused(self) -> None:
