@@ -233,7 +233,7 @@ def contaminated(contamination: Contamination) -> Rows:
     for (corpus, _), rows in itertools.groupby(contamination.overlaps(), key=lambda row: row[:2]):
         counts.update((corpus, evaluation) for evaluation in {row.evaluation for row in rows})
     return [
-        {"trained on": corpus, "evaluated on": evaluation, "documents": count}
+        {"training text": corpus, "shares words with": evaluation, "documents": count}
         for (corpus, evaluation), count in sorted(counts.items())
     ]
 

@@ -172,7 +172,7 @@ def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
         for power, count in zip(span, counts, strict=True):
             position = (power - 0.5, count)
             axes.annotate(f"{count:,}" if count else "", position, (0, 2), **small)
-    edges = range(span[0] - 1, span[-1] + 1)[:: 1 + len(span) // 16]
+    edges = range(span[0] - 1, span[-1] + 1)[:: 1 + len(span) // 12]
     axes.set_xticks(edges, [_short(1 << edge) for edge in edges])
     axes.margins(x=0.02, y=0.12)
     axes.yaxis.set_major_formatter("{x:,.0f}")

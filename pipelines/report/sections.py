@@ -64,12 +64,6 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         for shards in chain.of(TokenShards).values()
         for row in card.tokens(shards, corpus)
     ]
-    uses = list(dict.fromkeys(chain.uses(corpus)))
-    used = (
-        f"It was read by: {listing(uses)}."
-        if uses
-        else "No model of this recipe was trained on it."
-    )
     tables = {plain(title).capitalize(): rows for title, rows in card.tables(ledger).items()}
     samples, examples = card.samples(documents), card.examples(documents)
     reasons = ", ".join(f"{name} {count:,}" for name, count in card.most(ledger.dropped).items())
@@ -78,7 +72,7 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         heading(
             3, plain(corpus).capitalize(), anchor(f"{corpus}/documents"), f"{corpus}/documents"
         ),
-        f'<p id="{anchor(f"{corpus}/raw_text")}">{card.headline(ledger)} {cell(used)}'
+        f'<p id="{anchor(f"{corpus}/raw_text")}">{card.headline(ledger)} {cell(used(chain, corpus))}'
         f" {code(f'dragon documents {corpus}')} shows more of it.</p>",
         '<div class="beside"><div>',
         *(rows_table(rows, title) for title, rows in tables.items()),
@@ -97,6 +91,19 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         dropped = rows_table(examples, "Dropped documents")
         parts.append(folded("Dropped documents, one example of each reason", dropped))
     return "".join(parts)
+
+
+def used(chain: Chain, corpus: str) -> str:
+    """Which models were trained on a corpus, and how much of it was left out of that."""
+    models = list(dict.fromkeys(chain.uses(corpus)))
+    if not models:
+        return "No model of this recipe was trained on it."
+    told = f"It was read by: {listing(models)}."
+    shared = chain.left_out(corpus)
+    if shared and chain.leaves_out():
+        told += f" {shared:,} of its training documents were left out, because they share words"
+        told += " with a held-out text."
+    return told
 
 
 def overlaps(chain: Chain, title: str, artefact: Contamination) -> str:
