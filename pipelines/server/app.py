@@ -10,7 +10,7 @@ from html import escape
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.record import StoreError
@@ -20,12 +20,12 @@ from pipelines.report.describe import Picture, describe
 from pipelines.report.markup import heading
 from pipelines.server import live
 from pipelines.server.assets import asset
-from pipelines.server.guard import App
+from pipelines.server.guard import App, Receive, Scope, Send
 from pipelines.server.home import home
 from pipelines.server.parts import whole
 from pipelines.server.recipes import recipe
 from pipelines.server.reports import report
-from pipelines.server.site import Site
+from pipelines.server.site import DAGSTER, Site
 from pipelines.server.traces import lineage
 
 # Texts of documents are on these pages. Whatever they hold, a browser runs nothing of it.
@@ -42,7 +42,7 @@ HEADERS = {
 DRAWINGS = 200  # pictures in memory
 
 
-def application(site: Site, dagster: App) -> Starlette:
+def application(site: Site, dagster: App) -> App:
     """All pages of a project. Every route of ours answers GET alone and changes nothing."""
     pages = _Pages(site)
     routes = [
@@ -58,9 +58,19 @@ def application(site: Site, dagster: App) -> Starlette:
         Route("/mlflow", pages.mlflow),
         Route("/mlflow/{scope}/{name}/{version}", pages.mlflow_version),
         Route("/health", lambda _: PlainTextResponse("ok\n")),
-        Mount("/", app=dagster),  # it serves below /dagster alone
     ]
-    return Starlette(routes=routes, exception_handlers={404: _unknown})
+    return _divided(dagster, Starlette(routes=routes, exception_handlers={404: _unknown}))
+
+
+def _divided(dagster: App, ours: App) -> App:
+    """Dagster's application below its path, ours elsewhere."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        is_dagster = path == DAGSTER or path.startswith(f"{DAGSTER}/")
+        await (dagster if is_dagster else ours)(scope, receive, send)
+
+    return answer
 
 
 class _Pages:

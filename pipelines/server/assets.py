@@ -128,5 +128,5 @@ def _versions(key: str, opened: Sequence[tuple[Version, Artefact | None]], curre
             )
         )
     ours = next((i for i, (v, _) in enumerate(opened) if v.record.version == current), -1)
-    head = ("version", "made", "figure", "what changed since the version before", "")
+    head = ("version", "made", "figure", "what changed since the version before", "more")
     return table(head, rows, "All versions, the newest first; the current one stands out", ours)

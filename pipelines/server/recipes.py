@@ -33,7 +33,7 @@ def recipe(site: Site, name: str) -> str:
         f"<p>{' · '.join(links)} · {code(f'dragon run {name}')}</p>",
         heading(2, "Assets"),
         table(
-            ("asset", "made", "figures", ""),
+            ("asset", "made", "figures", "more"),
             [_row(store, declared) for declared in stages(recipes[name])],
             "In the order in which they are made",
         ),

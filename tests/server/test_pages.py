@@ -141,9 +141,11 @@ def test_pictures_are_drawn_for_a_version(client: TestClient, chain: Chain) -> N
         "/recipes/nothing",
         "/recipes/%3Cscript%3E",
         "/nothing",
+        "/dagster_of_another_name",
     ):
         missing = client.get(place)
         assert missing.status_code == 404, place
+        assert "<main" in missing.text or place.startswith("/pictures"), place
         assert "<script" not in missing.text
 
 
