@@ -72,8 +72,8 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         heading(
             3, plain(corpus).capitalize(), anchor(f"{corpus}/documents"), f"{corpus}/documents"
         ),
-        f'<p id="{anchor(f"{corpus}/raw_text")}">{card.headline(ledger)} {cell(used(chain, corpus))}'
-        f" {code(f'dragon documents {corpus}')} shows more of it.</p>",
+        f'<p id="{anchor(f"{corpus}/raw_text")}">{card.headline(ledger)}'
+        f" {cell(used(chain, corpus))} {code(f'dragon documents {corpus}')} shows more of it.</p>",
         '<div class="beside"><div>',
         *(rows_table(rows, title) for title, rows in tables.items()),
         rows_table(tokens, "Tokens for the foundation model") if tokens else "",
