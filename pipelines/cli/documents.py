@@ -213,7 +213,7 @@ def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) 
 
 
 def _shared(contamination: Contamination, corpus: str) -> Rows:
-    return [row for row in card.contaminated(contamination) if row["training text"] == corpus]
+    return card.contaminated(contamination, corpus)
 
 
 # Printing

@@ -51,6 +51,7 @@ SAMPLES = {
 }
 WRITTEN = ("continuation", "translation", "reply")  # by the model, and empty if it wrote nothing
 NOTHING = Html('<span class="bad">nothing: the model ended at once</span>')
+EMPTY = Html('<span class="soft">nothing</span>')
 
 
 # Data
@@ -142,11 +143,12 @@ def model(chain: Chain, title: str, checkpoint: Checkpoint, known: str) -> str:
 def lone_evaluation(chain: Chain, title: str, evaluation: Evaluation) -> str:
     """An evaluation that trains its networks itself, such as the attention ladder."""
     top = heading(2, chain.names[title], anchor(title), title)
-    return top + results(evaluation.findings())
+    return top + results(evaluation.findings(), rank=3)
 
 
-def results(findings: Findings) -> str:
-    """All that an evaluation found: pictures, tables, samples and every figure."""
+def results(findings: Findings, rank: int = 4) -> str:
+    """All that an evaluation found: pictures, tables, samples under a heading of ``rank``, and
+    every figure."""
     told, shown = alternatives.findings(findings), evaluation_pictures(findings)
     drawn = [
         picture(one, told.get(title, title), CAPTIONS.get(title, _upper(title)))
@@ -160,16 +162,23 @@ def results(findings: Findings) -> str:
     parts = [f'<div class="beside">{"".join(drawn)}</div>', *tables]
     if samples := findings.samples:
         known = (line for name, line in SAMPLES.items() if name in samples[0])
-        parts += [heading(4, next(known, "Samples")), _samples(samples)]
+        parts += [heading(rank, next(known, "Samples")), _samples(samples)]
     parts.append(folded("Every figure", table(("figure", "value"), rows, "Every figure")))
     return "".join(parts)
 
 
 def worded(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
-    """Rows with their figures rounded, each with the unit that the name of its column says."""
+    """Rows with their figures rounded, each with the unit that the name of its column says.
+
+    A text that is empty is marked, because a model or a baseline wrote nothing there.
+    """
     return [
         {
-            name: Number(spell(name, value).text) if isinstance(value, float) else value
+            name: Number(spell(name.replace(" ", "_"), value).text)
+            if isinstance(value, float)
+            else EMPTY
+            if value == ""
+            else value
             for name, value in row.items()
         }
         for row in rows

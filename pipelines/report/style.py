@@ -70,7 +70,8 @@ main.with { max-width: 90rem; } main:focus { outline: 0; }
 .card dt { color: var(--soft); font-size: .875rem; } .card dd { margin: 0; }
 .beside { display: grid; gap: 0 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
-.beside > * { min-width: 0; } .beside th, .beside td { padding-right: .8rem; }
+.beside > * { min-width: 0; } .beside > .broad { grid-column: 1 / -1; }
+.beside th, .beside td { padding-right: .8rem; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: var(--soft); max-width: 46rem; }
 img { max-width: 100%; height: auto; }
 @media screen and (prefers-color-scheme: dark) { figure img {
