@@ -77,7 +77,7 @@ def contaminated_of(found: Documents, made: Contamination, count: int) -> dict[s
 
 def shared(contamination: Contamination, corpus: str) -> Rows:
     """How many documents of a corpus share words with each evaluation set."""
-    return [row for row in card.contaminated(contamination) if row["trained on"] == corpus]
+    return card.contaminated(contamination, corpus)
 
 
 def _head(found: Documents) -> dict[str, Any]:

@@ -45,6 +45,10 @@ class Comparison:
         """The name and the figure of the baseline that is hardest to beat."""
         return self.by_worth()[0]
 
+    def failed(self) -> list[str]:
+        """The names of the baselines that find nothing of what the measure asks for."""
+        return [name for name, value in self.by_worth() if self.better == "higher" and not value]
+
     def margin(self) -> float:
         """How much better our figure is than the best baseline's; below 0 if it is worse."""
         _, best = self.best_baseline()

@@ -9,6 +9,7 @@ from pipelines.report.figures import measured
 from pipelines.report.words import listing, loss_unit
 from pipelines.training.artefacts import Checkpoint
 
+NONE = "finds none"  # of a baseline that finds nothing of what is asked for
 MOST = 6  # lines of a picture that are told one by one
 
 
@@ -26,7 +27,11 @@ def loss(checkpoint: Checkpoint) -> str:
 
 def comparison(found: Comparison) -> str:
     """Our figure and those of the baselines."""
-    theirs = [f"{name} {measured(value, found.measure)}" for name, value in found.by_worth()]
+    none = dict.fromkeys(found.failed(), f", which {NONE}")
+    theirs = [
+        f"{name} {measured(value, found.measure)}{none.get(name, '')}"
+        for name, value in found.by_worth()
+    ]
     ours = measured(found.ours, found.measure)
     return f"Bars of {found.measure}: this model {ours}, {listing(theirs)}."
 

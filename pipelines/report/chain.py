@@ -75,6 +75,11 @@ class Chain:
             if isinstance(self.artefacts.get(title), Examples):
                 yield from (self.names[one] for one in self.readers(title) if one in models)
 
+    def left_out(self, corpus: str) -> int:
+        """How many training documents of a corpus share words with held-out text."""
+        found = self.of(Contamination).values()
+        return sum(int(one.figures().get(f"documents_{corpus}", 0)) for one in found)
+
     def leaves_out(self) -> bool:
         """Whether training leaves out the documents that share words with held-out text."""
         return any(self.readers(title) for title in self.of(Contamination))

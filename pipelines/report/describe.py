@@ -19,6 +19,7 @@ from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, pictures
+from pipelines.report.alternatives import NONE
 from pipelines.report.card import legible, masked, readable, shorten
 from pipelines.report.words import loss_unit
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
@@ -206,8 +207,7 @@ def comparison_picture(comparison: Comparison) -> Picture:
     """Bars of our figure and of the baselines' figures, the best baseline next to ours."""
     values = {"this model": comparison.ours, **dict(comparison.by_worth())}
     measure = f"{comparison.measure} ({comparison.better} is better)"
-    failed = [name for name, value in values.items() if comparison.better == "higher" and not value]
-    notes = dict.fromkeys(failed, "finds none")
+    notes = dict.fromkeys(comparison.failed(), NONE)
     return Picture(partial(pictures.bars, values, x=measure, notes=notes))
 
 

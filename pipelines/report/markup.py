@@ -16,6 +16,9 @@ from pipelines.report.style import STYLE
 ICON = '<link rel="icon" href="data:,">'  # without it a browser asks the server for an icon
 
 
+BROAD = 640  # a picture that is wider has a line of its own
+
+
 class Html(str):
     """Markup that is ready: a cell of this class is not escaped."""
 
@@ -96,8 +99,11 @@ def image(address: str, what: str, caption: str = "", size: tuple[int, int] | No
     which it is shown, as far as the page is wide enough.
     """
     room = f' width="{size[0]}" height="{size[1]}"' if size else ""
+    kind = ' class="broad"' if size and size[0] > BROAD else ""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure><img src="{escape(address)}" alt="{escape(what)}"{room}>{below}</figure>')
+    return Html(
+        f'<figure{kind}><img src="{escape(address)}" alt="{escape(what)}"{room}>{below}</figure>'
+    )
 
 
 def tiles(parts: Iterable[str]) -> Html:

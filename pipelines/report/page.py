@@ -145,7 +145,7 @@ def _figure(chain: Chain, title: str) -> list[str]:
     artefact = chain.artefacts[title]
     if isinstance(artefact, Examples):
         count = sum(n for name, n in artefact.figures().items() if name.startswith("train_"))
-        return [f"{int(count):,} examples to learn from"]
+        return [f"{int(count):,} training examples"]
     return [figure.text for figure in headlines(artefact)[:1]]
 
 

@@ -51,6 +51,7 @@ SAMPLES = {
 }
 WRITTEN = ("continuation", "translation", "reply")  # by the model, and empty if it wrote nothing
 NOTHING = Html('<span class="bad">nothing: the model ended at once</span>')
+EMPTY = Html('<span class="soft">nothing</span>')
 
 
 # Data
@@ -64,12 +65,6 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         for shards in chain.of(TokenShards).values()
         for row in card.tokens(shards, corpus)
     ]
-    uses = list(dict.fromkeys(chain.uses(corpus)))
-    used = (
-        f"It was read by: {listing(uses)}."
-        if uses
-        else "No model of this recipe was trained on it."
-    )
     tables = {plain(title).capitalize(): rows for title, rows in card.tables(ledger).items()}
     samples, examples = card.samples(documents), card.examples(documents)
     reasons = ", ".join(f"{name} {count:,}" for name, count in card.most(ledger.dropped).items())
@@ -78,8 +73,8 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         heading(
             3, plain(corpus).capitalize(), anchor(f"{corpus}/documents"), f"{corpus}/documents"
         ),
-        f'<p id="{anchor(f"{corpus}/raw_text")}">{card.headline(ledger)} {cell(used)}'
-        f" {code(f'dragon documents {corpus}')} shows more of it.</p>",
+        f'<p id="{anchor(f"{corpus}/raw_text")}">{card.headline(ledger)}'
+        f" {cell(used(chain, corpus))} {code(f'dragon documents {corpus}')} shows more of it.</p>",
         '<div class="beside"><div>',
         *(rows_table(rows, title) for title, rows in tables.items()),
         rows_table(tokens, "Tokens for the foundation model") if tokens else "",
@@ -97,6 +92,19 @@ def corpus_card(chain: Chain, corpus: str, documents: Documents) -> str:
         dropped = rows_table(examples, "Dropped documents")
         parts.append(folded("Dropped documents, one example of each reason", dropped))
     return "".join(parts)
+
+
+def used(chain: Chain, corpus: str) -> str:
+    """Which models were trained on a corpus, and how much of it was left out of that."""
+    models = list(dict.fromkeys(chain.uses(corpus)))
+    if not models:
+        return "No model of this recipe was trained on it."
+    told = f"It was read by: {listing(models)}."
+    shared = chain.left_out(corpus)
+    if shared and chain.leaves_out():
+        told += f" {shared:,} of its training documents were left out, because they share words"
+        told += " with a held-out text."
+    return told
 
 
 def overlaps(chain: Chain, title: str, artefact: Contamination) -> str:
@@ -135,11 +143,12 @@ def model(chain: Chain, title: str, checkpoint: Checkpoint, known: str) -> str:
 def lone_evaluation(chain: Chain, title: str, evaluation: Evaluation) -> str:
     """An evaluation that trains its networks itself, such as the attention ladder."""
     top = heading(2, chain.names[title], anchor(title), title)
-    return top + results(evaluation.findings())
+    return top + results(evaluation.findings(), rank=3)
 
 
-def results(findings: Findings) -> str:
-    """All that an evaluation found: pictures, tables, samples and every figure."""
+def results(findings: Findings, rank: int = 4) -> str:
+    """All that an evaluation found: pictures, tables, samples under a heading of ``rank``, and
+    every figure."""
     told, shown = alternatives.findings(findings), evaluation_pictures(findings)
     drawn = [
         picture(one, told.get(title, title), CAPTIONS.get(title, _upper(title)))
@@ -153,16 +162,23 @@ def results(findings: Findings) -> str:
     parts = [f'<div class="beside">{"".join(drawn)}</div>', *tables]
     if samples := findings.samples:
         known = (line for name, line in SAMPLES.items() if name in samples[0])
-        parts += [heading(4, next(known, "Samples")), _samples(samples)]
+        parts += [heading(rank, next(known, "Samples")), _samples(samples)]
     parts.append(folded("Every figure", table(("figure", "value"), rows, "Every figure")))
     return "".join(parts)
 
 
 def worded(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
-    """Rows with their figures rounded, each with the unit that the name of its column says."""
+    """Rows with their figures rounded, each with the unit that the name of its column says.
+
+    A text that is empty is marked, because a model or a baseline wrote nothing there.
+    """
     return [
         {
-            name: Number(spell(name, value).text) if isinstance(value, float) else value
+            name: Number(spell(name.replace(" ", "_"), value).text)
+            if isinstance(value, float)
+            else EMPTY
+            if value == ""
+            else value
             for name, value in row.items()
         }
         for row in rows

@@ -70,7 +70,8 @@ main.with { max-width: 90rem; } main:focus { outline: 0; }
 .card dt { color: var(--soft); font-size: .875rem; } .card dd { margin: 0; }
 .beside { display: grid; gap: 0 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
-.beside > * { min-width: 0; } .beside th, .beside td { padding-right: .8rem; }
+.beside > * { min-width: 0; } .beside > .broad { grid-column: 1 / -1; }
+.beside th, .beside td { padding-right: .8rem; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: var(--soft); max-width: 46rem; }
 img { max-width: 100%; height: auto; }
 @media screen and (prefers-color-scheme: dark) { figure img {
@@ -112,11 +113,12 @@ LINEAGE = """
 SMALL = """
 @media (max-width: 40rem) { main { padding: 1rem; } .bar { padding: .5rem 1rem; }
   h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; } }
-@media print { @page { margin: 16mm 14mm; } body { font-size: 10pt; } .skip, .bar { display: none; }
+@media print { @page { margin: 16mm 14mm; } html { font-size: 9.5pt; } .skip, .bar { display: none; }
   main, main.with { display: block; padding: 0; max-width: none; }
   .contents { position: static; max-height: none; background: none; padding: 0; }
   h2 { break-after: avoid; } h3, h4, caption, summary { break-after: avoid; }
-  figure, tr, .tile, .sample, .card div { break-inside: avoid; } .wide { overflow: visible; }
+  figure, tr, .tile, .sample, .card div { break-inside: avoid; }
+  .wide { overflow: visible; } th, td { overflow-wrap: anywhere; padding-right: .6rem; }
   .tile, .sample { border: 1px solid var(--line); } a { color: inherit; }
   .drawing { display: block; } .narrow { display: none; }
   details > summary { list-style: none; } ::details-content { content-visibility: visible;

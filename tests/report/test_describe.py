@@ -350,7 +350,7 @@ def test_contamination_is_counted_by_evaluation_set(store: Store, documents: Doc
         held_out = set().union(*(grams(d.text) for d in documents.split(split)))
         count = sum(bool(grams(d.text) & held_out) for d in documents.split("train"))
         expected.append(
-            {"trained on": "tales", "evaluated on": f"tales/{split}", "documents": count}
+            {"training text": "tales", "shares words with": f"tales/{split}", "documents": count}
         )
     assert card.contaminated(found) == expected
     shown_rows = describe(found)["overlaps"]

@@ -116,6 +116,12 @@ def test_what_a_model_did_not_write_is_marked() -> None:
     assert "Replies to held-out conversations" in told
 
 
+def test_an_empty_cell_and_a_failed_baseline_are_marked() -> None:
+    told = sections.results(findings(tables={"texts": [{"prompt": "a", "general": ""}]}))
+    assert '<span class="soft">nothing</span>' in told
+    assert "majority 0.000 F1, which finds none" in told
+
+
 def test_baselines_stand_by_worth() -> None:
     comparison = findings().comparison
     assert [name for name, _ in comparison.by_worth()] == ["best", "zeal", "majority"]
