@@ -124,7 +124,9 @@ def run() -> None:
 
 
 def _fail(fault: str) -> None:
-    click.echo(f"dragon: {fault}", err=True)
+    from pipelines.cli.terminal import painted
+
+    click.echo(f"{painted('dragon:', 'red', sys.stderr)} {fault}", err=True)
     sys.exit(1)
 
 

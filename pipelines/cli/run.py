@@ -67,7 +67,7 @@ def _run(
     report = _report(project, recipe, done.keys)
     voice.clear()
     for check in done.unmet:
-        voice.line(f"{painted('check', 'yellow')} {check}")
+        voice.line(_check(check))
     seconds, reused = time.monotonic() - began, len(done.keys) - done.made
     took = f"{seconds:.1f} s" if seconds < 60 else spell_seconds(seconds)
     voice.line(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {took}")
@@ -75,6 +75,14 @@ def _run(
         voice.line(line)
     for line in _what_next(recipe, named, done.keys, report):
         voice.line(line)
+
+
+def _check(check: str) -> str:
+    """A check that was not passed; on a terminal its lines end between words."""
+    import textwrap
+
+    lines = textwrap.wrap(check, max(columns() - 10, 20)) if is_terminal() else [check]
+    return f"{painted('check', 'yellow')} " + "\n      ".join(lines)
 
 
 class _Watch:

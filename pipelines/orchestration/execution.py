@@ -1,5 +1,6 @@
 """Runs a recipe in this process, with the same definitions as in the UI."""
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterable
@@ -85,6 +86,9 @@ def execute(
     tracker = Tracker(project.mlflow)
     definitions = build(project, [recipe], tracker=tracker)
     keys = _selection(definitions, recipe, select)
+    watch.phase("opening MLflow's database")
+    with contextlib.suppress(OSError):  # the tracker warns of it when it has something to send
+        tracker.initialise()
     tracker.replay()
     watch.phase("opening Dagster's database")
     run_id = str(uuid.uuid4())
@@ -191,29 +195,44 @@ def _reasons(store: Store, key: str, record: Record) -> list[str] | None:
 
 def _what_remains(project: Project, recipe: Recipe, store: Store, account: _Account) -> str:
     """What the next run of an interrupted recipe need not do again."""
-    reused = f"{len(account.done)} finished assets are reused"
-    if not account.present:
-        return reused
-    step = _checkpoint(project, recipe, store, account.present)
-    if step is None:
-        return f"{account.present} begins anew, {reused}"
-    return f"the training of {account.present} goes on from step {step:,}, {reused}"
+    key, done, begun = account.present, len(account.done), ""
+    if key:
+        declared = next(d for d in stages(recipe) if d.key == key)
+        derivation = _derivation(declared, store, project)
+        if _is_published(store, derivation):
+            done += 1  # the signal waited for the end of its publication
+        else:
+            step = _checkpoint(store, derivation)
+            begun = f"{key} begins anew, "
+            if step is not None:
+                begun = f"the training of {key} goes on from step {step:,}, "
+    return f"{begun}{done} finished asset{'s are' if done != 1 else ' is'} reused"
 
 
-def _checkpoint(project: Project, recipe: Recipe, store: Store, key: str) -> int | None:
-    """The step of the newest checkpoint of an asset that was not finished; None without one."""
-    declared = next(d for d in stages(recipe) if d.key == key)
+def _is_published(store: Store, derivation: str) -> bool:
     try:
-        derivation = digest(_decided(declared, store, project))
+        record = store.record(derivation)
+    except CorruptArtefact:
+        return False
+    return record is not None and store.holds(record.version)
+
+
+def _checkpoint(store: Store, derivation: str) -> int | None:
+    """The step of the newest checkpoint of a derivation; None without one."""
+    try:
         pointer = store.root / ".work" / derivation / "checkpoint.json"
         return int(checkpoint_state(pointer)["step"])
     except (ValueError, OSError, KeyError):
         return None
 
 
-def _decided(declared: Declaration, store: Store, project: Project) -> dict[str, Any]:
-    loaded = {key: open_current(store, key) for key in declared.upstream()}
-    return declared.decided_by(loaded, project)
+def _derivation(declared: Declaration, store: Store, project: Project) -> str:
+    """The derivation of an asset from the current versions of its inputs; empty if one is gone."""
+    try:
+        loaded = {key: open_current(store, key) for key in declared.upstream()}
+        return digest(declared.decided_by(loaded, project))
+    except (ValueError, OSError):
+        return ""
 
 
 def _job(definitions: dg.Definitions, recipe: Recipe, keys: set[dg.AssetKey]) -> dg.JobDefinition:

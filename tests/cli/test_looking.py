@@ -105,8 +105,8 @@ def test_documents_as_json(chain):
     split = parsed(chain.dragon(*read, "--split", "train"))
     assert (len(split["documents"]), split["total"]) == (2, 781)
     assert split["documents"][0]["label"] in ("ham", "spam")
-    dropped = parsed(chain.dragon(*read, "--dropped", "short"))
-    assert {row["reason"] for row in dropped["documents"]} == {"short"}
+    dropped = parsed(chain.dragon(*read, "--dropped", "duplicate"))
+    assert {row["reason"] for row in dropped["documents"]} == {"duplicate"}
 
 
 def test_a_fault_leaves_no_half_document(chain):
@@ -123,7 +123,7 @@ def test_a_fault_leaves_no_half_document(chain):
     [
         (("documents", "toy_mesages"), "did you mean 'toy_messages'?"),
         (("documents", "toy_messages", "--split", "tran"), "did you mean 'train'?"),
-        (("documents", "toy_messages", "--dropped", "shrot"), "did you mean 'short'?"),
+        (("documents", "toy_messages", "--dropped", "duplicat"), "did you mean 'duplicate'?"),
         (("show", "tiny/foundatoin"), "did you mean 'tiny/foundation'?"),
         (("trace", "foundation/tiny"), "did you mean 'tiny/foundation'?"),
         (("run", "tiny", "-s", "tiny/tokeniser"), "did you mean 'tiny/tokenizer'?"),
@@ -247,9 +247,10 @@ def test_the_doctor_names_what_is_wrong_and_its_mend(copy, tmp_path, monkeypatch
     from dataclasses import replace
 
     sick = replace(copy, home=home)
-    monkeypatch.setattr(doctors, "PORTS", {taken_port(): "--port"})
     monkeypatch.setattr(doctors, "FEW_BYTES", 1e18)
-    said = sick.dragon("doctor", "--json")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(doctors, "PORTS", {taken.getsockname()[1]: "--port"})
+        said = sick.dragon("doctor", "--json")
     found = findings(said)
     assert said.code == 1
     assert found["Dagster's runs"]["state"] == "fail"
@@ -257,16 +258,6 @@ def test_the_doctor_names_what_is_wrong_and_its_mend(copy, tmp_path, monkeypatch
     assert found["store"]["state"] == "fail"
     assert "DRAGON_STORE" in found["store"]["mend"]
     assert next(row for what, row in found.items() if what.startswith("port"))["state"] == "warn"
-
-
-HELD = socket.socket()
-
-
-def taken_port() -> int:
-    HELD.bind(("127.0.0.1", 0))
-    HELD.listen()
-    port: int = HELD.getsockname()[1]
-    return port
 
 
 def test_a_check_that_breaks_is_a_finding(chain, monkeypatch):

@@ -158,7 +158,7 @@ def test_neighbours_are_printed_or_the_word_is_named(
     assert all(re.fullmatch(r"   ?0\.\d{3}  [a-z]+", line) for line in lines[1:3] + lines[4:])
     with pytest.raises(ValueError, match=r"^word='chese' has no vector: did you mean 'cheese'\?$"):
         asked("dog", "chese")
-    with pytest.raises(ValueError, match=r"^corpus='none' has no word vectors; name it"):
+    with pytest.raises(ValueError, match=r"^corpus 'none' has no word vectors; name it"):
         command.main(["none", "dog", "--store", str(store.root)], standalone_mode=False)
     assert not capsys.readouterr().out
 
