@@ -1,4 +1,4 @@
-"""A person in the browser: makes ``tiny``, watches it, and walks through all pages, wide and narrow.
+"""A person in the browser makes ``tiny``, watches it, and walks through all pages, wide and narrow.
 
 Each link is clicked on the page that has it. axe-core looks at each page of ours.
 """
@@ -41,7 +41,7 @@ def open_page(browser: Any, width: int) -> Any:
 
 
 def follow(page: Any, link: Any, to: str) -> Any:
-    """Click a link, also one that a narrow page of Dagster or MLflow covers; the page that opens."""
+    """Click a link, also one that a narrow page covers; return the page that opens."""
     link.first.wait_for(state="attached")
     before = len(page.context.pages)
     link.first.evaluate("link => link.click()")
@@ -74,7 +74,7 @@ def test_from_the_home_to_a_model_that_was_watched(pages: Pages, browser: Any) -
     page.goto(f"http://127.0.0.1:{pages.dagster}/")
     inspect(page)
     page = follow(page, page.get_by_role("link", name="Make tiny in Dagster"), "jobs/make_tiny")
-    page.get_by_role("button", name=re.compile("^Materialize")).first.click()
+    page.locator("button:has-text('Materialize all')").first.click()
     runs = within(60, lambda: pages.ask(RUNS)["runsOrError"]["results"])
 
     live = open_page(browser, 390)
@@ -121,6 +121,7 @@ def test_every_page_leads_to_the_next(pages: Pages, browser: Any, width: int) ->
     page.get_by_text("Datasets used").first.wait_for(state="attached")
     page.get_by_text(re.compile("token_shards")).first.evaluate("link => link.click()")
     page.get_by_text("Digest:").first.wait_for(state="attached")
+    page.keyboard.press("Escape")  # closes the panel with the dataset
     for name, to in (
         ("versions", "/assets/tiny/foundation$"),
         ("lineage", "/trace/tiny/foundation$"),
