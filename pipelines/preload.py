@@ -5,6 +5,7 @@ compute with torch: after one matrix product in the parent, a forked child hangs
 thread and open no database either: a child has no copy of a thread, and shares an open file.
 """
 
+import importlib
 import os
 
 # Arrow brings an allocator that it does not use here, and which starts a thread at its import.
@@ -13,11 +14,32 @@ os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
 import pipelines.definitions  # noqa: I001
 import torch  # noqa: F401
 
-# Dagster imports these when a step opens its instance.
-import upath.implementations.local  # noqa: F401
+from pipelines.core.tracking import SETTINGS
 
-from pipelines.core.tracking import preload
+for name, value in SETTINGS.items():
+    os.environ.setdefault(name, value)  # before mlflow is imported
 
-preload()
+LATE = (  # what a step would import when it opens its instance
+    "dagster._core.instance.factory",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.migration.utils",
+    "dagster._core.storage.root",
+    "dagster._core.storage.sqlite_storage",
+    "dagster._core.workspace.autodiscovery",
+    "dagster._core.workspace.context",
+    "dagster._daemon",
+    "dagster._utils.test.definitions",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "pipelines.core.tracking.server",
+    "upath.implementations.local",
+    "watchdog.observers.polling",
+)
+for name in LATE:
+    importlib.import_module(name)
+
+from pipelines.core.tracking.server import prepare_tables  # noqa: E402
+
+prepare_tables()
 # Each child would build the same graph and jobs of all recipes again.
 pipelines.definitions.defs.get_repository_def().get_all_jobs()

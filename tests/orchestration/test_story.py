@@ -23,6 +23,7 @@ from tests.conftest import Chain, Place
 
 TINY = {one.key: one for one in stages(load_recipe(CHECKOUT / "recipes" / "tiny.yaml"))}
 BEFORE = 1_513_383  # bytes of events that `dragon run tiny` stored before 2026-11-30
+CHANGED = "changed since the version before"
 NUMBERS = (dg.IntMetadataValue, dg.FloatMetadataValue)
 
 
@@ -30,7 +31,8 @@ def story(chain: Chain, key: str, *, reused: bool = False) -> dict[str, Any]:
     artefact = open_current(chain.store, key)
     record = chain.store.record(artefact.derivation)
     assert record is not None
-    return story_of(chain.store, artefact, record, TINY[key].group, reused=reused)
+    earlier = record if reused else None
+    return story_of(artefact, record, earlier, TINY[key].group, reused=reused)
 
 
 def events(home: Path, kind: str = "%") -> list[tuple[str, str]]:
@@ -100,17 +102,21 @@ def test_numbers_are_plotted_for_new_versions_alone(chain: Chain) -> None:
     assert len(str(made["test_bits_per_byte"].value)) <= 8
 
 
-def test_a_new_version_says_what_changed(place: Place, recipe_file: Callable[..., Path]) -> None:
-    key = "smaller/tokenizer"
-    for size in (300, 310):
+def test_another_version_says_what_changed(place: Place, recipe_file: Callable[..., Path]) -> None:
+    key, told = "smaller/tokenizer", []
+    for size in (300, 310, 300, 300):
         path = recipe_file(("vocab_size: 300", f"vocab_size: {size}"))
         assert place.dragon("run", str(path), "--select", key).code == 0
-    with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
-        event = instance.get_latest_materialization_event(dg.AssetKey(["smaller", "tokenizer"]))
-    assert event is not None
-    assert event.asset_materialization is not None
-    told = event.asset_materialization.metadata["changed since the version before"].value
-    assert told == "vocab_size: 300 -> 310"
+        with dg.DagsterInstance.from_config(str(place.home / "dagster")) as instance:
+            event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
+        assert event is not None
+        assert event.asset_materialization is not None
+        told.append(event.asset_materialization.metadata)
+    why = [None if (c := one.get(CHANGED)) is None else c.value for one in told]
+    assert why == [None, "vocab_size: 300 -> 310", "vocab_size: 310 -> 300", None]
+    assert ["reused" in one for one in told] == [False, False, True, True]
+    plotted = [one["vocab_size"].value if "vocab_size" in one else None for one in told]
+    assert plotted == [300, 310, 300, None], "a plot goes back with the version"
 
 
 def test_tables_have_a_row_count(chain: Chain) -> None:

@@ -333,14 +333,6 @@ def _mlflow() -> ModuleType:
     return sending
 
 
-def preload() -> None:
-    """Import what tracking needs, in a process that will be forked.
-
-    It starts no thread and opens no database, because a fork would copy them halfway.
-    """
-    _mlflow().preload()
-
-
 def _short(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()[:12]
 

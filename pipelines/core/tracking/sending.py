@@ -21,11 +21,10 @@ from pipelines.core.tracking.server import (
     make_tables,
     metrics,
     params,
-    preload,
 )
 from pipelines.core.tracking.spool import Line, NoSpoolError, Spool, read
 
-__all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables", "preload"]
+__all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables"]
 
 log = logging.getLogger("dragon.tracking")
 

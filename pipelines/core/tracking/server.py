@@ -105,8 +105,8 @@ def make_tables(uri: str, *, upgrade: bool) -> None:
         asked(mlflow.store.db.utils._upgrade_db, asked(create_sqlalchemy_engine, uri))
 
 
-def preload() -> None:
-    """Prepare the classes of MLflow's tables before a fork: each child would spend a second on it.
+def prepare_tables() -> None:
+    """Prepare the classes of MLflow's tables before a fork, so that no child spends time on it.
 
     No database is opened.
     """
