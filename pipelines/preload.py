@@ -30,7 +30,6 @@ LATE = (  # what a step would import when it opens its instance
     "dagster._core.workspace.context",
     "dagster._daemon",
     "dagster._utils.test.definitions",
-    "mlflow.store.tracking.sqlalchemy_workspace_store",
     "pipelines.core.tracking.server",
     "upath.implementations.local",
     "watchdog.observers.polling",
@@ -38,8 +37,8 @@ LATE = (  # what a step would import when it opens its instance
 for name in LATE:
     importlib.import_module(name)
 
-from pipelines.core.tracking.server import prepare_tables  # noqa: E402
+from sqlalchemy.orm import configure_mappers  # noqa: E402
 
-prepare_tables()
+configure_mappers()  # the classes of MLflow's tables; no database is opened
 # Each child would build the same graph and jobs of all recipes again.
 pipelines.definitions.defs.get_repository_def().get_all_jobs()

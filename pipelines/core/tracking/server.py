@@ -30,7 +30,6 @@ from mlflow.entities import (
 from mlflow.entities.logged_model_status import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import create_sqlalchemy_engine
-from sqlalchemy.orm import configure_mappers
 
 from pipelines.core.tracking.names import masked, text
 from pipelines.core.tracking.spool import Line
@@ -103,14 +102,6 @@ def make_tables(uri: str, *, upgrade: bool) -> None:
         if not upgrade or "out-of-date" not in str(error):
             raise
         asked(mlflow.store.db.utils._upgrade_db, asked(create_sqlalchemy_engine, uri))
-
-
-def prepare_tables() -> None:
-    """Prepare the classes of MLflow's tables before a fork, so that no child spends time on it.
-
-    No database is opened.
-    """
-    configure_mappers()
 
 
 class Server:
