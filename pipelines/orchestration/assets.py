@@ -98,8 +98,9 @@ def _asset_of(
         with _faults_in_one_line(context, declared.key):
             store = context.resources.store.open()
             loaded = open_inputs(context, store, declared.upstream())
+            earlier = _last(store, declared.key)
             artefact, reused = _materialize(context, store, declared, loaded, by_key)
-            yield _result(context, store, declared, artefact, reused=reused)
+            yield _result(context, store, declared, artefact, earlier, reused=reused)
             inputs = {name: loaded[key] for name, key in declared.reads().items()}
             results = [result_of(applied, artefact, inputs) for applied in checks]
         yield from results
@@ -236,11 +237,20 @@ def _require_same(declared: Declaration, before: Record | None, now: Record) -> 
         )
 
 
+def _last(store: Store, key: str) -> Record | None:
+    """The record of the version that an asset has; None if it has none that can be read."""
+    try:
+        return store.current_record(key)
+    except ValueError:
+        return None
+
+
 def _result(
     context: dg.AssetExecutionContext,
     store: Store,
     declared: Declaration,
     artefact: Artefact,
+    earlier: Record | None,
     *,
     reused: bool,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -252,7 +262,7 @@ def _result(
     # In a terminal, dragon run shows the end of an asset itself, with its figures.
     told = {"result": True}
     log.info("%-34s %s  %s", declared.key, artefact.version[:12], line, extra=told)
-    story = story_of(store, artefact, record, declared.group, reused=reused)
+    story = story_of(artefact, record, earlier, declared.group, reused=reused)
     context.add_asset_metadata(story)
     return dg.MaterializeResult(data_version=dg.DataVersion(artefact.version))
 

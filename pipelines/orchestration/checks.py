@@ -74,6 +74,6 @@ def _shown(value: Any) -> dg.MetadataValue[Any]:
     if isinstance(value, int):
         return dg.MetadataValue.int(value)
     if isinstance(value, float):
-        return dg.MetadataValue.float(value)
+        return dg.MetadataValue.float(float(f"{value:.6g}"))
     words = value if isinstance(value, str) else "; ".join(map(str, value))
     return dg.MetadataValue.text(words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…")

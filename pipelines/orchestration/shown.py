@@ -12,6 +12,8 @@ import dagster as dg
 from pipelines.core.declaration import Declaration
 from pipelines.orchestration.columns import columns_of
 from pipelines.recipe.schema import Recipe
+from pipelines.report.card import shorten
+from pipelines.report.describe import LINE
 from pipelines.stages import stages
 from pipelines.training.artefacts import Checkpoint
 from pipelines.word_vectors.artefacts import WordVectors
@@ -75,7 +77,8 @@ def definition(declared: Declaration) -> dict[str, Any]:
 
 def _settings(settings: Mapping[str, Any]) -> str:
     """Settings as lines of a block of code, digests shortened; cut where it would not fit."""
-    lines = [DIGEST.sub(r"\1…", f"{name}: {value}")[:110] for name, value in _flat(settings)]
+    told = (DIGEST.sub(r"\1…", f"{name}: {value}") for name, value in _flat(settings))
+    lines = [shorten(line, LINE) for line in told]
     room = INLINE - 40
     kept: list[str] = []
     for line in lines:

@@ -1,7 +1,7 @@
 """The event of a version: first what a person wants to know of it, its bookkeeping last.
 
-Numbers are logged as numbers only when a version was made, since Dagster plots them over the
-events: a plot then shows how a figure changed from version to version, not that it was reused.
+Numbers are logged as numbers only with another version than before, since Dagster plots them over
+the events: a plot then shows how a figure changed from version to version, not its reuse.
 Texts stay below Dagster's limit for what it shows in place, and the event database stays small.
 """
 
@@ -16,8 +16,7 @@ import dagster as dg
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.record import Record
-from pipelines.core.store import Store
-from pipelines.lineage.history import SHORT, before, changes
+from pipelines.lineage.history import SHORT, changes
 from pipelines.orchestration.shown import INLINE
 from pipelines.report.card import Bytes
 from pipelines.report.describe import ROWS, Markdown, Picture, Rows, describe
@@ -32,23 +31,25 @@ Value = dg.MetadataValue
 
 
 def story_of(
-    store: Store, artefact: Artefact, record: Record, group: str, *, reused: bool
+    artefact: Artefact, record: Record, earlier: Record | None, group: str, *, reused: bool
 ) -> dict[str, Any]:
     """The metadata of an event, in the order of the page. ``group`` is the asset's group.
 
-    ``record`` says how the version was made.
+    ``record`` says how the version was made, ``earlier`` the version that the asset had before.
     """
+    is_same = reused and earlier is not None and earlier.version == record.version
     described = describe(artefact)
     figures = {name: value for name, value in described.items() if _is_number(value)}
     rows = figures.pop(ROWS, None)
     return {
         **_headline(artefact),
-        **_origin(store, artefact, record, reused=reused),
+        **(_reuse(record) if reused else {}),
+        **_changes(earlier, record),
         **{name: _picture(artefact, name) for name, v in described.items() if type(v) is Picture},
         **({} if rows is None else {ROWS: Value.int(int(rows))}),
         **_links(artefact, group),
         **{name: shown for name, value in described.items() if (shown := _shown(value))},
-        **({} if reused else {name: _number(value) for name, value in figures.items()}),
+        **({} if is_same else {name: _number(value) for name, value in figures.items()}),
         # Dagster's page is as wide as its longest word, and the data version is there in full.
         "version": Value.text(artefact.version[:SHORT]),
         "derivation": Value.text(artefact.derivation[:SHORT]),
@@ -64,19 +65,21 @@ def _headline(artefact: Artefact) -> dict[str, Any]:
     return {"in short": Value.text("; ".join(words))} if words else {}
 
 
-def _origin(store: Store, artefact: Artefact, record: Record, *, reused: bool) -> dict[str, Any]:
-    """When it was made, if it is reused; else what changed since the version before."""
-    if reused:
-        when, run = record.made.get("finished"), record.made.get("dagster_run")
-        when = str(when or "").replace("T", " ").replace("Z", " UTC")
-        by = f" by run {str(run)[:8]}" if run else ""
-        return {"reused": Value.text(f"made on {when}{by}" if when else f"made{by or ' earlier'}")}
-    earlier = before(store, artefact.key, record)
-    if earlier is None:
+def _reuse(record: Record) -> dict[str, Any]:
+    """When and by which run of Dagster the version was made."""
+    finished, run = str(record.made.get("finished") or ""), record.made.get("dagster_run")
+    when = f" on {finished.replace('T', ' ').replace('Z', ' UTC')}" if finished else ""
+    by = f" by run {str(run)[:8]}" if run else ""
+    return {"reused": Value.text(f"made{when}{by}" if when or by else "made earlier")}
+
+
+def _changes(earlier: Record | None, record: Record) -> dict[str, Any]:
+    """Why the version differs from the one before; nothing if the same things decided both."""
+    if earlier is None or earlier.derivation == record.derivation:
         return {}
-    why = "; ".join(changes(earlier, record)) or "nothing that decides it"
+    why = _cut("; ".join(changes(earlier, record)), 600)
     same = " (the same bytes as before)" if earlier.version == record.version else ""
-    return {"changed since the version before": Value.text(_cut(why, 600) + same)}
+    return {"changed since the version before": Value.text(why + same)}
 
 
 def _links(artefact: Artefact, group: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from pipelines.report.words import loss_unit
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
 
+LINE = 54  # characters of a line that Dagster's page shows without a scroll bar
 ROWS = "dagster/row_count"  # Dagster shows this number at the head of an asset's page
 
 
@@ -149,7 +150,7 @@ def _(artefact: Examples) -> dict[str, Any]:
 @describe.register
 def _(artefact: Checkpoint) -> dict[str, Any]:
     config = {name: value for name, value in _flat(artefact.config()) if value is not None}
-    lines = [f"{name}: {json.dumps(value)}"[:80] for name, value in config.items()]
+    lines = [shorten(f"{name}: {json.dumps(value)}", LINE) for name, value in config.items()]
     return {
         **artefact.figures(),
         **({"loss": loss_picture(artefact)} if artefact.trained() else {}),

@@ -164,7 +164,7 @@ def test_macro_f1_decides_of_more_than_two_labels(
     result = beats_in_dagster(evaluation_in(tmp_path / "x", findings))
     assert result.passed is passed
     assert result.metadata["measure"].value == "macro F1 of 3 labels on the test split"
-    assert result.metadata["ours"].value == findings.figures["macro_f1"]
+    assert result.metadata["ours"].value == pytest.approx(findings.figures["macro_f1"], rel=1e-5)
 
 
 def test_a_comparison_without_a_baseline_is_refused() -> None:

@@ -320,14 +320,6 @@ class Tracker(Place):
             log.warning("%s; the work goes on, and its tracking data wait in %s", what, self.spools)
 
 
-def preload() -> None:
-    """Import what tracking needs, in a process that will be forked.
-
-    It starts no thread and opens no database, because a fork would copy them halfway.
-    """
-    load_mlflow().preload()
-
-
 def _is_recent(path: Path) -> bool:
     try:
         return abs(time.time() - path.stat().st_mtime) < AWAY_SECONDS

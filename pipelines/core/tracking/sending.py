@@ -25,12 +25,11 @@ from pipelines.core.tracking.server import (
     metrics,
     models_read,
     params,
-    preload,
     tagged,
 )
 from pipelines.core.tracking.spool import FIRST, Line, NoSpoolError, Spool, read
 
-__all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables", "preload"]
+__all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables"]
 
 log = logging.getLogger("dragon.tracking")
 

@@ -46,7 +46,6 @@ from mlflow.entities import (  # noqa: E402
 )
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.store.db.utils import create_sqlalchemy_engine  # noqa: E402
-from sqlalchemy.orm import configure_mappers  # noqa: E402
 
 __all__ = ["LoggedModel", "LoggedModelStatus", "Run"]
 
@@ -125,14 +124,6 @@ def make_tables(uri: str, *, upgrade: bool) -> None:
         if not upgrade or "out-of-date" not in str(error):
             raise
         asked(mlflow.store.db.utils._upgrade_db, asked(create_sqlalchemy_engine, uri))
-
-
-def preload() -> None:
-    """Prepare the classes of MLflow's tables before a fork: each child would spend a second on it.
-
-    No database is opened.
-    """
-    configure_mappers()
 
 
 class Server:
