@@ -972,14 +972,14 @@ def test_a_server_elsewhere_is_used_and_made_up_for(folder, tmp_path, monkeypatc
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 120
-        while not Tracker(folder).settle(20):
+        deadline = time.monotonic() + 240
+        while not Tracker(folder).settle(120):  # half a minute on a busy machine
             assert time.monotonic() < deadline
             assert server.poll() is None
             time.sleep(1)
         whole(folder, 150)
         use(Tracker(folder), points=150, dagster_run="second")
-        assert Tracker(folder).settle(60)
+        assert Tracker(folder).settle(120)
         whole(folder, 150, count=2)
     finally:
         os.killpg(server.pid, signal.SIGTERM)

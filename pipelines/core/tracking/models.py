@@ -105,6 +105,7 @@ def register(server: Server, model: LoggedModel, start: Line, line: Line) -> Non
                 run_id=model.source_run_id,
                 tags=tags,
                 description=line.get("result", {}).get("note", "") or None,
+                await_creation_for=None,
                 model_id=model.model_id,
             )
             number = str(made.version)
