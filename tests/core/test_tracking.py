@@ -25,7 +25,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pipelines.core.tracking as tracking
-from pipelines.core.tracking import Result, Tracker, parents, sending
+from pipelines.core.tracking import Result, Tracker, sending
 from pipelines.core.tracking import place as places
 from pipelines.core.tracking.names import VALUE_LENGTH, legal, masked, parameters, text
 from pipelines.core.tracking.spool import Spool, claim, left, read
@@ -639,14 +639,14 @@ def test_an_outage_of_a_whole_run_is_made_up_for_by_the_next(folder, caplog, mon
 
 
 def test_a_spool_that_mlflow_refuses_holds_up_no_other(folder, caplog, monkeypatch):
-    create = parents.create
+    create = sending.create_run
 
     def refuse(server, start, *, alive):
         if start["derivation"] == "0" * 64:
             raise sending.RefusedError("no such thing")
         return create(server, start, alive=alive)
 
-    monkeypatch.setattr(parents, "create", refuse)
+    monkeypatch.setattr(sending, "create_run", refuse)
     tracker = Tracker(folder)
     for number in range(2):
         use(tracker, derivation=f"{number}" * 64)
