@@ -414,7 +414,7 @@ def test_a_planted_secret_reaches_neither_mlflow_nor_a_spool(folder, address):
 
 
 @pytest.mark.parametrize("address", PLANTED)
-def test_a_planted_secret_is_in_no_file_of_a_run(template, fresh, tmp_path, caplog, address):
+def test_a_planted_secret_is_in_no_file_of_a_run(copied, fresh, tmp_path, caplog, address):
     text = b"The quiet river carries a ladder.\n"
     sha256 = hashlib.sha256(text).hexdigest()
     fresh.project.downloads.mkdir(parents=True)
@@ -432,7 +432,7 @@ model: {{architecture: gpt, preset: modern, d_model: 16, n_layers: 1, n_heads: 1
 training: {{steps: 1, batch_size: 1}}
 """
     )
-    shutil.copytree(template, fresh.project.mlflow)
+    copied(fresh.project.mlflow)
     said = fresh.dragon("run", str(recipe), "--select", "secret/raw_text")
     assert said.code == (1 if "@" in address else 0)
     traced = fresh.dragon("trace", "secret/raw_text")
@@ -1085,7 +1085,7 @@ def test_a_server_that_never_answers_costs_seconds_in_all(folder, caplog, monkey
     assert len(warnings(caplog)) == 1
 
 
-def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, template, tmp_path):
+def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, copied, tmp_path):
     recipe = str(recipe_file())
     with_it = place.dragon("run", recipe, "--select", "smaller/foundation")
     assert with_it.code == 0, with_it.err
@@ -1101,7 +1101,7 @@ def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, tem
     )
     # Nothing is made again, and MLflow gets what it missed.
     without.project.mlflow.unlink()
-    shutil.copytree(template, without.project.mlflow)
+    copied(without.project.mlflow)
     again = without.dragon("run", recipe, "--select", "smaller/foundation")
     assert again.code == 0, again.err
     assert "0 made" in again.out
@@ -1111,8 +1111,8 @@ def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, tem
     assert found == dict.fromkeys(without.store.keys(), "FINISHED")
 
 
-def test_a_broken_home_is_told_in_one_line(template, fresh, recipe_file):
-    shutil.copytree(template, fresh.project.mlflow)
+def test_a_broken_home_is_told_in_one_line(copied, fresh, recipe_file):
+    copied(fresh.project.mlflow)
     history = fresh.home / "dagster" / "history"
     history.mkdir(parents=True)
     (history / "runs.db").write_bytes(b"no database" * 1000)

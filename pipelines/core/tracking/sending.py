@@ -48,6 +48,8 @@ __all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables"]
 
 log = logging.getLogger("dragon.tracking")
 
+TRIES, MOST_TRIES = 3, 50  # at once, of what is refused with the same words, and in all
+
 
 class Sending:
     """One spool that is being sent to MLflow, and how much of it has been sent."""
@@ -173,21 +175,22 @@ class Sending:
                 points += metrics({name: value}, when, step, model, run_id, dataset)
         self._log(server, "metrics", points)
         if made is not None:
-            register(server, made, start, line)
+            work = functools.partial(register, server, made, start, line)
+            self._beside(server, "its registered version", work)
         elif judged is not None and result.get("headline"):
-            tell(server, judged, start["key"].rpartition("/")[2], result["headline"])
+            name, headline = start["key"].rpartition("/")[2], result["headline"]
+            work = functools.partial(tell, server, judged, name, headline)
+            self._beside(server, "its headline", work)
         self._attach(server, made, is_judged=judged is not None)
         # Last: who finds the version of a run also finds all that belongs to it.
-        names = {"note": NOTE, "headline": HEADLINE, "figure": FIGURE,
-                 "leads": LEADS}  # fmt: skip
+        names = {"note": NOTE, "headline": HEADLINE, "figure": FIGURE, "leads": LEADS}
         tags = {tag: result.get(name, "") for name, tag in names.items()}
         self._log(server, "tags", tagged({**tags, VERSION: text(line["version"])}))
 
     def _attach(self, server: Server, made: Any, *, is_judged: bool) -> None:
         """Put the attempt's files beside its run, and its model or the models that it shows.
 
-        If MLflow answers but its place for files fails, the files are left out: they can be made
-        again, and nothing else has to wait for them.
+        They can be made again from the store.
         """
         files = self.spool.kept()
         if not files:
@@ -198,12 +201,26 @@ class Sending:
             inputs, keys = self._start["inputs"], self._start.get("models", [])
             shown = [find_model(server, key, inputs.get(key, "")) for key in keys]
             ids = [model.model_id for model in shown if model is not None]
-        try:
-            attach(server, self._run.info.run_id, ids, files)
-        except AwayError as error:
-            if server.is_deleted(self._run.info.run_id):  # raises AwayError if MLflow is away
-                raise DeletedError from None
-            self._refused.append(f"its files: {error}")
+        run_id = self._run.info.run_id
+        self._beside(server, "its files", functools.partial(attach, server, run_id, ids, files))
+
+    def _beside(self, server: Server, what: str, act: Callable[[], None]) -> None:
+        """Do something for which nothing else has to wait.
+
+        If MLflow answers, but refuses this with the same words again and again, it is left out.
+        """
+        last, count = "", 0
+        for _ in range(MOST_TRIES):
+            try:
+                act()
+                return
+            except AwayError as error:
+                if server.is_deleted(self._run.info.run_id):  # raises AwayError if MLflow is away
+                    raise DeletedError from None
+                last, count = str(error), count + 1 if str(error) == last else 1
+                if count == TRIES:
+                    break
+        self._refused.append(f"{what}: {last}")
 
     def _warn_of_refused(self) -> None:
         if self._refused:
