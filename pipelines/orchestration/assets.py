@@ -142,10 +142,10 @@ def _materialize(
     tracker.replay()  # send what an earlier run could not send
     decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
-    before = store.references.current(declared.key)
+    before = telling.current_version(store, declared.key)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
-        if artefact.kind == telling.MODEL and before not in (None, (derivation, artefact.version)):
+        if artefact.kind == telling.MODEL and before not in (None, artefact.version):
             tracker.make_current(artefact.key, artefact.version)
         store.sweep()  # a run killed after publishing leaves a work area that nothing else removes
         return artefact, True

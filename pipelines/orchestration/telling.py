@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.core.artefact import Artefact
+from pipelines.core.artefact import Artefact, CorruptArtefact
 from pipelines.core.declaration import Declaration
 from pipelines.core.project import Project, environment
 from pipelines.core.record import Record
@@ -101,6 +101,15 @@ def _result(
         on=on,
         files=files,
     )
+
+
+def current_version(store: Store, key: str) -> str | None:
+    """The current version of a key; None if there is none, or if its reference is broken."""
+    try:
+        current = store.references.current(key)
+    except CorruptArtefact:
+        return None
+    return None if current is None else current[1]
 
 
 def figures_of(artefact: Artefact) -> dict[str, float]:

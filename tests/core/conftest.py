@@ -20,14 +20,24 @@ def template(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def copied(template):
+    """Copies the template; files of runs then lie in the copy."""
+
+    def copy(folder: Path) -> Path:
+        shutil.copytree(template, folder)
+        with sqlite3.connect(folder / "mlflow.db") as database:
+            place = (folder / "artifacts").as_uri()
+            database.execute("UPDATE experiments SET artifact_location = ?", [place])
+        database.close()
+        return folder
+
+    return copy
+
+
 @pytest.fixture
-def folder(template, tmp_path):
-    folder = Path(shutil.copytree(template, tmp_path / "mlflow"))
-    with sqlite3.connect(folder / "mlflow.db") as database:  # or files would lie in the template
-        place = (folder / "artifacts").as_uri()
-        database.execute("UPDATE experiments SET artifact_location = ?", [place])
-    database.close()
-    return folder
+def folder(copied, tmp_path):
+    return copied(tmp_path / "mlflow")
 
 
 @pytest.fixture(autouse=True)

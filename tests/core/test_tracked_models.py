@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.tracking import About, Result, Tracker, quiet, serving
-from pipelines.core.tracking.spool import Spool, claim, left
+from pipelines.core.tracking.spool import Spool, is_free, left
 from pipelines.orchestration import telling
 from pipelines.training.artefacts import Checkpoint
 
@@ -264,7 +264,7 @@ def test_an_end_that_another_process_sends(folder):
     assert tracker.settle(60)
     tracker.finish_run("r", "FAILED", send=False)
     [path] = left(tracker.spools)
-    assert claim(path) is not None  # nobody holds it
+    assert is_free(path)
     sender = Tracker(folder)
     sender.catch_up()
     assert sender.settle(60)
@@ -313,6 +313,20 @@ def test_files_that_find_no_place_hold_nothing_up(folder, caplog):
     client, _ = parents_of(folder)
     assert run_of(client, "1", KEY).info.status == "FINISHED"
     assert versions(folder) == {"current": "1"}
+
+
+def test_a_registry_that_refuses_holds_nothing_up(folder, caplog, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError("no registry for you")
+
+    monkeypatch.setattr("mlflow.MlflowClient.get_registered_model", refused)
+    tracker = Tracker(folder)
+    made(tracker, "1")
+    assert tracker.settle(60)
+    assert left(tracker.spools) == []
+    assert any("no registry for you" in record.getMessage() for record in caplog.records)
+    client, _ = parents_of(folder)
+    assert run_of(client, "1", KEY).info.status == "FINISHED"
 
 
 def test_what_cannot_be_told_costs_a_warning(chain, caplog, monkeypatch):

@@ -35,7 +35,7 @@ SINCE = "dragon.current_since"  # the time of the line that moved the aliases la
 _FINDABLE = re.compile(r"[\w./ -]+")  # safe inside MLflow's queries
 
 
-def find(server: Server, key: str, version: str) -> LoggedModel | None:
+def find_model(server: Server, key: str, version: str) -> LoggedModel | None:
     """The newest model of a key with this version in MLflow, or None."""
     places = server.places()
     if not places or not (_FINDABLE.fullmatch(key) and _FINDABLE.fullmatch(version)):
@@ -45,7 +45,7 @@ def find(server: Server, key: str, version: str) -> LoggedModel | None:
     return models[0] if models else None
 
 
-def make(
+def make_model(
     server: Server, run: Run, start: Line, line: Line, params: Mapping[str, str]
 ) -> LoggedModel:
     """The model that an attempt made, with its parameters, as an output of its run."""
@@ -105,6 +105,7 @@ def register(server: Server, model: LoggedModel, start: Line, line: Line) -> Non
                 run_id=model.source_run_id,
                 tags=tags,
                 description=line.get("result", {}).get("note", "") or None,
+                await_creation_for=None,
                 model_id=model.model_id,
             )
             number = str(made.version)

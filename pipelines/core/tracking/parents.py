@@ -32,7 +32,7 @@ ENDED = "dragon.ended"  # how the Dagster run ended; a step that is sent later c
 HEADLINE, FIGURE, LEADS = "dragon.headline", "dragon.figure", "dragon.leads"
 
 
-def create(server: Server, start: Line, *, alive: bool) -> Run:
+def create_run(server: Server, start: Line, *, alive: bool) -> Run:
     """Create a run under its parent; the parent of a living attempt is RUNNING too."""
     about = start.get("about", {})
     parent = _parent_of(server, start, alive=alive)
@@ -57,7 +57,7 @@ def create(server: Server, start: Line, *, alive: bool) -> Run:
     return asked(server.client.create_run, experiment, start["time"], tags=tags)
 
 
-def end(server: Server, run_id: str, start: Line, status: str, when: int) -> None:
+def end_run(server: Server, run_id: str, start: Line, status: str, when: int) -> None:
     """End a run. A failure shows at the parent too, until another step of it begins."""
     asked(server.client.set_terminated, run_id, status, when)
     parent = _parent(server, start["dagster_run"])
@@ -69,7 +69,7 @@ def end(server: Server, run_id: str, start: Line, status: str, when: int) -> Non
         asked(server.client.set_terminated, parent.info.run_id, status, when)
 
 
-def finish(server: Server, ended: Line) -> None:
+def finish_parent(server: Server, ended: Line) -> None:
     """End the parent as its Dagster run ended, whose first figures it then has."""
     parent = _parent(server, ended["dagster_run"])
     if parent is not None:

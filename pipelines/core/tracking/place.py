@@ -69,9 +69,9 @@ class Place:
 def load_mlflow() -> ModuleType:
     """Import the module that uses mlflow; mlflow's import takes seconds."""
     be_quiet()
-    from pipelines.core.tracking import sending
+    import pipelines.core.tracking.sending
 
-    return sending
+    return pipelines.core.tracking.sending
 
 
 def short(text: str) -> str:

@@ -7,8 +7,23 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipelines.core.tracking import models, parents
+from pipelines.core.tracking.models import (
+    attach,
+    find_model,
+    make_current,
+    make_model,
+    register,
+    tell,
+)
 from pipelines.core.tracking.names import text
+from pipelines.core.tracking.parents import (
+    FIGURE,
+    HEADLINE,
+    LEADS,
+    create_run,
+    end_run,
+    finish_parent,
+)
 from pipelines.core.tracking.server import (
     AT_ONCE,
     NOTE,
@@ -32,6 +47,8 @@ from pipelines.core.tracking.spool import FIRST, Line, NoSpoolError, Spool, read
 __all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables"]
 
 log = logging.getLogger("dragon.tracking")
+
+TRIES, MOST_TRIES = 3, 50  # at once, of what is refused with the same words, and in all
 
 
 class Sending:
@@ -107,10 +124,10 @@ class Sending:
         if kind == "start":
             self._begin(server, line)
         elif kind == "ended":
-            parents.finish(server, line)
+            finish_parent(server, line)
             self.sent = True
         elif kind == "current":
-            models.make_current(server, line)
+            make_current(server, line)
             self.sent = True
         elif kind == "made":
             self._made(server, line)
@@ -118,7 +135,8 @@ class Sending:
             assert self._start is not None
             assert self._run is not None
             run_id, when = self._run.info.run_id, line["time"]
-            self._write(server, parents.end, server, run_id, self._start, line["status"], when)
+            end = functools.partial(end_run, server, run_id, self._start, line["status"], when)
+            self._guarded(server, end)
             self.sent = True
             self._warn_of_refused()
 
@@ -127,10 +145,10 @@ class Sending:
             self._run = server.attempt(line)
         if self._run is None:
             self._tried = True  # MLflow may create it although its answer is lost
-            self._run = parents.create(server, line, alive=self.alive)
+            self._run = create_run(server, line, alive=self.alive)
         self._log(server, "params", params(line["parameters"]))
         inputs = line["inputs"]
-        read = [models.find(server, key, inputs.get(key, "")) for key in line.get("models", [])]
+        read = [find_model(server, key, inputs.get(key, "")) for key in line.get("models", [])]
         if inputs:
             ids = models_read(model.model_id for model in read if model is not None)
             run_id, given = self._run.info.run_id, datasets(inputs, _context_of(line))
@@ -144,9 +162,9 @@ class Sending:
         facts, made, judged = line.get("facts", {}), None, None
         self._log(server, "params", params(facts))
         if line["model"]:
-            made = models.make(server, self._run, start, line, {**start["parameters"], **facts})
+            made = make_model(server, self._run, start, line, {**start["parameters"], **facts})
         elif result.get("of"):
-            judged = models.find(server, result["of"], start["inputs"].get(result["of"], ""))
+            judged = find_model(server, result["of"], start["inputs"].get(result["of"], ""))
         about = made or judged
         model = None if about is None else about.model_id
         dataset = dataset_of(start["inputs"], result.get("on", ""))
@@ -157,21 +175,22 @@ class Sending:
                 points += metrics({name: value}, when, step, model, run_id, dataset)
         self._log(server, "metrics", points)
         if made is not None:
-            models.register(server, made, start, line)
+            work = functools.partial(register, server, made, start, line)
+            self._beside(server, "its registered version", work)
         elif judged is not None and result.get("headline"):
-            models.tell(server, judged, start["key"].rpartition("/")[2], result["headline"])
+            name, headline = start["key"].rpartition("/")[2], result["headline"]
+            work = functools.partial(tell, server, judged, name, headline)
+            self._beside(server, "its headline", work)
         self._attach(server, made, is_judged=judged is not None)
         # Last: who finds the version of a run also finds all that belongs to it.
-        names = {"note": NOTE, "headline": parents.HEADLINE, "figure": parents.FIGURE,
-                 "leads": parents.LEADS}  # fmt: skip
+        names = {"note": NOTE, "headline": HEADLINE, "figure": FIGURE, "leads": LEADS}
         tags = {tag: result.get(name, "") for name, tag in names.items()}
         self._log(server, "tags", tagged({**tags, VERSION: text(line["version"])}))
 
     def _attach(self, server: Server, made: Any, *, is_judged: bool) -> None:
         """Put the attempt's files beside its run, and its model or the models that it shows.
 
-        If MLflow answers but its place for files fails, the files are left out: they can be made
-        again, and nothing else has to wait for them.
+        They can be made again from the store.
         """
         files = self.spool.kept()
         if not files:
@@ -180,14 +199,28 @@ class Sending:
         ids = [] if made is None else [made.model_id]
         if made is None and not is_judged:
             inputs, keys = self._start["inputs"], self._start.get("models", [])
-            shown = [models.find(server, key, inputs.get(key, "")) for key in keys]
+            shown = [find_model(server, key, inputs.get(key, "")) for key in keys]
             ids = [model.model_id for model in shown if model is not None]
-        try:
-            models.attach(server, self._run.info.run_id, ids, files)
-        except AwayError as error:
-            if server.is_deleted(self._run.info.run_id):  # raises AwayError if MLflow is away
-                raise DeletedError from None
-            self._refused.append(f"its files: {error}")
+        run_id = self._run.info.run_id
+        self._beside(server, "its files", functools.partial(attach, server, run_id, ids, files))
+
+    def _beside(self, server: Server, what: str, act: Callable[[], None]) -> None:
+        """Do something for which nothing else has to wait.
+
+        If MLflow answers, but refuses this with the same words again and again, it is left out.
+        """
+        last, count = "", 0
+        for _ in range(MOST_TRIES):
+            try:
+                act()
+                return
+            except AwayError as error:
+                if server.is_deleted(self._run.info.run_id):  # raises AwayError if MLflow is away
+                    raise DeletedError from None
+                last, count = str(error), count + 1 if str(error) == last else 1
+                if count == TRIES:
+                    break
+        self._refused.append(f"{what}: {last}")
 
     def _warn_of_refused(self) -> None:
         if self._refused:
@@ -200,9 +233,13 @@ class Sending:
 
     def _write(self, server: Server, call: Callable[..., Any], *given: Any) -> None:
         """Make a call that changes our run. Raises DeletedError if somebody deleted the run."""
+        self._guarded(server, functools.partial(asked, call, *given))
+
+    def _guarded(self, server: Server, change: Callable[[], Any]) -> None:
+        """Change our run. Raises DeletedError if somebody deleted the run."""
         assert self._run is not None
         try:
-            asked(call, *given)
+            change()
         except RefusedError:
             if server.is_deleted(self._run.info.run_id):
                 raise DeletedError from None
