@@ -20,7 +20,7 @@ from pipelines.report.describe import Picture, describe
 from pipelines.report.markup import heading
 from pipelines.server import live
 from pipelines.server.assets import asset
-from pipelines.server.guard import App, Receive, Scope, Send
+from pipelines.server.guard import LOOPBACK, App, Receive, Scope, Send
 from pipelines.server.home import home
 from pipelines.server.parts import whole
 from pipelines.server.recipes import recipe
@@ -116,23 +116,27 @@ class _Pages:
         with self._drawing:
             return picture.draw()
 
-    def mlflow(self, _: Request) -> Response:
+    def mlflow(self, request: Request) -> Response:
         """To MLflow's list of our runs."""
-        return self._to_mlflow(lambda: runs_page(self.site.mlflow))
+        return self._to_mlflow(request, runs_page)
 
     def mlflow_version(self, request: Request) -> Response:
         """To the run, or with ``?page=model`` to the model, of a version in MLflow."""
         key, version = _key(request), request.path_params["version"]
         find = model_page if request.query_params.get("page") == "model" else version_page
-        return self._to_mlflow(lambda: find(self.site.mlflow, key, version))
+        return self._to_mlflow(request, lambda mlflow: find(mlflow, key, version))
 
-    def _to_mlflow(self, find: Callable[[], str | None]) -> Response:
+    def _to_mlflow(self, request: Request, find: Callable[[str], str | None]) -> Response:
+        mlflow = self.site.mlflow
         try:
-            place = find()
+            place = find(mlflow)
         except OSError as error:
-            return _fault(502, "MLflow does not answer", f"{self.site.mlflow}: {error}")
+            return _fault(502, "MLflow does not answer", f"{mlflow}: {error}")
         if place is None:
             return _fault(404, "Not in MLflow", "MLflow has no run of this version.")
+        # A person who opened localhost stays there: to a browser 127.0.0.1 is another site.
+        if request.url.hostname == "localhost":
+            place = place.replace(f"http://{LOOPBACK}:", "http://localhost:", 1)
         return RedirectResponse(place, headers=HEADERS)
 
 

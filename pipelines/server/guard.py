@@ -23,8 +23,9 @@ class Guard:
     """An ASGI application that passes on only requests of this machine's own pages and programs.
 
     It refuses a foreign Host (a name that somebody made to point here), a request of another site's
-    page, a GraphQL query by GET, which any picture could send, and a body that a form could send.
-    With ``files``, PUT and DELETE may have any body: no form can send these.
+    page (but a person may follow a link from another port of this machine), a GraphQL query by GET,
+    which any picture could send, and a body that a form could send. With ``files``, PUT and DELETE
+    may have any body: no form can send these.
     """
 
     def __init__(self, app: App, port: int, *, files: bool = False) -> None:
@@ -60,12 +61,27 @@ class Guard:
         ours = {f"http://{host}" for host in self.hosts}
         if not {origin.lower() for origin in headers.get("origin", [])} <= ours:
             return 403, f"Origin {', '.join(headers['origin'])}: another site's page; {self.mend}"
-        if not set(headers.get("sec-fetch-site", [])) <= {"same-origin", "none"}:
+        sites = {"same-origin", "none"}
+        if _is_followed_link(scope, headers):
+            sites.add("same-site")  # a page on another port of the same name
+        if not set(headers.get("sec-fetch-site", [])) <= sites:
             return 403, f"the request came from another site's page; {self.mend}"
         is_file = self.files and scope.get("method") in ("PUT", "DELETE", "PATCH")
         if scope["type"] == "websocket" or is_file:
             return None
         return _refused_method(scope, headers)
+
+
+def _is_followed_link(scope: Scope, headers: dict[str, list[str]]) -> bool:
+    """Whether a person opens a page by a link. The page that has the link cannot read the answer.
+
+    MLflow's pages link to ours and ours to MLflow's, and the two have different ports.
+    """
+    return (
+        scope.get("method") in ("GET", "HEAD")
+        and headers.get("sec-fetch-mode") == ["navigate"]
+        and headers.get("sec-fetch-dest") == ["document"]
+    )
 
 
 def _refused_method(scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
