@@ -49,6 +49,7 @@ SAMPLES = {
     "words": "Words for the blanks",
     "continuation": "Continuations of the recipe's prompts, which are the same for every version",
 }
+LONGEST = 600  # characters of a text that was labelled wrong
 WRITTEN = ("continuation", "translation", "reply")  # by the model, and empty if it wrote nothing
 NOTHING = Html('<span class="bad">nothing: the model ended at once</span>')
 EMPTY = Html('<span class="soft">nothing</span>')
@@ -197,10 +198,15 @@ def _samples(samples: Iterable[Mapping[str, object]]) -> str:
 
 
 def _joined(fields: Mapping[str, object]) -> dict[str, object]:
-    """A sample's fields; a continuation stands right behind its prompt."""
+    """A sample's fields; a continuation stands right behind its prompt.
+
+    Personal data is masked in a text that was labelled wrong: not every corpus was cleaned of it.
+    """
     told = {
         name: NOTHING if name in WRITTEN and not fields[name] else fields[name] for name in fields
     }
+    if "predicted" in told and "text" in told:
+        told["text"] = card.masked(str(told["text"]), LONGEST)
     if "continuation" in told and "prompt" in told:
         prompt, more = cell(told.pop("prompt")), cell(told["continuation"])
         told["continuation"] = Html(f'<span class="soft">{prompt}</span><b>{more}</b>')

@@ -113,7 +113,8 @@ LINEAGE = """
 SMALL = """
 @media (max-width: 40rem) { main { padding: 1rem; } .bar { padding: .5rem 1rem; }
   h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; } }
-@media print { @page { margin: 16mm 14mm; } html { font-size: 9.5pt; } .skip, .bar { display: none; }
+@media print { @page { margin: 16mm 14mm; } html { font-size: 9.5pt; }
+  .skip, .bar { display: none; }
   main, main.with { display: block; padding: 0; max-width: none; }
   .contents { position: static; max-height: none; background: none; padding: 0; }
   h2 { break-after: avoid; } h3, h4, caption, summary { break-after: avoid; }
