@@ -169,7 +169,9 @@ class Places:
     def ask(self, query: str, **variables: object) -> dict[str, dict[str, object]]:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.port}/dagster/graphql",
+            body,
+            {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["data"]

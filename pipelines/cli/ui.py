@@ -1,4 +1,8 @@
-"""``dragon ui``: serves Dagster's and MLflow's pages on the loopback interface until Ctrl-C."""
+"""``dragon ui``: serves our pages, Dagster's and MLflow's on this machine until Ctrl-C.
+
+Two ports are open: ours, which has Dagster below ``/dagster``, and MLflow's. A guard stands before
+each (``pipelines.server.guard``).
+"""
 
 from __future__ import annotations
 
@@ -21,34 +25,36 @@ from pathlib import Path
 import click
 
 from pipelines.cli.ending import MARK, end, guard
-from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.project import CHECKOUT, PORT, Project
 from pipelines.core.tracking import Tracker
 from pipelines.core.tracking.names import masked
-from pipelines.orchestration.front import LOOPBACK
+from pipelines.core.tracking.serving import environment
+from pipelines.server.guard import LOOPBACK
 
 log = logging.getLogger("dragon.ui")
 
 START_SECONDS = 300
 GRACE_SECONDS = 4.0  # for servers to end by themselves and for a training to report its end
 QUIET = ["--log-level", "warning"]
-PORT = click.IntRange(1, 65535)
+PORTS = click.IntRange(1, 65535)
+PYTHON = [sys.executable, "-P", "-m"]  # -P: no file of the project's folder is imported
 
 
 @click.command()
 @click.option(
-    "--port", type=PORT, default=3000, show_default=True, help="Dagster's port on this machine."
+    "--port", type=PORTS, default=PORT, show_default=True, help="The pages' port on this machine."
 )
 @click.option(
     "--mlflow-port",
-    type=PORT,
+    type=PORTS,
     default=5000,
     show_default=True,
     help="MLflow's port on this machine.",
 )
 def ui(port: int, mlflow_port: int) -> None:
-    """Start Dagster's and MLflow's pages on this machine.
+    """Start the pages on this machine: ours, Dagster's and MLflow's.
 
-    It prints their addresses. Ctrl-C ends both; if one of them ends, the other ends too.
+    It prints their addresses. Ctrl-C ends all servers; if one of them ends, the others end too.
     """
     project = Project.here()
     tracker = Tracker(project.mlflow)
@@ -68,18 +74,25 @@ def ui(port: int, mlflow_port: int) -> None:
         watched_runs(project.home) as ending,
         _servers(project, ending) as servers,
     ):
+        mlflow = tracker.uri.rstrip("/")
         if not tracker.is_remote:
+            mlflow = f"http://{LOOPBACK}:{mlflow_port}"
             _start_mlflow(servers, mlflow_port, tracker)
-        _start_dagster(servers, port, Path(folder))
+        _start_dagster(servers, port, Path(folder), mlflow)
         for number in ports:
             servers.wait(partial(_answers, number), f"port {number}")
         if not ending.is_set():
-            pages = masked(tracker.uri) if tracker.is_remote else f"http://{LOOPBACK}:{mlflow_port}"
-            print(f"\nDagster:  http://{LOOPBACK}:{port}/asset-groups")
-            print(f"MLflow:   {pages}\n\nCtrl-C ends these servers.", flush=True)
+            _say_where(project.serve_at(port), mlflow)
         while not ending.wait(0.5):
             servers.require_running()
         print("\nEnding.", flush=True)
+
+
+def _say_where(pages: str, mlflow: str) -> None:
+    print(f"\nOpen this:  {pages}   recipes, reports, trainings as they go on")
+    print(f"Dagster:    {pages}/dagster")
+    print(f"MLflow:     {pages}/mlflow   ({masked(mlflow)})")
+    print("\nCtrl-C ends these servers.", flush=True)
 
 
 class _Servers:
@@ -97,13 +110,7 @@ class _Servers:
         self.processes[name] = subprocess.Popen(
             [str(part) for part in command],
             cwd=self.project.root,
-            # MLflow would start eight idle job runners for its GenAI features, which we do not use.
-            env={
-                **os.environ,
-                "PYTHONWARNINGS": "ignore",
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                MARK: self.mark,
-            },
+            env={**os.environ, **environment(), "PYTHONWARNINGS": "ignore", MARK: self.mark},
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches only this process, which then ends them
         )
@@ -165,15 +172,11 @@ def _require_free(port: int, option: str) -> None:
 
 
 def _start_mlflow(servers: _Servers, port: int, tracker: Tracker) -> None:
-    servers.start(
-        "MLflow's server",
-        [Path(sys.executable).with_name("mlflow"), "server", "--backend-store-uri", tracker.uri,
-         "--artifacts-destination", tracker.artifacts, "--host", LOOPBACK,
-         "--port", port, "--workers", 1],
-    )  # fmt: skip
+    command = [*PYTHON, "pipelines.server.tracking", tracker.uri, tracker.artifacts, port]
+    servers.start("MLflow's server", command)
 
 
-def _start_dagster(servers: _Servers, port: int, folder: Path) -> None:
+def _start_dagster(servers: _Servers, port: int, folder: Path, mlflow: str) -> None:
     """Start the code server; when it answers, start the daemon and the guarded pages, which use it.
 
     ``dagster dev`` starts the same three servers, but its pages answer every request. The code
@@ -184,14 +187,12 @@ def _start_dagster(servers: _Servers, port: int, folder: Path) -> None:
     location = {"location_name": "dragon", "socket": str(code)}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
     module = ["-m", "pipelines.definitions", "-d", CHECKOUT, "--location-name", "dragon"]
-    python = [sys.executable, "-P", "-m"]  # -P: no file of the project's folder is imported
-    command = [*python, "dagster", "code-server", "start", *module, "-s", code, *QUIET]
+    command = [*PYTHON, "dagster", "code-server", "start", *module, "-s", code, *QUIET]
     servers.start("Dagster's code server", command)
     servers.wait(code.exists, "Dagster's code server")
-    servers.start("Dagster's daemon", [*python, "dagster._daemon", "run", "-w", workspace, *QUIET])
-    servers.start(
-        "Dagster's page server", [*python, "pipelines.orchestration.front", workspace, port]
-    )
+    servers.start("Dagster's daemon", [*PYTHON, "dagster._daemon", "run", "-w", workspace, *QUIET])
+    front = [*PYTHON, "pipelines.orchestration.front", workspace, port, mlflow]
+    servers.start("the page server", front)
 
 
 def _answers(port: int) -> bool:

@@ -73,6 +73,11 @@ class Project:
         return self.home / "mlflow"
 
     @property
+    def spools(self) -> Path:
+        """The tracking data that MLflow has not taken yet."""
+        return self.home / "tracking"
+
+    @property
     def pages(self) -> str:
         """The address of the pages of ``dragon ui``, without a slash at its end.
 

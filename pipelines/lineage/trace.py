@@ -182,12 +182,15 @@ def _referred(store: Store, path: Path) -> Artefact | None:
     return open_derivation(store, key, link.name)
 
 
-def trace(store: Store, artefact: Artefact) -> Node:
-    """The verified lineage of an artefact. Raises CorruptArtefact naming the file or record."""
+def trace(store: Store, artefact: Artefact, *, verify: bool = True) -> Node:
+    """The verified lineage of an artefact. Raises CorruptArtefact naming the file or record.
+
+    Without ``verify`` the files are not hashed, only the manifests and the records.
+    """
     names: dict[str, list[str]] = {}
     for reference in store.references.all():
         names.setdefault(reference.derivation, []).append(reference.key)
-    return _Tracing(store, names).trace(artefact.key, artefact.version, artefact.derivation)
+    return _Tracing(store, names, verify).trace(artefact.key, artefact.version, artefact.derivation)
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,7 @@ class _Tracing:
 
     store: Store
     names: Mapping[str, list[str]]
+    verify: bool
     nodes: dict[tuple[str, str], Node] = field(default_factory=dict)
 
     def trace(
@@ -213,7 +217,8 @@ class _Tracing:
             )
         record = self._record(key, version, derivation)
         artefact = self.store.open(key, version, view_of(record.makes), derivation)
-        artefact.verify()
+        if self.verify:
+            artefact.verify()
         if {p["input"]: p["version"] for p in record.parents} != record.decides["inputs"]:
             raise CorruptArtefact(
                 f"{key}: the record {derivation[:12]} has parents that are not its inputs; remove"
@@ -274,8 +279,8 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
     mark = (artefact.version, artefact.derivation)
     again = mark in seen and bool(node.parents)
     seen.add(mark)
-    note = "see above" if again else ", ".join(facts(node))
-    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {note}" if note else "")
+    told = "see above" if again else note(node)
+    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {told}" if told else "")
     lines = [line]
     children = () if again else node.parents
     for number, parent in enumerate(children):
@@ -283,6 +288,11 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
         branch, deeper = ("└─ ", "   ") if last else ("├─ ", "│  ")
         lines += _tree(parent, below + branch, below + deeper, seen)
     return lines
+
+
+def note(node: Node) -> str:
+    """``facts`` on one line."""
+    return ", ".join(facts(node))
 
 
 def facts(node: Node) -> list[str]:

@@ -1,96 +1,58 @@
-"""Dagster's pages behind a guard: ``python -m pipelines.orchestration.front WORKSPACE PORT``.
+"""The pages behind one guard: ``python -m pipelines.orchestration.front WORKSPACE PORT MLFLOW``.
 
-Dagster answers every request to its port, and any web page in a person's browser can send one: the
-address of a picture is enough to launch a run. The guard accepts requests from Dagster's own pages,
-and from programs of this machine that use the server's own address.
+Our own pages are at ``/`` and Dagster's below ``/dagster``. WORKSPACE is the file that names
+Dagster's code server, and MLFLOW is the address of MLflow's pages.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
-LOOPBACK = "127.0.0.1"
-NAMES = (LOOPBACK, "localhost", "[::1]")
+import uvicorn
+from dagster import DagsterInstance, RunsFilter, __version__
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from pipelines.core.project import Project
+from pipelines.orchestration.automation import RECIPE
+from pipelines.server.app import application
+from pipelines.server.guard import LOOPBACK, Guard
+from pipelines.server.site import DAGSTER, Run, Site
 
-
-class Guard:
-    """An ASGI application that passes on only requests of this machine's own pages and programs.
-
-    It refuses a foreign Host (a name that somebody made to point here), a request of another site's
-    page, a GraphQL query by GET, which any picture could send, and a body that a form could send.
-    """
-
-    def __init__(self, app: App, port: int) -> None:
-        self.app = app
-        self.hosts = frozenset(
-            host for name in NAMES for host in (f"{name}:{port}", *([name] if port == 80 else []))
-        )
-        self.mend = f"open http://{LOOPBACK}:{port} itself"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a refused request with the reason; pass all others to the application."""
-        refused = None if scope["type"] == "lifespan" else self.refusal(scope)
-        if refused is None:
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()  # the handshake; to close before it is accepted gives the status 403
-            await send({"type": "websocket.close", "code": 1008, "reason": refused[1][:120]})
-        else:
-            status, reason = refused
-            headers = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": f"{reason}\n".encode()})
-
-    def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and the reason for a refused request; None for an accepted one."""
-        headers: dict[str, list[str]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-        hosts = [host.lower() for host in headers.get("host", [])]
-        if len(hosts) != 1 or hosts[0] not in self.hosts:
-            return 403, f"Host {', '.join(hosts) or 'missing'}: not this server; {self.mend}"
-        ours = {f"http://{host}" for host in self.hosts}
-        if not {origin.lower() for origin in headers.get("origin", [])} <= ours:
-            return 403, f"Origin {', '.join(headers['origin'])}: another site's page; {self.mend}"
-        if not set(headers.get("sec-fetch-site", [])) <= {"same-origin", "none"}:
-            return 403, f"the request came from another site's page; {self.mend}"
-        return None if scope["type"] == "websocket" else _refused_method(scope, headers)
+NEWEST = 10  # runs of a recipe
 
 
-def _refused_method(scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
-    """The status and the reason for a method or body that any site's page could send, or None."""
-    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-        if scope["path"].startswith("/graphql") and scope["query_string"]:
-            return 405, "GraphQL takes POST only, with the query in a body of application/json"
-        return None
-    kinds = [kind.partition(";")[0].strip().lower() for kind in headers.get("content-type", [])]
-    if kinds != ["application/json"]:
-        return 415, f"Content-Type {', '.join(kinds) or 'missing'}: send application/json"
-    return None
+def newest_runs(instance: DagsterInstance) -> Callable[[str], Sequence[Run]]:
+    """A function that gives the newest runs of a recipe, however they were started."""
+
+    def runs(recipe: str) -> list[Run]:
+        records = instance.get_run_records(RunsFilter(tags={RECIPE: recipe}), limit=NEWEST)
+        return [
+            Run(
+                record.dagster_run.run_id,
+                record.dagster_run.status.value.lower(),
+                record.start_time,
+                record.end_time,
+            )
+            for record in records
+        ]
+
+    return runs
 
 
-def serve(workspace: str, port: int) -> None:
-    """Run Dagster's webserver behind the guard on the loopback interface until a signal ends it."""
-    import uvicorn
-    from dagster import DagsterInstance, __version__
-    from dagster._core.workspace.context import WorkspaceProcessContext
-    from dagster._core.workspace.load_target import WorkspaceFileTarget
-    from dagster_webserver.app import create_app_from_workspace_process_context
-
+def serve(workspace: str, port: int, mlflow: str) -> None:
+    """Serve all pages on the loopback interface until a signal ends the process."""
     with (
         DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, WorkspaceFileTarget([workspace]), __version__) as context,
     ):
-        guarded = Guard(create_app_from_workspace_process_context(context), port)
-        uvicorn.run(guarded, host=LOOPBACK, port=port, log_level="warning")
+        dagster = create_app_from_workspace_process_context(context, DAGSTER)
+        site = Site(Project.here(), mlflow, newest_runs(instance))
+        pages = Guard(application(site, dagster), port)
+        uvicorn.run(pages, host=LOOPBACK, port=port, log_level="warning")
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])

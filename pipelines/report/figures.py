@@ -32,6 +32,23 @@ class Figure:
     value: float
     text: str
 
+    @property
+    def phrase(self) -> str:
+        """The figure in a line of others: ``5,220 documents kept``, ``unused 5.1 %``.
+
+        A word of the label that is in the text already is not said twice.
+        """
+        number, _, unit = self.text.partition(" ")
+        words = self.label.split()
+        if unit and unit in words:
+            return f"{number} {self.label}"
+        said = {*self.text.split(), *unit.split(), "bytes", "share", "per"}
+        rest = [word for word in words if word not in said]
+        if not rest:
+            return self.text
+        after = words[0] == "bytes" or unit.startswith("bits")
+        return " ".join([self.text, *rest] if after else [*rest, self.text])
+
 
 def spell(name: str, value: float) -> Figure:
     """A figure by its name in an artefact's figures, with a rounded text and a unit."""

@@ -38,6 +38,26 @@ def test_a_figure_is_rounded_and_has_its_unit(name: str, value: float, text: str
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "phrase"),
+    [
+        ("documents_kept", 5220, "5,220 documents kept"),
+        ("documents", 7168, "7,168 documents"),
+        ("bytes_kept", 13_100_000, "13.1 MB kept"),
+        ("train_tokens", 3288352, "3,288,352 train tokens"),
+        ("bytes_per_token", 3.58, "3.58 bytes a token"),
+        ("unused_share", 0.0512, "unused 5.1 %"),
+        ("parameters", 3_211_264, "3.21 M parameters"),
+        ("final_validation_loss", 4.07, "final validation loss 4.070 nats"),
+        ("test_spam", 106, "test spam 106"),
+        ("f1", 0.9263, "f1 0.926"),
+        ("reply_perplexity", 69.25, "reply perplexity 69.2"),
+    ],
+)
+def test_a_phrase_says_no_word_twice(name: str, value: float, phrase: str) -> None:
+    assert spell(name, value).phrase == phrase
+
+
+@pytest.mark.parametrize(
     ("value", "measure", "text"),
     [
         (1.5763, "bits per byte of the test split", "1.576 bits per byte"),

@@ -39,6 +39,7 @@ FLOORS = {
     "pipelines.exports": 11,
     "pipelines.recipe": 11,
     "pipelines.stages": 12,
+    "pipelines.server": 13,
     "pipelines.orchestration": 13,
     "pipelines.definitions": 14,
     "pipelines.preload": 14,
@@ -151,7 +152,9 @@ def test_the_model_knows_torch_and_nothing_else(path: Path) -> None:
 
 def test_each_heavy_library_has_its_place() -> None:
     places = {
-        "mlflow": r"pipelines\.core\.tracking\.server",
+        "mlflow": r"pipelines\.core\.tracking\.(server|serving)",
+        "starlette": r"pipelines\.server\..*",
+        "uvicorn": r"pipelines\.(server\..*|orchestration\.front)",
         "dagster": r"pipelines\.(orchestration\..*|definitions)",
         "safetensors": r"pipelines\.(training|interop|exports)\..*",
         "gguf": r"pipelines\.interop\..*",

@@ -96,7 +96,9 @@ class Pages:
     def ask(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.dagster}/graphql", body, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.dagster}/dagster/graphql",
+            body,
+            {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["data"]
@@ -202,10 +204,12 @@ def test_the_ui_materializes_what_the_store_then_holds(pages: Pages) -> None:
 
 
 def test_no_other_sites_page_reaches_it(pages: Pages) -> None:
-    launch = "/graphql?query=" + urllib.parse.quote("mutation{" + MUTATION + "}")
+    launch = "/dagster/graphql?query=" + urllib.parse.quote("mutation{" + MUTATION + "}")
 
-    def status(path: str, *headers: tuple[str, str], body: bytes | None = None) -> int:
-        address = f"http://127.0.0.1:{pages.dagster}{path}"
+    def status(
+        path: str, *headers: tuple[str, str], body: bytes | None = None, port: int = pages.dagster
+    ) -> int:
+        address = f"http://127.0.0.1:{port}{path}"
         try:
             with urllib.request.urlopen(
                 urllib.request.Request(address, body, dict(headers)), timeout=60
@@ -219,11 +223,18 @@ def test_no_other_sites_page_reaches_it(pages: Pages) -> None:
     for header in (*evil, ("Sec-Fetch-Site", "cross-site")):
         assert status("/", header) == 403
         assert status(launch, header) == 403
-        assert status("/graphql", header, JSON, body=b'{"query": "{version}"}') == 403
+        assert status("/dagster/graphql", header, JSON, body=b'{"query": "{version}"}') == 403
     assert status(launch) == 405
     assert status(launch, body=b"") == 415  # a form
-    assert status("/graphql", ("Content-Type", "text/plain"), body=b"{}") == 415
-    assert status("/") == 200
+    assert status("/dagster/graphql", ("Content-Type", "text/plain"), body=b"{}") == 415
+    assert status("/") == status("/dagster") == 200
+    runs = "/api/2.0/mlflow/experiments/search"
+    for header in (*evil, ("Sec-Fetch-Site", "cross-site")):
+        assert status("/", header, port=pages.mlflow) == 403
+        assert status(runs, header, JSON, body=b'{"max_results": 1}', port=pages.mlflow) == 403
+    assert status(runs, ("Content-Type", "text/plain"), body=b"{}", port=pages.mlflow) == 415
+    assert status("/graphql?query={x}", port=pages.mlflow) == 405
+    assert status(runs, JSON, body=b'{"max_results": 1}', port=pages.mlflow) == 200
     assert pages.ask("{runsOrError{... on Runs{results{runId}}}}") == before
 
 
@@ -240,7 +251,7 @@ def test_a_person_materializes_and_sees_curve_and_lineage(pages: Pages) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        address = f"http://127.0.0.1:{pages.dagster}/assets/tiny/foundation"
+        address = f"http://127.0.0.1:{pages.dagster}/dagster/assets/tiny/foundation"
         page.goto(f"{address}?view=lineage", timeout=60_000)
         page.locator("button:has-text('Materialize')").first.click(timeout=90_000)
         made, deadline = pages.store / "tiny/foundation/current", time.monotonic() + 300

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core.project import Project
-from pipelines.orchestration.front import Guard
 from pipelines.orchestration.graph import build
 from pipelines.recipe.loading import load_recipe
+from pipelines.server.guard import Guard
 
 PORT = 3000
 OURS = ("127.0.0.1:3000", "localhost:3000", "[::1]:3000", "LOCALHOST:3000")
@@ -125,7 +125,25 @@ def test_what_another_sites_page_asks_is_refused(site: str, kind: str) -> None:
     assert ask(host(), own, ("sec-fetch-site", site), kind=kind) == 403
 
 
-@pytest.mark.parametrize("path", ["/graphql", "/graphql/", "/graphql\n"])
+LINK = ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")
+
+
+def test_a_link_of_another_port_of_this_machine_can_be_followed() -> None:
+    near, far = ("sec-fetch-site", "same-site"), ("sec-fetch-site", "cross-site")
+    assert ask(host(), near, *LINK) == 200
+    assert ask(host(), far, *LINK) == 403
+    assert ask(host(), near, far, *LINK) == 403
+    assert ask(host(), near, *LINK, method="POST") == 403
+    assert ask(host(), near, *LINK, ("origin", "http://127.0.0.1:5000")) == 403
+    for part in LINK:
+        assert ask(host(), near, part) == 403
+    frame = (LINK[0], ("sec-fetch-dest", "iframe"))
+    assert ask(host(), near, *frame) == 403
+    launch = {"path": "/dagster/graphql", "query": LAUNCH}
+    assert ask(host(), near, *LINK, **launch) == 405  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/", "/graphql\n", "/dagster/graphql"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_picture_starts_no_run(path: str, method: str) -> None:
     assert ask(host(), method=method, path=path, query=LAUNCH) == 405
