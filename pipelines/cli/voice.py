@@ -140,7 +140,7 @@ class Voice(logging.Handler):
         """The time of a step without progress of its own, and what it may still take."""
         if seconds < QUIET_SECONDS:
             return ""
-        if self._usual is None or self._usual < seconds:
+        if self._usual is None or self._usual < seconds + 1:
             return spell_seconds(seconds)
         left = spell_seconds(self._usual - seconds)
         return f"{spell_seconds(seconds)} · about {left} left, as the last time"
