@@ -20,12 +20,12 @@ import click
 
 from pipelines.cli.showing import json_option, print_json
 from pipelines.cli.terminal import columns, is_terminal, painted
-from pipelines.core.project import CHECKOUT, Project
+from pipelines.core.project import CHECKOUT, PORT, Project
 
 PYTHONS = (3, 11), (3, 14)  # the first that serves, and the first that no longer does
 FEW_BYTES, LITTLE_BYTES = 1e9, 5e9  # free on a disk: too few, and few
 LITTLE_MEMORY = 4e9
-PORTS = {3000: "--port", 5000: "--mlflow-port"}
+PORTS = {PORT: "--port", 5000: "--mlflow-port"}
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 

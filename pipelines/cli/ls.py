@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.showing import headline_texts, json_option, print_json, suggest
+from pipelines.cli.showing import headlines_of, json_option, print_json, suggest
 from pipelines.cli.store import open_store, store_option
 from pipelines.cli.terminal import columns, cut, is_terminal, painted
 from pipelines.core.artefact import CorruptArtefact
@@ -48,7 +48,7 @@ def ls(pattern: str | None, named: str | None, as_json: bool, store: Path | None
     known = opened.keys()
     rows = [row for key in _chosen(known, pattern, named) if (row := _row(opened, key))]
     if not named:
-        rows = _in_order(rows)
+        rows = _in_order(rows, known)
     if as_json:
         print_json({"store": str(opened.root), "assets": [row.as_json() for row in rows]})
         return
@@ -128,9 +128,9 @@ def _row(store: Store, key: str) -> _Row | None:
         return _Row(key, None, None, 0, str(error))
 
 
-def _in_order(rows: list[_Row]) -> list[_Row]:
+def _in_order(rows: list[_Row], known: Iterable[str]) -> list[_Row]:
     """Corpora first, then recipes; the assets of each as they follow from each other."""
-    corpora = {row.key.split("/")[0] for row in rows if row.key.endswith("/raw_text")}
+    corpora = {key.split("/")[0] for key in known if key.endswith("/raw_text")}
 
     def place(row: _Row) -> tuple[bool, str, int, str]:
         scope = row.key.split("/")[0]
@@ -180,9 +180,4 @@ def _line(row: _Row, artefact: Artefact, width: int, wide: bool, room: int) -> s
     line = f"{row.key:{width}}  {when:{16 if wide else 12}}  {Bytes(artefact.size)!s:>8}  "
     if wide:
         line += f"{artefact.version[:12]}  {row.older or '':>5}  "
-    for number, figure in enumerate(headline_texts(artefact)):
-        longer = f"{line}{', ' if number else ''}{figure}"
-        if len(longer) > room:
-            break
-        line = longer
-    return cut(line.rstrip(), room)
+    return cut(f"{line}{headlines_of(artefact, room - len(line))}".rstrip(), room)

@@ -28,7 +28,7 @@ VERBS = {
     "documents": "Print a corpus' data card, or read its documents.",
     "ls": "List what the store holds.",
     "migrate": "Move a store of an earlier version to today's layout.",
-    "ui": "Start Dagster's and MLflow's pages on this machine.",
+    "ui": "Start the pages on this machine: ours, Dagster's and MLflow's.",
     "doctor": "Check this machine and project, with the mend of each fault.",
     "schema": "Print the JSON Schema of recipes, for editors.",
 }

@@ -39,7 +39,10 @@ def _no_recipe(name: str, known: list[str]) -> str:
             f"{name} is an asset of the recipe {scope}, and a recipe is needed here: write {scope}"
             f" (to make only this asset: dragon run {scope} --select {scope}/{rest})"
         )
-    mend = did_you_mean(name.removesuffix(".yml"), known, "or name a .yaml file")
+    other = "or name a .yaml file"
+    if rest and not name.startswith((".", "/")):
+        other += f" (an asset is made with dragon run RECIPE --select {name})"
+    mend = did_you_mean(name.removesuffix(".yml"), known, other)
     return f"recipe {name!r}: not one of {', '.join(known)}; {mend}"
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.showing import headline_texts
 from pipelines.cli.terminal import columns, cut, is_terminal, painted
 from pipelines.cli.voice import Voice, ended
 from pipelines.core.progress import spell_seconds
@@ -106,8 +105,7 @@ class _Watch:
         seconds = float(record.made.get("seconds") or 0)
         done = "reused" if reused else f"made in {seconds:.1f} s"
         self._voice.phase("")
-        told = [*headline_texts(artefact), *filter(None, [artefact.remark()])]
-        self._voice.line(ended(artefact.key, self._width, artefact.version, done, told))
+        self._voice.line(ended(artefact, self._width, done))
 
 
 def _why(reasons: Mapping[str, list[str] | None]) -> list[str]:

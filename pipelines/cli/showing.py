@@ -11,12 +11,10 @@ import click
 
 if TYPE_CHECKING:
     from pipelines.core.artefact import Artefact
-    from pipelines.report.figures import Figure
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
 )
-PLAIN = {"final", "bytes", "of", "the", "per"}  # words of a label that say nothing beside the value
 
 
 def shown(pieces: Iterable[str]) -> Iterator[str]:
@@ -31,26 +29,28 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, sort_keys=False, allow_nan=False, default=str))
 
 
-def headline_texts(artefact: Artefact) -> list[str]:
-    """The artefact's headlines for one line: ``validation loss 3.214 nats``.
+def headlines_of(artefact: Artefact, room: int) -> str:
+    """The artefact's headlines and its remark on one line, as many as fit into ``room`` columns.
 
     Empty if they cannot be read: a line for people must not fail.
     """
     from pipelines.report.figures import headlines
 
     try:
-        return [told(figure) for figure in headlines(artefact)]
+        figures = headlines(artefact)
+        parts = [figure.phrase for figure in figures]
+        if parts and len(parts[0]) > room:
+            parts[0] = figures[0].text
+        remark = artefact.remark()
     except (ValueError, KeyError, TypeError):
-        return []
-
-
-def told(figure: Figure) -> str:
-    """A figure with the words of its label that its text lacks: ``train 12,310 pairs``."""
-    if figure.name == "ours":
-        return figure.text
-    words = set(figure.text.split()) | PLAIN
-    missing = " ".join(word for word in figure.label.split() if word not in words)
-    return f"{missing} {figure.text}".strip()
+        return ""
+    line = ""
+    for part in [*parts, *([remark] if remark else [])]:
+        longer = f"{line}, {part}" if line else part
+        if len(longer) > room:
+            break
+        line = longer
+    return line
 
 
 def suggest(*commands: str) -> None:

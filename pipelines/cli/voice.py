@@ -8,10 +8,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from pipelines.cli.showing import headlines_of
 from pipelines.cli.terminal import CLEAR, columns, cut, is_terminal, painted
 from pipelines.core.progress import spell_seconds, watched
+
+if TYPE_CHECKING:
+    from pipelines.core.artefact import Artefact
 
 DRAW_SECONDS = 0.25  # between two states of the line on a terminal
 FIRST_SECONDS, PLAIN_SECONDS = 10.0, 30.0  # the first and the later plain lines of a long step
@@ -135,7 +140,7 @@ class Voice(logging.Handler):
         """The time of a step without progress of its own, and what it may still take."""
         if seconds < QUIET_SECONDS:
             return ""
-        if self._usual is None or self._usual < seconds:
+        if self._usual is None or self._usual < seconds + 1:
             return spell_seconds(seconds)
         left = spell_seconds(self._usual - seconds)
         return f"{spell_seconds(seconds)} · about {left} left, as the last time"
@@ -158,22 +163,16 @@ class Voice(logging.Handler):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
 
 
-def ended(key: str, width: int, version: str, done: str, figures: Sequence[str]) -> str:
+def ended(artefact: Artefact, width: int, done: str) -> str:
     """The line of an asset that is done, with as many of its figures as fit on a terminal's line.
 
-    ``width`` is the width of the column of keys.
+    ``width`` is the width of the column of keys; ``done`` says how it ended.
     """
     terminal = is_terminal()
     room = columns() - 1 if terminal else 10_000
-    head = f"  {key:{width}}  "
-    if not terminal or room >= 100:
-        head += f"{version[:12]}  "
-    line = f"{head}{done}"
-    for number, figure in enumerate(figures):
-        longer = f"{line}{'   ' if number == 0 else ', '}{figure}"
-        if len(longer) > room:
-            break
-        line = longer
-    shown = cut(line, room)
-    colour = "dim" if done.startswith("reused") else "green"
-    return shown.replace(done, painted(done, colour), 1)
+    head = f"  {artefact.key:{width}}  "
+    if room >= 100:
+        head += f"{artefact.version[:12]}  "
+    figures = headlines_of(artefact, room - len(head) - len(done) - 3)
+    line = cut(f"{head}{done}   {figures}".rstrip(), room)
+    return line.replace(done, painted(done, "dim" if done == "reused" else "green"), 1)

@@ -279,8 +279,8 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
     mark = (artefact.version, artefact.derivation)
     again = mark in seen and bool(node.parents)
     seen.add(mark)
-    note = "see above" if again else ", ".join(facts(node))
-    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {note}" if note else "")
+    told = "see above" if again else note(node)
+    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {told}" if told else "")
     lines = [line]
     children = () if again else node.parents
     for number, parent in enumerate(children):
@@ -288,6 +288,11 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
         branch, deeper = ("└─ ", "   ") if last else ("├─ ", "│  ")
         lines += _tree(parent, below + branch, below + deeper, seen)
     return lines
+
+
+def note(node: Node) -> str:
+    """``facts`` on one line."""
+    return ", ".join(facts(node))
 
 
 def facts(node: Node) -> list[str]:

@@ -8,8 +8,7 @@ from html import escape
 
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents
-from pipelines.lineage.trace import Node, locate, trace
-from pipelines.lineage.trace import facts as facts_of
+from pipelines.lineage.trace import Node, locate, note, trace
 from pipelines.report import card
 from pipelines.report.card import Bytes
 from pipelines.report.markup import Html, code, facts, folded, heading, link, rows_table
@@ -48,7 +47,7 @@ def _nested(store: Store, node: Node, seen: set[str], *, opened: bool = False) -
     """A node, its facts and its parents, one inside the other. A node is shown once."""
     artefact = node.artefact
     mark = f"v{artefact.version[:SHORT]}-{node.record.derivation[:SHORT]}"
-    said = escape(", ".join(facts_of(node)))
+    said = escape(note(node))
     title = f"<b>{escape(artefact.key)}</b> {code(artefact.version[:SHORT])} {said}"
     if mark in seen:
         yield f"<p>{title} {link(f'#{mark}', 'shown above')}</p>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from pipelines.cli.terminal import CLEAR, cut, painted, wide
 from pipelines.cli.voice import Voice, ended
 from pipelines.core import progress
 from pipelines.core.progress import Progress
+from pipelines.lineage.views import open_current
 
 log = logging.getLogger("dragon.test")
 
@@ -100,15 +102,20 @@ def test_colours_need_a_terminal_and_no_wish_against_them(monkeypatch) -> None:
     assert painted("made", "green") == "made"
 
 
-def test_the_end_of_an_asset_has_the_figures_that_fit(monkeypatch) -> None:
+def test_the_end_of_an_asset_has_the_figures_that_fit(chain, monkeypatch) -> None:
     shown_on(Terminal(), monkeypatch)
     monkeypatch.setenv("NO_COLOR", "1")
-    figures = ["163,840 parameters", "400 steps", "validation loss 0.356 nats"]
-    line = ended("tiny/foundation", 16, "ab" * 32, "made in 2.0 s", figures)
-    assert line == "  tiny/foundation   made in 2.0 s   163,840 parameters"
-    monkeypatch.setenv("COLUMNS", "160")
-    line = ended("tiny/foundation", 16, "ab" * 32, "made in 2.0 s", figures)
-    assert line.endswith("abababababab  made in 2.0 s   " + ", ".join(figures))
+    model = open_current(chain.store, "tiny/foundation")
+    assert ended(model, 16, "made in 2.0 s") == (
+        "  tiny/foundation   made in 2.0 s   163,840 parameters"
+    )
+    monkeypatch.setenv("COLUMNS", "200")
+    line = ended(model, 16, "made in 2.0 s")
+    assert f"{model.version[:12]}  made in 2.0 s   163,840 parameters, 120 steps, " in line
+    assert "validation loss" in line
+    monkeypatch.setenv("COLUMNS", "55")
+    evaluation = open_current(chain.store, "tiny/toy_spam_evaluation")
+    assert re.search(r"reused   0\.\d+ F1$", ended(evaluation, 25, "reused")), "the short text fits"
 
 
 def test_text_is_cut_by_the_columns_that_it_takes() -> None:

@@ -130,7 +130,7 @@ def test_why_assets_are_made_again_is_told(copy, home, tmp_path) -> None:
 
 def test_every_asset_is_told_with_its_figures(chain) -> None:
     line = next(row for row in chain.said.out.splitlines() if row.startswith("  tiny/foundation "))
-    assert re.search(r"made in \d+\.\d s   163,840 parameters, 120 steps, validation loss", line)
+    assert re.search(r"made in \d+\.\d s   163,840 parameters, 120 steps, final validation", line)
 
 
 def test_whoever_watches_is_told_each_beginning_and_end(copy, home) -> None:
