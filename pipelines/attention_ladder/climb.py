@@ -18,6 +18,7 @@ from model.inference.generation import generate
 from model.ladder import RUNGS, Rung, attention_maps, honest_loss, on_rung
 from pipelines.core.tracking import TrackedRun
 from pipelines.evaluation.findings import Comparison, Curves, Heatmap
+from pipelines.evaluation.language import continuation
 from pipelines.inference.replies import SAMPLING, unnamed
 from pipelines.training.checkpoint import HELD_OUT_BATCH, History
 from pipelines.training.fitting import Batches, fit
@@ -207,8 +208,9 @@ def samples(climbed: Sequence[Climbed], tokenizer: Tokenizer, text: str) -> list
     )
     return [
         {
-            "prompt": f"{result.rung.name}: {text}",
-            "continuation": tokenizer.decode(continue_text(result.network)),
+            "rung": result.rung.name,
+            "prompt": text,
+            "continuation": continuation(tokenizer, text, continue_text(result.network)),
         }
         for result in climbed
     ]

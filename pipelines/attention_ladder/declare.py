@@ -10,7 +10,7 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.tokens.tokenizers import LIBRARIES
-from pipelines.training.declare import PRECISION
+from pipelines.training.declare import PRECISION, budget_of
 
 
 def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaration]:
@@ -31,4 +31,6 @@ def ladder(scope: Scope, options: AttentionLadder | None) -> Iterator[Declaratio
         observe=PRECISION,
         uses={architectures.__name__: ("gpt",)},
         group=scope.recipe,
+        about=f"One small network of {scope.recipe} with each kind of attention, trained for"
+        f" {budget_of(options.training)} each, compared by its loss.",
     )

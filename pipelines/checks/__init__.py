@@ -18,6 +18,8 @@ from pipelines.core.declaration import Declaration
 
 Readers = Sequence[Declaration]
 """The declarations that read an asset."""
+Inputs = Mapping[str, Artefact]
+"""The artefacts that an artefact was made from, by input: ``tokenizer``, ``documents/chitchat``."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,18 @@ class Outcome:
 class Check:
     """A condition for every artefact that is read as ``view``.
 
-    ``look(artefact, readers)`` gives the outcome. If an artefact does not pass, a ``blocking``
-    check stops all assets that depend on it; any other check warns.
+    ``look(artefact, readers)`` gives the outcome; a check that ``compares`` an artefact with what
+    it was made from has ``look(artefact, readers, inputs)``. If an artefact does not pass, a
+    ``blocking`` check stops all assets that depend on it; any other check warns. A check looks at
+    few rows of a large artefact: it runs at each materialization, also of a reused version.
     """
 
     name: str
     view: type[Artefact]
     description: str
-    look: Callable[[Any, Readers], Outcome]
+    look: Callable[..., Outcome]
     blocking: bool = False
+    compares: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,10 @@ class Applied:
     key: str
     readers: tuple[Declaration, ...]
 
-    def look(self, artefact: Artefact) -> Outcome:
-        """The outcome for a version of the asset."""
-        return self.check.look(artefact, self.readers)
+    def look(self, artefact: Artefact, inputs: Inputs) -> Outcome:
+        """The outcome for a version of the asset that was made from ``inputs``."""
+        more = (inputs,) if self.check.compares else ()
+        return self.check.look(artefact, self.readers, *more)
 
 
 @functools.cache

@@ -12,7 +12,8 @@ def look(documents: Documents, _: Readers) -> Outcome:
     counted = {f"{split}.arrow": count for split, count in ledger.kept.items()}
     counted[DROPPED] = ledger.dropped.total()
     rows = {name: documents.table(name).index.rows for name in counted}
-    return Outcome(rows == counted, {"rows": rows})
+    numbers = {f"rows of {name.removesuffix('.arrow')}": count for name, count in rows.items()}
+    return Outcome(rows == counted, {"documents in": ledger.documents_in, **numbers})
 
 
 CHECK = Check(

@@ -16,8 +16,10 @@ AWKWARD = ("naïve café 😀 日本語", "<|endoftext|> <|user|>", "a\r\n\tb  c
 
 def look(tokenizer: TokenizerFiles, _: Readers) -> Outcome:
     """The outcome with the first faults; it passes if there are none."""
-    wrong = list(itertools.islice(faults(tokenizer.load()), MOST))
-    return Outcome(not wrong, {"wrong": wrong})
+    loaded = tokenizer.load()
+    wrong = list(itertools.islice(faults(loaded), MOST))
+    numbers = {"tokens": loaded.vocab_size, "faults": len(wrong)}
+    return Outcome(not wrong, {**numbers, "wrong": wrong})
 
 
 def faults(tokenizer: Tokenizer) -> Iterator[str]:

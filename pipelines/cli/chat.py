@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from pipelines.cli.asking import lines_of_input, recipe_argument
 from pipelines.cli.sampling import given, said_with
 from pipelines.cli.showing import shown
+from pipelines.cli.store import store_option
 from pipelines.core.project import Project
 
 
@@ -18,6 +20,7 @@ from pipelines.core.project import Project
 @click.option("--task", help="The task, if the recipe has several assistants.")
 @said_with(length=60)
 @click.option("--int8", is_flag=True, help="Round the weights to eight bits.")
+@store_option
 def chat(
     named: str,
     task: str | None,
@@ -25,6 +28,7 @@ def chat(
     seed: int,
     stops: tuple[str, ...],
     int8: bool,
+    store: Path | None,
     **sampling: float | None,
 ) -> None:
     """Talk to a recipe's assistant.
@@ -38,7 +42,7 @@ def chat(
     project = Project.here()
     recipe = find_recipe(named, project)
     _, (use,) = task_for("chat", "assistant", recipe, task)
-    model = load_model(project, use.key, named)
+    model = load_model(project, use.key, named, store)
     from pipelines.corpora.turns import trimmed
 
     model = model.in_eight_bits() if int8 else model

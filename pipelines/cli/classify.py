@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from pipelines.cli.asking import TEXT, texts_of
+from pipelines.cli.store import store_option
 from pipelines.core.project import Project
 
 
@@ -12,7 +15,8 @@ from pipelines.core.project import Project
 @click.argument("task", help="A classifier task of a recipe, such as spam.")
 @click.argument("text", help=TEXT)
 @click.option("--recipe", "named", help="The recipe, if several have such a task, or a .yaml file.")
-def classify(task: str, text: str, named: str | None) -> None:
+@store_option
+def classify(task: str, text: str, named: str | None, store: Path | None) -> None:
     """Label a text with a recipe's classifier.
 
     Prints one line for each text: the most likely label and its probability.
@@ -22,7 +26,7 @@ def classify(task: str, text: str, named: str | None) -> None:
     project = Project.here()
     recipe = find_recipe(named, project) if named else recipe_with(project, task)
     task, (use,) = task_for("classify", "classifier", recipe, task)
-    model = load_model(project, use.key, named or recipe.name)
+    model = load_model(project, use.key, named or recipe.name, store)
     for line in texts_of(text):
         clean = as_trained_on(recipe, recipe.tasks[task].corpus, line)
         label, share = next(iter(model.classify(clean).items()))

@@ -8,9 +8,12 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from pipelines.cli import documents_json
+from pipelines.cli.showing import json_option, print_json
 from pipelines.cli.store import open_store, store_option
 from pipelines.core.artefact import Rows
 from pipelines.core.record import StoreError
@@ -18,6 +21,7 @@ from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents
 from pipelines.corpora.splits import SPLITS
 from pipelines.report import card
+from pipelines.text.nearest import did_you_mean
 from pipelines.tokens.artefacts import TokenShards
 
 START = 400  # characters of a text that are shown without --full
@@ -40,6 +44,7 @@ START = 400  # characters of a text that are shown without --full
     help="How many documents to show.",
 )
 @click.option("--full", is_flag=True, help="Show all of each text, not only its start.")
+@json_option
 @store_option
 def documents(
     corpus: str,
@@ -48,6 +53,7 @@ def documents(
     contaminated: str | None,
     count: int,
     full: bool,
+    as_json: bool,
     store: Path | None,
 ) -> None:
     """Print a corpus' data card, or read its documents.
@@ -60,11 +66,17 @@ def documents(
     if len(chosen) > 1:
         raise StoreError("--dropped, --split and --contaminated: give only one of them")
     if dropped is not None:
+        _require_reason(artefact, dropped)
+    elif split is not None:
+        _require_split(artefact, split)
+    if as_json:
+        print_json(_as_json(opened, artefact, dropped, split, contaminated, count, full))
+    elif dropped is not None:
         _read_dropped(artefact, dropped, count, full)
     elif split is not None:
         _read_split(artefact, split, count, full)
     elif contaminated is not None:
-        _read_contaminated(opened, artefact, contaminated, count)
+        _read_contaminated(artefact, _searched(opened, artefact, contaminated), count)
     else:
         _print_card(opened, artefact)
 
@@ -73,10 +85,35 @@ def _find(store: Store, corpus: str) -> Documents:
     known = [key.split("/")[0] for key in _keys(store, "documents")]
     if corpus not in known:
         names = ", ".join(known) or "no documents yet"
-        raise StoreError(
-            f"corpus={corpus!r}: is not in {store.root}, which has {names}; dragon run makes others"
-        )
+        mend = did_you_mean(corpus, known, "dragon run makes others")
+        raise StoreError(f"corpus {corpus!r}: is not in {store.root}, which has {names}; {mend}")
     return store.current(f"{corpus}/documents", Documents)
+
+
+def _as_json(
+    store: Store,
+    found: Documents,
+    dropped: str | None,
+    split: str | None,
+    contaminated: str | None,
+    count: int,
+    full: bool,
+) -> dict[str, Any]:
+    length = None if full else START
+    if dropped is not None:
+        return documents_json.dropped_of(found, dropped, count, length)
+    if split is not None:
+        return documents_json.split_of(found, split, count, length)
+    if contaminated is not None:
+        made = _searched(store, found, contaminated)
+        return documents_json.contaminated_of(found, made, count)
+    shards = {
+        key: store.current(key, TokenShards) for key in _made_of(store, "token_shards", found)
+    }
+    made_of = _made_of(store, "contamination", found)
+    return documents_json.card_of(
+        found, shards, {key: store.current(key, Contamination) for key in made_of}
+    )
 
 
 # The card
@@ -93,7 +130,7 @@ def _print_card(store: Store, found: Documents) -> None:
         _say("", f"TOKENS of {key}", *aligned(rows))
     contaminations = _made_of(store, "contamination", found)
     for key in contaminations:
-        if sets := _shared(store.current(key, Contamination), corpus):
+        if sets := documents_json.shared(store.current(key, Contamination), corpus):
             _say("", f"CONTAMINATED, by {key}", *aligned(sets))
     _say("", "FIRST DOCUMENTS of the training split")
     for sample in card.samples(found):
@@ -141,12 +178,23 @@ def _lengths(lengths: Mapping[str, int]) -> Iterator[str]:
 # Documents
 
 
+def _require_reason(found: Documents, reason: str) -> None:
+    dropped = found.ledger().dropped
+    if reason not in dropped:
+        known = ", ".join(f"{name} ({n:,})" for name, n in dropped.most_common())
+        mend = did_you_mean(reason, dropped, f"name one of {known}")
+        mend = mend if known else "nothing was dropped; read with --split"
+        raise StoreError(f"{found.key}: --dropped {reason}: no such reason; {mend}")
+
+
+def _require_split(found: Documents, split: str) -> None:
+    if split not in SPLITS:
+        mend = did_you_mean(split, SPLITS, f"name one of {', '.join(SPLITS)}")
+        raise StoreError(f"{found.key}: --split {split}: no such split; {mend}")
+
+
 def _read_dropped(found: Documents, reason: str, count: int, full: bool) -> None:
     ledger, corpus = found.ledger(), _corpus(found)
-    if reason not in ledger.dropped:
-        known = ", ".join(f"{name} ({n:,})" for name, n in ledger.dropped.most_common())
-        mend = f"name one of {known}" if known else "nothing was dropped; read with --split"
-        raise StoreError(f"{found.key}: --dropped {reason}: no such reason; {mend}")
     total = ledger.dropped[reason]
     rows = (row for row in found.dropped() if row.reason == reason)
     # The ledger says how many there are, so nothing is read after the last one.
@@ -169,8 +217,6 @@ def _read_dropped(found: Documents, reason: str, count: int, full: bool) -> None
 
 
 def _read_split(found: Documents, split: str, count: int, full: bool) -> None:
-    if split not in SPLITS:
-        raise StoreError(f"{found.key}: --split {split}: not one of {', '.join(SPLITS)}")
     for number, document in enumerate(itertools.islice(found.split(split), count), 1):
         text = document.text if full else card.shorten(document.text, START)
         where = f"{document.source}, {len(document.text):,} characters"
@@ -187,21 +233,31 @@ def _read_split(found: Documents, split: str, count: int, full: bool) -> None:
     )
 
 
-def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) -> None:
+def _searched(store: Store, found: Documents, recipe: str) -> Contamination:
+    """What a recipe found when it searched for contamination in these documents.
+
+    Raises StoreError if it has not searched in this version of them.
+    """
     known = [key.split("/")[0] for key in _keys(store, "contamination")]
     if recipe not in known:
         names = ", ".join(known) or "none"
+        mend = did_you_mean(recipe, known, "give it a section decontamination and run it")
         raise StoreError(
             f"--contaminated {recipe}: this recipe has not searched for contamination"
-            f" (recipes that have: {names}); give it a section decontamination and run it"
+            f" (recipes that have: {names}); {mend}"
         )
-    contamination, corpus = store.current(f"{recipe}/contamination", Contamination), _corpus(found)
+    contamination = store.current(f"{recipe}/contamination", Contamination)
     if contamination.key not in _made_of(store, "contamination", found):
         raise StoreError(
             f"{contamination.key} was made from another version of {found.key}; make it again with"
             f" dragon run {recipe}"
         )
-    sets = _shared(contamination, corpus)
+    return contamination
+
+
+def _read_contaminated(found: Documents, contamination: Contamination, count: int) -> None:
+    corpus = _corpus(found)
+    sets = documents_json.shared(contamination, corpus)
     if not sets:
         _say(f"{contamination.key}: no training document of {corpus} is contaminated")
         return
@@ -210,10 +266,6 @@ def _read_contaminated(store: Store, found: Documents, recipe: str, count: int) 
         where = f"{row['evaluation']}, {row['evaluation_id']}: {row['shared']:,} in common"
         _say("")
         _show(f"{number}  {row['document_id']}", where, text=row["ngram"])
-
-
-def _shared(contamination: Contamination, corpus: str) -> Rows:
-    return [row for row in card.contaminated(contamination) if row["trained on"] == corpus]
 
 
 # Printing

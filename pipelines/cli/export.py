@@ -12,6 +12,7 @@ from pipelines.cli.showing import suggest
 from pipelines.cli.store import current_model, open_store, store_option
 from pipelines.core.project import Project
 from pipelines.lineage.trace import trace
+from pipelines.text.nearest import did_you_mean
 from pipelines.tokens.artefacts import TokenizerFiles
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def _key(recipe: Recipe, task: str | None) -> str:
         why, known = "no such task", ", ".join(keys) or "none"
         if task in recipe.tasks:
             why = f"the model of a task of kind {recipe.tasks[task].kind} cannot be exported"
-        raise RecipeError(
-            f"{recipe.name}: task={task!r}: {why}; leave out --task to export the foundation, or"
-            f" name one of these tasks: {known}"
-        )
+        mend = "leave out --task to export the foundation, or name one of these tasks"
+        mend = f"{mend}: {known}"
+        near = mend if task in recipe.tasks else did_you_mean(task, keys, mend)
+        raise RecipeError(f"{recipe.name}: task {task!r}: {why}; {near}")
     return keys[task]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from pipelines.cli.asking import bearable
+from pipelines.cli.store import store_option
 from pipelines.core.project import Project
 
 
@@ -16,7 +19,8 @@ from pipelines.core.project import Project
 @click.option(
     "--count", type=click.IntRange(min=1), default=3, show_default=True, help="Words for a gap."
 )
-def fill(named: str, text: str, count: int) -> None:
+@store_option
+def fill(named: str, text: str, count: int, store: Path | None) -> None:
     """Say which words fit the gaps of a text.
 
     Prints one line for each gap: the best words, each with its probability.
@@ -35,7 +39,7 @@ def fill(named: str, text: str, count: int) -> None:
     mixture = recipe.mixture()
     # Clean the text as a whole: a piece between two gaps would lose the space at its end.
     clean = as_trained_on(recipe, max(mixture, key=lambda name: mixture[name]), bearable(text))
-    model = load_model(project, f"{recipe.name}/foundation", named)
+    model = load_model(project, f"{recipe.name}/foundation", named, store)
     from pipelines.inference.blanks import told
 
     click.echo(told(model.fill(clean, count)))

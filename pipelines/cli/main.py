@@ -24,10 +24,12 @@ VERBS = {
     "export": "Write a model with its tokenizer and lineage as others read it.",
     "trace": "Print what an asset was made from, down to the documents.",
     "show": "Print an asset's files, figures and record.",
+    "compare": "Compare two versions, assets or recipes: figures side by side.",
     "documents": "Print a corpus' data card, or read its documents.",
     "ls": "List what the store holds.",
     "migrate": "Move a store of an earlier version to today's layout.",
-    "ui": "Start Dagster's and MLflow's pages on this machine.",
+    "ui": "Start the pages on this machine: ours, Dagster's and MLflow's.",
+    "doctor": "Check this machine and project, with the mend of each fault.",
     "schema": "Print the JSON Schema of recipes, for editors.",
 }
 
@@ -65,8 +67,32 @@ class Verbs(click.Group):
             formatter.write_dl(VERBS.items())
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version, and the commit if the code lies in a repository, and end."""
+    if wanted and not ctx.resilient_parsing:
+        from importlib import metadata
+
+        from pipelines.core.project import environment
+
+        facts = environment()
+        changed = " with changes" if facts["git_dirty"] else ""
+        commit = f" (commit {facts['git_commit'][:12]}{changed})" if facts["git_commit"] else ""
+        click.echo(f"dragon {metadata.version('dragon')}{commit}")
+        ctx.exit()
+
+
 app = Verbs(
     "dragon",
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version and the commit.",
+        )
+    ],
     help="From raw text to an assistant, every weight traceable to its data.",
     epilog="Begin with: dragon run tiny (a minute, no download). Help: dragon VERB --help.",
 )
@@ -98,7 +124,9 @@ def run() -> None:
 
 
 def _fail(fault: str) -> None:
-    click.echo(f"dragon: {fault}", err=True)
+    from pipelines.cli.terminal import painted
+
+    click.echo(f"{painted('dragon:', 'red', sys.stderr)} {fault}", err=True)
     sys.exit(1)
 
 

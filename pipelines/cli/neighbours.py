@@ -9,6 +9,7 @@ import click
 from pipelines.cli.store import open_store, store_option
 from pipelines.core.record import StoreError
 from pipelines.lineage.trace import locate
+from pipelines.text.nearest import did_you_mean
 from pipelines.word_vectors.artefacts import WordVectors
 
 
@@ -31,11 +32,12 @@ def neighbours(corpus: str, words: tuple[str, ...], count: int, store: Path | No
     from pipelines.word_vectors.neighbours import find_word, nearest
 
     opened, key = open_store(store), f"{corpus}/word_vectors"
-    if key.partition("@")[0] not in set(opened.keys()):
-        raise StoreError(
-            f"corpus={corpus!r} has no word vectors; name it in the section word_vectors of a"
-            " recipe, as in bert, and run the recipe"
-        )
+    known = opened.keys()
+    if key.partition("@")[0] not in known:
+        having = [other.split("/")[0] for other in known if other.endswith("/word_vectors")]
+        mend = "name it in the section word_vectors of a recipe, as in bert, and run the recipe"
+        mend = did_you_mean(corpus, having, mend)
+        raise StoreError(f"corpus {corpus!r} has no word vectors; {mend}")
     artefact = locate(opened, key)
     assert isinstance(artefact, WordVectors)
     vocabulary, vectors = artefact.words(), artefact.vectors()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.cli.store import current_model
+from pipelines.cli.store import current_model, open_store
 from pipelines.core.project import Project
 from pipelines.core.stanza import RecipeError
 from pipelines.core.store import Store
 from pipelines.recipe.loading import load_recipe, read_recipes
 from pipelines.recipe.schema import Recipe
 from pipelines.tasks import Called, Use, catalogue
+from pipelines.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from pipelines.inference.session import Session
@@ -27,10 +27,23 @@ def find_recipe(name: str, project: Project) -> Recipe:
             path = path.relative_to(Path.cwd())
         if not path.exists():
             known = sorted(p.stem for p in project.recipes.glob("*.yaml"))
-            near = difflib.get_close_matches(name, known, n=1)
-            mend = f"did you mean {near[0]!r}?" if near else "or name a .yaml file"
-            raise RecipeError(f"recipe={name!r}: not one of {', '.join(known)}; {mend}")
+            raise RecipeError(_no_recipe(name, known))
     return load_recipe(path)
+
+
+def _no_recipe(name: str, known: list[str]) -> str:
+    """The fault of a name that no recipe has; the name of an asset is a near miss."""
+    scope, _, rest = name.partition("@")[0].partition("/")
+    if scope in known and rest:
+        return (
+            f"{name} is an asset of the recipe {scope}, and a recipe is needed here: write {scope}"
+            f" (to make only this asset: dragon run {scope} --select {scope}/{rest})"
+        )
+    other = "or name a .yaml file"
+    if rest and not name.startswith((".", "/")):
+        other += f" (an asset is made with dragon run RECIPE --select {name})"
+    mend = did_you_mean(name.removesuffix(".yml"), known, other)
+    return f"recipe {name!r}: not one of {', '.join(known)}; {mend}"
 
 
 def recipe_with(project: Project, task: str) -> Recipe:
@@ -40,10 +53,11 @@ def recipe_with(project: Project, task: str) -> Recipe:
     if len(having) != 1:
         names = ", ".join(r.name for r in having) or "none"
         known = sorted({name for recipe in recipes.values() for name in recipe.tasks})
-        near = [] if having else difflib.get_close_matches(task, known, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else "name one with --recipe"
+        mend = "name one with --recipe"
+        if not having:
+            mend = did_you_mean(task, known, f"the tasks are {', '.join(known) or 'none'}")
         unread = f" (not read: {next(iter(faults.values()))})" if faults and not having else ""
-        raise RecipeError(f"task={task!r}: recipes that have it: {names}; {mend}{unread}")
+        raise RecipeError(f"task {task!r}: recipes that have it: {names}; {mend}{unread}")
     return having[0]
 
 
@@ -72,8 +86,8 @@ def task_for(verb: str, kind: str, recipe: Recipe, task: str | None) -> tuple[st
             f"{recipe.name} has several {kind} tasks; name one with --task: {', '.join(names)}"
         )
     if task not in names:
-        known = ", ".join(names)
-        raise RecipeError(f"{recipe.name}: task={task!r} is not one of its {kind}s: {known}")
+        mend = did_you_mean(task, names, f"it has {', '.join(names)}")
+        raise RecipeError(f"{recipe.name}: task {task!r} is not one of its {kind}s; {mend}")
     return task, uses[task]
 
 
@@ -86,9 +100,12 @@ def as_trained_on(recipe: Recipe, corpus: str, text: str) -> str:
     return clean_text(text, form)
 
 
-def load_model(project: Project, key: str, recipe: str) -> Session:
-    """A model ready to use. Raises StoreError naming the ``recipe`` to run if it was not made."""
-    store = Store(project.store)
+def load_model(project: Project, key: str, recipe: str, place: Path | None = None) -> Session:
+    """A model ready to use, from the store at ``place``; None is the project's.
+
+    Raises StoreError naming the ``recipe`` to run if it was not made.
+    """
+    store = Store(project.store) if place is None else open_store(place)
     checkpoint = current_model(store, key, recipe)
     from pipelines.inference.session import open_session  # loads torch
 

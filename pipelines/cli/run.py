@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.terminal import columns, cut, is_terminal, painted
+from pipelines.cli.voice import Voice, ended
+from pipelines.core.progress import spell_seconds
 from pipelines.core.project import Project
 
 if TYPE_CHECKING:
+    from pipelines.core.artefact import Artefact
+    from pipelines.core.record import Record
+    from pipelines.orchestration.interruption import Interruption
     from pipelines.recipe.schema import Recipe
+
+WHY_LINES = 12  # assets whose reason is told one by one
+REASONS = 3  # differences that are told of one asset
 
 
 @click.command()
@@ -27,25 +34,105 @@ if TYPE_CHECKING:
 def run(named: str, select: tuple[str, ...]) -> None:
     """Make all that a recipe describes.
 
-    An asset is reused if nothing that it depends on changed. At the end it prints commands to use
-    the assets.
+    An asset is reused if nothing that it depends on changed. At the end it says why the others were
+    made, and prints commands to use them. Ctrl-C ends it; the same command goes on later.
     """
-    from pipelines.cli.recipes import find_recipe
+    from pipelines.orchestration.interruption import Interruption
 
     began = time.monotonic()
+    with Voice().speaking() as voice, Interruption(voice.last, voice.phase).heard() as stop:
+        voice.phase("reading recipes")
+        _run(named, select, voice, stop, began)
+
+
+def _run(
+    named: str, select: tuple[str, ...], voice: Voice, stop: Interruption, began: float
+) -> None:
+    """Run a recipe and say what came of it. Ends the process if a person interrupted it."""
+    from pipelines.cli.recipes import find_recipe
+
     project = Project.here()
     recipe = find_recipe(named, project)
     _require_agreement(recipe, project)
-    _speak()
-    print(f"{recipe.name}: {recipe.description}")
-    from pipelines.orchestration.execution import execute
+    voice.line(f"{recipe.name}: {recipe.description}")
+    voice.phase("loading Dagster")
+    from pipelines.orchestration.execution import InterruptedRun, execute
 
-    done = execute(project, recipe, list(select))
+    try:
+        done = execute(project, recipe, list(select), _Watch(voice), stop)
+    except InterruptedRun as interrupted:
+        stop.end(f"interrupted; run the same command to continue: {interrupted}")
+    voice.phase("writing the report")
+    report = _report(project, recipe, done.keys)
+    voice.clear()
     for check in done.unmet:
-        print(f"check {check}")
-    reused, seconds = len(done.keys) - done.made, time.monotonic() - began
-    print(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {seconds:.1f} s")
-    _what_next(project, recipe, named, done.keys)
+        voice.line(_check(check))
+    seconds, reused = time.monotonic() - began, len(done.keys) - done.made
+    took = f"{seconds:.1f} s" if seconds < 60 else spell_seconds(seconds)
+    voice.line(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {took}")
+    for line in _why(done.reasons):
+        voice.line(line)
+    for line in _what_next(recipe, named, done.keys, report):
+        voice.line(line)
+
+
+def _check(check: str) -> str:
+    """A check that was not passed; on a terminal its lines end between words."""
+    import textwrap
+
+    lines = textwrap.wrap(check, max(columns() - 10, 20)) if is_terminal() else [check]
+    return f"{painted('check', 'yellow')} " + "\n      ".join(lines)
+
+
+class _Watch:
+    """Tells the voice how the run goes on."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._width = 34
+
+    def phase(self, label: str) -> None:
+        """A part of the work before or after the steps begins."""
+        self._voice.phase(label)
+
+    def begins(self, key: str, usual: float | None, number: int, count: int) -> None:
+        """An asset's step begins."""
+        self._width = max(self._width, len(key))
+        self._voice.phase(key, usual, f"[{number}/{count}] ")
+
+    def ends(self, artefact: Artefact, record: Record, reused: bool) -> None:
+        """An asset was made or reused: print its line."""
+        seconds = float(record.made.get("seconds") or 0)
+        done = "reused" if reused else f"made in {seconds:.1f} s"
+        self._voice.phase("")
+        self._voice.line(ended(artefact, self._width, done))
+
+
+def _why(reasons: Mapping[str, list[str] | None]) -> list[str]:
+    """Why the assets were made that were made before: what differs from the version before.
+
+    An asset whose inputs alone differ says nothing new: the reason of its inputs is told.
+    """
+    rows = []
+    for key, differences in reasons.items():
+        if differences is None:
+            continue
+        own = [part for part in differences if not part.startswith("input ")]
+        if not differences:
+            rows.append((key, "its version was no longer in the store"))
+        elif own:
+            more = f" and {len(own) - REASONS} more" if len(own) > REASONS else ""
+            rows.append((key, ", ".join(own[:REASONS]) + more))
+        else:
+            names = [part.split()[1].rstrip(":") for part in differences]
+            rows.append((key, f"input {', '.join(names)}"))
+    if not rows:
+        return []
+    width = max(len(key) for key, _ in rows)
+    room = columns() - 1 if is_terminal() else 10_000
+    told = [cut(f"  {key:{width}}  {why}", room) for key, why in rows[:WHY_LINES]]
+    left = len(rows) - WHY_LINES
+    return ["made again, because of a change in:", *told, *([f"  and {left} more"] * (left > 0))]
 
 
 def _require_agreement(recipe: Recipe, project: Project) -> None:
@@ -63,65 +150,27 @@ def _require_agreement(recipe: Recipe, project: Project) -> None:
         raise fault
 
 
-def _what_next(project: Project, recipe: Recipe, named: str, keys: Collection[str]) -> None:
+def _what_next(recipe: Recipe, named: str, keys: Collection[str], report: str | None) -> list[str]:
+    """Lines with what a person may do with the assets."""
     from pipelines.cli.suggestions import suggestions
 
-    lines = [("The report", page)] if (page := _report(project, recipe, keys)) else []
-    lines += [*suggestions(recipe, named, keys), ("See the graph", "make ui")]
-    width = max(len(purpose) for purpose, _ in lines) + 2
-    print()
-    for purpose, command in lines:
-        print(f"{purpose + ':':{width}}{command}")
+    rows = [("The report", report)] if report else []
+    rows += [*suggestions(recipe, named, keys), ("See it all", "dragon ui")]
+    width = max(len(purpose) for purpose, _ in rows) + 2
+    return ["", *(f"{purpose + ':':{width}}{command}" for purpose, command in rows)]
 
 
 def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | None:
     """Write the report's page with all assets and their times; its address, or None without one."""
     from pipelines.core.store import Store
-    from pipelines.lineage.trace import trace
+    from pipelines.lineage.presented import presented
     from pipelines.report.artefacts import Report
-    from pipelines.report.page import presented
 
     key = f"{recipe.name}/report"
     if key not in keys:
         return None
     store = Store(project.store)
-    report = store.current(key, Report)
-    rows = [
-        (node.artefact.key, node.record.made)
-        for node in trace(store, report).walk()
-        if node.artefact.key != key
-    ]
     place = project.home / "reports" / f"{recipe.name}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(presented(report.page(), recipe.name, rows), encoding="utf-8")
+    place.write_text(presented(store, store.current(key, Report)), encoding="utf-8")
     return place.as_uri()
-
-
-class _Lines(logging.Handler):
-    """Prints progress on one line that is overwritten (on a terminal), and other messages below."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.moving = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if getattr(record, "fleeting", False) and not sys.stdout.isatty():
-            return
-        if getattr(record, "progress", False) and sys.stdout.isatty():
-            print(f"\r\x1b[2K  {text}", end="", flush=True)
-            self.moving = True
-            return
-        if self.moving:
-            print("\r\x1b[2K", end="")
-            self.moving = False
-        mark = "warning: " if record.levelno >= logging.WARNING else ""
-        print(f"  {mark}{text}", flush=True)
-
-
-def _speak() -> None:
-    logger = logging.getLogger("dragon")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    if not any(isinstance(h, _Lines) for h in logger.handlers):
-        logger.addHandler(_Lines())

@@ -11,12 +11,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Without an option, tokens are drawn as in evaluations: ``SAMPLING`` of
 # pipelines/inference/replies.py. That module loads torch, so the help repeats its values here.
+FROM_0, ABOVE_0 = click.FloatRange(min=0), click.FloatRange(min=0, min_open=True)
+COUNT, PART = click.IntRange(min=1), click.FloatRange(0, 1, min_open=True)
 DRAWN = (
-    ("--temperature", float, "0.7", "How random the draw is; 0: always the likeliest token."),
-    ("--top-k", int, "40", "Draw from this many likeliest tokens."),
-    ("--top-p", float, "0.95", "Draw from the likeliest tokens with this total probability."),
-    ("--min-p", float, None, "Draw from tokens this likely relative to the likeliest."),
-    ("--repetition-penalty", float, None, "Above 1: fewer tokens that are in the text already."),
+    ("--temperature", FROM_0, "0.7", "How random the draw is; 0: always the likeliest token."),
+    ("--top-k", COUNT, "40", "Draw from this many likeliest tokens."),
+    ("--top-p", PART, "0.95", "Draw from the likeliest tokens with this total probability."),
+    ("--min-p", PART, None, "Draw from tokens this likely relative to the likeliest."),
+    ("--repetition-penalty", ABOVE_0, None, "Above 1: fewer tokens that are in the text already."),
 )
 
 

@@ -18,6 +18,8 @@ store_option = click.option(
     help="The folder of the store.",
 )
 
+TARGET = "An asset (chat/foundation), a version of it (chat/foundation@3f2a), its folder or a file."
+
 
 def root_of(path: Path | None) -> Path:
     """The folder of a store; None is the project's. Raises StoreError if there is none."""

@@ -29,8 +29,15 @@ def suggestions(recipe: Recipe, named: str, keys: Collection[str]) -> Iterator[S
         if catalogue()[recipe.architecture].objective == "masked_token":
             yield "Fill a gap", _dragon("fill", named, "A: how ___ you?")
         else:
+            yield "Let it write", _dragon("write", named, _opening(recipe))
             yield "For others to use", _dragon("export", named)
         yield "Where from", _dragon("trace", foundation)
+
+
+def _opening(recipe: Recipe) -> str:
+    """A text to continue: the first line of the recipe's first sample."""
+    first = next(iter(recipe.samples), "").strip().split("\n")[0]
+    return first or "The"
 
 
 def _dragon(*words: str) -> str:

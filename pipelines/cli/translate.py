@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from pipelines.cli.asking import TEXT, texts_of
+from pipelines.cli.store import store_option
 from pipelines.core.project import Project
 
 
@@ -21,8 +24,14 @@ from pipelines.core.project import Project
     help="Beams of the search.",
 )
 @click.option("--decoder-only", is_flag=True, help="Use the GPT trained on the same pairs.")
+@store_option
 def translate(
-    named: str, text: str, task: str | None, beams: int | None, decoder_only: bool
+    named: str,
+    text: str,
+    task: str | None,
+    beams: int | None,
+    decoder_only: bool,
+    store: Path | None,
 ) -> None:
     """Translate a text with a recipe's translator.
 
@@ -44,7 +53,7 @@ def translate(
         raise RecipeError(
             "--beams and --decoder-only: the GPT decodes without beams; give only one of them"
         )
-    model = load_model(project, fitting[0].key, named)
+    model = load_model(project, fitting[0].key, named, store)
     beams = beams or fitting[0].settings.get("beams")
     for line in texts_of(text):
         clean = " ".join(as_trained_on(recipe, recipe.tasks[task].corpus, line).split())

@@ -52,7 +52,7 @@ PYTHON = [sys.executable, "-P", "-m"]  # -P: no file of the project's folder is 
     help="MLflow's port on this machine.",
 )
 def ui(port: int, mlflow_port: int) -> None:
-    """Start the pages on this machine: recipes, reports, Dagster and MLflow.
+    """Start the pages on this machine: ours, Dagster's and MLflow's.
 
     It prints their addresses. Ctrl-C ends all servers; if one of them ends, the others end too.
     """

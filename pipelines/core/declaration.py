@@ -9,7 +9,7 @@ covers all of them.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ class Declaration:
     error if a source now gives other bytes. ``uses`` maps the package of a catalogue to the entries
     that the asset uses, such as the architectures whose networks it builds. The code of the other
     entries does not decide the result. Every entry decides it if ``uses`` leaves the catalogue out.
+    ``about`` tells people what this very asset is, in a sentence or two; it decides nothing.
     """
 
     key: str
@@ -46,11 +47,12 @@ class Declaration:
     observe: str | None = None
     exact: bool = False
     uses: Uses = field(default_factory=dict)
+    about: str = ""
 
     @property
-    def about(self) -> str:
-        """The description of the asset: the docstring of its making function, read unimported."""
-        return docstring(*self.making.split(":"))
+    def description(self) -> str:
+        """``about``, or else the docstring of the making function, read unimported."""
+        return self.about or docstring(*self.making.split(":"))
 
     def reads(self) -> dict[str, str]:
         """The keys that the asset reads, by input and in order.
@@ -106,6 +108,12 @@ class Declaration:
         if self.observe:
             decides["observed"] = dict(found(self.observe)(self.settings, project))
         return decides
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words as a list in a sentence: ``chitchat, sms and tales``; "nothing" without a word."""
+    *most, last = list(words) or ["nothing"]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _under(name: str, keys: Mapping[str, str]) -> dict[str, str]:

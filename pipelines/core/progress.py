@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Callable, Iterator
 
 log = logging.getLogger("dragon.progress")
-EVERY_SECONDS = 5.0
+SILENT_SECONDS = 2.0  # work that ends sooner needs no progress
+EVERY_SECONDS = 5.0  # between two lines of a log
+SHOWN_SECONDS = 0.2  # between two states of a line that moves
+BYTES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+Watcher = Callable[[str, str], None]
+_watchers: list[Watcher] = []
+
+
+@contextlib.contextmanager
+def watched(by: Watcher) -> Iterator[None]:
+    """Call ``by(label, state)`` for the progress of all jobs, several times a second.
+
+    A log has a line only every few seconds, because a person reads it later.
+    """
+    _watchers.append(by)
+    try:
+        yield
+    finally:
+        _watchers.remove(by)
 
 
 class Progress:
@@ -14,12 +35,12 @@ class Progress:
 
     A job has ``total`` steps (0 if unknown), of which ``start`` were done before. The rate counts
     ``unit`` since this object was created, so earlier work does not raise the rate of a resumed
-    job.
+    job. The unit MB is for bytes: a small rate is told in kB or B.
     """
 
     def __init__(self, label: str, total: int, unit: str, start: int = 0) -> None:
         self.label, self.total, self.unit, self.start = label, total, unit, start
-        self.began = self.said = time.monotonic()
+        self.began = self.said = self.shown = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -27,21 +48,43 @@ class Progress:
         return time.monotonic() - self.began
 
     def update(self, step: int, units: float, note: str = "") -> None:
-        """Log, if it is time to, that ``step`` of ``total`` is done.
+        """Log and show, if it is time to, that ``step`` of ``total`` is done.
 
         ``units`` counts the units since the start.
         """
         now = time.monotonic()
-        if now - self.began < 2 or now - self.said < EVERY_SECONDS:
+        if now - self.began < SILENT_SECONDS:
             return
-        self.said = now
-        rate = f"{units / self.seconds:,.0f} {self.unit}/s"
-        parts = [f"{step:,}", rate]
+        if _watchers and now - self.shown >= SHOWN_SECONDS:
+            self.shown = now
+            for watcher in _watchers:
+                watcher(self.label, self._state(step, units, note))
+        if now - self.said >= EVERY_SECONDS:
+            self.said = now
+            state = self._state(step, units, note)
+            log.info("%s: %s", self.label, state, extra={"progress": True})
+
+    def _state(self, step: int, units: float, note: str) -> str:
+        """``83 % · 8,876 tokens/s · 11 s left``; the number of steps if the total is unknown."""
+        rate = spell_rate(units / max(self.seconds, 1e-9), self.unit)
         if self.total:
             left = self.seconds * (self.total - step) / max(step - self.start, 1)
             parts = [f"{100 * step // self.total} %", rate, f"{spell_seconds(left)} left"]
-        parts += [note] if note else []
-        log.info("%s: %s", self.label, " · ".join(parts), extra={"progress": True})
+        else:
+            parts = [f"{step:,}", rate]
+        return " · ".join([*parts, *([note] if note else [])])
+
+
+def spell_rate(rate: float, unit: str) -> str:
+    """``8,876 tokens/s``, ``0.31 tokens/s``; of MB the unit that fits: ``12.5 MB/s``, ``43 kB/s``.
+
+    ``rate`` counts units in a second.
+    """
+    if unit == "MB":
+        unit, size = next(((n, s) for n, s in BYTES if rate * 1e6 >= s), ("B", 1.0))
+        rate = rate * 1e6 / size
+        return f"{rate:,.1f} {unit}/s" if rate < 20 and unit != "B" else f"{rate:,.0f} {unit}/s"
+    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
 
 
 def spell_seconds(seconds: float) -> str:

@@ -17,6 +17,7 @@ log = logging.getLogger("dragon")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORT = 3000  # of the pages of ``dragon ui``, unless a person chooses another
+MLFLOW = "mlflow"  # the folder in ``home`` with MLflow's database and artefacts
 PAGES = "pages"  # the file in ``home`` with the address at which the pages were served last
 LOCAL = re.compile(r"http://127\.0\.0\.1:\d{1,5}")
 
@@ -70,7 +71,7 @@ class Project:
     @property
     def mlflow(self) -> Path:
         """MLflow's database and artefacts."""
-        return self.home / "mlflow"
+        return self.home / MLFLOW
 
     @property
     def spools(self) -> Path:

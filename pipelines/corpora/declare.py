@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, listed
 from pipelines.core.scope import Scope
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
 from pipelines.corpora.cleaning import steps
@@ -12,6 +12,7 @@ from pipelines.corpora.cleaning.options import Cleaning
 from pipelines.corpora.decontamination import Against, Decontamination
 from pipelines.corpora.options import Corpus
 from pipelines.corpora.sources import kinds
+from pipelines.corpora.sources.kind import Kind
 
 UNICODE = "pipelines.corpora.letters:letters"
 
@@ -30,6 +31,7 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         exact=True,
         uses={kinds.__name__: (kind.name,), **kind.uses(options.source)},
         group="corpora",
+        about=_about_source(name, kind, options),
     )
     yield Declaration(
         key=f"{name}/documents",
@@ -42,6 +44,9 @@ def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
         exact=True,
         uses={steps.__name__: tuple(step.name for step in used)},
         group="corpora",
+        about=f"The documents of {name} after {listed(step.name for step in used)}, split into"
+        f" train, validation ({100 * options.split.validation:.3g} %) and test"
+        f" ({100 * options.split.test:.3g} %).",
     )
 
 
@@ -61,4 +66,14 @@ def contamination(
         observe=UNICODE,
         exact=True,
         group=scope.recipe,
+        about=f"Training documents of {scope.recipe} that share {options.ngram} words in a row with"
+        " a held-out document; "
+        + ("training leaves them out." if scope.drops else "training keeps them."),
     )
+
+
+def _about_source(name: str, kind: Kind, options: Corpus) -> str:
+    source = options.source
+    origin = kind.origin.format(**source.decides())
+    place = f" {source.path}" if hasattr(source, "path") else ""
+    return f"The text of {name} as it came ({origin}{place}); licence {source.licence}."

@@ -24,6 +24,7 @@ def evaluation_of(
     group: str,
     settings: Strict | None = None,
     observe: str | None = None,
+    about: str = "",
 ) -> Declaration:
     """The declaration of an evaluation; the parameters are the fields of ``Declaration``.
 
@@ -39,6 +40,7 @@ def evaluation_of(
         observe=observe,
         uses=uses,
         group=group,
+        about=about,
     )
 
 
@@ -59,4 +61,6 @@ def foundation_evaluation(scope: Scope) -> Iterator[Declaration]:
         observe="pipelines.evaluation.compressors:observed",
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"How well the foundation of {scope.recipe} predicts held-out text, beside baselines,"
+        " and what it writes.",
     )

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from pipelines.core.making import Making
 
 # Canonical JSON sorts the names of a sample; this is their order for people.
-SAMPLE_ORDER = ("prompt", "source", "continuation", "translation", "reply", "person", "reference")
+SAMPLE_ORDER = (
+    *("rung", "prompt", "source", "continuation", "translation", "reply", "words", "person"),
+    *("hidden word", "reference", "text", "label", "predicted"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,19 @@ class Comparison:
         if not self.baselines:
             raise ValueError(f"baselines of {self.measure!r}: none; add at least one baseline")
 
+    def by_worth(self) -> list[tuple[str, float]]:
+        """The names and figures of the baselines, the one that is hardest to beat first."""
+        return sorted(
+            self.baselines.items(), key=lambda item: item[1], reverse=self.better == "higher"
+        )
+
     def best_baseline(self) -> tuple[str, float]:
         """The name and the figure of the baseline that is hardest to beat."""
-        best = min if self.better == "lower" else max
-        name = best(self.baselines, key=self.baselines.__getitem__)
-        return name, self.baselines[name]
+        return self.by_worth()[0]
+
+    def failed(self) -> list[str]:
+        """The names of the baselines that find nothing of what the measure asks for."""
+        return [name for name, value in self.by_worth() if self.better == "higher" and not value]
 
     def margin(self) -> float:
         """How much better our figure is than the best baseline's; below 0 if it is worse."""

@@ -1,29 +1,38 @@
-"""A classifier on held-out texts: scores, baselines and the confusion matrix."""
+"""A classifier on held-out texts: scores, baselines, the confusion matrix, and its mistakes.
+
+Letters: N texts, L labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Any
 
 import torch
 
 from model.batches.batching import Batch
 from model.evaluation import accuracy, confusion_matrix, f1, precision, recall
+from pipelines.core.artefact import Rows
 from pipelines.evaluation.baselines import majority_baseline, tfidf_baseline
 from pipelines.evaluation.findings import Confusion
 from pipelines.examples.artefacts import Labelled
 
+TEXT = 1000  # characters of a text that a sample keeps
+# The lowest probability of each band, the surest band first.
+BANDS = (0.99, 0.95, 0.9, 0.8, 0.6, 0.0)
 
-def predict(network: Any, batches: Iterable[Batch]) -> list[int]:
-    """The number of the classifier's most likely label for every example, in order."""
+
+def probabilities(network: Any, batches: Iterable[Batch]) -> torch.Tensor:
+    """The probability of each label for every example, in order: (N, L), float64."""
     network.eval()
     device = next(network.parameters()).device
-    predicted: list[int] = []
+    rows = []
     with torch.inference_mode():
         for batch in batches:
             moved = batch.to(device)
-            predicted += network(moved.tokens, moved.last).argmax(dim=-1).tolist()
-    return predicted
+            rows.append(network(moved.tokens, moved.last).double().softmax(dim=-1).cpu())
+    return torch.cat(rows)
 
 
 def scores(truth: Sequence[int], predicted: Sequence[int], n_labels: int) -> dict[str, float]:
@@ -52,16 +61,17 @@ def headline(labels: Sequence[str]) -> tuple[str, str]:
 
 def label_baselines(
     train: Sequence[Labelled], test: Sequence[Labelled], labels: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Scores of the majority label and of TF-IDF with logistic regression on the test split."""
-    truth = [labels.index(row.label) for row in test]
+) -> dict[str, list[int]]:
+    """The numbers of the labels that TF-IDF with logistic regression predicts for the test split,
+    and those of the majority label.
+    """
     texts, answers = [row.text for row in train], [row.label for row in train]
     predictions = {
         "TF-IDF + logistic regression": tfidf_baseline(texts, answers, [row.text for row in test]),
         "majority": majority_baseline(answers, len(test)),
     }
     return {
-        name: scores(truth, [labels.index(label) for label in predicted], len(labels))
+        name: [labels.index(label) for label in predicted]
         for name, predicted in predictions.items()
     }
 
@@ -69,3 +79,77 @@ def label_baselines(
 def confusion(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> Confusion:
     """The confusion matrix with its labels: rows are true labels, columns predicted ones."""
     return {"matrix": confusion_matrix(truth, predicted, len(labels)), "labels": list(labels)}
+
+
+def scores_by_label(
+    labels: Sequence[str], truth: Sequence[int], predicted: Mapping[str, Sequence[int]]
+) -> Rows:
+    """Precision, recall and F1 of each label by each classifier; ``predicted`` is by its name."""
+    return [
+        {
+            "label": label,
+            "classifier": name,
+            "examples": sum(one == number for one in truth),
+            "precision": precision(truth, guesses, number),
+            "recall": recall(truth, guesses, number),
+            "F1": f1(truth, guesses, number),
+        }
+        for number, label in enumerate(labels)
+        for name, guesses in predicted.items()
+    ]
+
+
+def sureness(truth: Sequence[int], likely: torch.Tensor) -> Rows:
+    """How probable the classifier found its labels, and how often these were right, by bands.
+
+    ``likely`` are the ``probabilities`` (N, L). A classifier that knows what it does not know is
+    right as often as it is sure: the two columns agree.
+    """
+    sure, said = likely.max(dim=-1)
+    right = said == torch.tensor(truth)
+    above = 1.01
+    rows = []
+    for least in BANDS:
+        inside = (sure >= least) & (sure < above)
+        if count := int(inside.sum()):
+            rows.append(
+                {
+                    "its label's probability": f"{least:.0%} to {min(above, 1):.0%}",
+                    "examples": count,
+                    "mean probability": round(float(sure[inside].mean()), 4),
+                    "accuracy": int(right[inside].sum()) / count,
+                }
+            )
+        above = least
+    return rows
+
+
+def mistakes(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    truth: Sequence[int],
+    likely: torch.Tensor,
+    others: Mapping[str, Sequence[int]],
+    count: int = 12,
+) -> list[dict[str, str]]:
+    """The wrong labels of which the classifier was surest, every kind of mistake in turn.
+
+    ``likely`` are the ``probabilities`` (N, L); ``others`` are predictions of baselines, whose
+    label for the text is shown as well.
+    """
+    sure, said = (values.tolist() for values in likely.max(dim=-1))
+    kinds: dict[tuple[int, int], list[int]] = {}
+    for place in sorted(range(len(truth)), key=lambda place: -sure[place]):
+        if said[place] != truth[place]:
+            kinds.setdefault((truth[place], said[place]), []).append(place)
+    turns = chain.from_iterable(zip_longest(*(kinds[kind] for kind in sorted(kinds))))
+    wrong = [place for place in turns if place is not None]
+    return [
+        {
+            "text": texts[place][:TEXT],
+            "label": labels[truth[place]],
+            "predicted": f"{labels[said[place]]}, {sure[place]:.1%} sure",
+            **{name: labels[guesses[place]] for name, guesses in others.items()},
+        }
+        for place in wrong[:count]
+    ]

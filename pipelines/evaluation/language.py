@@ -60,6 +60,16 @@ def continuations(
         **SAMPLING,
     )
     return [
-        {"prompt": prompt, "continuation": tokenizer.decode(tokens)}
+        {"prompt": prompt, "continuation": continuation(tokenizer, prompt, tokens)}
         for prompt, tokens in zip(prompts, continued, strict=True)
     ]
+
+
+def continuation(tokenizer: Tokenizer, prompt: str, tokens: Sequence[int]) -> str:
+    """The text by which ``tokens`` continue a prompt.
+
+    They are decoded together with the prompt, because a tokenizer may write the space between two
+    words only where it has both.
+    """
+    before = tokenizer.encode(prompt)
+    return tokenizer.decode([*before, *tokens])[len(tokenizer.decode(before)) :]

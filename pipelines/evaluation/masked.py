@@ -145,9 +145,10 @@ def fillings(
     A held-out sentence has the true word beside them.
     """
     fill_blanks = partial(fill, network, tokenizer)
-    samples = [{"prompt": text, "reply": told(fill_blanks(text)), "person": ""} for text in prompts]
+    samples = [{"prompt": text, "words": told(fill_blanks(text))} for text in prompts]
     for sentence, word in islice(_with_a_word_hidden(tokenizer, documents, network), 12):
-        samples.append({"prompt": sentence, "reply": told(fill_blanks(sentence)), "person": word})
+        filled = told(fill_blanks(sentence))
+        samples.append({"prompt": sentence, "words": filled, "hidden word": word})
     return samples
 
 

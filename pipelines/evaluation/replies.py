@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from model.inference.generation import generate_batch
@@ -21,12 +20,15 @@ if TYPE_CHECKING:
 def dialogues(
     network: nn.Module, tokenizer: Tokenizer, pairs: Iterable[Pair], count: int = 10
 ) -> list[dict[str, str]]:
-    """The assistant's replies to held-out prompts, beside the person's replies."""
-    first_pairs = list(islice(pairs, count))
+    """The assistant's replies to held-out prompts, beside the person's replies.
+
+    The prompts are of ``count`` conversations, or of all if there are fewer.
+    """
+    chosen = one_of_each(pairs, count)
     prompt_length = prompt_tokens(network, REPLY_TOKENS)
     replies = generate_batch(
         network,
-        [encode_prompt(tokenizer, pair.prompt, prompt_length) for pair in first_pairs],
+        [encode_prompt(tokenizer, pair.prompt, prompt_length) for pair in chosen],
         max_new_tokens=REPLY_TOKENS,
         stop=tokenizer.controls,
         forbid=unnamed(network, tokenizer),
@@ -38,8 +40,22 @@ def dialogues(
             "reply": decode_reply(tokenizer, tokens),
             "person": pair.reply,
         }
-        for pair, tokens in zip(first_pairs, replies, strict=True)
+        for pair, tokens in zip(chosen, replies, strict=True)
     ]
+
+
+def one_of_each(pairs: Iterable[Pair], count: int) -> list[Pair]:
+    """One pair of each of ``count`` conversations, these evenly spread over the split.
+
+    It is the pair in the middle of its conversation, whose prompt has turns before it.
+    """
+    conversations: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        conversations.setdefault(pair.document_id, []).append(pair)
+    each = list(conversations.values())
+    count = min(count, len(each))
+    chosen = (each[number * len(each) // count] for number in range(count))
+    return [conversation[len(conversation) // 2] for conversation in chosen]
 
 
 def _conversation(turns: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, listed
 from pipelines.examples.artefacts import Examples
 from pipelines.examples.options import LabelsTaken, PairsTaken
 
@@ -24,4 +24,13 @@ def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iter
         settings=settings,
         libraries=("pyarrow",),
         group="corpora",
+        about=f"{_about(settings)} from the documents of {corpus}, for the task {task}.",
     )
+
+
+def _about(settings: PairsTaken | LabelsTaken) -> str:
+    if isinstance(settings, LabelsTaken):
+        return f"Texts labelled {listed(settings.labels)}"
+    turns = settings.context_turns
+    before = "the turn" if turns == 1 else f"up to {turns} turns"
+    return f"Pairs of a reply and {before} before it"

@@ -29,6 +29,8 @@ def weights(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
         exact=True,
         uses={kinds.__name__: (source.kind,)},
         group=scope.recipe,
+        about=f"The files of weights that {scope.recipe} takes from elsewhere"
+        f" ({source.kind}), unchanged; licence {source.licence}.",
     )
 
 
@@ -42,6 +44,7 @@ def tokenizer(scope: Scope) -> Iterator[Declaration]:
         libraries=TOKENIZER,
         exact=True,
         group=scope.recipe,
+        about=f"The tokenizer that came with the weights of {scope.recipe}.",
     )
 
 
@@ -56,4 +59,5 @@ def foundation(scope: Scope, source: ExternalWeights) -> Iterator[Declaration]:
         libraries=NETWORK,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"The network of the weights of {scope.recipe}, without a step of training.",
     )

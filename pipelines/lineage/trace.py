@@ -6,10 +6,8 @@ file, manifest and record on the way again.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents, RawText
 from pipelines.interop.artefacts import Weights
 from pipelines.lineage.views import open_current, open_derivation, open_version, view_of
+from pipelines.text.nearest import did_you_mean, nearest
 
 NOTHING: frozenset[tuple[str, str]] = frozenset()
 LONGEST = 4000  # characters of a path
@@ -83,18 +82,19 @@ def locate(store: Store, target: str) -> Artefact:
         return open_current(store, key)
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
     if len(versions) != 1:
-        known = ", ".join(version[:12] for version in versions or store.versions(key))
-        mend = f"give more digits of {known}" if versions else f"the store has {known}"
+        known = [version[:12] for version in versions or store.versions(key)]
+        listed = ", ".join(known)
+        mend = f"give more digits of {listed}"
+        if not versions:
+            near = nearest(prefix[:12], known)
+            mend = f"did you mean {key}@{near}?" if near else f"the store has {listed}"
         raise StoreError(f"{target}: {len(versions)} versions begin with {prefix!r}; {mend}")
     return open_version(store, key, versions[0])
 
 
 def _nearest(store: Store, target: str) -> str:
-    words, keys = sorted(re.split("[/_]", target)), store.keys()
     # A key as it was before keys had two parts has the same words in another order.
-    near = [key for key in keys if sorted(re.split("[/_]", key)) == words]
-    near = near or difflib.get_close_matches(target[:300], keys, n=1)
-    return f"did you mean {near[0]!r}?" if near else "dragon ls lists the assets"
+    return did_you_mean(target, store.keys(), "dragon ls lists the assets")
 
 
 def _locate_file(store: Store, path: Path) -> Artefact:
@@ -279,8 +279,8 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
     mark = (artefact.version, artefact.derivation)
     again = mark in seen and bool(node.parents)
     seen.add(mark)
-    facts = "see above" if again else note(node)
-    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {facts}" if facts else "")
+    told = "see above" if again else note(node)
+    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {told}" if told else "")
     lines = [line]
     children = () if again else node.parents
     for number, parent in enumerate(children):
@@ -291,12 +291,17 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
 
 
 def note(node: Node) -> str:
-    """The main facts of one artefact: documents, source, commit.
+    """``facts`` on one line."""
+    return ", ".join(facts(node))
+
+
+def facts(node: Node) -> list[str]:
+    """The main facts of one artefact in words: documents, source, commit.
 
     Raises CorruptArtefact if its files or its record lack the fields of their kind.
     """
     try:
-        return ", ".join(_facts(node))
+        return _facts(node)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         artefact = node.artefact
         raise CorruptArtefact(

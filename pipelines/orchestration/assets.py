@@ -4,15 +4,17 @@ publish, record.
 (This module has no ``from __future__ import annotations``, because Dagster reads its annotations.)
 """
 
+import contextlib
 import functools
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
+from pipelines.checks import Applied, checks_of
 from pipelines.core import processor
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration
@@ -21,19 +23,22 @@ from pipelines.core.making import Making
 from pipelines.core.project import environment
 from pipelines.core.record import Record
 from pipelines.core.store import Fence, Store
-from pipelines.core.tracking import Tracker
 from pipelines.core.work import seal
-from pipelines.lineage.views import VIEWS
+from pipelines.orchestration import telling
+from pipelines.orchestration.automation import RECIPE
+from pipelines.orchestration.checks import result_of, spec_of, stopping
+from pipelines.orchestration.inputs import open_inputs
 from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import publishing
-from pipelines.report.describe import Markdown, Picture, Rows, describe
+from pipelines.orchestration.shown import Shown, definition
+from pipelines.orchestration.story import story_of
 from pipelines.text.errors import SourceUnavailable
+from pipelines.text.parallel import end_with_parent
 
 processor.prepare()  # before any asset imports torch
 
 log = logging.getLogger("dragon")
 
-OWNERS = ["team:dragon"]
 ATTENDED = "dragon/attended"  # the tag of a run that a person waits for
 RETRIES, RETRY_SECONDS = 2, 60  # each wait is four times the previous one
 NO_MEMORY = (
@@ -42,95 +47,126 @@ NO_MEMORY = (
 )
 
 
-_KINDS: set[type[Artefact]] = {Artefact, *VIEWS.values()}
-DAGSTER_TYPES = {
-    view.__name__: dg.PythonObjectDagsterType(view, name=view.__name__, description=view.__doc__)
-    for view in _KINDS
-}
+def assets_of(
+    declarations: Iterable[Declaration], shown: Mapping[str, Shown] | None = None
+) -> list[dg.AssetsDefinition]:
+    """Declarations as Dagster assets with their checks, in the same order.
 
-
-def assets_of(declarations: Iterable[Declaration]) -> list[dg.AssetsDefinition]:
-    """Declarations as Dagster assets, in the same order; each reads keys of these alone."""
+    Each reads keys of these alone. ``shown`` has what a recipe says of its assets, by key.
+    """
     declarations = list(declarations)
     by_key = {declared.key: declared for declared in declarations}
-    return [_asset_of(declared, by_key) for declared in declarations]
+    checks: dict[str, list[Applied]] = {}
+    for applied in checks_of(declarations):
+        checks.setdefault(applied.key, []).append(applied)
+    return [
+        _asset_of(declared, by_key, checks.get(declared.key, []), (shown or {}).get(declared.key))
+        for declared in declarations
+    ]
 
 
-def _asset_of(declared: Declaration, by_key: Mapping[str, Declaration]) -> dg.AssetsDefinition:
-    """A declaration as a Dagster asset: derive, reuse or make, publish, record.
+def _asset_of(
+    declared: Declaration,
+    by_key: Mapping[str, Declaration],
+    checks: list[Applied],
+    shown: Shown | None,
+) -> dg.AssetsDefinition:
+    """A declaration as a Dagster asset: derive, reuse or make, publish, record, check.
 
     ``by_key`` has the declaration of every key that the asset reads.
     """
-    static = declared.static()
+    shown = shown or Shown()
 
     @dg.asset(
         key=declared.key.split("/"),
-        ins={
-            # Numbered, because a scope and a name may contain two underscores.
-            f"{key.replace('/', '__')}__{number}": dg.AssetIn(
-                key=key.split("/"), dagster_type=DAGSTER_TYPES[by_key[key].makes.__name__]
-            )
-            for number, key in enumerate(dict.fromkeys(declared.upstream()))
-        },
-        description=declared.about,
+        deps=[dg.AssetKey(key.split("/")) for key in dict.fromkeys(declared.upstream())],
+        description=declared.description,
         group_name=declared.group,
         # The graph shows only the last part of a key, so several boxes say "documents".
         kinds={declared.key.split("/")[0], declared.makes.kind},
-        owners=OWNERS,
-        code_version=digest(static)[:16],
+        owners=shown.owners,
+        tags=shown.tags,
+        code_version=digest(declared.static())[:16],
         required_resource_keys={"store", "tracker"},
-        metadata={"declaration": dg.JsonMetadataValue(static)},
+        metadata=definition(declared),
+        check_specs=[spec_of(applied) for applied in checks],
     )
-    def materialize(context: dg.AssetExecutionContext, **loaded: Artefact) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        try:
-            inputs = {artefact.key: artefact for artefact in loaded.values()}
-            return _materialize(context, declared, inputs, by_key)
-        except (ValueError, OSError, sqlite3.OperationalError) as error:
-            _retry_later(context, declared.key, error)
-            # Our errors name the mend in one line; the traceback stays in Dagster's log.
-            raise dg.Failure(_one_line(declared.key, error), allow_retries=False) from error
-        except (MemoryError, RuntimeError) as error:
-            if not processor.lacked_memory(error):
-                raise
-            raise dg.Failure(f"{declared.key}: {NO_MEMORY}", allow_retries=False) from error
+    def materialize(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
+        end_with_parent()  # a step's process ends with its run's worker
+        with _faults_in_one_line(context, declared.key):
+            store = context.resources.store.open()
+            loaded = open_inputs(context, store, declared.upstream())
+            earlier = _last(store, declared.key)
+            artefact, reused = _materialize(context, store, declared, loaded, by_key)
+            yield _result(context, store, declared, artefact, earlier, reused=reused)
+            inputs = {name: loaded[key] for name, key in declared.reads().items()}
+            results = [result_of(applied, artefact, inputs) for applied in checks]
+        yield from results
+        if reason := stopping(checks, results):
+            reason = f"{declared.key}: {reason}; no asset that depends on it was made"
+            raise dg.Failure(reason, allow_retries=False)
 
     return materialize
 
 
+@contextlib.contextmanager
+def _faults_in_one_line(context: dg.AssetExecutionContext, key: str) -> Iterator[None]:
+    """Raise a fault as a failure whose first line names the fault and how to mend it.
+
+    The traceback stays in Dagster's log.
+    """
+    try:
+        yield
+    except (ValueError, OSError, sqlite3.OperationalError) as error:
+        _retry_later(context, key, error)
+        raise dg.Failure(_one_line(key, error), allow_retries=False) from error
+    except (MemoryError, RuntimeError) as error:
+        if not processor.lacked_memory(error):
+            raise
+        raise dg.Failure(f"{key}: {NO_MEMORY}", allow_retries=False) from error
+
+
 def _materialize(
     context: dg.AssetExecutionContext,
+    store: Store,
     declared: Declaration,
     loaded: Mapping[str, Artefact],
     by_key: Mapping[str, Declaration],
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Reuse the version that the derivation made before; else make, publish and record one."""
+) -> tuple[Artefact, bool]:
+    """(artefact, True) if the derivation made it before; else make, publish and record one."""
     resource: StoreResource = context.resources.store
-    store, project = resource.open(), resource.project()
+    project, tracker = resource.project(), context.resources.tracker
     _require_one_lineage(store, loaded, by_key)
-    tracker: Tracker = context.resources.tracker
     tracker.replay()  # send what an earlier run could not send
-    began = time.monotonic()
     decides = declared.decided_by(loaded, project)
     derivation = digest(decides)
+    before = telling.current_version(store, declared.key)
     artefact = store.reusable(declared.key, derivation, declared.makes)
     if artefact is not None:
+        if artefact.kind == telling.MODEL and before not in (None, artefact.version):
+            tracker.make_current(artefact.key, artefact.version)
         store.sweep()  # a run killed after publishing leaves a work area that nothing else removes
-        return _result(declared, artefact, began, reused=True)
+        return artefact, True
     store.require_writable(declared.key)
     with store.work(declared.key, derivation) as work:
         # The previous owner of the lock may have made it.
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:
-            return _result(declared, artefact, began, reused=True)
+            return artefact, True
         run_id, inputs = context.run.run_id, {key: a.version for key, a in loaded.items()}
-        with tracker.run(declared.key, derivation, run_id, decides, inputs) as tracked:
+        run = (context.run.tags.get(RECIPE, declared.group), run_id)
+        about = telling.before_work(declared, loaded, decides, project, run)
+        with tracker.run(declared.key, derivation, run_id, decides, inputs, about) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
             making.made.update(environment(), key=declared.key, dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             artefact = _make(declared, making, decides, loaded, store, fence)
-            is_model = artefact.kind == "safetensors"
-            tracked.finish(artefact.version, artefact.figures(), model=is_model)
-    return _result(declared, artefact, began, reused=False)
+            result = telling.after_work(artefact, declared, loaded, store, project, run)
+            figures, is_model = telling.figures_of(artefact), artefact.kind == telling.MODEL
+            tracked.finish(artefact.version, figures, model=is_model, result=result)
+    return artefact, False
 
 
 def _require_one_lineage(
@@ -201,33 +237,34 @@ def _require_same(declared: Declaration, before: Record | None, now: Record) -> 
         )
 
 
+def _last(store: Store, key: str) -> Record | None:
+    """The record of the version that an asset has; None if it has none that can be read."""
+    try:
+        return store.current_record(key)
+    except ValueError:
+        return None
+
+
 def _result(
-    declared: Declaration, artefact: Artefact, began: float, *, reused: bool
+    context: dg.AssetExecutionContext,
+    store: Store,
+    declared: Declaration,
+    artefact: Artefact,
+    earlier: Record | None,
+    *,
+    reused: bool,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    seconds = time.monotonic() - began
-    done = "reused" if reused else f"made in {seconds:.1f} s"
+    """The event of a version. Dagster would keep a story that is part of the result twice."""
+    record = store.record(artefact.derivation)
+    assert record is not None
+    done = "reused" if reused else f"made in {record.made['seconds']:.1f} s"
     line = "; ".join(filter(None, (done, artefact.remark())))
-    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line)
-    metadata = {
-        "version": artefact.version,
-        "derivation": artefact.derivation,
-        "reused": reused,
-        "folder": dg.MetadataValue.path(artefact.folder),
-        "bytes": artefact.size,
-        **{name: _shown(value) for name, value in describe(artefact).items()},
-    }
-    return dg.MaterializeResult(data_version=dg.DataVersion(artefact.version), metadata=metadata)
-
-
-def _shown(value: Any) -> Any:
-    """A value as Dagster metadata: a picture, Markdown, a table or the plain value."""
-    if isinstance(value, Picture):
-        return dg.MetadataValue.md(f"![picture]({value.address()})")
-    if isinstance(value, Markdown):
-        return dg.MetadataValue.md(value)
-    if isinstance(value, Rows):
-        return dg.MetadataValue.table([dg.TableRecord(row) for row in value])
-    return value
+    # In a terminal, dragon run shows the end of an asset itself, with its figures.
+    told = {"result": True}
+    log.info("%-34s %s  %s", declared.key, artefact.version[:12], line, extra=told)
+    story = story_of(artefact, record, earlier, declared.group, reused=reused)
+    context.add_asset_metadata(story)
+    return dg.MaterializeResult(data_version=dg.DataVersion(artefact.version))
 
 
 def _retry_later(context: dg.AssetExecutionContext, key: str, error: Exception) -> None:

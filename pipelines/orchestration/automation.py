@@ -15,8 +15,9 @@ from pipelines.core.project import Project
 from pipelines.corpora.sources.files import Found, matching, sha256_of
 from pipelines.corpora.sources.kinds.folder import FolderSource
 from pipelines.recipe.schema import Recipe
+from pipelines.stages import stages
 
-WEEKLY = "0 3 * * 0"  # Sunday, three in the morning
+FIRST, MINUTES = 60, 240  # the weekly runs begin on Sundays from one to five in the morning
 RECIPE = "dragon/recipe"  # the tag of every run of a recipe, however it was started
 WATCH, STATE = "dragon/watch", "dragon/state"  # the sensor that requested a run, and the content
 README = "README.md"
@@ -38,7 +39,8 @@ def declare_automation(project: Project, recipes: list[Recipe]) -> dict[str, Any
         for corpus, declared in recipe.corpora.items()
         if isinstance(declared.source, FolderSource)
     ]
-    schedules = [_weekly(recipe, jobs[recipe.name]) for recipe in recipes]
+    weekly = [recipe for recipe in recipes if recipe.retrain == "weekly"]
+    schedules = [_weekly(recipe, jobs[recipe.name]) for recipe in weekly]
     return {"jobs": list(jobs.values()), "schedules": schedules, "sensors": sensors}
 
 
@@ -46,20 +48,41 @@ def _job(recipe: Recipe) -> Any:
     return dg.define_asset_job(
         name=f"make_{recipe.name}",
         selection=dg.AssetSelection.assets([recipe.name, "report"]).upstream(),
-        description=recipe.description,
+        description=f"{recipe.description}. Makes everything of {recipe.name}: {_cost(recipe)}."
+        " What is unchanged is reused.",
         tags={RECIPE: recipe.name},
     )
 
 
+def _cost(recipe: Recipe) -> str:
+    """What a job does at most, in numbers of assets and steps of training."""
+    declared = stages(recipe)
+    trainings = [t for one in declared if (t := getattr(one.settings, "training", None))]
+    steps = sum(training.steps or 0 for training in trainings)
+    tokens = sum(training.tokens or 0 for training in trainings)
+    work = [f"{steps:,} steps" if steps else "", f"{tokens:,} tokens" if tokens else ""]
+    budget = " and ".join(filter(None, work))
+    kinds = f"{len(trainings)} training{'s' * (len(trainings) != 1)}"
+    return f"{len(declared)} assets, {kinds}" + (f" of {budget} in all" if budget else "")
+
+
+def _time_of(recipe: Recipe) -> tuple[int, int]:
+    """The hour and minute of a recipe's weekly run; its name spreads them, so that few meet."""
+    minute = FIRST + int(digest(recipe.name)[:8], 16) % MINUTES
+    return divmod(minute, 60)
+
+
 def _weekly(recipe: Recipe, job: Any) -> dg.ScheduleDefinition:
+    hour, minute = _time_of(recipe)
+
     @dg.schedule(
         name=f"retrain_{recipe.name}_weekly",
         job=job,
-        cron_schedule=WEEKLY,
+        cron_schedule=f"{minute} {hour} * * 0",
         execution_timezone=recipe.timezone,
-        description=f"Sundays at 3:00 {recipe.timezone} (the recipe's timezone): materializes"
-        f" {recipe.name}/report and every asset before it; unchanged assets are reused. Skips while"
-        f" {job.name} runs.",
+        description=f"Sundays at {hour}:{minute:02} {recipe.timezone} (the recipe's timezone):"
+        f" materializes {recipe.name}/report and every asset before it; unchanged assets are"
+        f" reused. Skips while {job.name} runs.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
     def retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

@@ -1,70 +1,249 @@
 """Runs a recipe in this process, with the same definitions as in the UI."""
 
-import difflib
+import contextlib
 import os
 import uuid
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
+from dagster._core.execution.plan.objects import ErrorSource
 
+from pipelines.core.artefact import Artefact, CorruptArtefact
+from pipelines.core.declaration import Declaration
+from pipelines.core.identity import digest
 from pipelines.core.project import Project
+from pipelines.core.record import Record, StoreError
 from pipelines.core.stanza import RecipeError
+from pipelines.core.store import Store
 from pipelines.core.tracking import Tracker
+from pipelines.core.work import checkpoint_state
+from pipelines.lineage.history import before, changes
+from pipelines.lineage.views import open_current
 from pipelines.orchestration.assets import ATTENDED
 from pipelines.orchestration.automation import RECIPE
+from pipelines.orchestration.driving import Drive, instance_in
 from pipelines.orchestration.graph import build
+from pipelines.orchestration.interruption import Interruption
 from pipelines.orchestration.resources import StoreResource
-from pipelines.orchestration.runs import end_dead, living
+from pipelines.orchestration.runs import end_dead, living, status_of
 from pipelines.recipe.schema import Recipe
+from pipelines.stages import stages
+from pipelines.text.nearest import did_you_mean
 
+INTERRUPT = ErrorSource.INTERRUPT
+FEW = 12  # names that are listed where none of them is near
 OURS = ("CorruptArtefact", "RecipeError", "SourceUnavailable", "StoreError", "TextError")
+
+
+class InterruptedRun(Exception):  # noqa: N818 - a person's wish, not an error
+    """A person interrupted the run; the message says what remains of the work."""
+
+
+class Watch(Protocol):
+    """Whoever is told how a run goes on."""
+
+    def phase(self, label: str) -> None:
+        """A part of the work before or after the steps begins."""
+
+    def begins(self, key: str, usual: float | None, number: int, count: int) -> None:
+        """An asset's step begins, the ``number``th of ``count``; it took ``usual`` s last time."""
+
+    def ends(self, artefact: Artefact, record: Record, reused: bool) -> None:
+        """An asset was made or reused."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The outcome of a run: the selected keys, how many were made, the checks not passed."""
+    """The outcome of a run: the selected keys, how many were made, the checks not passed.
+
+    ``reasons`` has for each asset that was made what differs from the version before; None for the
+    first version of an asset.
+    """
 
     keys: frozenset[str]
     made: int
     unmet: tuple[str, ...]
+    reasons: dict[str, list[str] | None] = field(default_factory=dict)
 
 
-def execute(project: Project, recipe: Recipe, select: list[str]) -> Done:
+def execute(
+    project: Project,
+    recipe: Recipe,
+    select: list[str],
+    watch: Watch | None = None,
+    stop: Interruption | None = None,
+) -> Done:
     """Materialize a recipe's report, or the selected assets, with all assets before them.
 
-    Raises ValueError with the line of the first failure. Raises SystemExit for a bug of ours, or if
-    a person interrupts the run.
+    Raises ValueError with the line of the first failure, SystemExit for a bug of ours, and
+    InterruptedRun if a person ended the run.
     """
-    StoreResource.of(project).open()  # what is wrong with the store is told before a run begins
+    watch, stop = watch or _Silent(), stop or Interruption(print, lambda _: None)
+    store = StoreResource.of(project).open()  # a fault of the store is told before a run begins
     folder = project.prepare_dagster()
     tracker = Tracker(project.mlflow)
     definitions = build(project, [recipe], tracker=tracker)
     keys = _selection(definitions, recipe, select)
+    watch.phase("opening MLflow's database")
+    with contextlib.suppress(OSError):  # the tracker warns of it when it has something to send
+        tracker.initialise()
     tracker.replay()
+    watch.phase("opening Dagster's database")
     run_id = str(uuid.uuid4())
-    with _instance(folder) as instance, living(project.home, instance, run_id):
+    with instance_in(str(folder)) as instance, living(project.home, instance, run_id):
         end_dead(project.home, instance)
-        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance,
-            asset_selection=sorted(keys),
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={RECIPE: recipe.name, ATTENDED: "yes"},
-            run_id=run_id,
-        )
-    tracker.settle()
-    if not result.success:
-        _fail(result)
-    made = sum(not _reused(event) for event in result.get_asset_materialization_events())
-    unmet = [check for check in result.get_asset_check_evaluations() if not check.passed]
+        watch.phase(f"planning a run of {len(keys)} assets")
+        tags = {RECIPE: recipe.name, ATTENDED: "yes"}
+        drive = Drive(instance, _job(definitions, recipe, keys), keys, run_id, tags)
+        account = _Account(store, keys, run_id, watch)
+        with stop.at_stake(drive.cancel):
+            try:
+                for event in drive.events():
+                    account.take(event)
+                    if _is_interrupted(event):
+                        stop.confirm()
+            finally:
+                tracker.finish_run(run_id, status_of(instance, run_id))
+            failed = not instance.get_run_by_id(run_id).is_success  # type: ignore[union-attr]
+            watch.phase("sending the last figures to MLflow")
+            tracker.settle(*([1.0] if failed and stop.asked else []))
+    if failed and stop.asked:
+        raise InterruptedRun(_what_remains(project, recipe, store, account))
+    if failed:
+        _fail(account.events)
+    stop.truth = f"after the run: all {len(keys)} assets are done"
     return Done(
         frozenset(key.to_user_string() for key in keys),
-        made,
-        tuple(map(_told, unmet)),
+        len(account.made),
+        tuple(map(_told, account.unmet)),
+        {key: _reasons(store, key, record) for key, record in account.made.items()},
     )
+
+
+class _Silent:
+    """Tells nobody."""
+
+    def phase(self, label: str) -> None:
+        """Nothing."""
+
+    def begins(self, key: str, usual: float | None, number: int, count: int) -> None:
+        """Nothing."""
+
+    def ends(self, artefact: Artefact, record: Record, reused: bool) -> None:
+        """Nothing."""
+
+
+class _Account:
+    """What became of a run's assets, from Dagster's events and the store's records."""
+
+    def __init__(
+        self, store: Store, keys: Iterable[dg.AssetKey], run_id: str, watch: Watch
+    ) -> None:
+        self._store, self._run_id, self._watch = store, run_id, watch
+        self._steps = {key.to_python_identifier(): key.to_user_string() for key in keys}
+        self.events: list[dg.DagsterEvent] = []
+        self.present = ""  # the asset whose step has begun and not ended
+        self.done: list[str] = []
+        self.made: dict[str, Record] = {}
+        self.unmet: list[dg.AssetCheckEvaluation] = []
+
+    def take(self, event: dg.DagsterEvent) -> None:
+        """Note an event, and tell whoever watches."""
+        kind = event.event_type_value
+        if kind == "STEP_START" and (key := self._steps.get(event.step_key or "")):
+            self.present = key
+            self._watch.begins(key, self._usual(key), len(self.done) + 1, len(self._steps))
+        elif kind == "ASSET_MATERIALIZATION" and event.asset_key is not None:
+            self._end(event.asset_key.to_user_string())
+        elif kind == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+            self.unmet.append(event.asset_check_evaluation_data)
+        elif event.is_failure:
+            self.events.append(event)
+
+    def _end(self, key: str) -> None:
+        record = self._store.current_record(key)
+        reused = record.made.get("dagster_run") != self._run_id
+        self.present = ""
+        self.done.append(key)
+        if not reused:
+            self.made[key] = record
+        self._watch.ends(open_current(self._store, key), record, reused)
+
+    def _usual(self, key: str) -> float | None:
+        """The seconds of the last making of an asset; None if it is not known."""
+        try:
+            seconds = self._store.current_record(key).made.get("seconds")
+        except (StoreError, CorruptArtefact):
+            return None
+        return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _is_interrupted(event: dg.DagsterEvent) -> bool:
+    return event.is_step_failure and event.step_failure_data.error_source is INTERRUPT
+
+
+def _reasons(store: Store, key: str, record: Record) -> list[str] | None:
+    """What decided a version and not the one before it; None for the first version of an asset."""
+    try:
+        earlier = before(store, key, record)
+    except CorruptArtefact:
+        return None
+    return None if earlier is None else changes(earlier, record)
+
+
+def _what_remains(project: Project, recipe: Recipe, store: Store, account: _Account) -> str:
+    """What the next run of an interrupted recipe need not do again."""
+    key, done, begun = account.present, len(account.done), ""
+    if key:
+        declared = next(d for d in stages(recipe) if d.key == key)
+        derivation = _derivation(declared, store, project)
+        if _is_published(store, derivation):
+            done += 1  # the signal waited for the end of its publication
+        else:
+            step = _checkpoint(store, derivation)
+            begun = f"{key} begins anew, "
+            if step is not None:
+                begun = f"the training of {key} goes on from step {step:,}, "
+    return f"{begun}{done} finished asset{'s are' if done != 1 else ' is'} reused"
+
+
+def _is_published(store: Store, derivation: str) -> bool:
+    try:
+        record = store.record(derivation)
+    except CorruptArtefact:
+        return False
+    return record is not None and store.holds(record.version)
+
+
+def _checkpoint(store: Store, derivation: str) -> int | None:
+    """The step of the newest checkpoint of a derivation; None without one."""
+    try:
+        pointer = store.root / ".work" / derivation / "checkpoint.json"
+        return int(checkpoint_state(pointer)["step"])
+    except (ValueError, OSError, KeyError):
+        return None
+
+
+def _derivation(declared: Declaration, store: Store, project: Project) -> str:
+    """The derivation of an asset from the current versions of its inputs; empty if one is gone."""
+    try:
+        loaded = {key: open_current(store, key) for key in declared.upstream()}
+        return digest(declared.decided_by(loaded, project))
+    except (ValueError, OSError):
+        return ""
+
+
+def _job(definitions: dg.Definitions, recipe: Recipe, keys: set[dg.AssetKey]) -> dg.JobDefinition:
+    """The recipe's own job, under which Dagster's pages show the run; else the job of all assets.
+
+    An asset may be selected that the report, and so the recipe's job, does not read.
+    """
+    job = definitions.resolve_job_def(f"make_{recipe.name}")
+    if keys <= set(job.asset_layer.selected_asset_keys):
+        return job
+    return definitions.resolve_implicit_global_asset_job_def()
 
 
 def _told(check: Any) -> str:
@@ -78,51 +257,37 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _instance(folder: Path) -> dg.DagsterInstance:
-    """A Dagster instance with its databases in a folder; it does not capture output streams.
-
-    Otherwise Dagster would send them through a file and two processes for each step: progress on
-    one line would not show, and Ctrl-C would print the end of those processes.
-    """
-    module, name = "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager"
-    streams = {"compute_logs": {"module": module, "class": name}}
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=streams))
-
-
 def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
     graph = definitions.resolve_asset_graph()
     known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
     names = [name.strip("/") for name in select] or [f"{recipe.name}/report"]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            mend = f"did you mean {near[0]!r}? " if near else ""
+            mend = did_you_mean(name, known)
             raise RecipeError(
-                f"--select {name}: is not an asset of {recipe.name}; {mend}It has"
-                f" {', '.join(sorted(known))}"
+                f"--select {name}: is not an asset of {recipe.name};"
+                f" {mend or f'it has {_few(sorted(known))}'}"
             )
     chosen = dg.AssetSelection.assets(*(known[name] for name in names)).upstream()
     return set(chosen.resolve(graph))
 
 
-def _reused(event: Any) -> bool:
-    value = event.materialization.metadata.get("reused")
-    return bool(value and value.value)
+def _few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"{', '.join(names[:FEW])}{more}"
 
 
-def _fail(result: Any) -> None:
+def _fail(events: list[dg.DagsterEvent]) -> None:
     """Raise the first failure: our errors as one line, a bug with its traceback.
 
     With DRAGON_DEBUG every error has its traceback.
     """
-    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    failures = [event.step_failure_data for event in events if event.is_step_failure]
     if not failures:
         raise ValueError("the run failed outside of its steps; start make ui to read its log")
     data = failures[0]
     error = data.error.to_string() if data.error else ""
-    if "DagsterExecutionInterruptedError" in error:
-        print("\ndragon: interrupted; run the same command to continue from the last checkpoint")
-        raise SystemExit(130)
     if "DagsterAssetCheckFailedError" in error:
         lines = error.splitlines()[0].split(": ", 1)
         raise ValueError(f"{lines[-1]}; no asset that depends on it was made")

@@ -10,9 +10,9 @@ from pipelines.core.project import Project
 from pipelines.core.tracking import Tracker
 from pipelines.orchestration.assets import assets_of
 from pipelines.orchestration.automation import declare_automation
-from pipelines.orchestration.checks import declare_checks
-from pipelines.orchestration.resources import StoreIOManager, StoreResource, fixed
+from pipelines.orchestration.resources import StoreResource, fixed
 from pipelines.orchestration.runs import living
+from pipelines.orchestration.shown import shown_by
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import declare
 from pipelines.text.parallel import end_with_parent
@@ -27,9 +27,10 @@ STEPS = {
 class LivingExecutor(dg.Executor):
     """An executor whose process holds its run's lock and ends with the server that started it."""
 
-    def __init__(self, steps: dg.Executor, home: Path) -> None:
+    def __init__(self, steps: dg.Executor, home: Path, tracker: Tracker) -> None:
         self.steps = steps
         self.home = home
+        self.tracker = tracker
 
     @property
     def retries(self) -> Any:
@@ -45,16 +46,27 @@ class LivingExecutor(dg.Executor):
         """Run the plan's steps; Dagster calls this in the run's worker."""
         end_with_parent()
         with living(self.home, plan_context.instance, plan_context.run_id):
-            yield from self.steps.execute(plan_context, execution_plan)
+            status, failed = "KILLED", False  # unless the steps end by themselves
+            try:
+                for event in self.steps.execute(plan_context, execution_plan):
+                    failed |= event.is_step_failure
+                    yield event
+                status = "FAILED" if failed else "FINISHED"
+            except Exception:
+                status = "FAILED"
+                raise
+            finally:
+                # Not sent here: MLflow's import would hold up the end of the run for seconds.
+                self.tracker.finish_run(plan_context.run_id, status, send=False)
 
 
-def _executor(home: Path) -> dg.ExecutorDefinition:
+def _executor(home: Path, tracker: Tracker) -> dg.ExecutorDefinition:
     """One process for each step, forked from a prepared one; all end with the run's worker."""
     forked = dg.multiprocess_executor
 
     def make(context: dg.InitExecutorContext) -> LivingExecutor:
         assert forked.executor_creation_fn is not None
-        return LivingExecutor(forked.executor_creation_fn(context), home)
+        return LivingExecutor(forked.executor_creation_fn(context), home, tracker)
 
     return dg.ExecutorDefinition(
         name=forked.name,
@@ -62,17 +74,6 @@ def _executor(home: Path) -> dg.ExecutorDefinition:
         requirements=dg.multiple_process_executor_requirements(),
         executor_creation_fn=make,
     ).configured(STEPS)
-
-
-def _io_manager(resource: StoreResource) -> dg.IOManagerDefinition:
-    """The IO manager. A step's process makes one; from then on it ends with its run's worker."""
-
-    @dg.io_manager
-    def versions(_: dg.InitResourceContext) -> StoreIOManager:
-        end_with_parent()
-        return StoreIOManager(resource)
-
-    return versions
 
 
 def build(
@@ -88,16 +89,15 @@ def build(
     """
     recipes = list(recipes)
     declarations = declare(recipes)
+    tracker = tracker or Tracker(project.mlflow)
     return dg.Definitions(
-        assets=[*assets_of(declarations), *_notices(faults or {})],
-        asset_checks=declare_checks(declarations),
+        assets=[*assets_of(declarations, shown_by(recipes)), *_notices(faults or {})],
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),
-            "tracker": fixed(tracker or Tracker(project.mlflow)),
-            "io_manager": _io_manager(StoreResource.of(project)),
+            "tracker": fixed(tracker),
         },
-        executor=_executor(project.home),
+        executor=_executor(project.home, tracker),
     )
 
 

@@ -23,6 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.core.project import MLFLOW
+from pipelines.core.tracking import Tracker
+from pipelines.orchestration.interruption import held_back
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -69,7 +73,8 @@ def publishing(home: Path, instance: dg.DagsterInstance, run_id: str) -> Iterato
         _require_unfinished(instance, run_id)
         if path.exists() and _free(path):
             raise ValueError(f"the process of run {run_id[:8]} died; nothing was published; {MEND}")
-        yield
+        with held_back():  # Ctrl-C ends the run before or after a publication, never in it
+            yield
 
 
 def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
@@ -99,7 +104,16 @@ def end_dead(home: Path, instance: dg.DagsterInstance) -> list[str]:
                 ended.append(run_id)
             elif reason and _end(instance, path, reason, os.O_CREAT | os.O_EXCL):
                 ended.append(run_id)
+    for run_id in ended:
+        Tracker(home / MLFLOW).finish_run(run_id, status_of(instance, run_id), send=False)
     return ended
+
+
+def status_of(instance: dg.DagsterInstance, run_id: str) -> str:
+    """How a run ended, as MLflow says it: FINISHED, FAILED or KILLED."""
+    run = instance.get_run_by_id(run_id)
+    ended = "" if run is None else run.status.value
+    return {"SUCCESS": "FINISHED", "CANCELED": "KILLED"}.get(ended, "FAILED")
 
 
 def _lock_of(home: Path, run_id: str) -> Path:
@@ -248,11 +262,12 @@ def watched_runs(home: Path) -> Iterator[threading.Event]:
     """
     import dagster as dg
 
-    ending = threading.Event()
+    ending, tracker = threading.Event(), Tracker(home / MLFLOW)
 
     def look() -> None:
         try:
             end_dead(home, instance)
+            tracker.catch_up()  # the steps and workers that sent not all themselves
         except Exception as error:  # a busy database: the next search finds the same runs
             log.warning("cannot end the runs whose process died now; will try again: %s", error)
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pipelines.core.identity import RESERVED
 from pipelines.core.stanza import NAME, RecipeError
 from pipelines.recipe.schema import Recipe
+from pipelines.recipe.wording import as_written, plain
 from pipelines.text.addresses import hidden, names_user
 
 
@@ -191,7 +192,9 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
     elif fault["type"] == "string_type" and isinstance(node, yaml.ScalarNode) and node.value:
         message = _read_by_yaml(node.value, fault["input"])
     elif fault["type"] not in {"value_error", "missing"}:
-        message = f"{message} (found {_BRIEF.repr(fault['input'])})"
+        found = as_written(fault["input"], _BRIEF.repr(fault["input"]))
+        message = plain(fault["type"], fault.get("ctx", {}), fault["input"], message)
+        message = f"{message} (found {found})"
     return f"{path}:{line}: {field}: {hidden(message)}"
 
 

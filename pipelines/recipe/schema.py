@@ -1,12 +1,14 @@
 """A recipe: every decision behind one foundation model and its tasks.
 
-A recipe has only values that decide a result, and no paths of the store, devices or ports.
+A recipe has no paths of the store, devices or ports. All its values decide a result, except those
+that say so: who owns its assets, their tags, and the schedule.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -36,6 +38,32 @@ def _known_timezone(name: str) -> str:
 
 Timezone = Annotated[str, AfterValidator(_known_timezone)]
 
+OWNER = re.compile(r"team:[^\s:]+|[^\s@:/]+@[^\s@:/]+\.[^\s@:/]+")
+TAG = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+OWN_TAGS = ("licence",)  # tags that the assets have anyway
+
+
+def _known_owner(owner: str) -> str:
+    if not OWNER.fullmatch(owner):
+        raise ValueError(f"{owner!r} is neither an e-mail address nor a team such as 'team:data'")
+    return owner
+
+
+def _known_tags(tags: dict[str, str]) -> dict[str, str]:
+    for name, value in tags.items():
+        for word in (name, value) if value else (name,):
+            if not TAG.fullmatch(word):
+                raise ValueError(
+                    f"{word!r} is not a tag; use at most 63 letters, digits and the marks _ . -"
+                )
+        if name in OWN_TAGS:
+            raise ValueError(f"{name!r} is a tag that assets have anyway; choose another name")
+    return tags
+
+
+Owner = Annotated[str, AfterValidator(_known_owner)]
+Tags = Annotated[dict[str, str], AfterValidator(_known_tags)]
+
 _TAKEN = {
     "tokenizer": "section from brings its own tokenizer; leave this section out",
     "training": "section from brings trained weights; leave this section out, and train them"
@@ -61,6 +89,14 @@ class Recipe(Strict):
     """Leave it out if ``from`` brings trained weights."""
     timezone: Timezone = "UTC"
     """The time zone of the weekly retraining, such as Europe/Berlin; it decides no result."""
+    retrain: Literal["weekly", "never"] = "weekly"
+    """weekly: Dagster has a schedule for it, switched off until a person switches it on; it decides
+    no result."""
+    owner: Owner | None = None
+    """Who answers for its assets: an e-mail address, or a team such as team:data; it decides no
+    result."""
+    tags: Tags = Field(default={})
+    """Tags of its assets on Dagster's pages, such as {stage: trial}; they decide no result."""
     samples: tuple[str, ...] = ()
     """Prompts that the evaluation continues."""
     word_vectors: dict[Name, VectorsChoice] = Field(default={})

@@ -226,15 +226,19 @@ def tokens(shards: TokenShards, corpus: str | None = None) -> Rows:
     ]
 
 
-def contaminated(contamination: Contamination) -> Rows:
-    """How many training documents of each corpus share words with each evaluation set."""
+def contaminated(contamination: Contamination, corpus: str | None = None) -> Rows:
+    """How many training documents of each corpus, or of one, share words with each evaluation set.
+
+    Whether a training used them is not said here: who reads the search leaves them out.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     # The rows of one training document are consecutive.
-    for (corpus, _), rows in itertools.groupby(contamination.overlaps(), key=lambda row: row[:2]):
-        counts.update((corpus, evaluation) for evaluation in {row.evaluation for row in rows})
+    for (name, _), rows in itertools.groupby(contamination.overlaps(), key=lambda row: row[:2]):
+        counts.update((name, evaluation) for evaluation in {row.evaluation for row in rows})
     return [
-        {"trained on": corpus, "evaluated on": evaluation, "documents": count}
-        for (corpus, evaluation), count in sorted(counts.items())
+        {"training text": name, "shares words with": evaluation, "documents": count}
+        for (name, evaluation), count in sorted(counts.items())
+        if corpus in (None, name)
     ]
 
 

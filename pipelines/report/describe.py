@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import heapq
+import io
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, singledispatch
 from typing import Any
@@ -14,12 +15,18 @@ from typing import Any
 from pipelines.core.artefact import Artefact
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
 from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, pictures
+from pipelines.report.alternatives import NONE
 from pipelines.report.card import legible, masked, readable, shorten
+from pipelines.report.words import loss_unit
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
+
+LINE = 54  # characters of a line that Dagster's page shows without a scroll bar
+ROWS = "dagster/row_count"  # Dagster shows this number at the head of an asset's page
 
 
 class Markdown(str):
@@ -37,6 +44,20 @@ class Picture:
     def address(self) -> str:
         """A ``data:`` address that contains the picture."""
         return f"data:image/png;base64,{base64.b64encode(self.draw()).decode()}"
+
+
+def narrowed(png: bytes, width: int) -> bytes:
+    """A PNG that is at most ``width`` pixels wide: Dagster's page shows no part of a wider one."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        if picture.width <= width:
+            return png
+        height = max(1, round(picture.height * width / picture.width))
+        smaller = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    smaller.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 class Rows(list[dict[str, Any]]):
@@ -61,6 +82,7 @@ def _(artefact: RawText) -> dict[str, Any]:
     )
     return {
         **artefact.figures(),
+        ROWS: artefact.table(artefact.TABLE).index.rows,
         "samples": samples,
         **({"rows_left_out": unread} if unread else {}),
     }
@@ -72,7 +94,7 @@ def _(artefact: Documents) -> dict[str, Any]:
     tables = {title: Rows(readable(rows)) for title, rows in card.tables(ledger).items()}
     return {
         **artefact.figures(),
-        "dagster/row_count": ledger.kept.total(),
+        ROWS: ledger.kept.total(),
         "splits": tables.pop("splits"),
         "funnel": funnel_picture(ledger),
         **tables,
@@ -110,7 +132,9 @@ def _(artefact: TokenizerFiles) -> dict[str, Any]:
 
 @describe.register
 def _(artefact: TokenShards) -> dict[str, Any]:
-    return {**artefact.figures(), "splits": Rows(readable(card.tokens(artefact)))}
+    documents = sum(row["documents"] for row in artefact.summaries())
+    splits = Rows(readable(card.tokens(artefact)))
+    return {**artefact.figures(), ROWS: documents, "splits": splits}
 
 
 @describe.register
@@ -119,17 +143,28 @@ def _(artefact: Examples) -> dict[str, Any]:
         {name: shorten(str(value)) for name, value in row.items()}
         for row in itertools.islice(artefact.rows("train"), 5)
     )
-    return {**artefact.figures(), "samples": samples}
+    count = sum(artefact.table(f"{split}.arrow").index.rows for split in SPLITS)
+    return {**artefact.figures(), ROWS: count, "samples": samples}
 
 
 @describe.register
 def _(artefact: Checkpoint) -> dict[str, Any]:
-    config = json.dumps(artefact.config(), indent=1)
+    config = {name: value for name, value in _flat(artefact.config()) if value is not None}
+    lines = [shorten(f"{name}: {json.dumps(value)}", LINE) for name, value in config.items()]
     return {
         **artefact.figures(),
         **({"loss": loss_picture(artefact)} if artefact.trained() else {}),
-        "configuration": Markdown(f"```json\n{config}\n```"),
+        "configuration": Markdown("\n".join(["```yaml", *lines, "```"])),
     }
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by their dotted names."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, value
 
 
 @describe.register
@@ -165,14 +200,16 @@ def loss_picture(checkpoint: Checkpoint) -> Picture:
         for name, points in checkpoint.curve().items()
         if points
     }
-    return Picture(partial(pictures.curve, lines, x="step", y="loss (nats a token)"))
+    unit = loss_unit(checkpoint.config())
+    return Picture(partial(pictures.curve, lines, x="step", y=f"loss ({unit})"))
 
 
 def comparison_picture(comparison: Comparison) -> Picture:
-    """Bars of our figure and the figures of the baselines."""
-    values = {"this model": comparison.ours, **comparison.baselines}
+    """Bars of our figure and of the baselines' figures, the best baseline next to ours."""
+    values = {"this model": comparison.ours, **dict(comparison.by_worth())}
     measure = f"{comparison.measure} ({comparison.better} is better)"
-    return Picture(partial(pictures.bars, values, x=measure))
+    notes = dict.fromkeys(comparison.failed(), NONE)
+    return Picture(partial(pictures.bars, values, x=measure, notes=notes))
 
 
 def evaluation_pictures(findings: Findings) -> dict[str, Picture]:

@@ -17,7 +17,7 @@ from pipelines.report.card import Bytes
 from pipelines.training.artefacts import Checkpoint
 
 MILLION = 1_000_000
-SHARES = ("accuracy", "precision", "recall", "share")
+SHARES = ("accuracy", "precision", "recall", "share", "probability")
 SCORES = ("f1", "bleu", "chrf", "auc")
 LOSSES = ("loss", "loss_before")
 PLURALS = ("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows")

@@ -12,10 +12,9 @@ from pipelines.report.page import page
 
 
 def write(making: Making, settings: Page, artefacts: dict[str, Artefact]) -> None:
-    """One self-contained page: lineage, curves, figures against baselines, samples."""
-    parents = {title: upstream for title, *upstream in settings.parents}
-    content = page(settings.description, artefacts, parents)
-    (making.folder / "report.html").write_text(content, encoding="utf-8")
+    """One self-contained page: model card, lineage, data, curves, figures against baselines,
+    samples."""
+    (making.folder / "report.html").write_text(page(settings, artefacts), encoding="utf-8")
 
 
 def fonts_here(_: Any, __: Project) -> dict[str, dict[str, str]]:

@@ -16,31 +16,48 @@ from pipelines.report.style import STYLE
 ICON = '<link rel="icon" href="data:,">'  # without it a browser asks the server for an icon
 
 
+BROAD = 640  # a picture that is wider has a line of its own
+
+
 class Html(str):
     """Markup that is ready: a cell of this class is not escaped."""
 
     __slots__ = ()
 
 
-def framed(
-    title: str, body: str, *, bar: Mapping[str, str] | None = None, contents: str = ""
-) -> str:
-    """A whole page: ``body`` is HTML, from the heading of first rank on.
+class Number(str):
+    """A figure that is written already, with its unit: it is aligned as numbers are."""
 
-    ``bar`` are links above the page, address by name. ``contents`` is HTML from ``listed``; it is
-    beside the page on a wide screen and above it on a narrow one. The page has no scripts and asks
-    for nothing from outside.
+    __slots__ = ()
+
+
+def framed(
+    title: str,
+    body: str,
+    *,
+    bar: Mapping[str, str] | None = None,
+    intro: str = "",
+    contents: str = "",
+) -> str:
+    """A whole page from ``body``, HTML from the heading of first rank on.
+
+    ``bar`` are links above the page, address by name. ``contents`` is HTML from ``listed``; on a
+    wide screen it stands beside the page, on a narrow one between ``intro``, the beginning of the
+    page, and ``body``. The page has no scripts and asks for nothing from outside.
     """
     links = "".join(f"<li>{link(where, name)}</li>" for name, where in (bar or {}).items())
     top = f'<header class="bar"><nav aria-label="Pages"><ul>{links}</ul></nav></header>'
-    shape = "frame with" if contents else "frame"
+    inner = f"{intro}{body}"
+    if contents:
+        inner = f'<div class="intro">{intro}</div>{contents}<div class="rest">{body}</div>'
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>{ICON}<style>{STYLE}</style></head><body>"
         '<a class="skip" href="#main">To the content</a>'
-        f'{top if bar else ""}<div class="{shape}">{contents}'
-        f'<main id="main" tabindex="-1">{body}</main></div></body></html>\n'
+        f"{top if bar else ''}"
+        f'<main id="main" tabindex="-1"{" class=with" * bool(contents)}>{inner}</main>'
+        "</body></html>\n"
     )
 
 
@@ -82,8 +99,11 @@ def image(address: str, what: str, caption: str = "", size: tuple[int, int] | No
     which it is shown, as far as the page is wide enough.
     """
     room = f' width="{size[0]}" height="{size[1]}"' if size else ""
+    kind = ' class="broad"' if size and size[0] > BROAD else ""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure><img src="{escape(address)}" alt="{escape(what)}"{room}>{below}</figure>')
+    return Html(
+        f'<figure{kind}><img src="{escape(address)}" alt="{escape(what)}"{room}>{below}</figure>'
+    )
 
 
 def tiles(parts: Iterable[str]) -> Html:
@@ -137,7 +157,9 @@ def table(
     is the number of a row that stands out.
     """
     cells = [list(row) for row in rows]
-    numbers = {i for row in cells for i, value in enumerate(row) if isinstance(value, int | float)}
+    numbers = {
+        i for row in cells for i, value in enumerate(row) if isinstance(value, int | float | Number)
+    }
 
     def filled(tag: str, place: int, value: object) -> str:
         side = ' class="number"' if place in numbers else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, SECOND, THIRD, PALE = "#12355b", "#d1495b", "#8d99ae", "#edf2f4"
+DENSITY = 1.5  # of the pictures' pixels, to those at which their letters have a reader's size
+DENSITY = 1.5  # pixels of a picture for each pixel at which it is shown
+INK, SECOND, THIRD, PALE = "#12355b", "#d1495b", "#66738a", "#edf2f4"
 # People who cannot see red or green can also distinguish these colours (Wong 2011).
 COLOURS = (INK, SECOND, THIRD, "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#6b4c1e", "#000000")
 
@@ -39,16 +42,18 @@ def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: st
     return _png(figure)
 
 
-def bars(values: Mapping[str, float], *, x: str) -> bytes:
-    """Horizontal bars; the first bar has its own colour."""
+def bars(values: Mapping[str, float], *, x: str, notes: Mapping[str, str] | None = None) -> bytes:
+    """Horizontal bars; the first bar has its own colour. ``notes`` stand behind their bars."""
     figure, axes = _canvas(height=0.7 + 0.42 * len(values))
     names = list(values)[::-1]
     numbers = [values[name] for name in names]
     colours = [THIRD] * (len(names) - 1) + [INK]
     axes.barh(names, numbers, color=colours)
-    for row, number in enumerate(numbers):
-        axes.text(number, row, f" {number:.3f}", va="center")
-    axes.set_xlabel(x)
+    for row, (name, number) in enumerate(zip(names, numbers, strict=True)):
+        note = (notes or {}).get(name, "")
+        told = f"{number:.3f}" if abs(number) < 10 else f"{number:,.1f}"
+        axes.text(max(number, 0), row, f" {told}{note and f', {note}'}", va="center")
+    axes.set_xlabel(textwrap.fill(x, 56))
     axes.margins(x=0.15)
     return _png(figure)
 
@@ -113,12 +118,15 @@ def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
     dots = [axes.transData.transform((point["x"], point["y"])) for point in points]
     taken: list[Any] = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in dots]
     for point in points:
-        taken.append(_label(axes, point, colours[point["group"]], taken))
+        taken.append(_label(axes, point, taken))
     return _png(figure)
 
 
-def _label(axes: Axes, point: Mapping[str, Any], colour: str, taken: Sequence[Any]) -> Any:
-    """Draw a point's name where it covers the fewest boxes; return the box of the name."""
+def _label(axes: Axes, point: Mapping[str, Any], taken: Sequence[Any]) -> Any:
+    """Draw a point's name where it covers the fewest boxes; return the box of the name.
+
+    The name is dark, because not every colour of a group is dark enough for letters.
+    """
     candidates: list[tuple[int, int, Any, Any]] = []
     for dx, dy in ((5, 0), (-5, 0), (0, 5), (0, -5), (4, 7), (-4, 7), (4, -7), (-4, -7)):
         text = axes.annotate(
@@ -129,7 +137,7 @@ def _label(axes: Axes, point: Mapping[str, Any], colour: str, taken: Sequence[An
             ha="left" if dx > 0 else "right" if dx else "center",
             va="center" if dx else "bottom" if dy > 0 else "top",
             fontsize=8,
-            color=colour,
+            color=INK,
         )
         box = text.get_window_extent()
         overlaps = sum(box.overlaps(other) for other in taken)
@@ -169,7 +177,7 @@ def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
         for power, count in zip(span, counts, strict=True):
             position = (power - 0.5, count)
             axes.annotate(f"{count:,}" if count else "", position, (0, 2), **small)
-    edges = range(span[0] - 1, span[-1] + 1)[:: 1 + len(span) // 16]
+    edges = range(span[0] - 1, span[-1] + 1)[:: 1 + len(span) // 12]
     axes.set_xticks(edges, [_short(1 << edge) for edge in edges])
     axes.margins(x=0.02, y=0.12)
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -185,7 +193,7 @@ def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) ->
     ``steps`` are (name, left, dropped) in order. Without reasons there is only the first panel.
     """
     panels = [len(steps), len(reasons)] if reasons else [len(steps)]
-    figure = _figure(7.0, sum(0.75 + 0.29 * rows for rows in panels))
+    figure = _figure(5.4, sum(0.75 + 0.29 * rows for rows in panels))
     heights = [0.4 + rows for rows in panels]
     above, *below = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     names, left, dropped = zip(*steps, strict=True)
@@ -249,12 +257,12 @@ def _figure(width: float, height: float) -> Figure:
 
     rcdefaults()  # a person's own settings must not change a report
     rcParams["text.parse_math"] = False  # a dollar sign in a name is not mathematics
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=96 * DENSITY, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _canvas(width: float = 7.0, height: float = 3.6) -> tuple[Figure, Axes]:
+def _canvas(width: float = 5.4, height: float = 3.1) -> tuple[Figure, Axes]:
     figure = _figure(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

@@ -45,20 +45,20 @@ PARTS = """
 .bar { border-bottom: 1px solid var(--line); padding: .5rem 1.5rem; }
 .bar ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; margin: 0;
   padding: 0; max-width: none; }
-.frame { max-width: 90rem; margin: 0 auto; padding: 1.5rem; }
-main { display: block; min-width: 0; max-width: 72rem; margin: 0 auto; } main:focus { outline: 0; }
+main { display: block; max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
+main.with { max-width: 90rem; } main:focus { outline: 0; }
 .contents { font-size: .9rem; }
 .contents ul { list-style: none; margin: 0; padding: 0; }
 .contents ul ul { padding-left: .8rem; }
 .contents a { display: block; padding: .15rem .4rem; text-decoration: none; }
 .contents a:hover { text-decoration: underline; }
 .contents b { color: var(--head); padding: 0 .4rem; }
-@media (min-width: 75rem) { .frame.with { display: grid; gap: 2.5rem;
-    grid-template-columns: 15rem minmax(0, 1fr); } .with main { margin: 0; }
-  .contents { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto;
-    padding: 1rem 0; } }
+@media (min-width: 75rem) { .with { display: grid; column-gap: 2.5rem;
+    grid-template-columns: 15rem minmax(0, 72rem); } .intro, .rest { grid-column: 2; }
+  .contents { grid-area: 1 / 1 / span 2; position: sticky; top: 0; align-self: start;
+    max-height: 100vh; overflow-y: auto; padding: .5rem 0; } }
 @media (max-width: 74.99rem) { .contents { background: var(--panel); border-radius: .5rem;
-    padding: .8rem; margin-bottom: 1.5rem; } .contents > ul { columns: 15rem; } }
+    padding: .8rem; margin: 1.5rem 0; } .contents > ul { columns: 15rem; } }
 .tiles { display: grid; gap: 1rem; margin: 1rem 0; padding: 0; list-style: none; max-width: none;
   grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); }
 .tile { background: var(--panel); border-radius: .5rem; padding: .9rem 1.1rem; }
@@ -70,7 +70,8 @@ main { display: block; min-width: 0; max-width: 72rem; margin: 0 auto; } main:fo
 .card dt { color: var(--soft); font-size: .875rem; } .card dd { margin: 0; }
 .beside { display: grid; gap: 0 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
-.beside > * { min-width: 0; }
+.beside > * { min-width: 0; } .beside > .broad { grid-column: 1 / -1; }
+.beside th, .beside td { padding-right: .8rem; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: var(--soft); max-width: 46rem; }
 img { max-width: 100%; height: auto; }
 @media screen and (prefers-color-scheme: dark) { figure img {
@@ -102,7 +103,7 @@ LINEAGE = """
 .drawing a:focus { outline: 0; }
 .drawing .edge { fill: none; stroke: var(--soft); stroke-width: 1.3; opacity: .75; }
 .drawing .arrow { fill: var(--soft); }
-.drawing text { fill: var(--head); font: 600 13px system-ui, sans-serif; }
+.drawing text { fill: var(--head); font: 600 12px system-ui, sans-serif; }
 .drawing .under { fill: var(--soft); font: 11.5px ui-monospace, Menlo, Consolas, monospace; }
 .narrow { display: none; }
 .narrow ul { padding-left: 1.1rem; margin: 0; }
@@ -110,13 +111,15 @@ LINEAGE = """
 """
 
 SMALL = """
-@media (max-width: 40rem) { .frame { padding: 1rem; } .bar { padding: .5rem 1rem; }
+@media (max-width: 40rem) { main { padding: 1rem; } .bar { padding: .5rem 1rem; }
   h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; } }
-@media print { @page { margin: 16mm 14mm; } body { font-size: 10pt; } .skip, .bar { display: none; }
-  .frame, .frame.with { display: block; padding: 0; max-width: none; } main { max-width: none; }
+@media print { @page { margin: 16mm 14mm; } html { font-size: 9.5pt; }
+  .skip, .bar { display: none; }
+  main, main.with { display: block; padding: 0; max-width: none; }
   .contents { position: static; max-height: none; background: none; padding: 0; }
   h2 { break-after: avoid; } h3, h4, caption, summary { break-after: avoid; }
-  figure, tr, .tile, .sample, .card div { break-inside: avoid; } .wide { overflow: visible; }
+  figure, tr, .tile, .sample, .card div { break-inside: avoid; }
+  .wide { overflow: visible; } th, td { overflow-wrap: anywhere; padding-right: .6rem; }
   .tile, .sample { border: 1px solid var(--line); } a { color: inherit; }
   .drawing { display: block; } .narrow { display: none; }
   details > summary { list-style: none; } ::details-content { content-visibility: visible;

@@ -16,7 +16,7 @@ from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.record import StoreError
 from pipelines.core.tracking.lookup import model_page, runs_page, version_page
 from pipelines.lineage.views import open_version
-from pipelines.report.describe import Picture, describe
+from pipelines.report.describe import Picture, describe, narrowed
 from pipelines.report.markup import heading
 from pipelines.server import live
 from pipelines.server.assets import asset
@@ -99,6 +99,8 @@ class _Pages:
         version, title = request.path_params["version"], request.path_params["title"]
         try:
             content = self._drawn(version, title)
+            if (width := request.query_params.get("w", "")).isdecimal():  # Dagster's page asks
+                content = narrowed(content, max(64, int(width[:5])))
         except (StoreError, LookupError) as error:
             return PlainTextResponse(f"{error.args[0]}\n", 404, HEADERS)
         except (CorruptArtefact, ValueError, OSError) as error:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pipelines.core.record import StoreError
-from pipelines.lineage.trace import trace
+from pipelines.lineage.presented import presented
 from pipelines.report.artefacts import Report
-from pipelines.report.page import presented
 from pipelines.server.parts import BAR, with_bar
 from pipelines.server.site import Site
 
@@ -15,8 +14,5 @@ def report(site: Site, name: str) -> str:
     store, key = site.store(), f"{name}/report"
     if store.references.current(key) is None:
         raise StoreError(f"{key}: not made yet; make it with dragon run {name}, or in Dagster")
-    made = store.current(key, Report)
-    nodes = trace(store, made, verify=False).walk()
-    rows = [(node.artefact.key, node.record.made) for node in nodes if node.artefact.key != key]
     links = {**BAR, name: f"/recipes/{name}", "This report's versions": f"/assets/{key}"}
-    return with_bar(presented(made.page(), name, rows), links)
+    return with_bar(presented(store, store.current(key, Report)), links)

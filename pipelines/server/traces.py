@@ -47,7 +47,8 @@ def _nested(store: Store, node: Node, seen: set[str], *, opened: bool = False) -
     """A node, its facts and its parents, one inside the other. A node is shown once."""
     artefact = node.artefact
     mark = f"v{artefact.version[:SHORT]}-{node.record.derivation[:SHORT]}"
-    title = f"<b>{escape(artefact.key)}</b> {code(artefact.version[:SHORT])} {escape(note(node))}"
+    said = escape(note(node))
+    title = f"<b>{escape(artefact.key)}</b> {code(artefact.version[:SHORT])} {said}"
     if mark in seen:
         yield f"<p>{title} {link(f'#{mark}', 'shown above')}</p>"
         return

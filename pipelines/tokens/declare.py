@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, listed
 from pipelines.core.scope import Scope
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.tokens.options import TokenizerChoice
@@ -26,6 +26,8 @@ def tokenizer(scope: Scope, options: TokenizerChoice) -> Iterator[Declaration]:
         libraries=LIBRARIES[options.kind],
         exact=True,
         group=scope.recipe,
+        about=f"The tokenizer of {scope.recipe}: {_kind(options)}"
+        + (f", trained on {listed(scope.mixture)}." if trained else "."),
     )
 
 
@@ -45,4 +47,15 @@ def shards(
         libraries=("pyarrow", *LIBRARIES[scope.tokenizer_kind]),
         exact=True,
         group=scope.recipe,
+        about=f"The documents of {listed(documents or scope.documents)} as tokens of the tokenizer"
+        f" of {scope.recipe}, by split.",
     )
+
+
+def _kind(options: TokenizerChoice) -> str:
+    known = {
+        "bpe": f"byte-pair encoding with {options.vocab_size or 0:,} tokens",
+        "words": "one token a word",
+        "file": f"from the file {options.path}",
+    }
+    return known.get(options.kind, f"the published {options.kind}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model import architectures
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, listed
 from pipelines.evaluation.declare import evaluation_of
+from pipelines.training.declare import budget_of
 from pipelines.word_vectors.artefacts import WordVectors
 from pipelines.word_vectors.options import Asked, Learned, VectorsChoice
 
@@ -25,6 +26,8 @@ def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
         observe="pipelines.word_vectors.training:observed",
         uses=uses,
         group="corpora",
+        about=f"Vectors of the words of {corpus} that occur {options.min_count:,} times or more,"
+        f" trained for {budget_of(options.training)}.",
     )
     yield evaluation_of(
         f"{key}_evaluation",
@@ -35,4 +38,6 @@ def word_vectors(corpus: str, options: VectorsChoice) -> Iterator[Declaration]:
         observe="pipelines.corpora.letters:letters",
         uses=uses,
         group="corpora",
+        about=f"Whether the word vectors of {corpus} place words of one group together:"
+        f" {listed(options.groups)}.",
     )

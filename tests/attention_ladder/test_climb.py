@@ -15,10 +15,11 @@ from pipelines.attention_ladder import climb, declare
 from pipelines.attention_ladder.climb import Climbed
 from pipelines.attention_ladder.options import AttentionLadder
 from pipelines.core.making import Making
+from pipelines.core.progress import spell_seconds
 from pipelines.core.project import CHECKOUT, Project
+from pipelines.lineage.presented import times
 from pipelines.recipe.loading import load_recipe
 from pipelines.report.markup import shown
-from pipelines.report.page import TIMES, presented
 from pipelines.stages import scope_of
 from pipelines.tokens.tokenizers import BytePairTokenizer
 from pipelines.tokens.tokenizers.bpe_training import train_bpe
@@ -96,11 +97,12 @@ def test_rates_are_told_beside_the_artefact(ladder: tuple[Making, list[Climbed]]
 
 def test_the_report_shows_how_fast_each_rung_is(ladder: tuple[Making, list[Climbed]]) -> None:
     making, _ = ladder
-    page = presented(TIMES, "x", [("x/documents", {"seconds": 2}), (making.key, making.made)])
+    page = times({"x/documents": {"seconds": 2}, making.key: making.made})
     for name, training in making.made["rungs"].items():
         (row,) = [row for row in page.split("<tr>") if f"{making.key}: {name}<" in row]
-        for figure in ("tokens_per_second", "training_seconds", "device"):
-            assert f">{shown(training[figure])}<" in row
+        told = [shown(training["tokens_per_second"]), training["device"]]
+        for text in (*told, spell_seconds(training["training_seconds"])):
+            assert f">{text}<" in row
     assert page.count("<tr>") == len(["head", "documents", "ladder", *NAMES])
 
 
@@ -142,7 +144,7 @@ def test_what_is_written_can_be_looked_at(
         ahead = values.triu(1).sum().item()
         assert (ahead > 0) is any(f": {name}" in title for name in NAMES[:2]), title
     samples = climb.samples(climbed, tokenizer, LADDER.prompt)
-    assert [sample["prompt"].partition(":")[0] for sample in samples] == NAMES
+    assert [sample["rung"] for sample in samples] == NAMES
     assert all(sample["continuation"] for sample in samples)
     json.dumps([curves, maps, samples])  # plain values throughout
 

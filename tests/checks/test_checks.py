@@ -22,7 +22,8 @@ from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.evaluation.labels import scores
-from pipelines.orchestration.checks import asset_check_of, declare_checks
+from pipelines.orchestration.assets import assets_of
+from pipelines.orchestration.checks import result_of, spec_of, stopping
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
 from pipelines.tasks.classifier.evaluation import findings as classifier_findings
@@ -44,9 +45,7 @@ def evaluation_in(folder: Path, findings: Findings) -> Evaluation:
 
 def beats_in_dagster(evaluation: Evaluation) -> dg.AssetCheckResult:
     """The check of an evaluation, as Dagster calls it."""
-    result = asset_check_of(Applied(catalogue()[BEATS], evaluation.key, ()))(evaluation)
-    assert isinstance(result, dg.AssetCheckResult)
-    return result
+    return result_of(Applied(catalogue()[BEATS], evaluation.key, ()), evaluation, {})
 
 
 FINDINGS = Findings(
@@ -75,7 +74,7 @@ def test_every_evaluation_of_every_recipe_has_its_check() -> None:
     }
     checked = {
         spec.asset_key.to_user_string()
-        for one in declare_checks(DECLARED)
+        for one in assets_of(DECLARED)
         for spec in one.check_specs
         if spec.name == BEATS
     }
@@ -105,12 +104,13 @@ def test_what_does_not_block_warns(blocking: bool, tmp_path: Path) -> None:
         look=lambda *_: Outcome(False, {"loss": 1.0}),
         blocking=blocking,
     )
-    declared = asset_check_of(Applied(check, "x/foundation_evaluation", ()))
-    result = declared(evaluation_in(tmp_path / "x", FINDINGS))
-    assert isinstance(result, dg.AssetCheckResult)
+    applied = Applied(check, "x/foundation_evaluation", ())
+    result = result_of(applied, evaluation_in(tmp_path / "x", FINDINGS), {})
     assert not result.passed
     assert result.severity.name == ("ERROR" if blocking else "WARN")
-    assert [spec.blocking for spec in declared.check_specs] == [blocking]
+    assert spec_of(applied).blocking is blocking
+    told = "never did not pass (loss 1)" if blocking else None
+    assert stopping([applied], [result]) == told
     assert result.metadata["loss"].value == 1.0
 
 
@@ -159,12 +159,12 @@ def test_macro_f1_decides_of_more_than_two_labels(
 ) -> None:
     """A classifier that says the most frequent label always has the better accuracy."""
     others = scores(TRUTH, baseline, len(LABELS))
-    findings = classifier_findings(LABELS, TRUTH, ours, {"other": others})
+    findings = classifier_findings(LABELS, TRUTH, ours, {"other": baseline})
     assert (findings.figures["accuracy"] < others["accuracy"]) is passed
     result = beats_in_dagster(evaluation_in(tmp_path / "x", findings))
     assert result.passed is passed
     assert result.metadata["measure"].value == "macro F1 of 3 labels on the test split"
-    assert result.metadata["ours"].value == findings.figures["macro_f1"]
+    assert result.metadata["ours"].value == pytest.approx(findings.figures["macro_f1"], rel=1e-5)
 
 
 def test_a_comparison_without_a_baseline_is_refused() -> None:

@@ -104,7 +104,7 @@ def test_a_recipe_of_another_place_agrees_with_the_projects_too(project, recipe_
 def test_one_bad_recipe_takes_no_others_commands(project):
     assert "slip.yaml:2: sede: unknown key; did you mean" in project.dragon("run", "slip").fault
     assert project.dragon("run", "sound", "-s", "talk/raw_text").code == 0
-    assert project.dragon("ls").out.startswith("talk/raw_text ")
+    assert "\ntalk/raw_text " in project.dragon("ls").out
     assert project.dragon("trace", "talk/raw_text").code == 0
     assert "sound/mood_classifier: not made yet" in project.dragon("classify", "mood", "x").fault
     fault = project.dragon("classify", "mod", "x").fault
@@ -137,8 +137,9 @@ def suggested(said) -> list[list[str]]:
 def test_what_a_run_says_to_do_next_can_be_done(chain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an export lands there
     commands = suggested(chain.said)
-    assert [words[0] for words in commands] == ["documents", "chat", "classify", "export", "trace"]
-    for words in commands:
+    verbs = ["documents", "chat", "classify", "write", "export", "trace", "ui"]
+    assert [words[0] for words in commands] == verbs
+    for words in commands[:-1]:
         assert chain.dragon(*words, stdin="hello\n").code == 0, words
 
 
@@ -159,6 +160,7 @@ def test_what_a_run_says_to_do_next_can_be_done(chain, tmp_path, monkeypatch):
             [
                 "dragon documents cldr",
                 "dragon translate translate '14 July 1789'",
+                "dragon write translate 'A: two hundred and twelve'",
                 "dragon export translate",
                 "dragon trace translate/foundation",
             ],
@@ -168,6 +170,7 @@ def test_what_a_run_says_to_do_next_can_be_done(chain, tmp_path, monkeypatch):
             [
                 "dragon documents chitchat",
                 "dragon show domain/security_evaluation",
+                "dragon write domain 'A: hello, how are you today?'",
                 "dragon export domain",
                 "dragon trace domain/foundation",
             ],
@@ -240,18 +243,25 @@ def test_the_end_of_a_run_names_the_report(chain):
 
 def test_ls_lists_every_key_with_its_version(chain):
     said = chain.dragon("ls")
-    lines = said.out.splitlines()
+    heading, *lines = said.out.splitlines()
     assert said.code == 0
-    assert [line.split()[0] for line in lines] == chain.store.keys()
+    assert heading.split() == ["ASSET", "MADE", "SIZE", "VERSION", "OLDER", "FIGURES"]
+    assert sorted(line.split()[0] for line in lines) == chain.store.keys()
     for line in lines:
-        key, version, *_ = line.split()
+        key, day, _, size, unit, version, *_ = line.split()
         assert chain.store.versions(key)[0].startswith(version)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", day)
+        assert (float(size) > 0, unit in ("B", "kB", "MB")) == (True, True)
 
 
 def test_ls_knows_older_and_removed_versions(made, recipe_file):
     said = made.dragon("run", str(recipe_file(("seed: 5", "seed: 6"))), "-s", "talk/documents")
     assert said.code == 0, said.err
-    assert made.dragon("ls").out.count("  and 1 older") == 2
+    older = [row for row in json.loads(made.dragon("ls", "--json").out)["assets"] if row["older"]]
+    assert [(row["key"], row["older"]) for row in older] == [
+        ("talk/raw_text", 1),
+        ("talk/documents", 1),
+    ]
     current = open_current(made.store, "smaller/tokenizer")
     shutil.rmtree(current.folder)
     assert re.search(r"^smaller/tokenizer +removed", made.dragon("ls").out, re.MULTILINE)
@@ -481,13 +491,16 @@ def test_what_was_not_made_says_how(place):
     [
         (
             ("chat", "nobody"),
-            f"recipe='nobody': not one of {NAMES}",
+            f"recipe 'nobody': not one of {NAMES}",
         ),
-        (("chat", "tiny", "--task", "x"), "tiny: task='x' is not one of its assistants: toy_reply"),
+        (
+            ("chat", "tiny", "--task", "x"),
+            "tiny: task 'x' is not one of its assistants; it has toy_reply",
+        ),
         (("chat", "own_text"), "own_text has no assistant task; add one to its recipe"),
-        (("classify", "x", "y"), "task='x': recipes that have it: none; name one with --recipe"),
-        (("classify", "toy_reply", "y"), "tiny: task='toy_reply' is not one of its classifiers"),
-        (("classify", "toy_spam", "y", "--recipe", "x"), "recipe='x': not one of"),
+        (("classify", "x", "y"), "task 'x': recipes that have it: none; the tasks are en_fr"),
+        (("classify", "toy_reply", "y"), "tiny: task 'toy_reply' is not one of its classifiers"),
+        (("classify", "toy_spam", "y", "--recipe", "x"), "recipe 'x': not one of"),
     ],
 )
 def test_unknown_names_are_told(chain, arguments, told):

@@ -25,7 +25,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pipelines.core.tracking as tracking
-from pipelines.core.tracking import Tracker, sending
+from pipelines.core.tracking import Result, Tracker, sending
+from pipelines.core.tracking import place as places
 from pipelines.core.tracking.names import VALUE_LENGTH, legal, masked, parameters, text
 from pipelines.core.tracking.spool import Spool, claim, left, read
 from pipelines.lineage.trace import trace
@@ -49,25 +50,6 @@ def tracked(chain):
     return client, parents, children
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    """MLflow's folder with its tables and nothing in them; making them takes seconds."""
-    folder = tmp_path_factory.mktemp("template") / "mlflow"
-    Tracker(folder).initialise()
-    return folder
-
-
-@pytest.fixture
-def folder(template, tmp_path):
-    return Path(shutil.copytree(template, tmp_path / "mlflow"))
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """A busy machine is no MLflow that does not answer."""
-    monkeypatch.setattr(tracking, "PATIENCE", 120.0)
-
-
 def a_run(tracker: Tracker, derivation: str = "d" * 64, decides=DECIDES, dagster_run: str = "r1"):
     return tracker.run("a/raw_text", derivation, dagster_run, decides, {"b/raw_text": "b" * 64})
 
@@ -76,7 +58,17 @@ def use(tracker: Tracker, points: int = 1, **named) -> None:
     with a_run(tracker, **named) as run:
         for step in range(points):
             run.curve(step, {"a": float(step)})
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
+
+
+RESULT = Result(
+    note="a **note**",
+    headline="1 b",
+    figure="b",
+    facts={"count": "3"},
+    finals=("a", "never drawn"),
+    files={"card.md": b"a card", "dir/list.json": b"[]"},
+)
 
 
 def children(folder: Path):
@@ -91,15 +83,33 @@ def whole(folder: Path, points: int, count: int = 1) -> None:
     for run in runs:
         assert run.info.status == "FINISHED"
         assert run.data.tags["dragon.version"] == "v" * 64
-        assert run.data.params == {f"{name}": value for name, value in parameters(DECIDES).items()}
+        assert run.data.params == parameters(DECIDES) | {"count": "3"}
+        assert run.data.tags["mlflow.note.content"] == "a **note**"
         assert [d.dataset.digest for d in run.inputs.dataset_inputs] == ["b" * 36]
         history = client.get_metric_history(run.info.run_id, "a")
         assert sorted(m.step for m in history) == list(range(points))
         assert [m.value for m in client.get_metric_history(run.info.run_id, "b")] == [1.0]
+    models_whole(client, runs, points)
+
+
+def models_whole(client, runs, points: int) -> None:
+    """Each run has its one model, complete; the registry has their version once."""
     places = [experiment.experiment_id for experiment in client.search_experiments()]
     models = client.search_logged_models(places)
     assert sorted(m.source_run_id for m in models) == sorted(run.info.run_id for run in runs)
-    assert all([(f.key, f.value) for f in m.metrics] == [("b", 1.0)] for m in models)
+    for model in models:
+        found = [(f.key, f.value, f.step) for f in model.metrics]
+        assert sorted(found) == [("a", points - 1, points - 1), ("b", 1.0, 0)]
+        assert model.params == parameters(DECIDES) | {"count": "3"}
+        [output] = client.get_run(model.source_run_id).outputs.model_outputs
+        assert output.model_id == model.model_id
+        files = [file.path for file in client.list_artifacts(model.source_run_id)]
+        assert files == ["card.md", "dir_list.json"]
+        assert [file.path for file in client.list_logged_model_artifacts(model.model_id)] == files
+    [registered] = client.search_registered_models()
+    [version] = client.search_model_versions("name = 'a-raw_text'")
+    assert registered.aliases == {"current": version.version}
+    assert version.tags["dragon.version"] == "v" * 64
 
 
 def warnings(caplog) -> list[str]:
@@ -122,12 +132,18 @@ def test_every_materialization_is_one_run_under_one_parent(chain, tracked):
         assert run.data.tags["dragon.version"] == artefact.version
         assert run.data.tags["dragon.derivation"] == artefact.derivation
         figures = {name: pytest.approx(value) for name, value in artefact.figures().items()}
-        assert {name: run.data.metrics[name] for name in figures} == figures
+        told = run.data.metrics
+        if artefact.kind == "safetensors":  # a chart of one constant says nothing
+            told = {
+                name: float(value) for name, value in run.data.params.items() if name in figures
+            }
+            assert not figures.keys() & run.data.metrics
+        assert {name: told[name] for name in figures} == figures
     assert parents[0].info.status == "FINISHED"
 
 
 def test_what_mlflow_has_is_kept_no_longer(chain):
-    assert left(chain.home / "tracking") == []
+    assert [path.name for path in (chain.home / "tracking").iterdir()] == ["lock"]
 
 
 def test_inputs_are_datasets_whose_digest_is_the_version(chain, tracked):
@@ -182,14 +198,15 @@ def test_a_model_is_external_and_has_the_figures(chain, tracked):
         assert model.tags["mlflow.model.isExternal"] == "true"
         assert model.tags["dragon.version"] == chain.store.versions(key)[0]
         assert model.source_run_id == children[key].info.run_id
-        assert "final_validation_loss" in {metric.key for metric in model.metrics}
+        assert "validation_loss" in {metric.key for metric in model.metrics}
+        assert model.params["final_validation_loss"]
 
 
 def test_none_of_many_parameters_is_dropped(folder):
     decides = {f"n{i:03d}": i for i in range(250)} | {"long": "x" * (VALUE_LENGTH + 1)}
     use(Tracker(folder), decides=decides)
     _, [run] = children(folder)
-    assert len(run.data.params) == 251
+    assert len(run.data.params) == 252  # with a fact of the result
     assert run.data.params["n249"] == "249"
     assert run.data.params["long"].startswith("sha256 ")
     assert run.data.params["long"].endswith(f" of {VALUE_LENGTH + 1} characters")
@@ -214,7 +231,7 @@ def test_points_are_sent_in_batches(folder, monkeypatch):
 
     monkeypatch.setattr(tracker._server.client, "log_batch", counted)
     use(tracker, 500)
-    assert calls["log_batch"] <= 8
+    assert calls["log_batch"] <= 10
     whole(folder, 500)
 
 
@@ -397,7 +414,7 @@ def test_a_planted_secret_reaches_neither_mlflow_nor_a_spool(folder, address):
 
 
 @pytest.mark.parametrize("address", PLANTED)
-def test_a_planted_secret_is_in_no_file_of_a_run(template, fresh, tmp_path, caplog, address):
+def test_a_planted_secret_is_in_no_file_of_a_run(copied, fresh, tmp_path, caplog, address):
     text = b"The quiet river carries a ladder.\n"
     sha256 = hashlib.sha256(text).hexdigest()
     fresh.project.downloads.mkdir(parents=True)
@@ -415,7 +432,7 @@ model: {{architecture: gpt, preset: modern, d_model: 16, n_layers: 1, n_heads: 1
 training: {{steps: 1, batch_size: 1}}
 """
     )
-    shutil.copytree(template, fresh.project.mlflow)
+    copied(fresh.project.mlflow)
     said = fresh.dragon("run", str(recipe), "--select", "secret/raw_text")
     assert said.code == (1 if "@" in address else 0)
     traced = fresh.dragon("trace", "secret/raw_text")
@@ -558,7 +575,7 @@ def test_lines_of_a_strangers_hand_do_not_stop_a_spool(folder):
         ]
         with run._spool.path.open("a") as file:
             file.write("\n".join([*odd, ""]))
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
     whole(folder, 1)
     client, [run] = children(folder)
     assert [m.step for m in client.get_metric_history(run.info.run_id, "fine")] == [7]
@@ -589,7 +606,7 @@ def test_a_lock_in_the_middle_loses_and_doubles_nothing(folder, caplog):
         for step in range(1, 300):
             run.curve(step, {"a": float(step)})
         assert time.monotonic() - began < 1.5
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
         timer.join()
     connection.close()
     assert tracker.settle(60)
@@ -622,14 +639,14 @@ def test_an_outage_of_a_whole_run_is_made_up_for_by_the_next(folder, caplog, mon
 
 
 def test_a_spool_that_mlflow_refuses_holds_up_no_other(folder, caplog, monkeypatch):
-    create = sending.Server.create
+    create = sending.create_run
 
     def refuse(server, start, *, alive):
         if start["derivation"] == "0" * 64:
             raise sending.RefusedError("no such thing")
         return create(server, start, alive=alive)
 
-    monkeypatch.setattr(sending.Server, "create", refuse)
+    monkeypatch.setattr(sending, "create_run", refuse)
     tracker = Tracker(folder)
     for number in range(2):
         use(tracker, derivation=f"{number}" * 64)
@@ -656,9 +673,12 @@ def test_sending_again_doubles_nothing(folder):
     client = tracker._server.client
     calls = Counter()
     names = [
-        "search_experiments", "create_experiment", "search_runs", "get_experiment", "create_run",
-        "log_batch", "log_inputs", "set_tag", "search_logged_models", "create_logged_model",
-        "finalize_logged_model", "set_terminated", "update_run",
+        "search_experiments", "search_runs", "get_experiment", "create_run", "log_batch",
+        "log_inputs", "search_logged_models", "create_logged_model", "finalize_logged_model",
+        "get_run", "log_outputs", "get_registered_model", "create_registered_model",
+        "search_model_versions", "create_model_version", "set_logged_model_tags",
+        "set_registered_model_alias", "set_registered_model_tag", "log_artifact",
+        "log_model_artifact", "set_tag", "update_run", "set_terminated",
     ]  # fmt: skip
 
     def unlucky(name, call):
@@ -674,10 +694,11 @@ def test_sending_again_doubles_nothing(folder):
     for name in names:
         setattr(client, name, unlucky(name, getattr(client, name)))
     use(tracker, points=120)
-    for _ in range(60):
+    tracker.finish_run("r1", "FINISHED")
+    for _ in range(90):
         if tracker.settle(60):
             break
-    assert set(names) - set(calls) == {"update_run"}
+    assert set(names) == set(calls)
     whole(folder, 120)
 
 
@@ -686,7 +707,7 @@ def test_a_spool_sent_already_is_sent_again_without_harm(folder):
     with a_run(tracker) as run:
         for step in range(50):
             run.curve(step, {"a": float(step)})
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
         kept = run._spool.path
         run._tracker = None  # its end does not arrive
         content = kept.read_bytes()
@@ -709,7 +730,7 @@ def test_a_database_removed_in_the_middle_gets_all_of_it(folder):
             for table in ("metrics", "latest_metrics", "params", "tags", "inputs", "runs"):
                 database.execute(f"DELETE FROM {table}")
         database.close()
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
     assert tracker.settle(60)
     whole(folder, 150)
 
@@ -820,7 +841,7 @@ def test_a_run_deleted_while_it_runs(folder, caplog, what, restored):
         act = client.delete_run if what == "run" else client.delete_experiment
         act(places[what == "experiment"])
         run.curve(1, {"a": 1.0})
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
     tracker.settle(60)
     [told] = warnings(caplog)
     assert "restore it" in told
@@ -847,7 +868,7 @@ def test_a_run_ended_and_renamed_while_it_runs_goes_on(folder, caplog):
         client.set_terminated(found.info.run_id, "KILLED")
         client.update_run(found.info.run_id, name="mine")
         run.curve(1, {"a": 1.0})
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
     whole(folder, 2)
     assert children(folder)[1][0].info.run_name == "mine"
     assert warnings(caplog) == []
@@ -860,7 +881,7 @@ def test_a_deleted_parent_is_left_alone(folder, caplog):
         tracker._wait(lambda: tracker._thread is None)
         client, [found] = children(folder)
         client.delete_run(found.data.tags["mlflow.parentRunId"])
-        run.finish("v" * 64, {"b": 1.0}, model=True)
+        run.finish("v" * 64, {"b": 1.0}, model=True, result=RESULT)
     use(tracker)
     whole(folder, 1, count=2)
     assert warnings(caplog) == []
@@ -951,14 +972,14 @@ def test_a_server_elsewhere_is_used_and_made_up_for(folder, tmp_path, monkeypatc
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 120
-        while not Tracker(folder).settle(20):
+        deadline = time.monotonic() + 240
+        while not Tracker(folder).settle(120):  # half a minute on a busy machine
             assert time.monotonic() < deadline
             assert server.poll() is None
             time.sleep(1)
         whole(folder, 150)
         use(Tracker(folder), points=150, dagster_run="second")
-        assert Tracker(folder).settle(60)
+        assert Tracker(folder).settle(120)
         whole(folder, 150, count=2)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -967,7 +988,7 @@ def test_a_server_elsewhere_is_used_and_made_up_for(folder, tmp_path, monkeypatc
 
 def test_another_mlflow_looks_at_its_tables_under_the_lock(folder, monkeypatch):
     ready = {path.name for path in folder.glob("ready*")}
-    monkeypatch.setattr(tracking.metadata, "version", lambda _: "99.1")
+    monkeypatch.setattr(places.metadata, "version", lambda _: "99.1")
     made = []
 
     def make(uri, *, upgrade):
@@ -1064,7 +1085,7 @@ def test_a_server_that_never_answers_costs_seconds_in_all(folder, caplog, monkey
     assert len(warnings(caplog)) == 1
 
 
-def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, template, tmp_path):
+def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, copied, tmp_path):
     recipe = str(recipe_file())
     with_it = place.dragon("run", recipe, "--select", "smaller/foundation")
     assert with_it.code == 0, with_it.err
@@ -1080,7 +1101,7 @@ def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, tem
     )
     # Nothing is made again, and MLflow gets what it missed.
     without.project.mlflow.unlink()
-    shutil.copytree(template, without.project.mlflow)
+    copied(without.project.mlflow)
     again = without.dragon("run", recipe, "--select", "smaller/foundation")
     assert again.code == 0, again.err
     assert "0 made" in again.out
@@ -1090,8 +1111,8 @@ def test_the_weights_are_the_same_without_tracking(place, recipe_file, home, tem
     assert found == dict.fromkeys(without.store.keys(), "FINISHED")
 
 
-def test_a_broken_home_is_told_in_one_line(template, fresh, recipe_file):
-    shutil.copytree(template, fresh.project.mlflow)
+def test_a_broken_home_is_told_in_one_line(copied, fresh, recipe_file):
+    copied(fresh.project.mlflow)
     history = fresh.home / "dagster" / "history"
     history.mkdir(parents=True)
     (history / "runs.db").write_bytes(b"no database" * 1000)
@@ -1121,4 +1142,5 @@ def test_six_processes_begin_together_on_a_fresh_database(tmp_path):
     told = [process.communicate(timeout=300) for process in processes]
     assert [out.strip() for out, _ in told] == ["ok"] * 6, json.dumps(told, indent=1)
     _, runs = all_runs(tmp_path / "mlflow")
-    assert Counter(run.info.status for run in runs) == {"FINISHED": 12}
+    # No Dagster run of theirs has ended.
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 6, "RUNNING": 6}

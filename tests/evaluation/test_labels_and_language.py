@@ -8,12 +8,20 @@ import pytest
 import torch
 
 from model.architectures import build, find
-from model.batches.batching import IGNORED
+from model.batches.batching import IGNORED, Batch
 from model.inference.generation import generate
 from pipelines.corpora.turns import turns_of
-from pipelines.evaluation.labels import headline, label_baselines, scores
+from pipelines.evaluation.labels import (
+    headline,
+    label_baselines,
+    mistakes,
+    probabilities,
+    scores,
+    scores_by_label,
+    sureness,
+)
 from pipelines.evaluation.language import continuations
-from pipelines.evaluation.replies import dialogues
+from pipelines.evaluation.replies import dialogues, one_of_each
 from pipelines.examples.artefacts import Labelled, Pair
 from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, reply
 from pipelines.inference.stopping import cut
@@ -111,8 +119,26 @@ def test_continuations_made_together_are_those_made_alone(
         )
         for number, prompt in enumerate(PROMPTS)
     ]
-    assert [one["continuation"] for one in made] == [tokenizer.decode(ids) for ids in alone]
+    whole = [
+        tokenizer.decode([*tokenizer.encode(prompt), *ids])
+        for prompt, ids in zip(PROMPTS, alone, strict=True)
+    ]
+    assert [one["prompt"] + one["continuation"] for one in made] == whole
+    assert all(one["continuation"][0] in " .," for one in made), "a space parts it from its prompt"
     assert continuations(network, tokenizer, []) == []
+
+
+def test_each_sample_is_of_a_conversation_of_its_own() -> None:
+    pairs = [
+        Pair(f"{talk}-{turn}", f"{talk}", ["a"] * (turn + 1), "b")
+        for talk in range(25)
+        for turn in range(7)
+    ]
+    chosen = one_of_each(iter(pairs), 10)
+    talks = [int(pair.document_id) for pair in chosen]
+    assert talks == [0, 2, 5, 7, 10, 12, 15, 17, 20, 22]
+    assert {len(pair.prompt) for pair in chosen} == {4}, "from the middle, with turns before it"
+    assert [pair.document_id for pair in one_of_each(pairs[:14], 10)] == ["0", "1"]
 
 
 @pytest.mark.parametrize("more", [1, 4000])
@@ -179,9 +205,72 @@ def test_of_two_labels_the_last_is_scored() -> None:
 
 def test_baselines_are_scored_as_the_model_is() -> None:
     rows = labelled(*THREE * 6)
-    found = label_baselines(rows, rows, THREE)
-    assert found["TF-IDF + logistic regression"]["macro_f1"] == 1
-    assert found["majority"]["macro_f1"] == pytest.approx((2 * 6 / 24) / 3)
+    truth, found = [THREE.index(row.label) for row in rows], label_baselines(rows, rows, THREE)
+    tfidf, majority = (scores(truth, guesses, 3)["macro_f1"] for guesses in found.values())
+    assert list(found) == ["TF-IDF + logistic regression", "majority"]
+    assert tfidf == 1
+    assert majority == pytest.approx((2 * 6 / 24) / 3)
+
+
+SURE = torch.tensor(
+    [[0.9, 0.1], [0.3, 0.7], [0.004, 0.996], [0.8, 0.2], [0.6, 0.4], [0.45, 0.55], [0.02, 0.98]]
+)
+SPAM = [0, 0, 0, 1, 1, 0, 1]  # of these SURE is wrong at 1, 2, 3, 4 and 5
+
+
+def test_the_surest_mistakes_of_each_kind_come_first() -> None:
+    texts, labels = [f"text {n}" for n in range(7)], ("ham", "spam")
+    wrong = mistakes(texts, labels, SPAM, SURE, {"other": [0] * 7}, count=4)
+    assert [one["text"] for one in wrong] == ["text 2", "text 3", "text 1", "text 4"]
+    assert wrong[0] == {
+        "text": "text 2",
+        "label": "ham",
+        "predicted": "spam, 99.6% sure",
+        "other": "ham",
+    }
+    assert len(mistakes(texts, labels, SPAM, SURE, {})) == 5
+    assert mistakes(texts[:1], labels, [0], SURE[:1], {}) == []
+
+
+def test_sureness_is_compared_with_how_often_it_is_right() -> None:
+    rows = sureness(SPAM, SURE)
+    assert [(row["examples"], row["accuracy"]) for row in rows] == [
+        *((1, 0), (1, 1), (1, 1), (1, 0), (2, 0), (1, 0)),
+    ]
+    assert sum(row["examples"] for row in rows) == len(SPAM)
+    assert all(row["mean probability"] > 0.5 for row in rows)
+
+
+def test_each_label_is_scored_by_each_classifier() -> None:
+    rows = scores_by_label(("ham", "spam"), [0, 0, 1, 1], {"ours": [0, 1, 1, 1], "none": [0] * 4})
+    told = [(row["label"], row["classifier"], row["examples"]) for row in rows]
+    assert told == [
+        ("ham", "ours", 2),
+        ("ham", "none", 2),
+        ("spam", "ours", 2),
+        ("spam", "none", 2),
+    ]
+    assert [row["F1"] for row in rows] == pytest.approx([2 / 3, 2 / 3, 0.8, 0])
+
+
+class Fixed(torch.nn.Module):
+    """Gives back the logits that the tokens of a batch number."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(logits)
+
+    def forward(self, tokens: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return self.logits[tokens[:, 0]]
+
+
+def test_probabilities_are_those_of_every_example_in_order() -> None:
+    logits = torch.tensor([[0.0, 1.0], [3.0, 3.0], [-1.0, -4.0]])
+    rows = torch.arange(3)[:, None]
+    batches = [Batch(part, part, torch.zeros(len(part))) for part in (rows[:2], rows[2:])]
+    found = probabilities(Fixed(logits), batches)
+    assert found.dtype == torch.float64
+    assert found.numpy() == pytest.approx(logits.softmax(-1).numpy())
 
 
 def test_one_label_alone_is_refused_with_its_split() -> None:

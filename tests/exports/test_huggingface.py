@@ -557,13 +557,13 @@ def test_models_that_no_stock_class_holds(tmp_path: Path) -> None:
     """They are told before any work is asked for."""
     exports_nothing(tmp_path, "bert", "^bert: a foundation of architecture=bert cannot be exported")
     rest = r"; leave out --task to export the foundation, or name one of these tasks: "
-    told = r"^tiny: task='toy_spam': the model of a task of kind classifier cannot be exported"
+    told = r"^tiny: task 'toy_spam': the model of a task of kind classifier cannot be exported"
     exports_nothing(tmp_path, "tiny", f"{told}{rest}toy_reply$", "toy_spam")
-    exports_nothing(tmp_path, "domain", f"task='other': no such task{rest}security$", "other")
+    exports_nothing(tmp_path, "domain", f"task 'other': no such task{rest}security$", "other")
     text = (CHECKOUT / "recipes" / "translate.yaml").read_text("utf-8")
     alone = tmp_path / "alone.yaml"
     alone.write_text(text[: text.index("    decoder_only:")], "utf-8")
-    told = r"^alone: task='en_fr': the model of a task of kind translation cannot be exported"
+    told = r"^alone: task 'en_fr': the model of a task of kind translation cannot be exported"
     exports_nothing(tmp_path, str(alone), f"{told}{rest}none$", "en_fr")
 
 

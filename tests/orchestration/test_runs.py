@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,8 +26,9 @@ from pipelines.cli.ending import marked
 from pipelines.core import project as projects
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.tracking import TrackedRun, Tracker
+from pipelines.core.tracking.spool import left, read
 from pipelines.orchestration import assets, runs
-from pipelines.orchestration.graph import build
+from pipelines.orchestration.graph import LivingExecutor, build
 from pipelines.orchestration.runs import CODE_SERVER, end_dead, living, publishing
 from pipelines.recipe.loading import load_recipe
 
@@ -126,6 +128,60 @@ def test_a_run_ends_when_its_process_was_killed(instance, started, tmp_path):
     assert any("its process died (it was killed, or the machine restarted)" in t for t in told)
     assert [path.name for path in (tmp_path / "running").iterdir()] == ["publishing"]
     assert end_dead(tmp_path, instance) == []
+
+
+def told_ends(tracker: Tracker) -> list[tuple[str, str]]:
+    """The Dagster runs whose end waits to be sent to MLflow, and how they ended."""
+    lines = [line for path in left(tracker.spools) for _, line in read(path, 0)]
+    return [(x["dagster_run"], x["status"]) for x in lines if x and x["kind"] == "ended"]
+
+
+def tracked(home: Path, run_id: str) -> Tracker:
+    """A tracker to which a step of a run has told something."""
+    tracker = Tracker(home / "mlflow")
+    tracker.spools.mkdir(parents=True, exist_ok=True)
+    tracker._mark(run_id).touch()
+    return tracker
+
+
+def test_mlflow_is_told_of_a_run_that_was_killed(instance, started, tmp_path):
+    listening = '{"port": 1}'
+    failed, canceled = started(server=listening), started(Status.CANCELING, server=listening)
+    silent = started(server=listening)  # it reused everything
+    for run_id in (failed, canceled):
+        tracker = tracked(tmp_path, run_id)
+    assert set(end_dead(tmp_path, instance)) == {failed, canceled, silent}
+    assert set(told_ends(tracker)) == {(failed, "FAILED"), (canceled, "KILLED")}
+    assert end_dead(tmp_path, instance) == []
+    assert len(told_ends(tracker)) == 2
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "status"),
+    [
+        ([False], None, "FINISHED"),
+        ([False, True, False], None, "FAILED"),
+        ([False], ValueError, "FAILED"),
+        ([False], dg.DagsterExecutionInterruptedError, "KILLED"),
+        ([False], GeneratorExit, "KILLED"),
+    ],
+)
+def test_mlflow_is_told_how_the_steps_of_the_ui_ended(
+    instance, started, tmp_path, monkeypatch, events, error, status
+):
+    def execute(*_):
+        yield from [types.SimpleNamespace(is_step_failure=failure) for failure in events]
+        if error:
+            raise error
+
+    monkeypatch.setattr("pipelines.orchestration.graph.end_with_parent", lambda: None)
+    run_id = started()
+    tracker = tracked(tmp_path, run_id)
+    executor = LivingExecutor(types.SimpleNamespace(execute=execute), tmp_path, tracker)
+    context = types.SimpleNamespace(instance=instance, run_id=run_id)
+    with contextlib.suppress(*([error] if error else [])):
+        assert len(list(executor.execute(context, None))) == len(events)
+    assert told_ends(tracker) == [(run_id, status)]
 
 
 def test_a_living_run_is_let_live_whatever_its_tags(instance, started, tmp_path):

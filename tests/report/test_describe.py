@@ -43,6 +43,7 @@ from pipelines.report import card
 from pipelines.report.artefacts import Report
 from pipelines.report.card import Bytes, Share, legible, shown
 from pipelines.report.describe import Picture, Rows, describe
+from pipelines.report.options import Page, Part
 from pipelines.report.page import page
 from pipelines.text import tables
 from pipelines.text.arrow import ArrowFile
@@ -349,7 +350,7 @@ def test_contamination_is_counted_by_evaluation_set(store: Store, documents: Doc
         held_out = set().union(*(grams(d.text) for d in documents.split(split)))
         count = sum(bool(grams(d.text) & held_out) for d in documents.split("train"))
         expected.append(
-            {"trained on": "tales", "evaluated on": f"tales/{split}", "documents": count}
+            {"training text": "tales", "shares words with": f"tales/{split}", "documents": count}
         )
     assert card.contaminated(found) == expected
     shown_rows = describe(found)["overlaps"]
@@ -474,9 +475,10 @@ def test_the_ledger_is_compared_with_the_tables_rows(
     outcome = ledger_adds_up.look(documents, ())
     assert outcome.passed
     ledger = documents.ledger()
-    assert outcome.numbers["rows"] == {
-        **{f"{split}.arrow": ledger.kept[split] for split in SPLITS},
-        "dropped.arrow": ledger.dropped.total(),
+    assert outcome.numbers == {
+        "documents in": ledger.documents_in,
+        **{f"rows of {split}": ledger.kept[split] for split in SPLITS},
+        "rows of dropped": ledger.dropped.total(),
     }
     ledger.kept.update(train=1, test=-1)
     monkeypatch.setattr(Documents, "ledger", lambda _: ledger)
@@ -496,6 +498,12 @@ def test_contamination_warns_unless_it_is_left_out(store: Store, drop: bool) -> 
 
 
 # The report
+
+
+def settings(*artefacts: Artefact) -> Page:
+    """The settings of a report on artefacts that read nothing."""
+    parts = tuple(Part(title=one.key, reads=(), settings="{}") for one in artefacts)
+    return Page(description="a page", parts=parts)
 
 
 def test_an_evaluation_shows_all_that_it_holds(store: Store) -> None:
@@ -527,31 +535,38 @@ def test_an_evaluation_shows_all_that_it_holds(store: Store) -> None:
     assert told["near words"] == rows
     assert "nothing" not in told, "a table without a row has no columns to show"
     assert list(told["near words"][0]) == ["word", "nearest"], "in the order that they were told in"
-    shown = page("", {found.key: found}, {found.key: ()})
+    shown = page(settings(found), {found.key: found})
     assert shown.count("<img") == 4
-    for title in (*pictures, "near words"):
+    for title in (
+        "Compared with the baselines",
+        "A curve",
+        "Where it looks",
+        "A map",
+        "Near words",
+    ):
         assert title in shown
 
 
 def test_the_report_has_a_card_of_each_corpus(store: Store) -> None:
     keys = ("tales/raw_text", "tales/documents", "small/tokenizer", "small/token_shards")
     artefacts = {key: open_current(store, key) for key in (*keys, "small/contamination")}
-    content = page("a page", artefacts, {})
-    data = content.split("<h2>Data</h2>")[1].split("<h2>Artefacts</h2>")[0]
-    assert "<h3>tales</h3>" in data
+    content = page(settings(*artefacts.values()), artefacts)
+    data = content.split('<h2 id="data">')[1].split('<h2 id="artefacts">')[0]
+    assert '<h3 id="a-tales-documents">Tales' in data
     ledger = store.current("tales/documents", Documents).ledger()
     assert card.headline(ledger) in data
     for reason, count in ledger.dropped.items():
         assert f'<th scope="row">{reason}</th><td class="number">{count}</td>' in data
     assert data.count("data:image/png") == 2
     count = int(artefacts["small/contamination"].figures()["documents"])
-    assert f"{count} training documents share words" in data
+    assert f"{count} training documents share words in a row" in data
+    assert "were trained on, so the figures may be too good" in data
     assert "bytes per token" in data
     # Documents are foreign: none of it is markup, none of it acts.
     assert "<script" not in content
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in data
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", content)
-    assert page("a page", artefacts, {}) == content
+    assert page(settings(*artefacts.values()), artefacts) == content
 
 
 # The command line

@@ -77,9 +77,9 @@ def test_samples_show_the_fillings_beside_the_true_word(bert):
     assert len(held_out) > 3
     tested = {d.text for d in place.store.current("talk/documents", Documents).split("test")}
     for sample in held_out:
-        whole = sample["prompt"].replace("___", sample["person"])
+        whole = sample["prompt"].replace("___", sample["hidden word"])
         assert any(whole in text for text in tested)
-        assert len(re.findall(r"\S+ \d+\.\d%", sample["reply"])) == 3
+        assert len(re.findall(r"\S+ \d+\.\d%", sample["words"])) == 3
 
 
 def test_its_validation_loss_fell(bert):

@@ -53,7 +53,7 @@ def test_a_making_is_a_named_function_of_its_settings_and_inputs(declared: Decla
     if declared.settings is not None:
         kinds = typing.get_args(typing.get_args(hints["settings"])[0:1] or hints["settings"])
         assert isinstance(declared.settings, kinds or hints["settings"])
-    assert declared.about
+    assert declared.about.endswith(".")
     assert VIEWS[declared.makes.__name__] is declared.makes
     if declared.observe:
         assert len(inspect.signature(found(declared.observe)).parameters) == 2

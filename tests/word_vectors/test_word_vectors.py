@@ -23,7 +23,7 @@ from pipelines.corpora.declare import corpus
 from pipelines.corpora.options import Corpus
 from pipelines.evaluation.findings import Evaluation
 from pipelines.orchestration.assets import assets_of
-from pipelines.orchestration.resources import StoreIOManager, StoreResource
+from pipelines.orchestration.resources import StoreResource
 from pipelines.report import pictures
 from pipelines.word_vectors import neighbours
 from pipelines.word_vectors.artefacts import WordVectors
@@ -110,7 +110,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             resources={
                 "store": StoreResource.of(project),
                 "tracker": Untracked(project.mlflow),
-                "io_manager": StoreIOManager(StoreResource.of(project)),
             },
         )
     assert done.success
@@ -159,7 +158,7 @@ def test_neighbours_are_printed_or_the_word_is_named(
     assert all(re.fullmatch(r"   ?0\.\d{3}  [a-z]+", line) for line in lines[1:3] + lines[4:])
     with pytest.raises(ValueError, match=r"^word='chese' has no vector: did you mean 'cheese'\?$"):
         asked("dog", "chese")
-    with pytest.raises(ValueError, match=r"^corpus='none' has no word vectors; name it"):
+    with pytest.raises(ValueError, match=r"^corpus 'none' has no word vectors; name it"):
         command.main(["none", "dog", "--store", str(store.root)], standalone_mode=False)
     assert not capsys.readouterr().out
 

@@ -14,38 +14,27 @@ Names, values and addresses are converted to what MLflow takes before they reach
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import logging
-import os
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.tracking.names import legal, parameters, text
-from pipelines.core.tracking.run import TrackedRun
-from pipelines.core.tracking.spool import NoSpoolError, Spool, claim, left
+from pipelines.core.tracking.place import Place, load_mlflow, short
+from pipelines.core.tracking.run import About, Result, TrackedRun
+from pipelines.core.tracking.spool import NoSpoolError, Spool, claim, is_free, left
 
 if TYPE_CHECKING:
     from pipelines.core.tracking.sending import Sending, Server
 
-__all__ = ["TrackedRun", "Tracker"]
+__all__ = ["About", "Result", "TrackedRun", "Tracker"]
 
 log = logging.getLogger("dragon.tracking")
 
 PATIENCE = 5.0  # seconds in total that a process waits for an MLflow that does not answer
-SETTINGS = {  # set before mlflow is imported
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # no data about the user leaves the machine
-    # By default MLflow retries for minutes when a server is away; we retry later instead.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 LAST_PATIENCE = 3.0  # extra seconds at the end of a run
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 AWAY_SECONDS = 60.0  # after one process had no answer, no other process waits for this long
@@ -55,7 +44,7 @@ class _RefusalError(OSError):
     """MLflow answers but refuses one run; other runs can still be sent."""
 
 
-class Tracker:
+class Tracker(Place):
     """MLflow's database and artefacts under one folder, or a server at ``uri``.
 
     Without ``uri``, ``MLFLOW_TRACKING_URI`` is used, or else a database in ``folder``. The spools
@@ -63,10 +52,7 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, uri: str | None = None) -> None:
-        self.folder = folder
-        self._own = f"sqlite:///{folder / 'mlflow.db'}"
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self._own
-        self.artifacts = (folder / "artifacts").as_uri()
+        super().__init__(folder, uri)
         self.spools = folder.with_name("tracking")
         self._away = self.spools / "away"  # its mtime says when MLflow last did not answer
         self._sendings: dict[Path, Sending] = {}
@@ -79,11 +65,6 @@ class Tracker:
         self._patience: float | None = None
         self._warned = False
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether MLflow is a server, which keeps the artefacts itself."""
-        return self.uri.startswith(("http://", "https://"))
-
     @contextlib.contextmanager
     def run(
         self,
@@ -92,25 +73,29 @@ class Tracker:
         dagster_run: str,
         decides: Mapping[str, Any],
         inputs: Mapping[str, str],
+        about: About | None = None,
     ) -> Iterator[TrackedRun]:
         """A run for one materialization: parameters and inputs first, all else during the run.
 
         ``inputs`` maps asset keys to versions. Each becomes a dataset whose digest is the first 36
         characters of the version; a tag has the whole version.
         """
+        about = about or About()
         fields = {
             "key": text(key),
             "derivation": text(derivation),
             "dagster_run": legal(dagster_run),
             "parameters": parameters(decides),
             "inputs": {text(name): text(version) for name, version in inputs.items()},
+            **about.fields(),
         }
         spool = None
         try:
             spool = Spool.begin(self.spools, **fields)
+            self._mark(dagster_run).touch()
         except OSError as error:
             self.unkept(error)
-        tracked = TrackedRun(spool, self)
+        tracked = TrackedRun(spool, self, about.rates)
         if spool is not None:
             self.wake(spool)
         status = "FAILED"
@@ -122,6 +107,37 @@ class Tracker:
             if spool is not None:
                 self.wake()
                 self._wait(lambda: spool.path not in self._sendings)
+
+    def finish_run(self, dagster_run: str, status: str, *, send: bool = True) -> None:
+        """Tell MLflow how a Dagster run ended: FINISHED, FAILED or KILLED.
+
+        It returns at once, and does nothing for a run that reused everything. Without ``send``
+        another process sends it.
+        """
+        mark = self._mark(dagster_run)
+        if mark.exists():
+            self._notify("ended", send=send, dagster_run=legal(dagster_run), status=status)
+            with contextlib.suppress(OSError):
+                mark.unlink(missing_ok=True)
+
+    def make_current(self, key: str, version: str) -> None:
+        """Tell MLflow that a model's earlier version is the current one again."""
+        self._notify("current", send=True, key=text(key), version=text(version))
+
+    def _notify(self, kind: str, *, send: bool, **fields: Any) -> None:
+        try:
+            spool = Spool.begin(self.spools, kind, **fields)
+        except OSError as error:
+            self.unkept(error)
+            return
+        if send:
+            self.wake(spool)
+        else:
+            spool.close()
+
+    def _mark(self, dagster_run: str) -> Path:
+        """A file that is there while a Dagster run has tracked something and has not ended."""
+        return self.spools / f"{short(dagster_run)}.run"
 
     def unkept(self, error: OSError) -> None:
         """Warn once that a spool cannot be written; the run is then not tracked."""
@@ -135,6 +151,11 @@ class Tracker:
         It loads nothing if there are none.
         """
         if left(self.spools):
+            self.wake()
+
+    def catch_up(self) -> None:
+        """Send what dead processes have left, if they have; for a process that goes on for long."""
+        if any(map(is_free, left(self.spools))):
             self.wake()
 
     def settle(self, seconds: float = LAST_PATIENCE) -> bool:
@@ -160,38 +181,13 @@ class Tracker:
             self._warn(f"MLflow did not take all tracking data within {seconds:g} s")
         return done
 
-    def initialise(self) -> None:
-        """Make or upgrade MLflow's tables once: two processes at the same time would break them.
-
-        Raises OSError if that fails.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.uri.startswith("sqlite:"):
-            return
-        own = self.uri == self._own
-        # Another version of MLflow has other tables.
-        name = f"ready-{metadata.version('mlflow')}"
-        ready = self.folder / (name if own else f"{name}-{_short(self.uri)}")
-        if ready.exists():
-            return
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not ready.exists():
-                _mlflow().make_tables(self.uri, upgrade=own)
-                ready.touch()
-
-    def connect(self) -> Server:
-        """MLflow, after its tables were made. Raises OSError if MLflow is away."""
-        self.initialise()
-        return _mlflow().Server(self.uri, None if self.is_remote else self.artifacts)
-
     # Sending
 
     def wake(self, spool: Spool | None = None) -> None:
         """Send all spools in a separate thread, unless MLflow failed a moment ago."""
         try:
             # Import in this thread: an import in the other one could deadlock with ours.
-            sending = _mlflow()
+            sending = load_mlflow()
         except ImportError as error:
             self._warn(str(error))
             return
@@ -260,7 +256,7 @@ class Tracker:
             refused = self._forward(self._server, sending) or refused
         for path in left(self.spools):
             if path not in self._sendings and (spool := claim(path)):
-                sending = _mlflow().Sending(spool, alive=False)
+                sending = load_mlflow().Sending(spool, alive=False)
                 with self._change:
                     self._sendings[path] = sending
                 refused = self._forward(self._server, sending) or refused
@@ -278,9 +274,9 @@ class Tracker:
             if not sending.sent:
                 return None
             spool.remove()
-        except _mlflow().RefusedError as error:
+        except load_mlflow().RefusedError as error:
             return _RefusalError(f"{sending.name}: {error}")
-        except _mlflow().DeletedError:
+        except load_mlflow().DeletedError:
             if sending.alive:
                 self._tell_deleted(sending)
                 return None
@@ -322,19 +318,6 @@ class Tracker:
         if not self._warned:
             self._warned = True
             log.warning("%s; the work goes on, and its tracking data wait in %s", what, self.spools)
-
-
-def _mlflow() -> ModuleType:
-    """Import the module that uses mlflow; mlflow's import takes seconds."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    from pipelines.core.tracking import sending
-
-    return sending
-
-
-def _short(uri: str) -> str:
-    return hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
 def _is_recent(path: Path) -> bool:

@@ -63,6 +63,12 @@ def text(value: Any, limit: int = VALUE_LENGTH) -> str:
     return f"sha256 {_digest(shown)} of {len(shown)} characters"
 
 
+def clipped(value: str, limit: int = VALUE_LENGTH) -> str:
+    """A text for people that every database takes: the end of a text over ``limit`` is left out."""
+    shown = _UNWRITABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", masked(value))
+    return shown if len(shown) <= limit else f"{shown[: limit - 2]} …"
+
+
 def masked(value: str) -> str:
     """``value`` without the passwords, queries and fragments of the addresses in it."""
     return _ADDRESS.sub(_without_secrets, value) if "//" in value else value

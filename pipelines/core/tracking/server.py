@@ -7,32 +7,47 @@ computes nothing of ours, so a bug of ours is never taken for an MLflow that is 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-import mlflow.store.db.utils
-import mlflow.store.tracking.rest_store  # imported now: a thread that imports may lock another
-import mlflow.store.tracking.sqlalchemy_store
-from mlflow import MlflowClient
-from mlflow.entities import (
+from pipelines.core.tracking.names import masked, text
+from pipelines.core.tracking.quiet import be_quiet
+from pipelines.core.tracking.spool import Line
+
+be_quiet()  # before mlflow is imported, whoever imports this
+
+# Imported now, because a thread that imports may lock another.
+import mlflow.store.artifact.local_artifact_repo  # noqa: E402
+import mlflow.store.artifact.mlflow_artifacts_repo  # noqa: E402
+import mlflow.store.db.utils  # noqa: E402
+import mlflow.store.model_registry.sqlalchemy_store  # noqa: E402
+import mlflow.store.tracking.rest_store  # noqa: E402
+import mlflow.store.tracking.sqlalchemy_store  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import (  # noqa: E402
     Dataset,
     DatasetInput,
     Experiment,
     InputTag,
+    LoggedModel,
+    LoggedModelInput,
+    LoggedModelOutput,
+    LoggedModelStatus,
     Metric,
     Param,
     Run,
+    RunTag,
     ViewType,
 )
-from mlflow.entities.logged_model_status import LoggedModelStatus
-from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import create_sqlalchemy_engine
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.store.db.utils import create_sqlalchemy_engine  # noqa: E402
 
-from pipelines.core.tracking.names import masked, text
-from pipelines.core.tracking.spool import Line
+__all__ = ["LoggedModel", "LoggedModelStatus", "Run"]
 
 log = logging.getLogger("dragon.tracking")
 
@@ -49,6 +64,13 @@ KEY, DERIVATION, VERSION, ATTEMPT, DAGSTER = (
     "dragon.attempt",
     "dagster.run_id",
 )
+RECIPE, NOTE = "dragon.recipe", "mlflow.note.content"  # a note is a description in Markdown
+EXPERIMENT_TAGS = {
+    OURS: EXPERIMENT,
+    "mlflow.experimentKind": "custom_model_development",  # the pages for trainings, not for agents
+    NOTE: "One run per asset that dragon made, under one run per Dagster run. Lineage does not need"
+    " any of it: the store has that.",
+}
 AT_ONCE = 1000  # metrics a call; MLflow does not take more
 DIGEST_LENGTH = 36  # the widest digest that MLflow's dataset table holds
 T = TypeVar("T")
@@ -107,9 +129,10 @@ def make_tables(uri: str, *, upgrade: bool) -> None:
 class Server:
     """MLflow: a server or a local database."""
 
-    def __init__(self, uri: str, artifacts: str | None) -> None:
+    def __init__(self, uri: str, artifacts: str | None, turn: Path | None = None) -> None:
         self.client = asked(MlflowClient, tracking_uri=uri, registry_uri=uri)
         self.artifacts = artifacts
+        self.turn = turn  # a file that is locked while something is made that must be there once
 
     def experiment(self) -> str:
         """The experiment for new runs. A renamed one is found; a deleted one stays deleted."""
@@ -117,8 +140,9 @@ class Server:
         active = [known for known in everything if known.lifecycle_stage == "active"]
         if active:
             chosen = next((known for known in active if known.name == EXPERIMENT), active[0])
-            if OURS not in chosen.tags:
-                asked(self.client.set_experiment_tag, chosen.experiment_id, OURS, EXPERIMENT)
+            for name, value in EXPERIMENT_TAGS.items():
+                if name not in chosen.tags:
+                    asked(self.client.set_experiment_tag, chosen.experiment_id, name, value)
             return str(chosen.experiment_id)
         taken = {known.name for known in everything}
         names = (EXPERIMENT, *(f"{EXPERIMENT} {n + 2}" for n in range(len(taken))))
@@ -129,8 +153,20 @@ class Server:
                 EXPERIMENT,
                 name,
             )
-        tags = {OURS: EXPERIMENT}
-        return asked(self.client.create_experiment, name, self.artifacts, tags=tags)
+        return asked(
+            self.client.create_experiment, name, self.artifacts, tags=dict(EXPERIMENT_TAGS)
+        )
+
+    def prepare(self) -> None:
+        """Make our experiment in new tables, and delete the empty one that MLflow puts there."""
+        known = asked(self.client.search_experiments, view_type=ViewType.ALL)
+        self.experiment()
+        if [(e.name, e.experiment_id) for e in known] == [("Default", "0")]:
+            asked(self.client.delete_experiment, "0")
+
+    def places(self) -> list[str]:
+        """The ids of the experiments that have or had our runs."""
+        return [str(known.experiment_id) for known in self._experiments()]
 
     def _experiments(self) -> list[Experiment]:
         """All experiments that were ever made for our runs, the oldest first."""
@@ -140,7 +176,7 @@ class Server:
 
     def runs(self, query: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         """Our runs that match the query, in any of our experiments."""
-        experiments = [known.experiment_id for known in self._experiments()]
+        experiments = self.places()
         if not experiments:
             return []
         return list(asked(self.client.search_runs, experiments, query, run_view_type=view))
@@ -156,74 +192,18 @@ class Server:
         """Whether somebody deleted the run on MLflow's page."""
         return bool(asked(self.client.get_run, run_id).info.lifecycle_stage != "active")
 
-    def create(self, start: Line, *, alive: bool) -> Run:
-        """Create a run under its parent; the parent of a living attempt is RUNNING too."""
-        parent = self._parent(start["dagster_run"])
-        if parent is None:
-            tags = {
-                DAGSTER: start["dagster_run"],
-                "kind": "dagster",
-                "mlflow.runName": f"run {start['dagster_run'][:8]}",
-            }
-            experiment = self.experiment()
-            parent = asked(self.client.create_run, experiment, start["time"], tags=tags)
-        elif alive and parent.info.status != "RUNNING":
-            asked(self.client.update_run, parent.info.run_id, status="RUNNING")
-        tags = {
-            "mlflow.parentRunId": parent.info.run_id,
-            "mlflow.runName": text(start["key"], 250),
-            KEY: start["key"],
-            DERIVATION: start["derivation"],
-            ATTEMPT: start["attempt"],
-            DAGSTER: start["dagster_run"],
-        }
-        tags = {name: text(value) for name, value in tags.items()}
-        experiment = parent.info.experiment_id
-        if asked(self.client.get_experiment, experiment).lifecycle_stage != "active":
-            experiment = self.experiment()
-        return asked(self.client.create_run, experiment, start["time"], tags=tags)
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes of this project away while something is looked for and then made.
 
-    def end(self, run_id: str, start: Line, status: str, when: int) -> None:
-        """End a run. Its parent ends with the newest child; the next child opens it again."""
-        asked(self.client.set_terminated, run_id, status, when)
-        parent = self._parent(start["dagster_run"])
-        if parent is not None and (parent.info.end_time or 0) <= when:
-            asked(self.client.set_terminated, parent.info.run_id, status, when)
-
-    def _parent(self, dagster_run: str) -> Run | None:
-        """The run that stands for a Dagster run, or None; deleted runs do not count."""
-        runs = self.runs(f"tags.`{DAGSTER}` = '{dagster_run}' and tags.kind = 'dagster'")
-        return runs[0] if runs else None
-
-    def model(self, run: Run, start: Line, version: str) -> str:
-        """The id of a model with this version in MLflow; its weights stay in the store."""
-        experiment = run.info.experiment_id
-        models = asked(
-            self.client.search_logged_models,
-            [experiment],
-            f"tags.`{ATTEMPT}` = '{start['attempt']}'",
-        )
-        key = start["key"]
-        tags = {
-            KEY: text(key),
-            VERSION: text(version),
-            ATTEMPT: start["attempt"],
-            "mlflow.model.isExternal": "true",
-        }
-        model = (
-            models[0]
-            if models
-            else asked(
-                self.client.create_logged_model,
-                experiment_id=experiment,
-                name=re.sub(r"[^\w -]", "-", f"{key[:200]}-{version[:12]}"),
-                source_run_id=run.info.run_id,
-                tags=tags,
-                model_type=text(key.split("/")[0], 250),
-            )
-        )
-        asked(self.client.finalize_logged_model, model.model_id, LoggedModelStatus.READY)
-        return str(model.model_id)
+        Without it two steps that begin together would each make a parent for their Dagster run.
+        """
+        if self.turn is None:
+            yield
+            return
+        with self.turn.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def metrics(
@@ -232,12 +212,39 @@ def metrics(
     step: int,
     model: str | None = None,
     run_id: str | None = None,
+    dataset: tuple[str | None, str | None] = (None, None),
 ) -> list[Metric]:
-    """The points of one moment by name, for a run's curve or for a model."""
+    """The points of one moment by name, for a run's curve or for a model.
+
+    ``dataset`` is the name and the digest of what they were measured on.
+    """
+    name_of, digest = dataset
     return [
-        Metric(name, value, when, step, model_id=model, run_id=run_id)
+        Metric(name, value, when, step, model, name_of, digest, run_id)
         for name, value in values.items()
     ]
+
+
+def dataset_of(inputs: Mapping[str, str], key: str) -> tuple[str | None, str | None]:
+    """The name and the digest of an input as ``datasets`` gives them; None twice without it."""
+    if not inputs.get(key):
+        return None, None
+    return text(key, 500), inputs[key][:DIGEST_LENGTH]
+
+
+def tagged(values: Mapping[str, str]) -> list[RunTag]:
+    """The tags by name; an empty one is left out."""
+    return [RunTag(name, value) for name, value in values.items() if value]
+
+
+def models_read(ids: Iterable[str]) -> list[LoggedModelInput]:
+    """Models as inputs of a run."""
+    return [LoggedModelInput(model) for model in ids]
+
+
+def models_made(ids: Iterable[str]) -> list[LoggedModelOutput]:
+    """Models as outputs of a run."""
+    return [LoggedModelOutput(model, step=0) for model in ids]
 
 
 def params(values: Mapping[str, str]) -> list[Param]:
@@ -245,8 +252,11 @@ def params(values: Mapping[str, str]) -> list[Param]:
     return [Param(name, value) for name, value in values.items()]
 
 
-def datasets(inputs: Mapping[str, str]) -> list[DatasetInput]:
-    """The inputs by key. The digest is the version's first 36 characters; a tag has all 64."""
+def datasets(inputs: Mapping[str, str], context: str = "training") -> list[DatasetInput]:
+    """The inputs by key. The digest is the version's first 36 characters; a tag has all 64.
+
+    ``context`` says what they were read for.
+    """
     return [
         DatasetInput(
             Dataset(
@@ -255,7 +265,7 @@ def datasets(inputs: Mapping[str, str]) -> list[DatasetInput]:
                 source_type="dragon",
                 source=json.dumps({"uri": text(f"{key}/{version}")}),
             ),
-            [InputTag("mlflow.data.context", "training"), InputTag(VERSION, text(version, 500))],
+            [InputTag("mlflow.data.context", context), InputTag(VERSION, text(version, 500))],
         )
         for key, version in inputs.items()
     ]

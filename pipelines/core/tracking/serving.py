@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from pipelines.core.tracking.quiet import SILENT, be_quiet
+
 
 def application(uri: str, artifacts: str) -> Any:
     """MLflow's ASGI application over a database and a folder of artifacts.
@@ -12,6 +14,7 @@ def application(uri: str, artifacts: str) -> Any:
     ``mlflow server`` hands these to its workers through the same variables. To be called once in a
     process, before anything else imports mlflow's server.
     """
+    be_quiet()
     from mlflow.server import constants
 
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = uri
@@ -27,8 +30,7 @@ def application(uri: str, artifacts: str) -> Any:
 def environment() -> dict[str, str]:
     """The variables that a process must have before it imports mlflow to serve its pages."""
     return {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
+        **SILENT,
         # MLflow would start eight idle job runners for its GenAI features, which we do not use.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

@@ -14,10 +14,11 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,16 @@ _SHAPES: dict[str, dict[str, type]] = {
     "points": {"step": int, "values": dict},
     "made": {"version": str, "figures": dict, "model": bool},
     "end": {"status": str},
+    # Spools of one line: the end of a Dagster run; an older version became current again.
+    "ended": {"dagster_run": str, "status": str},
+    "current": {"key": str, "version": str},
 }  # fmt: skip
+# Fields that lines of an earlier Dragon lack, and the type of each; what they hold is text.
+_OPTIONAL: dict[str, type] = {
+    "about": dict, "models": list, "result": dict, "facts": dict, "finals": list,
+}  # fmt: skip
+FIRST = ("start", "ended", "current")  # the kinds of a first line
+FILES = ".files"  # the folder of an attempt's files, beside its spool
 
 Line = dict[str, Any]
 
@@ -53,7 +63,7 @@ class Spool:
         self.close()
 
     @classmethod
-    def begin(cls, folder: Path, **fields: Any) -> Spool:
+    def begin(cls, folder: Path, kind: str = "start", **fields: Any) -> Spool:
         """Create a spool with its first line. Raises OSError if it cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
         attempt = uuid.uuid4().hex
@@ -62,7 +72,7 @@ class Spool:
             handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
             fcntl.flock(handle, fcntl.LOCK_EX)
         spool = cls(path, handle)
-        spool.add("start", attempt=attempt, **fields)
+        spool.add(kind, **({"attempt": attempt} if kind == "start" else {}), **fields)
         return spool
 
     def add(self, kind: str, **fields: Any) -> None:
@@ -74,6 +84,24 @@ class Spool:
         if self._handle is None or os.write(self._handle, line) != len(line):
             raise OSError(f"{self.path}: a line was not written completely")
         self._torn = False
+
+    @property
+    def files(self) -> Path:
+        """The folder of the attempt's files."""
+        return self.path.with_suffix(FILES)
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Keep files beside the spool until they are sent. Raises OSError if that fails."""
+        self.files.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (self.files / name.replace("/", "_")).write_bytes(content)
+
+    def kept(self) -> list[Path]:
+        """The files beside the spool, by name. A link is none of ours and may lead anywhere."""
+        if self.files.is_symlink() or not self.files.is_dir():
+            return []
+        files = (path for path in self.files.iterdir() if not path.is_symlink())
+        return sorted(path for path in files if path.is_file())
 
     def close(self) -> None:
         """Release the lock; another process may then send the spool."""
@@ -102,8 +130,10 @@ class Spool:
         self.close()
 
     def remove(self) -> None:
-        """Remove the spool after all of it was sent."""
+        """Remove the spool and its files after all of it was sent."""
         self.path.unlink(missing_ok=True)
+        if self.files.is_dir() and not self.files.is_symlink():
+            shutil.rmtree(self.files, ignore_errors=True)
         self.close()
 
 
@@ -134,6 +164,14 @@ def claim(path: Path) -> Spool | None:
         return None
 
 
+def is_free(path: Path) -> bool:
+    """Whether a spool's writer is dead, and no other process sends it."""
+    spool = claim(path)
+    if spool is not None:
+        spool.close()
+    return spool is not None
+
+
 def read(path: Path, offset: int) -> Iterator[tuple[int, Line | None]]:
     """The complete lines from ``offset`` on, each with the offset after it.
 
@@ -156,12 +194,14 @@ def _line(raw: bytes) -> Line | None:
     if not isinstance(kind, str) or kind not in _SHAPES:
         return None
     shape = {"time": int, **_SHAPES[kind]}
+    shape |= {name: expected for name, expected in _OPTIONAL.items() if name in line}
     fits = all(type(line.get(name)) is expected for name, expected in shape.items())
     return line if fits and _sound(line) else None
 
 
 def _sound(line: Line) -> bool:
-    texts = [line.get("parameters"), line.get("inputs")]
+    texts = [line.get(name) for name in ("parameters", "inputs", "about", "result", "facts")]
+    listed = [*line.get("models", []), *line.get("finals", [])]
     numbers = [line.get("values"), line.get("figures")]
     return (
         0 <= line["time"] < 1 << 62
@@ -170,6 +210,7 @@ def _sound(line: Line) -> bool:
         and bool(_ATTEMPT.fullmatch(line.get("attempt", "0" * 32)))
         and bool(_RUN.fullmatch(line.get("dagster_run", "-")))
         and all(isinstance(v, str) for of in texts for v in (of or {}).values())
+        and all(isinstance(v, str) for v in listed)
         and all(type(v) is float for of in numbers for v in (of or {}).values())
     )
 

@@ -14,7 +14,7 @@ from pipelines.tasks.assistant.options import AssistantTask
 from pipelines.tasks.options import FineTuned
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.declare import PRECISION, TRAINED_BY
+from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of
 from pipelines.training.options import Training
 
 
@@ -40,6 +40,8 @@ def assistant(
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"The foundation of {scope.recipe}, fine-tuned for {budget_of(trained)} to reply as"
+        f" in {corpus} (task {name}).",
     )
     yield evaluation_of(
         scope.key(evaluation),
@@ -48,6 +50,8 @@ def assistant(
         libraries=("torch", *tokenizer_libraries),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"How well the assistant of the task {name} of {scope.recipe} predicts held-out"
+        " replies, beside its foundation, and what it replies.",
     )
 
 

@@ -14,7 +14,7 @@ from pipelines.tasks.classifier.options import ClassifierTask, Labelling
 from pipelines.tasks.options import Judged
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.declare import PRECISION, TRAINED_BY
+from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of
 
 
 def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declaration]:
@@ -32,6 +32,9 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"The foundation of {scope.recipe} with a head that says"
+        f" {' or '.join(options.labels)}, fine-tuned for {budget_of(options.training)} on"
+        f" {options.corpus} (task {name}).",
     )
     yield evaluation_of(
         scope.key(f"{name}_evaluation"),
@@ -46,6 +49,8 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         libraries=("numpy", "scikit-learn", "scipy", "torch", *tokenizer_libraries),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"How often the classifier of the task {name} of {scope.recipe} is right on held-out"
+        " texts, beside baselines.",
     )
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.evaluation.findings import Comparison, Findings
-from pipelines.evaluation.labels import confusion, headline, label_baselines, predict, scores
+from pipelines.evaluation.labels import (
+    confusion,
+    headline,
+    label_baselines,
+    mistakes,
+    probabilities,
+    scores,
+    scores_by_label,
+    sureness,
+)
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import Judged
 from pipelines.tokens.artefacts import TokenizerFiles
@@ -38,30 +48,39 @@ def evaluate(
         batch_size=HELD_OUT_BATCH,
     )
     truth = [labels.index(row.label) for row in test]
-    predicted = predict(load_network(classifier), held_out.in_order())
+    likely = probabilities(load_network(classifier), held_out.in_order())
     baselines = label_baselines(
         list(examples.labelled("train", left_out_of(settings.corpus, contamination))),
         test,
         labels,
     )
-    findings(labels, truth, predicted, baselines).write(making)
+    texts, learned = [row.text for row in test], dict(list(baselines.items())[:1])
+    found = findings(labels, truth, likely.argmax(dim=-1).tolist(), baselines)
+    replace(
+        found,
+        samples=mistakes(texts, labels, truth, likely, learned),
+        tables={
+            **(found.tables or {}),
+            "how sure it is, and how often right": sureness(truth, likely),
+        },
+    ).write(making)
 
 
 def findings(
     labels: Sequence[str],
     truth: Sequence[int],
     predicted: Sequence[int],
-    baselines: Mapping[str, Mapping[str, float]],
+    baselines: Mapping[str, Sequence[int]],
 ) -> Findings:
-    """The findings from predictions and the ``scores`` of the baselines.
+    """The findings from the numbers of the true labels, of ours and of the baselines' labels.
 
-    ``truth`` and ``predicted`` are numbers of labels. With two labels the comparison is by the F1
-    of the second label, with more labels by macro F1.
+    With two labels the comparison is by the F1 of the second label, with more labels by macro F1.
     """
     ours = scores(truth, predicted, len(labels))
+    theirs = {name: scores(truth, guesses, len(labels)) for name, guesses in baselines.items()}
     baseline_figures = {
         f"{name.split()[0].lower()}_{measure}": value
-        for name, row in baselines.items()
+        for name, row in theirs.items()
         for measure, value in row.items()
     }
     score, measure = headline(labels)
@@ -71,7 +90,10 @@ def findings(
             measure=f"{measure} on the test split",
             better="higher",
             ours=ours[score],
-            baselines={name: row[score] for name, row in baselines.items()},
+            baselines={name: row[score] for name, row in theirs.items()},
         ),
+        tables={
+            "each label": scores_by_label(labels, truth, {"this model": predicted, **baselines})
+        },
         confusion=confusion(truth, predicted, labels),
     )

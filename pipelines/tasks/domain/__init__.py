@@ -18,7 +18,7 @@ from pipelines.tasks.domain.options import DomainTask, TrainedOn
 from pipelines.tokens.declare import shards
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.declare import PRECISION, TRAINED_BY
+from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of
 
 
 def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
@@ -36,6 +36,8 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"The foundation of {scope.recipe}, trained further for {budget_of(options.training)}"
+        f" on {options.corpus} (task {name}).",
     )
     yield evaluation_of(
         scope.key(f"{name}_evaluation"),
@@ -50,6 +52,8 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
         libraries=("torch", *LIBRARIES[scope.tokenizer_kind]),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        about=f"What the model of the task {name} of {scope.recipe} learned of {options.corpus},"
+        " and what it forgot of the text before.",
     )
 
 

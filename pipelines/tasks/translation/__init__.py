@@ -14,7 +14,7 @@ from pipelines.tasks.assistant import assistant
 from pipelines.tasks.translation.options import JudgedTranslations, Translated, TranslationTask
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.declare import PRECISION, TRAINED_BY
+from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of, size_of
 
 
 def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declaration]:
@@ -38,6 +38,8 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         observe=PRECISION,
         uses={architectures.__name__: (architecture,)},
         group=scope.recipe,
+        about=f"A translator of the pairs of {options.corpus} (task {name}): {architecture},"
+        f" {size_of(options.model)}, trained for {budget_of(options.training)}.",
     )
     if options.decoder_only is not None:
         yield from assistant(
@@ -56,6 +58,8 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
         libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "torch", *tokenizer_libraries),
         uses={architectures.__name__: (architecture, scope.architecture)},
         group=scope.recipe,
+        about=f"How good the translations of the task {name} of {scope.recipe} are on held-out"
+        " pairs, beside baselines.",
     )
 
 

@@ -1,0 +1,54 @@
+"""The columns of the tables of an asset, with what each holds."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from pipelines.core.artefact import Artefact
+from pipelines.core.declaration import Declaration
+from pipelines.corpora.artefacts import Documents, RawText
+from pipelines.examples.artefacts import Examples
+from pipelines.examples.options import LabelsTaken
+from pipelines.tokens.artefacts import TokenShards
+
+Columns = tuple[tuple[str, str, str], ...]
+"""(name, type of Arrow, what it holds) of each column."""
+
+DOCUMENT: Columns = (
+    ("id", "string", "The document's name in its source"),
+    ("text", "large_string", "The text"),
+    ("source", "string", "The file or data set that it came from"),
+    ("licence", "string", "The licence of the text, as the source or the recipe says"),
+    ("label", "string", "The label of the text; null if it has none"),
+    ("changes", "list<item: string not null>", "What cleaning changed, step by step"),
+    ("sha256", "string", "The digest of the text in UTF-8"),
+)
+TABLES: dict[type[Artefact], Columns] = {
+    RawText: DOCUMENT,
+    Documents: DOCUMENT,
+    TokenShards: (
+        ("document_id", "string", "The id of the document"),
+        ("tokens", "list<item: uint16 not null>", "Its token ids, closed by the end of text"),
+    ),
+}
+PAIRS: Columns = (
+    ("id", "string", "The document's id and the number of the turn"),
+    ("document_id", "string", "The document that the pair was taken from"),
+    ("prompt", "list<item: string>", "The turns before the reply, the oldest first"),
+    ("reply", "string", "The reply"),
+)
+LABELLED: Columns = (
+    ("id", "string", "The id of the example"),
+    ("document_id", "string", "The document that it was taken from"),
+    ("text", "large_string", "The text"),
+    ("label", "string", "One of the labels of the task"),
+)
+
+
+def columns_of(declared: Declaration) -> list[dg.TableColumn]:
+    """The columns of an asset's tables; empty if it has no table for people."""
+    if declared.makes is Examples:
+        columns = LABELLED if isinstance(declared.settings, LabelsTaken) else PAIRS
+    else:
+        columns = TABLES.get(declared.makes, ())
+    return [dg.TableColumn(name, kind, description=about) for name, kind, about in columns]

@@ -1,0 +1,39 @@
+"""Opens the inputs of a step: the versions that Dagster records as the step's inputs.
+
+Steps read the store themselves instead of through an IO manager of Dagster. So each input costs no
+events, the store is opened once a step, and a fault of an input is one line like any other fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pipelines.core.artefact import Artefact
+from pipelines.core.store import Store
+from pipelines.lineage.views import open_current, open_version
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+def open_inputs(
+    context: dg.AssetExecutionContext, store: Store, keys: Iterable[str]
+) -> dict[str, Artefact]:
+    """Each key's version of this run, else of its latest materialization, else ``current``.
+
+    ``current`` serves when Dagster's database was lost, because the store holds the lineage. Raises
+    StoreError for a key without a version.
+    """
+    return {key: _open(context, store, key) for key in dict.fromkeys(keys)}
+
+
+def _open(context: dg.AssetExecutionContext, store: Store, key: str) -> Artefact:
+    import dagster as dg
+
+    # Dagster writes this same entry into the step's materialization as its input version.
+    step = context.get_step_execution_context()
+    recorded = step.maybe_fetch_and_get_input_asset_version_info(dg.AssetKey(key.split("/")))
+    if recorded is not None and recorded.data_version is not None:
+        return open_version(store, key, recorded.data_version.value)
+    return open_current(store, key)

@@ -1,0 +1,92 @@
+"""Names for people: of the assets of a recipe, and of the unit in which a network's loss is.
+
+An asset's title in a report is its key without the recipe's name, because that name must not decide
+the report's bytes: ``foundation``, ``chitchat/documents``, ``spam_classifier``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Parents = Mapping[str, Sequence[str]]
+EVALUATION, EXAMPLES = "_evaluation", "_examples"
+
+KNOWN = {
+    "foundation": "Foundation model",
+    "contamination": "Overlaps with held-out text",
+    "weights": "Weights from elsewhere",
+}
+OF_A_CORPUS = {
+    "raw_text": "Raw text of {}",
+    "documents": "Documents of {}",
+    "word_vectors": "Word vectors of {}",
+}
+# What a network predicts at one step, and its loss is the mean of; a token if it is not here.
+PREDICTS = {"bert": "hidden token", "word2vec": "pair of words"}
+
+
+def named(title: str) -> str:
+    """An asset in words: ``spam_classifier`` is the "Spam classifier"."""
+    corpus, _, name = title.rpartition("/")
+    if name.endswith(EVALUATION):
+        return f"Evaluation of the {_lower(named(title.removesuffix(EVALUATION)))}"
+    if corpus and name in OF_A_CORPUS:
+        return OF_A_CORPUS[name].format(plain(corpus))
+    if name.endswith(EXAMPLES):
+        return f"Examples for {plain(name.removesuffix(EXAMPLES))}"
+    if name.endswith("_domain"):
+        return _upper(f"{plain(name)} model")
+    return KNOWN.get(name, _upper(plain(name)))
+
+
+def names(parents: Parents) -> dict[str, str]:
+    """All assets in words, by title; an evaluation is named after the model that it is of."""
+    subjects = {title: subject(title, parents) for title in parents}
+    return {
+        title: f"Evaluation of the {_lower(named(model))}" if model else named(title)
+        for title, model in subjects.items()
+    }
+
+
+def subject(title: str, parents: Parents) -> str:
+    """The title of the model that an evaluation is of; empty if the asset is of no other.
+
+    ``spam_evaluation`` is of ``spam_classifier``: the parent that begins with the same words and
+    has no evaluation of its own.
+    """
+    if not title.endswith(EVALUATION):
+        return ""
+    stem = title.removesuffix(EVALUATION)
+    candidates = [parent for parent in parents[title] if parent.startswith(f"{stem}_")]
+    free = [parent for parent in candidates if parent + EVALUATION not in parents]
+    return stem if stem in parents[title] else next(iter(free or candidates), "")
+
+
+def plain(name: str) -> str:
+    """A name of a recipe without its underscores."""
+    return name.replace("_", " ")
+
+
+def anchor(title: str) -> str:
+    """The anchor of an asset's place in the report."""
+    return f"a-{title.replace('/', '-')}"
+
+
+def loss_unit(config: Mapping[str, Any]) -> str:
+    """The unit of a checkpoint's loss, from its ``config()``: "nats a token", "nats a text"."""
+    predicts = "text" if "labels" in config else PREDICTS.get(config["architecture"], "token")
+    return f"nats a {predicts}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Some things as words: "a, b and c"."""
+    return " and ".join(part for part in (", ".join(items[:-1]), *items[-1:]) if part)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
