@@ -129,6 +129,9 @@ def test_pictures_are_drawn_for_a_version(client: TestClient, chain: Chain) -> N
     answer = client.get(f"/pictures/{version}/loss.png")
     assert answer.headers["content-type"] == "image/png"
     assert answer.content.startswith(b"\x89PNG")
+    narrow = client.get(f"/pictures/{version}/loss.png?w=440")
+    assert narrow.content.startswith(b"\x89PNG")
+    assert int.from_bytes(narrow.content[16:20], "big") == 440
     for place in (
         f"/pictures/{version}/nothing.png",
         f"/pictures/{'0' * 64}/loss.png",
