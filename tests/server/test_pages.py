@@ -238,7 +238,8 @@ def test_a_training_shows_while_it_goes_on(chain: Chain, tmp_path: Path) -> None
 
 
 def test_mlflow_that_is_away_is_a_page(client: TestClient) -> None:
-    for place in ("/mlflow", f"/mlflow/tiny/foundation/{'0' * 64}"):
+    assert client.get("/mlflow/tiny/nothing/current").status_code == 404
+    for place in ("/mlflow", f"/mlflow/tiny/foundation/{'0' * 64}", "/mlflow/tiny/report/current"):
         answer = client.get(place)
         assert answer.status_code == 502
         assert "MLflow does not answer" in answer.text
