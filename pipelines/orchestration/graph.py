@@ -10,7 +10,7 @@ from pipelines.core.project import Project
 from pipelines.core.tracking import Tracker
 from pipelines.orchestration.assets import assets_of
 from pipelines.orchestration.automation import declare_automation
-from pipelines.orchestration.resources import StoreResource, fixed
+from pipelines.orchestration.resources import NoValues, StoreResource, fixed
 from pipelines.orchestration.runs import living
 from pipelines.orchestration.shown import shown_by
 from pipelines.recipe.schema import Recipe
@@ -96,6 +96,7 @@ def build(
         resources={
             "store": fixed(StoreResource.of(project)),
             "tracker": fixed(tracker),
+            "io_manager": dg.IOManagerDefinition.hardcoded_io_manager(NoValues()),
         },
         executor=_executor(project.home, tracker),
     )

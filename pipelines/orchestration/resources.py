@@ -35,3 +35,18 @@ def fixed(value: Any) -> dg.ResourceDefinition:
     Dagster would accept any configuration for a bare value and ignore it.
     """
     return dg.ResourceDefinition(lambda _: value, config_schema={})
+
+
+class NoValues(dg.IOManager):
+    """Takes the place of Dagster's own IO manager, which would write values into pickles.
+
+    Steps publish to the store and read it themselves (``inputs``).
+    """
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002
+        """Raises TypeError: every asset publishes before its step ends and returns no value."""
+        raise TypeError(f"{context.asset_key}: assets return no value; they publish to the store")
+
+    def load_input(self, context: dg.InputContext) -> None:
+        """Raises TypeError: a step opens its inputs in the store."""
+        raise TypeError(f"{context.asset_key}: steps read the store themselves")

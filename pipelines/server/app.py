@@ -123,8 +123,16 @@ class _Pages:
         return self._to_mlflow(request, runs_page)
 
     def mlflow_version(self, request: Request) -> Response:
-        """To the run, or with ``?page=model`` to the model, of a version in MLflow."""
+        """To the run, or with ``?page=model`` to the model, of a version in MLflow.
+
+        The version ``current`` is the one that the store holds as current.
+        """
         key, version = _key(request), request.path_params["version"]
+        if version == "current":
+            try:
+                version = self.site.store().current_record(key).version
+            except StoreError as error:
+                return _fault(404, "Not found", str(error))
         find = model_page if request.query_params.get("page") == "model" else version_page
         return self._to_mlflow(request, lambda mlflow: find(mlflow, key, version))
 

@@ -248,3 +248,23 @@ def test_a_check_is_added_by_one_file(place: Any, tmp_path: Path) -> None:
     assert json.loads(python(LISTED).splitlines()[-1]) == corpora
     said = python(RUN, "run", "tiny", "--select", "toy_messages/documents")
     assert "check was_looked_at of toy_messages/documents did not pass" in said
+
+
+def test_a_blocking_check_stops_what_depends_in_one_line(
+    place: Any, recipe_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Applied.look
+
+    def look(self: Applied, artefact: Any, inputs: Any) -> Outcome:
+        if self.check.name == "ledger_adds_up":
+            return Outcome(False, {"documents in": 7, "rows of train": 6})
+        return real(self, artefact, inputs)
+
+    monkeypatch.setattr(Applied, "look", look)
+    said = place.dragon("run", str(recipe_file()), "--select", "smaller/tokenizer")
+    assert said.fault.endswith(
+        "talk/documents: ledger_adds_up did not pass (documents in 7, rows of train 6);"
+        " no asset that depends on it was made"
+    )
+    assert place.store.versions("talk/documents")
+    assert not place.store.versions("smaller/tokenizer")

@@ -129,6 +129,9 @@ def test_pictures_are_drawn_for_a_version(client: TestClient, chain: Chain) -> N
     answer = client.get(f"/pictures/{version}/loss.png")
     assert answer.headers["content-type"] == "image/png"
     assert answer.content.startswith(b"\x89PNG")
+    narrow = client.get(f"/pictures/{version}/loss.png?w=440")
+    assert narrow.content.startswith(b"\x89PNG")
+    assert int.from_bytes(narrow.content[16:20], "big") == 440
     for place in (
         f"/pictures/{version}/nothing.png",
         f"/pictures/{'0' * 64}/loss.png",
@@ -238,7 +241,8 @@ def test_a_training_shows_while_it_goes_on(chain: Chain, tmp_path: Path) -> None
 
 
 def test_mlflow_that_is_away_is_a_page(client: TestClient) -> None:
-    for place in ("/mlflow", f"/mlflow/tiny/foundation/{'0' * 64}"):
+    assert client.get("/mlflow/tiny/nothing/current").status_code == 404
+    for place in ("/mlflow", f"/mlflow/tiny/foundation/{'0' * 64}", "/mlflow/tiny/report/current"):
         answer = client.get(place)
         assert answer.status_code == 502
         assert "MLflow does not answer" in answer.text

@@ -23,7 +23,7 @@ from pipelines.corpora.declare import corpus
 from pipelines.corpora.options import Corpus
 from pipelines.evaluation.findings import Evaluation
 from pipelines.orchestration.assets import assets_of
-from pipelines.orchestration.resources import StoreResource
+from pipelines.orchestration.resources import NoValues, StoreResource
 from pipelines.report import pictures
 from pipelines.word_vectors import neighbours
 from pipelines.word_vectors.artefacts import WordVectors
@@ -110,6 +110,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             resources={
                 "store": StoreResource.of(project),
                 "tracker": Untracked(project.mlflow),
+                "io_manager": NoValues(),
             },
         )
     assert done.success

@@ -38,7 +38,7 @@ from pipelines.corpora.sources.https import Network
 from pipelines.corpora.sources.web import fetch
 from pipelines.lineage.views import open_current
 from pipelines.orchestration.assets import ATTENDED, assets_of
-from pipelines.orchestration.resources import StoreResource
+from pipelines.orchestration.resources import NoValues, StoreResource
 from pipelines.report import card
 from pipelines.report.describe import describe
 from pipelines.text.errors import SourceUnavailable, TextError
@@ -523,6 +523,7 @@ def made_from(
             resources={
                 "store": StoreResource.of(project),
                 "tracker": tracker,
+                "io_manager": NoValues(),
             },
         )
 
