@@ -83,9 +83,9 @@ class Findings:
     """The results of an evaluation. Each part has a file, ``<part>.json``; a part of None has none.
 
     ``figures`` are numbers by name. ``samples`` are texts for people to read, such as the model's
-    continuation of each prompt. ``tables``, ``curves`` and ``heatmaps`` are mappings by title; all
-    rows of a table have the same names. ``map`` holds points, each with ``name``, ``x``, ``y`` and
-    ``group``.
+    continuation of each prompt; all have the same names. ``tables``, ``curves`` and ``heatmaps``
+    are mappings by title; all rows of a table have the same names. ``map`` holds points, each with
+    ``name``, ``x``, ``y`` and ``group``.
     """
 
     figures: Mapping[str, float]

@@ -142,10 +142,12 @@ def fillings(
 ) -> list[dict[str, str]]:
     """The network's words for the blanks of the prompts and of up to 12 held-out sentences.
 
-    A held-out sentence has the true word beside them.
+    A held-out sentence has the true word beside them; a prompt has none.
     """
     fill_blanks = partial(fill, network, tokenizer)
-    samples = [{"prompt": text, "words": told(fill_blanks(text))} for text in prompts]
+    samples = [
+        {"prompt": text, "words": told(fill_blanks(text)), "hidden word": ""} for text in prompts
+    ]
     for sentence, word in islice(_with_a_word_hidden(tokenizer, documents, network), 12):
         filled = told(fill_blanks(sentence))
         samples.append({"prompt": sentence, "words": filled, "hidden word": word})
