@@ -1,6 +1,6 @@
 """Makes the pictures of this folder from running pages: ``python docs/pages/shots.py [ADDRESS]``.
 
-Start ``dragon ui`` first; the recipe ``chat`` has been run. It needs Chromium.
+Start ``dragon ui`` first; the recipes ``chat`` and ``tiny`` have been run. It needs Chromium.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHOTS = {  # name: (path, width, height, colours of the page, milliseconds for D
     "asset": ("/assets/chat/foundation", 1400, 900, "light", 0),
     "lineage": ("/trace/chat/foundation", 1400, 800, "dark", 0),
     "dagster": ("/dagster/assets/chat/foundation", 1400, 1000, "light", 15_000),
-    "mlflow": ("/mlflow/chat/foundation/current?page=model", 1400, 1000, "light", 15_000),
+    "mlflow": ("/mlflow/tiny/foundation/current?page=model", 1400, 1000, "light", 15_000),
 }
 COLOURS = 96  # a palette keeps each picture below 100 kB
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pipelines.core.artefact import Artefact
 from pipelines.corpora.artefacts import Contamination
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.findings import Comparison, Evaluation
 from pipelines.examples.artefacts import Examples
 from pipelines.report import model_card, sections
 from pipelines.report.chain import Chain
@@ -96,18 +96,22 @@ def _results(chain: Chain) -> str:
     parts = []
     for title, evaluation in chain.of(Evaluation).items():
         comparison = evaluation.findings().comparison
-        name, best = comparison.best_baseline()
-        beats = comparison.margin() > 0
-        theirs = f"{name}: {measured(best, comparison.measure)}"
-        verdict = "better than the best baseline" if beats else "does not beat the best baseline"
-        about = (
-            f"<p>{cell(comparison.measure)}, {comparison.better} is better</p>"
-            f'<p class="{"good" if beats else "bad"}">{verdict}</p><p>{cell(theirs)}</p>'
-        )
         model = chain.names[subject(title, chain.parents) or title]
-        figure = measured(comparison.ours, comparison.measure)
+        figure, about = measured(comparison.ours, comparison.measure), compared(comparison)
         parts.append(tile(model, figure, about, f"#{anchor(title)}"))
     return tiles(parts) if parts else ""
+
+
+def compared(comparison: Comparison) -> Html:
+    """The measure, whether our figure beats the best baseline, and the baseline's figure."""
+    name, best = comparison.best_baseline()
+    beats = comparison.margin() > 0
+    verdict = "better than the best baseline" if beats else "does not beat the best baseline"
+    theirs = f"{name}: {measured(best, comparison.measure)}"
+    return Html(
+        f"<p>{cell(comparison.measure)}, {comparison.better} is better</p>"
+        f'<p class="{"good" if beats else "bad"}">{verdict}</p><p>{cell(theirs)}</p>'
+    )
 
 
 def _card(chain: Chain, first: str) -> Iterator[str]:

@@ -9,10 +9,11 @@ from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.core.tracking.live import going
-from pipelines.lineage.views import open_current
+from pipelines.evaluation.findings import Evaluation
 from pipelines.recipe.schema import Recipe
-from pipelines.report.figures import headlines
+from pipelines.report.figures import measured
 from pipelines.report.markup import Html, code, heading, link, tile, tiles
+from pipelines.report.page import compared
 from pipelines.server.live import summary
 from pipelines.server.parts import duration, moment, run_link, state, whole
 from pipelines.server.site import DAGSTER, Site
@@ -74,13 +75,13 @@ def _figures(store: Store, recipe: Recipe) -> Iterator[Html]:
         if not declared.key.endswith("_evaluation") or not store.references.current(declared.key):
             continue
         try:
-            ours, best = headlines(open_current(store, declared.key))
+            comparison = store.current(declared.key, Evaluation).findings().comparison
         except (CorruptArtefact, StoreError) as error:
             yield tile(declared.key, "corrupt", escape(str(error)))
             continue
-        model = declared.key.removesuffix("_evaluation")
-        about = f"<p>{escape(ours.label)}</p><p>{escape(best.label)}: {escape(best.text)}</p>"
-        yield tile(model, ours.text, about, where=f"/assets/{declared.key}")
+        model, place = declared.key.removesuffix("_evaluation"), f"/assets/{declared.key}"
+        figure = measured(comparison.ours, comparison.measure)
+        yield tile(model, figure, compared(comparison), where=place)
 
 
 def _state(site: Site, name: str) -> str:

@@ -33,8 +33,7 @@ def with_bar(page: str, links: dict[str, str]) -> str:
     """A finished page, such as a report, with links to the other pages above it."""
     head = "".join(f"<li>{link(where, name)}</li>" for name, where in links.items())
     bar = f'<header class="bar"><nav aria-label="Pages"><ul>{head}</ul></nav></header>'
-    skip = page.find("<body>") + len("<body>")
-    return page[:skip] + bar + page[skip:]
+    return page.replace("<main", f"{bar}<main", 1)  # below the link that skips it
 
 
 def asset_link(key: str) -> Html:

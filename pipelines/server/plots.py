@@ -54,6 +54,7 @@ STYLE = """
 .plot { width: 100%; max-width: 46rem; height: auto; }
 .plot text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 .plot line { stroke: var(--line); }
+.below { margin-left: .4rem; padding-left: 1rem; border-left: 2px solid var(--line); }
 .first { color: var(--mine); } .second { color: var(--link); }
 """
 
