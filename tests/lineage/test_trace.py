@@ -298,7 +298,7 @@ def test_a_record_beside_a_bad_one_serves_ls_and_a_run(copy):
     (copy.root / key / other).symlink_to(f"../../objects/{other}")
     listed = copy.dragon("ls")
     assert listed.code == 0
-    assert re.search(r"toy_dialogues/documents +[0-9a-f]{12} ", listed.out)
+    assert re.search(r"toy_dialogues/documents +[-0-9]{10} [0-9:]{5} .* [0-9a-f]{12} ", listed.out)
     assert copy.dragon("trace", FOUNDATION).code == 0
     for derivation in copy.store.references.versions(key):
         record = bad.with_name(f"{derivation}.json")

@@ -740,15 +740,15 @@ def test_what_the_terminal_cannot_write_is_escaped(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("others",), "dragon: corpus='others': is not in {root}, which has tales; dragon run "),
-        (("../x",), "dragon: corpus='../x': is not in {root}, which has tales; dragon run makes "),
+        (("others",), "dragon: corpus 'others': is not in {root}, which has tales; dragon run "),
+        (("../x",), "dragon: corpus '../x': is not in {root}, which has tales; dragon run makes "),
         (
             ("tales", "--dropped", "shrt"),
-            "dragon: tales/documents: --dropped shrt: no such reason; name one of short (5), ",
+            "dragon: tales/documents: --dropped shrt: no such reason; did you mean 'short'?",
         ),
         (
             ("tales", "--split", "x"),
-            "dragon: tales/documents: --split x: not one of train, validation, test",
+            "dragon: tales/documents: --split x: no such split; name one of train, validation, test",
         ),
         (
             ("tales", "--contaminated", "x"),
