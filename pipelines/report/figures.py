@@ -40,14 +40,13 @@ class Figure:
         """
         number, _, unit = self.text.partition(" ")
         words = self.label.split()
-        if unit and unit in words:
+        if unit and (unit in words or self.label.startswith(unit)):
             return f"{number} {self.label}"
         said = {*self.text.split(), *unit.split(), "bytes", "share", "per"}
         rest = [word for word in words if word not in said]
         if not rest:
             return self.text
-        after = words[0] == "bytes" or unit.startswith("bits")
-        return " ".join([self.text, *rest] if after else [*rest, self.text])
+        return " ".join([self.text, *rest] if words[0] == "bytes" else [*rest, self.text])
 
 
 def spell(name: str, value: float) -> Figure:

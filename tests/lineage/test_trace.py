@@ -307,7 +307,7 @@ def test_a_record_beside_a_bad_one_serves_ls_and_a_run(copy):
     listed = copy.dragon("ls")
     assert listed.code == 0
     assert re.search(r"toy_dialogues/documents +/.*json: is not a record", listed.out)
-    assert re.search(r"tiny/foundation +[0-9a-f]{12} ", listed.out)
+    assert re.search(r"tiny/foundation +[-0-9]{10} [0-9:]{5} .* [0-9a-f]{12} ", listed.out)
 
 
 def test_a_parent_is_called_as_its_child_reads_it(tmp_path):

