@@ -77,8 +77,8 @@ def ui(port: int, mlflow_port: int) -> None:
         mlflow = tracker.uri.rstrip("/")
         if not tracker.is_remote:
             mlflow = f"http://{LOOPBACK}:{mlflow_port}"
-            _start_mlflow(servers, mlflow_port, tracker)
-        _start_dagster(servers, port, Path(folder), mlflow)
+            servers.start("MLflow's server", [*PYTHON, "pipelines.server.tracking", mlflow_port])
+        _start_dagster(servers, port, Path(folder), mlflow_port)
         for number in ports:
             servers.wait(partial(_answers, number), f"port {number}")
         if not ending.is_set():
@@ -171,12 +171,7 @@ def _require_free(port: int, option: str) -> None:
             raise ValueError(f"port {port} is taken; choose another with {option}") from None
 
 
-def _start_mlflow(servers: _Servers, port: int, tracker: Tracker) -> None:
-    command = [*PYTHON, "pipelines.server.tracking", tracker.uri, tracker.artifacts, port]
-    servers.start("MLflow's server", command)
-
-
-def _start_dagster(servers: _Servers, port: int, folder: Path, mlflow: str) -> None:
+def _start_dagster(servers: _Servers, port: int, folder: Path, mlflow_port: int) -> None:
     """Start the code server; when it answers, start the daemon and the guarded pages, which use it.
 
     ``dagster dev`` starts the same three servers, but its pages answer every request. The code
@@ -191,7 +186,7 @@ def _start_dagster(servers: _Servers, port: int, folder: Path, mlflow: str) -> N
     servers.start("Dagster's code server", command)
     servers.wait(code.exists, "Dagster's code server")
     servers.start("Dagster's daemon", [*PYTHON, "dagster._daemon", "run", "-w", workspace, *QUIET])
-    front = [*PYTHON, "pipelines.orchestration.front", workspace, port, mlflow]
+    front = [*PYTHON, "pipelines.orchestration.front", workspace, port, mlflow_port]
     servers.start("the page server", front)
 
 

@@ -24,6 +24,7 @@ from pipelines.lineage.views import open_current, open_derivation, open_version,
 from pipelines.text.nearest import did_you_mean, nearest
 
 NOTHING: frozenset[tuple[str, str]] = frozenset()
+LISTED = "dragon ls lists the assets"
 LONGEST = 4000  # characters of a path
 DEEPEST = 200  # artefacts in one chain of parents: far more than any recipe has
 LINEAGE = "lineage.json"  # the file of an export with its lineage and the digests of its files
@@ -78,23 +79,34 @@ def locate(store: Store, target: str) -> Artefact:
             )
         fault = "not made yet" if KEY.fullmatch(key) else "no such file, version folder or asset"
         raise StoreError(f"{target}: {fault}; {_nearest(store, key)}")
+    return named(store, key, prefix)
+
+
+def named(store: Store, key: str, prefix: str = "") -> Artefact:
+    """A key's version that begins with ``prefix``, or its current version.
+
+    Raises StoreError if the store has no such asset, or not exactly one such version.
+    """
+    known = store.keys()
+    if key not in known:
+        raise StoreError(f"{key}: not made yet; {did_you_mean(key, known, LISTED)}")
     if not prefix:
         return open_current(store, key)
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
     if len(versions) != 1:
-        known = [version[:12] for version in versions or store.versions(key)]
-        listed = ", ".join(known)
+        digits = [version[:12] for version in versions or store.versions(key)]
+        listed = ", ".join(digits)
         mend = f"give more digits of {listed}"
         if not versions:
-            near = nearest(prefix[:12], known)
+            near = nearest(prefix[:12], digits)
             mend = f"did you mean {key}@{near}?" if near else f"the store has {listed}"
-        raise StoreError(f"{target}: {len(versions)} versions begin with {prefix!r}; {mend}")
+        raise StoreError(f"{key}@{prefix}: {len(versions)} versions begin with {prefix!r}; {mend}")
     return open_version(store, key, versions[0])
 
 
 def _nearest(store: Store, target: str) -> str:
     # A key as it was before keys had two parts has the same words in another order.
-    return did_you_mean(target, store.keys(), "dragon ls lists the assets")
+    return did_you_mean(target, store.keys(), LISTED)
 
 
 def _locate_file(store: Store, path: Path) -> Artefact:

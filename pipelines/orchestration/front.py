@@ -1,7 +1,8 @@
-"""The pages behind one guard: ``python -m pipelines.orchestration.front WORKSPACE PORT MLFLOW``.
+"""The pages behind one guard.
 
-Our own pages are at ``/`` and Dagster's below ``/dagster``. WORKSPACE is the file that names
-Dagster's code server, and MLFLOW is the address of MLflow's pages.
+``python -m pipelines.orchestration.front WORKSPACE PORT MLFLOW_PORT`` serves our own pages at ``/``
+and Dagster's below ``/dagster``. WORKSPACE is the file that names Dagster's code server. MLflow is
+at MLFLOW_PORT, unless ``MLFLOW_TRACKING_URI`` names a server.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from pipelines.core.project import Project
+from pipelines.core.tracking.place import Place
 from pipelines.orchestration.automation import RECIPE
 from pipelines.server.app import application
 from pipelines.server.guard import LOOPBACK, Guard
@@ -42,17 +44,20 @@ def newest_runs(instance: DagsterInstance) -> Callable[[str], Sequence[Run]]:
     return runs
 
 
-def serve(workspace: str, port: int, mlflow: str) -> None:
+def serve(workspace: str, port: int, mlflow_port: int) -> None:
     """Serve all pages on the loopback interface until a signal ends the process."""
     with (
         DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, WorkspaceFileTarget([workspace]), __version__) as context,
     ):
         dagster = create_app_from_workspace_process_context(context, DAGSTER)
-        site = Site(Project.here(), mlflow, newest_runs(instance))
+        project = Project.here()
+        place = Place(project.mlflow)
+        mlflow = place.uri.rstrip("/") if place.is_remote else f"http://{LOOPBACK}:{mlflow_port}"
+        site = Site(project, mlflow, newest_runs(instance))
         pages = Guard(application(site, dagster), port)
         uvicorn.run(pages, host=LOOPBACK, port=port, log_level="warning")
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import dagster as dg
 
@@ -19,7 +18,7 @@ from pipelines.core.record import Record
 from pipelines.lineage.history import SHORT, changes
 from pipelines.orchestration.shown import INLINE
 from pipelines.report.card import Bytes
-from pipelines.report.describe import ROWS, Markdown, Picture, Rows, describe
+from pipelines.report.describe import ROWS, Markdown, Picture, Rows, describe, picture_path
 from pipelines.report.figures import headlines
 
 WIDTHS = (120, 60, 30, 18)  # characters of a cell, tried in this order
@@ -97,8 +96,8 @@ def _links(artefact: Artefact, group: str) -> dict[str, Any]:
 
 def _picture(artefact: Artefact, title: str) -> Any:
     """A picture in place: the pages' server draws it when somebody looks."""
-    address = f"/pictures/{artefact.version}/{quote(title, safe='')}.png?w={WIDE}"
-    return Value.md(f"![{_plain(title)}]({address})")
+    address = picture_path(artefact.version, title)
+    return Value.md(f"![{_plain(title)}]({address}?w={WIDE})")
 
 
 def _is_number(value: Any) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, singledispatch
 from typing import Any
+from urllib.parse import quote
 
 from pipelines.core.artefact import Artefact
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
@@ -44,6 +45,11 @@ class Picture:
     def address(self) -> str:
         """A ``data:`` address that contains the picture."""
         return f"data:image/png;base64,{base64.b64encode(self.draw()).decode()}"
+
+
+def picture_path(version: str, title: str) -> str:
+    """The path of a version's picture on the pages' server; a title may hold any character."""
+    return f"/pictures/{version}/{quote(title, safe='')}.png"
 
 
 def narrowed(png: bytes, width: int) -> bytes:

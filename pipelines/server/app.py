@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.record import StoreError
-from pipelines.core.tracking.lookup import model_page, runs_page, version_page
+from pipelines.core.tracking.lookup import bare, model_page, runs_page, version_page
 from pipelines.lineage.views import open_version
 from pipelines.report.describe import Picture, describe, narrowed
 from pipelines.report.markup import heading
@@ -25,7 +25,7 @@ from pipelines.server.home import home
 from pipelines.server.parts import whole
 from pipelines.server.recipes import recipe
 from pipelines.server.reports import report
-from pipelines.server.site import DAGSTER, Site
+from pipelines.server.site import DAGSTER, NoPageError, Site
 from pipelines.server.traces import lineage
 
 # Texts of documents are on these pages. Whatever they hold, a browser runs nothing of it.
@@ -54,7 +54,7 @@ def application(site: Site, dagster: App) -> App:
         Route("/live", pages.page(lambda _: live.live(site))),
         Route("/live/{scope}/{name}", pages.page(lambda r: live.live(site, _key(r)))),
         Route("/live.js", lambda _: Response(live.script(), media_type="text/javascript")),
-        Route("/pictures/{version}/{title}.png", pages.picture),
+        Route("/pictures/{version}/{title:path}.png", pages.picture),
         Route("/mlflow", pages.mlflow),
         Route("/mlflow/{scope}/{name}/{version}", pages.mlflow_version),
         Route("/health", lambda _: PlainTextResponse("ok\n")),
@@ -87,8 +87,8 @@ class _Pages:
         def answer(request: Request) -> Response:
             try:
                 return HTMLResponse(write(request), headers=HEADERS)
-            except (StoreError, LookupError) as error:
-                return _fault(404, "Not found", str(error.args[0] if error.args else error))
+            except (StoreError, NoPageError) as error:
+                return _fault(404, "Not found", str(error))
             except (CorruptArtefact, ValueError, OSError) as error:
                 return _fault(500, "This cannot be shown", str(error))
 
@@ -101,8 +101,8 @@ class _Pages:
             content = self._drawn(version, title)
             if (width := request.query_params.get("w", "")).isdecimal():  # Dagster's page asks
                 content = narrowed(content, max(64, int(width[:5])))
-        except (StoreError, LookupError) as error:
-            return PlainTextResponse(f"{error.args[0]}\n", 404, HEADERS)
+        except (StoreError, NoPageError) as error:
+            return PlainTextResponse(f"{error}\n", 404, HEADERS)
         except (CorruptArtefact, ValueError, OSError) as error:
             return PlainTextResponse(f"{error}\n", 500, HEADERS)
         # A version never changes, but the code that draws it may.
@@ -114,7 +114,7 @@ class _Pages:
         artefact = open_version(store, store.key_of(version), version)
         picture = describe(artefact).get(title)
         if not isinstance(picture, Picture):
-            raise LookupError(f"{title}: version {version[:12]} has no such picture")
+            raise NoPageError(f"{title}: version {version[:12]} has no such picture")
         with self._drawing:
             return picture.draw()
 
@@ -133,6 +133,8 @@ class _Pages:
                 version = self.site.store().current_record(key).version
             except StoreError as error:
                 return _fault(404, "Not found", str(error))
+            except CorruptArtefact as error:
+                return _fault(500, "This cannot be shown", str(error))
         find = model_page if request.query_params.get("page") == "model" else version_page
         return self._to_mlflow(request, lambda mlflow: find(mlflow, key, version))
 
@@ -141,7 +143,7 @@ class _Pages:
         try:
             place = find(mlflow)
         except OSError as error:
-            return _fault(502, "MLflow does not answer", f"{mlflow}: {error}")
+            return _fault(502, "MLflow does not answer", f"{bare(mlflow)}: {error}")
         if place is None:
             return _fault(404, "Not in MLflow", "MLflow has no run of this version.")
         # A person who opened localhost stays there: to a browser 127.0.0.1 is another site.

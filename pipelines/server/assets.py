@@ -10,7 +10,7 @@ from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.lineage.history import Version, history
 from pipelines.lineage.views import open_current, open_version
-from pipelines.report.describe import Picture, describe
+from pipelines.report.describe import Picture, describe, picture_path
 from pipelines.report.figures import Figure, headlines
 from pipelines.report.markup import Html, code, facts, folded, heading, image, link, table
 from pipelines.server.parts import (
@@ -77,8 +77,8 @@ def _links(key: str, artefact: Artefact) -> list[Html]:
 def _pictures(artefact: Artefact) -> Iterator[str]:
     for title, value in describe(artefact).items():
         if isinstance(value, Picture):
-            place = f"/pictures/{artefact.version}/{title}.png"
-            yield image(place, f"{title} of {artefact.key}", title)
+            what = f"{title} of {artefact.key}"
+            yield image(picture_path(artefact.version, title), what, title)
 
 
 def _open(store: Store, key: str, version: Version) -> Artefact | None:

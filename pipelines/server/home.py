@@ -8,7 +8,6 @@ from html import escape
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
-from pipelines.core.tracking.live import going
 from pipelines.evaluation.findings import Evaluation
 from pipelines.recipe.schema import Recipe
 from pipelines.report.figures import measured
@@ -24,7 +23,7 @@ def home(site: Site) -> str:
     """The page that ``dragon ui`` prints: all that there is, one click away."""
     recipes, faults = site.recipes()
     store = site.store()
-    now = [summary(making) for making in going(site.project.spools)]
+    now = [summary(making) for making in site.watch.going()]
     body = [
         heading(1, "Dragon"),
         "<p>From raw text to an assistant, with every weight traceable to its data.</p>",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from html import escape
 
 from pipelines.core.progress import spell_seconds
-from pipelines.core.tracking.live import Going, going
+from pipelines.core.tracking.live import Going
 from pipelines.lineage.views import open_current
 from pipelines.report.markup import code, facts, heading, link
 from pipelines.server.parts import (
@@ -25,7 +26,7 @@ SCRIPT = "/live.js"
 
 def live(site: Site, key: str | None = None) -> str:
     """All makings that go on, or those of one asset, with curves; it renews itself."""
-    makings = [m for m in going(site.project.spools) if key in (None, m.key)]
+    makings = [m for m in site.watch.going() if key in (None, m.key)]
     body: list[str] = [heading(1, f"{key}, live" if key else "Being made now")]
     for making in makings:
         body += _making(making)
@@ -42,10 +43,8 @@ def summary(making: Going) -> str:
 def _making(making: Going) -> Iterator[str]:
     if making.steps:
         share = min(1.0, making.step / making.steps)
-        yield (
-            f'<p><progress max="1" value="{share:.4f}" aria-label="{making.key}"></progress>'
-            f" {100 * share:.0f} %</p>"
-        )
+        of = f'aria-label="{escape(making.key)}"'
+        yield f'<p><progress max="1" value="{share:.4f}" {of}></progress> {100 * share:.0f} %</p>'
     yield heading(2, making.key)
     yield facts(_facts(making))
     curves = {name.replace("_", " "): line for name, line in making.curves.items()}

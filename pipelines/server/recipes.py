@@ -11,17 +11,17 @@ from pipelines.core.store import Store
 from pipelines.lineage.views import open_current
 from pipelines.report.markup import Html, code, heading, link, table
 from pipelines.server.parts import asset_link, dagster_asset, figures_of, runs_table, when, whole
-from pipelines.server.site import DAGSTER, Site
+from pipelines.server.site import DAGSTER, NoPageError, Site
 from pipelines.stages import stages
 
 
 def recipe(site: Site, name: str) -> str:
-    """The page of a recipe. Raises LookupError if the project has no sound recipe of that name."""
+    """The page of a recipe. Raises NoPageError if the project has no sound recipe of that name."""
     recipes, faults = site.recipes()
     if name in faults:
-        raise LookupError(f"{name}: this recipe was left out. {faults[name]}")
+        raise NoPageError(f"{name}: this recipe was left out. {faults[name]}")
     if name not in recipes:
-        raise LookupError(f"{name}: no such recipe; there are {', '.join(sorted(recipes))}")
+        raise NoPageError(f"{name}: no such recipe; there are {', '.join(sorted(recipes))}")
     store, runs = site.store(), site.runs(name)
     graph, job = f"{DAGSTER}/asset-groups/{name}", f"{DAGSTER}/locations/dragon/jobs/make_{name}"
     links = [link(graph, "Graph in Dagster"), link(job, "Make it in Dagster")]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipelines.core.project import Project
 from pipelines.core.store import Store
+from pipelines.core.tracking.live import Watch
 from pipelines.recipe.loading import disagreements, read_recipes
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import collisions
 
 DAGSTER = "/dagster"  # the path of Dagster's own pages
+
+
+class NoPageError(Exception):
+    """There is no page of this address; the message says what there is."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,18 @@ class Run:
 class Site:
     """All that the pages read. ``runs(recipe)`` gives the newest runs of a recipe, newest first.
 
-    ``mlflow`` is the address of MLflow's pages, without a slash at its end.
+    ``mlflow`` is the address of MLflow, without a slash at its end; it may hold a password, which
+    no page shows.
     """
 
     project: Project
     mlflow: str
     runs: Callable[[str], Sequence[Run]]
+
+    @cached_property
+    def watch(self) -> Watch:
+        """The makings that go on."""
+        return Watch(self.project.spools)
 
     def store(self) -> Store:
         """The project's store."""

@@ -8,7 +8,7 @@ from html import escape
 
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents
-from pipelines.lineage.trace import Node, locate, note, trace
+from pipelines.lineage.trace import Node, named, note, trace
 from pipelines.report import card
 from pipelines.report.card import Bytes
 from pipelines.report.markup import Html, code, facts, folded, heading, link, rows_table
@@ -23,7 +23,7 @@ def lineage(site: Site, key: str, version: str = "", *, verify: bool = False) ->
     """
     store = site.store()
     target = f"{key}@{version}" if version else key
-    node = trace(store, locate(store, target), verify=verify)
+    node = trace(store, named(store, key, version), verify=verify)
     nodes = node.walk()
     size = Bytes(sum(n.artefact.size for n in nodes))
     files = sum(len(n.artefact.files) for n in nodes)

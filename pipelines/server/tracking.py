@@ -1,4 +1,8 @@
-"""MLflow's pages behind a guard: ``python -m pipelines.server.tracking URI ARTIFACTS PORT``."""
+"""MLflow's pages behind a guard: ``python -m pipelines.server.tracking PORT``.
+
+Where MLflow's database is follows from the project and ``MLFLOW_TRACKING_URI``: an address may hold
+a password, and every user of the machine can read the arguments of a command.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import Any
 
 import uvicorn
 
+from pipelines.core.project import Project
+from pipelines.core.tracking.place import Place
 from pipelines.core.tracking.serving import application
 from pipelines.server.guard import LOOPBACK, App, Guard, Receive, Scope, Send
 
@@ -50,11 +56,12 @@ class Preset:
         await send({"type": "http.response.body", "body": body})
 
 
-def serve(uri: str, artifacts: str, port: int) -> None:
+def serve(port: int) -> None:
     """Serve MLflow's pages on the loopback interface until a signal ends the process."""
-    guarded = Guard(Preset(application(uri, artifacts)), port, files=True)
-    uvicorn.run(guarded, host=LOOPBACK, port=port, log_level="error")
+    place = Place(Project.here().mlflow)
+    pages = Preset(application(place.uri, place.artifacts))
+    uvicorn.run(Guard(pages, port, files=True), host=LOOPBACK, port=port, log_level="error")
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    serve(int(sys.argv[1]))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from pipelines.core.making import Making
 from pipelines.core.project import Project
 from pipelines.core.store import Store
+from pipelines.core.tracking.live import MOST, Watch
 from pipelines.core.tracking.spool import Spool
+from pipelines.core.work import seal
+from pipelines.evaluation.findings import Evaluation
 from pipelines.lineage.views import open_current
 from pipelines.server.app import POLICY, application
 from pipelines.server.guard import Guard
@@ -234,10 +243,98 @@ def test_a_training_shows_while_it_goes_on(chain: Chain, tmp_path: Path) -> None
         assert "<polyline" in page
     assert "step 40 of 200" in client.get("/").text
     assert "Nothing is being made" in client.get("/live/tiny/toy_reply_assistant").text
+    spool.add("points", step=60, values={"training_loss": 3.5})
+    assert "step 60 of 200" in client.get("/live").text, "new lines are read too"
     spool.add("end", status="FINISHED")
     assert "Nothing is being made now" in client.get("/live").text
     spool.close()
     assert "Nothing is being made now" in client.get("/live/tiny/foundation").text
+
+
+def test_several_networks_in_one_making_have_no_share(chain: Chain, tmp_path: Path) -> None:
+    project = Project(chain.project.root, tmp_path, chain.root)
+    spool = Spool.begin(
+        project.spools,
+        key="ladder/attention_ladder",
+        derivation="d",
+        dagster_run="12345678-run",
+        parameters={"recipe.training.steps": "200"},
+        inputs={},
+    )
+    for step in range(201):
+        spool.add("points", step=step, values={"simple_training_loss": 3.0})
+    page = client_of(project).get("/live").text
+    spool.close()
+    assert "ladder/attention_ladder" in page
+    assert "<progress" not in page
+    assert "left" not in page.partition("<main")[2]
+
+
+def test_a_long_curve_is_thinned_and_read_once(tmp_path: Path) -> None:
+    spool = Spool.begin(
+        tmp_path, key="a/b", derivation="d", dagster_run="r", parameters={}, inputs={}
+    )
+    watch = Watch(tmp_path)
+    for first in (0, 6000):
+        for step in range(first, first + 6000):
+            spool.add("points", step=step, values={"training_loss": float(step)})
+        (making,) = watch.going()
+        curve = making.curves["training_loss"]
+        assert MOST / 2 <= len(curve) <= MOST
+        assert curve[0] == (0, 0.0)
+        assert curve[-1][0] >= first + 5990
+        assert all(a[0] < b[0] for a, b in pairwise(curve))
+    spool.close()
+    assert watch.going() == []
+
+
+def test_any_title_of_a_picture_is_an_address(copy: Chain) -> None:
+    store = Store(copy.root)
+    evaluation = store.current("tiny/foundation_evaluation", Evaluation)
+    lines = {"x": "a", "y": "b", "lines": {"c": [[0, 1], [1, 2]]}}
+    titles = ["A: how are you?", "19/01/2030", "50% #1", "a/../b", "ü .png"]
+    making = Making("x", copy.root / "draft", copy.project)
+    making.folder.mkdir()
+    replace(evaluation.findings(), curves=dict.fromkeys(titles, lines)).write(making)
+    version = seal(making.folder)
+    record = replace(store.current_record("tiny/foundation_evaluation"), version=version)
+    store.publish("tiny/foundation_evaluation", making.folder, record)
+    client = client_of(copy.project)
+    shown = Links(client.get("/assets/tiny/foundation_evaluation").text).links
+    pictures = [place for place in shown if place.startswith("/pictures/")]
+    assert len(pictures) == len(titles) + 1
+    for place in pictures:
+        assert client.get(place).content.startswith(b"\x89PNG"), place
+
+
+def test_an_address_is_no_path_on_the_disk(client: TestClient) -> None:
+    assert client.get("/trace/recipes/tiny.yaml").status_code == 404
+    assert client.get("/trace/pipelines/server").status_code == 404
+
+
+@pytest.mark.parametrize("answer", [b"[1, 2]", b"<html>", b"{"])
+def test_another_program_in_mlflows_place_is_a_page(chain: Chain, answer: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    asked: list[str] = []
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://bob:HUNTER2@127.0.0.1:{server.server_port}"
+        site = Site(chain.project, address, lambda _: [])
+        guarded = Guard(application(site, no_dagster), 3000)
+        page = TestClient(guarded, base_url=ORIGIN).get("/mlflow")
+        server.shutdown()
+    assert page.status_code == 502
+    assert "HUNTER2" not in page.text
+    assert asked == ["Basic " + base64.b64encode(b"bob:HUNTER2").decode()]
 
 
 def test_mlflow_that_is_away_is_a_page(client: TestClient) -> None:

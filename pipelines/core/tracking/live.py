@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.core.tracking.spool import Line, left, read
 
 STEPS = "training.steps"  # the end of the name of the parameter with the number of steps
+LOSS = "training_loss"  # the curve of a training of one network
 RECENT_MS = 60_000  # the speed is that of the last minute
+MOST = 2000  # points of a curve in memory; beyond, every second point is dropped
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Going:
     """A making that goes on. ``began`` and ``seen`` are milliseconds since 1970.
 
     ``curves`` has [step, value] pairs by name. ``steps`` is the number of steps in all, or 0 if it
-    is unknown. ``speed`` is in steps a second, or 0 before two points came.
+    is unknown or if several networks are trained. ``speed`` is in steps a second, or 0 before two
+    points came.
     """
 
     key: str
@@ -44,10 +48,68 @@ class Going:
         return max(0.0, (self.steps - self.step) / self.speed)
 
 
-def going(folder: Path) -> list[Going]:
-    """The makings whose spools in ``folder`` are locked, the oldest first."""
-    makings = [_read(path) for path in left(folder) if _is_locked(path)]
-    return sorted((m for m in makings if m is not None), key=lambda making: making.began)
+class Watch:
+    """Reads the spools of one folder again and again; a line is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._followed: dict[Path, _Followed] = {}
+        self._alone = threading.Lock()
+
+    def going(self) -> list[Going]:
+        """The makings whose spools are locked, the oldest first."""
+        with self._alone:
+            locked = [path for path in left(self.folder) if _is_locked(path)]
+            self._followed = {path: self._followed.get(path) or _Followed() for path in locked}
+            makings = [followed.read(path) for path, followed in self._followed.items()]
+        return sorted((m for m in makings if m is not None), key=lambda making: making.began)
+
+
+@dataclass
+class _Followed:
+    """One spool up to ``offset``."""
+
+    offset: int = 0
+    start: Line | None = None
+    over: bool = False  # it ended, or it is no spool
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    times: list[tuple[int, int]] = field(default_factory=list)  # (milliseconds, step), recent
+
+    def read(self, path: Path) -> Going | None:
+        """Read the new lines; the making, or None if it is over."""
+        with contextlib.suppress(OSError):
+            for offset, line in read(path, self.offset):
+                self.offset = offset
+                if line is not None:
+                    self._take(line)
+        start = self.start
+        if start is None or self.over:
+            return None
+        seen, step = self.times[-1] if self.times else (start["time"], 0)
+        return Going(
+            key=start["key"],
+            dagster_run=start["dagster_run"],
+            began=start["time"],
+            seen=seen,
+            step=step,
+            steps=_steps(start["parameters"]) if LOSS in self.curves else 0,
+            speed=_speed(self.times),
+            curves=self.curves,
+        )
+
+    def _take(self, line: Line) -> None:
+        if (self.start is None and line["kind"] != "start") or line["kind"] == "end":
+            self.over = True
+        elif line["kind"] == "start":
+            self.start = line
+        elif line["kind"] == "points":
+            self.times.append((line["time"], line["step"]))
+            self.times = [t for t in self.times if t[0] >= line["time"] - RECENT_MS]
+            for name, value in line["values"].items():
+                curve = self.curves.setdefault(name, [])
+                curve.append((line["step"], value))
+                if len(curve) > MOST:
+                    del curve[1::2]
 
 
 def _is_locked(path: Path) -> bool:
@@ -62,39 +124,6 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _read(path: Path) -> Going | None:
-    """A spool's making; None if it ended, or if the file is gone or is no spool."""
-    start: Line | None = None
-    curves: dict[str, list[tuple[int, float]]] = {}
-    times: list[tuple[int, int]] = []
-    with contextlib.suppress(OSError):
-        for _, line in read(path, 0):
-            if line is None:
-                continue
-            if start is None and line["kind"] != "start":
-                return None
-            start = start or line
-            if line["kind"] == "end":
-                return None
-            if line["kind"] == "points":
-                times.append((line["time"], line["step"]))
-                for name, value in line["values"].items():
-                    curves.setdefault(name, []).append((line["step"], value))
-    if start is None:
-        return None
-    seen, step = times[-1] if times else (start["time"], 0)
-    return Going(
-        key=start["key"],
-        dagster_run=start["dagster_run"],
-        began=start["time"],
-        seen=seen,
-        step=step,
-        steps=_steps(start["parameters"]),
-        speed=_speed(times),
-        curves=curves,
-    )
-
-
 def _steps(parameters: Mapping[str, str]) -> int:
     for name, value in parameters.items():
         if name.endswith(STEPS) and value.isdecimal():
@@ -104,7 +133,6 @@ def _steps(parameters: Mapping[str, str]) -> int:
 
 def _speed(times: Sequence[tuple[int, int]]) -> float:
     """Steps a second over the last minute of (milliseconds, step) pairs."""
-    recent = [pair for pair in times if pair[0] >= times[-1][0] - RECENT_MS]
-    if len(recent) < 2 or recent[-1][0] <= recent[0][0]:
+    if len(times) < 2 or times[-1][0] <= times[0][0]:
         return 0.0
-    return 1000 * (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
+    return 1000 * (times[-1][1] - times[0][1]) / (times[-1][0] - times[0][0])

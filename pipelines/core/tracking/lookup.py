@@ -6,7 +6,10 @@ module. Pure Python.
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
+import os
 import re
 import urllib.parse
 import urllib.request
@@ -18,12 +21,18 @@ SECONDS = 5.0
 VERSION = re.compile(r"[0-9a-f]{64}")
 
 
+def bare(mlflow: str) -> str:
+    """MLflow's address without a user and a password."""
+    parts = urllib.parse.urlsplit(mlflow)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def runs_page(mlflow: str) -> str:
     """The page with all our runs. Raises OSError if MLflow does not answer."""
     experiments = _experiments(mlflow)
     if not experiments:
-        return f"{mlflow}/#/experiments?{TRAINING}"
-    return f"{mlflow}/#/experiments/{experiments[0]}/runs?{TRAINING}"
+        return f"{bare(mlflow)}/#/experiments?{TRAINING}"
+    return f"{bare(mlflow)}/#/experiments/{experiments[0]}/runs?{TRAINING}"
 
 
 def version_page(mlflow: str, key: str, version: str) -> str | None:
@@ -55,7 +64,7 @@ def _page(mlflow: str, kind: str, key: str, version: str) -> str | None:
         place, name = "models", "model_id"
     ours = [info for info, tags in entries if {"key": "dragon.key", "value": key} in tags]
     for info in ours or [info for info, _ in entries]:
-        where = f"{mlflow}/#/experiments/{_quoted(info['experiment_id'])}"
+        where = f"{bare(mlflow)}/#/experiments/{_quoted(info['experiment_id'])}"
         return f"{where}/{place}/{_quoted(info[name])}?{TRAINING}"
     return None
 
@@ -72,17 +81,31 @@ def _experiments(mlflow: str) -> list[str]:
 
 
 def _ask(mlflow: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"{mlflow}/api/2.0/mlflow/{path}",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
+    """MLflow's answer. Raises OSError if it does not answer, or answers as no MLflow does."""
+    headers = {"Content-Type": "application/json", **_credentials(mlflow)}
+    address = f"{bare(mlflow)}/api/2.0/mlflow/{path}"
+    request = urllib.request.Request(address, json.dumps(body).encode(), headers)
     try:
         with _opener(mlflow).open(request, timeout=SECONDS) as answer:
-            found: dict[str, Any] = json.load(answer)
-    except ValueError as error:  # not JSON: another program answers there
-        raise OSError(f"{mlflow} does not answer as MLflow does ({error})") from None
+            found = json.load(answer)
+    except (ValueError, http.client.HTTPException) as error:  # another program answers there
+        raise OSError(f"it does not answer as MLflow does ({error})") from None
+    if not isinstance(found, dict):
+        raise OSError("it does not answer as MLflow does")
     return found
+
+
+def _credentials(mlflow: str) -> dict[str, str]:
+    """The header that proves who asks: from MLflow's own variables, or from the address."""
+    parts, known = urllib.parse.urlsplit(mlflow), os.environ.get
+    if token := known("MLFLOW_TRACKING_TOKEN"):
+        return {"Authorization": f"Bearer {token}"}
+    user = known("MLFLOW_TRACKING_USERNAME") or urllib.parse.unquote(parts.username or "")
+    password = known("MLFLOW_TRACKING_PASSWORD") or urllib.parse.unquote(parts.password or "")
+    if not user:
+        return {}
+    coded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {coded}"}
 
 
 def _opener(mlflow: str) -> urllib.request.OpenerDirector:
