@@ -267,7 +267,7 @@ def test_the_command_translates_as_the_evaluation_does(short, monkeypatch, capsy
     assert len(capsys.readouterr().out.splitlines()) == 2
     with pytest.raises(ValueError, match="the GPT decodes without beams; give only one"):
         translate("one", "--beams", "2", "--decoder-only")
-    with pytest.raises(ValueError, match="task='other' is not one of its translations"):
+    with pytest.raises(ValueError, match="task 'other' is not one of its translations"):
         translate("one", "--task", "other")
 
 
