@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from typing import Any
 # Before torch is imported, and for every child: on networks this small a second thread only waits,
 # and where other work shares the cores it waits for minutes.
 os.environ["OMP_NUM_THREADS"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts a command in the background. The children of the tests would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests track into their own folders
 
 import pytest

@@ -17,8 +17,6 @@ from pipelines.orchestration.interruption import CODE, Interruption, held_back
 BEGIN = """
 import os, signal, sys, time
 from pipelines.orchestration.interruption import Interruption
-# A shell ignores the signal for a command in the background, and its children inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 say = lambda text: print(text, flush=True)
 press = lambda: os.kill(os.getpid(), signal.SIGINT)
 """
