@@ -1,19 +1,18 @@
 """The makings that go on now, read from their spools: key, curves, step and speed.
 
-A process that makes an asset keeps its spool locked. So a locked spool is a making that goes on,
-and its lines hold all curves up to now. Nothing is written, and MLflow is not needed. Pure Python.
+A process that makes an asset keeps its spool locked. So a spool that its writer has locked is a
+making that goes on, and its lines hold all curves up to now. Nothing is written, and MLflow is not
+needed. Pure Python.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.core.tracking.spool import Line, left, read
+from pipelines.core.tracking.spool import Line, is_written, left, read
 
 STEPS = "training.steps"  # the end of the name of the parameter with the number of steps
 RECENT_MS = 60_000  # the speed is that of the last minute
@@ -45,21 +44,9 @@ class Going:
 
 
 def going(folder: Path) -> list[Going]:
-    """The makings whose spools in ``folder`` are locked, the oldest first."""
-    makings = [_read(path) for path in left(folder) if _is_locked(path)]
+    """The makings whose spools in ``folder`` are being written, the oldest first."""
+    makings = [_read(path) for path in left(folder) if is_written(path)]
     return sorted((m for m in makings if m is not None), key=lambda making: making.began)
-
-
-def _is_locked(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-    return False
 
 
 def _read(path: Path) -> Going | None:
