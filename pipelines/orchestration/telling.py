@@ -1,6 +1,7 @@
 """What the tracker is told of a materialization: its data, its figures, links, and files to show.
 
-It is for people. All of it comes from artefacts and records; nothing of it decides a result.
+It is for people. All of it comes from artefacts and records; nothing of it decides a result. So no
+fault of it ends a step: the tracker is told less, and a warning says so.
 """
 
 import json
@@ -43,6 +44,20 @@ def before_work(
     run: tuple[str, str],
 ) -> About:
     """What is known of a materialization before the work; ``run`` is its recipe and its run id."""
+    try:
+        return _about(declared, loaded, decides, project, run)
+    except Exception as error:
+        _tell_less(declared.key, error)
+        return About()
+
+
+def _about(
+    declared: Declaration,
+    loaded: Mapping[str, Artefact],
+    decides: Mapping[str, Any],
+    project: Project,
+    run: tuple[str, str],
+) -> About:
     return About(
         recipe=run[0],
         note=f"{declared.about}\n\n{_links(project, declared.key, run, living=True)}",
@@ -65,10 +80,10 @@ def after_work(
 ) -> Result:
     """What is known of a version after the work: a note, its first figure, files to look at.
 
-    If something cannot be read, nothing is told: the version is made, and that counts.
+    Of a trained model the step draws one picture here, the curve of its loss.
     """
-    inputs = [loaded[key] for key in dict.fromkeys(declared.upstream())]
     try:
+        inputs = [loaded[key] for key in dict.fromkeys(declared.upstream())]
         record = store.record(artefact.derivation, artefact.version)
         ancestors = _ancestors(store, record) if record else []
         trace = f"`dragon trace {artefact.key}@{artefact.version[:12]}`"
@@ -77,9 +92,14 @@ def after_work(
         note = "\n\n".join(part for part in parts if part)
         files = dict(_files(artefact, record, ancestors, note))
         return _result(artefact, inputs, note, files)
-    except (ValueError, OSError, LookupError, TypeError, AttributeError) as error:
-        log.warning("%s: the tracker is told less (%s)", artefact.key, error)
+    except Exception as error:
+        _tell_less(artefact.key, error)
         return Result()
+
+
+def _tell_less(key: str, error: Exception) -> None:
+    told = next(iter(str(error).splitlines()), "") or type(error).__name__
+    log.warning("%s: the tracker is told less (%s)", key, told)
 
 
 def _result(
@@ -114,7 +134,11 @@ def current_version(store: Store, key: str) -> str | None:
 
 def figures_of(artefact: Artefact) -> dict[str, float]:
     """The figures that are worth a column or a curve; a model has its others as facts."""
-    return {} if artefact.kind == MODEL else dict(artefact.figures())
+    try:
+        return {} if artefact.kind == MODEL else dict(artefact.figures())
+    except Exception as error:
+        _tell_less(artefact.key, error)
+        return {}
 
 
 def _rates(decides: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
@@ -231,11 +255,19 @@ def _files(
                 yield name, artefact.read(name)
     if isinstance(artefact, Checkpoint):
         yield "model_card.md", _card(artefact, record, note).encode()
+        yield from _pictures(artefact)
+    if ancestors and isinstance(artefact, Checkpoint | Evaluation):
+        yield "lineage.json", json.dumps(list(map(_told, ancestors)), indent=1).encode()
+
+
+def _pictures(artefact: Artefact) -> Iterator[tuple[str, bytes]]:
+    """The pictures of an artefact; without a matplotlib that works there are none."""
+    try:
         for title, shown in describe(artefact).items():
             if isinstance(shown, Picture):
                 yield f"{title}.png", shown.draw()
-    if ancestors and isinstance(artefact, Checkpoint | Evaluation):
-        yield "lineage.json", json.dumps(list(map(_told, ancestors)), indent=1).encode()
+    except Exception as error:
+        _tell_less(artefact.key, error)
 
 
 def _told(record: Record) -> dict[str, Any]:

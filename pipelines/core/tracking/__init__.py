@@ -14,14 +14,15 @@ Names, values and addresses are converted to what MLflow takes before they reach
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.core.tracking.faults import Faults
 from pipelines.core.tracking.names import legal, parameters, text
 from pipelines.core.tracking.place import Place, load_mlflow, short
 from pipelines.core.tracking.run import About, Result, TrackedRun
@@ -55,7 +56,9 @@ class Tracker(Place):
         super().__init__(folder, uri)
         self.spools = folder.with_name("tracking")
         self._away = self.spools / "away"  # its mtime says when MLflow last did not answer
-        self._sendings: dict[Path, Sending] = {}
+        self._sendings: dict[Path, Sending] = {}  # whose spools this process holds locked
+        self._resting: dict[Path, Sending] = {}  # of dead writers, until the next try
+        self._faulty: set[Path] = set()  # spools that showed a bug of ours; no more tries
         self._server: Server | None = None
         self._change = threading.Condition()  # guards all attributes below
         self._thread: threading.Thread | None = None
@@ -63,7 +66,7 @@ class Tracker(Place):
         self._failures = 0
         self._next_try = 0.0
         self._patience: float | None = None
-        self._warned = False
+        self._faults = Faults(self.spools)
 
     @contextlib.contextmanager
     def run(
@@ -141,9 +144,7 @@ class Tracker(Place):
 
     def unkept(self, error: OSError) -> None:
         """Warn once that a spool cannot be written; the run is then not tracked."""
-        if not self._warned:
-            self._warned = True
-            log.warning("tracking cannot be written (%s); the work goes on without it", error)
+        self._faults.unkept(error)
 
     def replay(self) -> None:
         """Begin to send the spools of earlier runs and return at once.
@@ -155,7 +156,7 @@ class Tracker(Place):
 
     def catch_up(self) -> None:
         """Send what dead processes have left, if they have; for a process that goes on for long."""
-        if any(map(is_free, left(self.spools))):
+        if self._sendings or any(is_free(p) for p in left(self.spools) if p not in self._faulty):
             self.wake()
 
     def settle(self, seconds: float = LAST_PATIENCE) -> bool:
@@ -167,18 +168,17 @@ class Tracker(Place):
             return True
         with self._change:
             self._patience = seconds
-            if self._next_try < float("inf"):  # infinite after a bug of ours: never try again
-                self._next_try = 0.0
+            self._next_try = 0.0
         self.wake()
         self._wait(lambda: False)
         with self._change:
-            done = not self._failures and all(s.told for s in self._sendings.values())
+            done = not self._failures and all(s.told or s.waits for s in self._sendings.values())
             if self._thread is None:
                 for sending in self._sendings.values():
                     sending.spool.close()
                 self._sendings.clear()
         if not done:
-            self._warn(f"MLflow did not take all tracking data within {seconds:g} s")
+            self._faults.away(f"MLflow did not take all tracking data within {seconds:g} s")
         return done
 
     # Sending
@@ -189,7 +189,7 @@ class Tracker(Place):
             # Import in this thread: an import in the other one could deadlock with ours.
             sending = load_mlflow()
         except ImportError as error:
-            self._warn(str(error))
+            self._faults.away(str(error))
             return
         with self._change:
             if spool is not None:
@@ -226,9 +226,10 @@ class Tracker(Place):
             self._send_all()
         except OSError as error:
             return self._failed(error)
-        except Exception:  # a bug of ours: show it, but do not lose the work
-            log.error("tracking failed by a bug of dragon\n%s", traceback.format_exc())
-            return float("inf")
+        except Exception as error:  # a bug of ours: show it, but do not lose the work
+            self._failures += 1
+            self._faults.bug("tracking", error)
+            return RETRY_SECONDS[-1]
         if self._failures:
             log.info("MLflow answers again")
         self._failures = 0
@@ -239,11 +240,11 @@ class Tracker(Place):
     def _failed(self, error: OSError) -> float:
         self._failures += 1
         if isinstance(error, _RefusalError):
-            self._warn(f"MLflow refuses a run ({error})")
+            self._faults.away(f"MLflow refuses a run ({error})")
         else:
             with contextlib.suppress(OSError):
                 self._away.touch()
-            self._warn(f"MLflow failed ({error})")
+            self._faults.away(f"MLflow failed ({error})")
         return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
 
     def _send_all(self) -> None:
@@ -252,16 +253,37 @@ class Tracker(Place):
         with self._change:
             ours = list(self._sendings.values())
         refused: OSError | None = None  # MLflow refused one spool; the others are sent anyway
-        for sending in ours:
-            refused = self._forward(self._server, sending) or refused
-        for path in left(self.spools):
-            if path not in self._sendings and (spool := claim(path)):
-                sending = load_mlflow().Sending(spool, alive=False)
-                with self._change:
-                    self._sendings[path] = sending
+        try:
+            for sending in itertools.chain(ours, self._of_dead_writers()):
                 refused = self._forward(self._server, sending) or refused
+            with self._change:
+                late = [sending for sending in self._sendings.values() if sending.waits]
+            for sending in late:
+                refused = self._forward(self._server, sending) or refused
+        finally:
+            self._rest()
         if refused is not None:
             raise refused
+
+    def _of_dead_writers(self) -> Iterator[Sending]:
+        """Claim the spools that no process writes or sends, one after the other."""
+        for path in left(self.spools):
+            if path in self._sendings or path in self._faulty or not (spool := claim(path)):
+                continue
+            sending = self._resting.pop(path, None) or load_mlflow().Sending(spool, alive=False)
+            sending.spool = spool
+            with self._change:
+                self._sendings[path] = sending
+            yield sending
+
+    def _rest(self) -> None:
+        """Release the spools of dead writers that could not be sent now: others may send them."""
+        with self._change:
+            dead = {path: s for path, s in self._sendings.items() if not s.alive}
+            for path, sending in dead.items():
+                sending.spool.close()
+                del self._sendings[path]
+            self._resting = {p: s for p, s in (self._resting | dead).items() if p.exists()}
 
     def _forward(self, server: Server, sending: Sending) -> OSError | None:
         """Send one spool. Remove it after its last line; put it aside if it is not a spool.
@@ -269,6 +291,8 @@ class Tracker(Place):
         Returns the error if MLflow refuses it. Raises OSError if MLflow is away.
         """
         spool = sending.spool
+        if spool.path in self._faulty:
+            return None
         try:
             sending.send(server)
             if not sending.sent:
@@ -278,25 +302,25 @@ class Tracker(Place):
             return _RefusalError(f"{sending.name}: {error}")
         except load_mlflow().DeletedError:
             if sending.alive:
-                self._tell_deleted(sending)
+                if not sending.told:
+                    self._faults.deleted(sending.name)
+                sending.told = True
                 return None
             spool.remove()  # the run was deleted before this process began: on purpose
         except NoSpoolError as error:
             spool.put_aside()
             log.warning("%s: %s; renamed to %s", spool.path, error, spool.aside.name)
+        except OSError:
+            raise
+        except Exception as error:  # a bug of ours holds up no other spool
+            self._faulty.add(spool.path)
+            sending.told = True
+            self._faults.bug(f"tracking of {sending.name}", error)
+            return None
         with self._change:
             self._sendings.pop(spool.path, None)
             self._change.notify_all()
         return None
-
-    def _tell_deleted(self, sending: Sending) -> None:
-        if not sending.told:
-            sending.told = True
-            log.warning(
-                "the run of %s was deleted on MLflow's page; restore it there and the next run"
-                " sends the rest",
-                sending.name,
-            )
 
     def _wait(self, done: Callable[[], bool]) -> None:
         """Wait until ``done()`` is true, everything is sent, MLflow failed or patience is over."""
@@ -311,13 +335,7 @@ class Tracker(Place):
         if is_unanswered:
             with contextlib.suppress(OSError):
                 self._away.touch()
-            self._warn(f"MLflow did not answer within {PATIENCE:g} s")
-
-    def _warn(self, what: str) -> None:
-        """Warn once per process of a fault and its consequence."""
-        if not self._warned:
-            self._warned = True
-            log.warning("%s; the work goes on, and its tracking data wait in %s", what, self.spools)
+            self._faults.away(f"MLflow did not answer within {PATIENCE:g} s")
 
 
 def _is_recent(path: Path) -> bool:

@@ -1,20 +1,19 @@
 """The makings that go on now, read from their spools: key, curves, step and speed.
 
-A process that makes an asset keeps its spool locked. So a locked spool is a making that goes on,
-and its lines hold all curves up to now. Nothing is written, and MLflow is not needed. Pure Python.
+A process that makes an asset keeps its spool locked. So a spool that its writer has locked is a
+making that goes on, and its lines hold all curves up to now. Nothing is written, and MLflow is not
+needed. Pure Python.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.core.tracking.spool import Line, left, read
+from pipelines.core.tracking.spool import Line, is_written, left, read
 
 STEPS = "training.steps"  # the end of the name of the parameter with the number of steps
 LOSS = "training_loss"  # the curve of a training of one network
@@ -57,9 +56,9 @@ class Watch:
         self._alone = threading.Lock()
 
     def going(self) -> list[Going]:
-        """The makings whose spools are locked, the oldest first."""
+        """The makings whose spools are being written, the oldest first."""
         with self._alone:
-            locked = [path for path in left(self.folder) if _is_locked(path)]
+            locked = [path for path in left(self.folder) if is_written(path)]
             self._followed = {path: self._followed.get(path) or _Followed() for path in locked}
             makings = [followed.read(path) for path, followed in self._followed.items()]
         return sorted((m for m in makings if m is not None), key=lambda making: making.began)
@@ -110,18 +109,6 @@ class _Followed:
                 curve.append((line["step"], value))
                 if len(curve) > MOST:
                     del curve[1::2]
-
-
-def _is_locked(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-    return False
 
 
 def _steps(parameters: Mapping[str, str]) -> int:

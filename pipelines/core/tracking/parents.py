@@ -69,17 +69,23 @@ def end_run(server: Server, run_id: str, start: Line, status: str, when: int) ->
         asked(server.client.set_terminated, parent.info.run_id, status, when)
 
 
-def finish_parent(server: Server, ended: Line) -> None:
-    """End the parent as its Dagster run ended, whose first figures it then has."""
+def finish_parent(server: Server, ended: Line) -> bool:
+    """End the parent as its Dagster run ended, whose first figures it then has.
+
+    False if there is no parent.
+    """
     parent = _parent(server, ended["dagster_run"])
-    if parent is not None:
-        asked(server.client.set_tag, parent.info.run_id, ENDED, ended["status"])
-        _close(server, parent, ended["status"], ended["time"])
+    if parent is None:
+        return False
+    asked(server.client.set_tag, parent.info.run_id, ENDED, ended["status"])
+    _close(server, parent, ended["status"], ended["time"])
+    return True
 
 
 def _close(server: Server, parent: Run, status: str, when: int) -> None:
     parent_id = parent.info.run_id
-    steps = server.runs(f"tags.`mlflow.parentRunId` = '{parent_id}'")
+    under = server.runs(f"tags.`mlflow.parentRunId` = '{parent_id}'")
+    steps = [step for step in under if KEY in step.data.tags]  # a person may put runs there too
     told = sorted((s for s in steps if HEADLINE in s.data.tags), key=lambda s: s.info.start_time)
     figures = {
         f"{step.data.tags[KEY].rpartition('/')[2]}/{name}": step.data.metrics[name]
@@ -91,10 +97,11 @@ def _close(server: Server, parent: Run, status: str, when: int) -> None:
     if read := _read_by(steps):
         asked(server.client.log_inputs, parent_id, datasets(read))
     leading = [step for step in told if LEADS in step.data.tags] or told
-    recipe, started = parent.data.tags.get(RECIPE, ""), parent.info.start_time
+    tags, started = parent.data.tags, parent.info.start_time
+    recipe, dagster_run = tags.get(RECIPE, ""), tags.get(DAGSTER, "")
     # A person may have given it another name.
-    if leading and parent.info.run_name == _named(recipe, parent.data.tags[DAGSTER], started):
-        name = _named(recipe, parent.data.tags[DAGSTER], started, leading[0].data.tags[HEADLINE])
+    if leading and parent.info.run_name == _named(recipe, dagster_run, started):
+        name = _named(recipe, dagster_run, started, leading[0].data.tags[HEADLINE])
         asked(server.client.update_run, parent_id, name=name)
     asked(server.client.set_terminated, parent_id, status, when)
 

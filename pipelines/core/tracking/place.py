@@ -36,8 +36,14 @@ class Place:
     def initialise(self) -> None:
         """Make or upgrade MLflow's tables once: two processes at the same time would break them.
 
-        Raises OSError if that fails.
+        Raises OSError if that fails, also if mlflow cannot be imported.
         """
+        try:
+            self._make_tables()
+        except ImportError as error:
+            raise OSError(str(error)) from error
+
+    def _make_tables(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.uri.startswith("sqlite:"):
             return
@@ -67,9 +73,16 @@ class Place:
 
 
 def load_mlflow() -> ModuleType:
-    """Import the module that uses mlflow; mlflow's import takes seconds."""
+    """Import the module that uses mlflow; mlflow's import takes seconds.
+
+    Raises ImportError in one line, whatever a broken installation of mlflow raises.
+    """
     be_quiet()
-    import pipelines.core.tracking.sending
+    try:
+        import pipelines.core.tracking.sending
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise ImportError(f"mlflow cannot be imported: {lines[0]}") from error
 
     return pipelines.core.tracking.sending
 

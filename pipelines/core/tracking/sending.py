@@ -26,6 +26,7 @@ from pipelines.core.tracking.parents import (
 )
 from pipelines.core.tracking.server import (
     AT_ONCE,
+    ATTEMPT,
     NOTE,
     VERSION,
     AwayError,
@@ -33,6 +34,7 @@ from pipelines.core.tracking.server import (
     GoneError,
     RefusedError,
     Server,
+    UnableError,
     asked,
     dataset_of,
     datasets,
@@ -42,7 +44,7 @@ from pipelines.core.tracking.server import (
     params,
     tagged,
 )
-from pipelines.core.tracking.spool import FIRST, Line, NoSpoolError, Spool, read
+from pipelines.core.tracking.spool import FIRST, NOTES, Line, NoSpoolError, Spool, read, steps_of
 
 __all__ = ["DeletedError", "RefusedError", "Sending", "Server", "make_tables"]
 
@@ -52,19 +54,24 @@ TRIES, MOST_TRIES = 3, 50  # at once, of what is refused with the same words, an
 
 
 class Sending:
-    """One spool that is being sent to MLflow, and how much of it has been sent."""
+    """One spool that is being sent to MLflow, and how much of it has been sent.
+
+    ``waits`` says that it can be sent only after other spools. ``told`` says that a warning said
+    why it is not sent.
+    """
 
     def __init__(self, spool: Spool, *, alive: bool) -> None:
         self.spool = spool
         self.alive = alive  # its writer may add more lines
         self.sent = False
+        self.waits = False
         self._offset = 0
         self._first: Line | None = None
         self._start: Line | None = None  # the first line of an attempt; other spools have none
         self._last_points: dict[str, tuple[int, int, float]] = {}  # by curve
         self._run: Any = None
         self._tried = not alive
-        self.told = False  # whether a warning said that the run was deleted
+        self.told = False
         self._last = 0  # the time of the newest line
         self._refused: list[str] = []
 
@@ -75,6 +82,7 @@ class Sending:
 
     def send(self, server: Server) -> None:
         """Send the new lines. Raises AwayError, DeletedError or NoSpoolError."""
+        self.waits = False
         for _ in range(2):
             try:
                 return self._send(server)
@@ -94,7 +102,7 @@ class Sending:
                     raise NoSpoolError("is not a spool of dragon")
                 self._first = line
                 self._start = line if line["kind"] == "start" else None
-            if line is None or (self._start is None and line is not self._first):
+            if line is None or (self._start is None and line["kind"] not in NOTES):
                 continue
             self._last = max(self._last, line["time"])
             if line["kind"] == "points":
@@ -105,6 +113,8 @@ class Sending:
             self._log(server, "metrics", points)
             points = []
             self._one(server, line)
+            if self.waits:
+                return
             self._offset = end
             if self.sent:
                 return
@@ -124,8 +134,10 @@ class Sending:
         if kind == "start":
             self._begin(server, line)
         elif kind == "ended":
-            finish_parent(server, line)
-            self.sent = True
+            has_parent = finish_parent(server, line)
+            # The first of its steps that is sent makes the parent.
+            self.waits = not has_parent and self._has_steps(line["dagster_run"])
+            self.sent = not self.waits
         elif kind == "current":
             make_current(server, line)
             self.sent = True
@@ -139,6 +151,9 @@ class Sending:
             self._guarded(server, end)
             self.sent = True
             self._warn_of_refused()
+
+    def _has_steps(self, dagster_run: str) -> bool:
+        return bool(steps_of(self.spool.path.parent, dagster_run))
 
     def _begin(self, server: Server, line: Line) -> None:
         if self._run is None and self._tried:
@@ -207,20 +222,28 @@ class Sending:
     def _beside(self, server: Server, what: str, act: Callable[[], None]) -> None:
         """Do something for which nothing else has to wait.
 
-        If MLflow answers, but refuses this with the same words again and again, it is left out.
+        If MLflow takes changes of the run, but fails at this with the same words again and again,
+        it is left out. Raises AwayError if MLflow is away or busy: then it is tried later.
         """
         last, count = "", 0
         for _ in range(MOST_TRIES):
             try:
                 act()
                 return
-            except AwayError as error:
-                if server.is_deleted(self._run.info.run_id):  # raises AwayError if MLflow is away
-                    raise DeletedError from None
+            except UnableError as error:
+                self._require_taken(server)
                 last, count = str(error), count + 1 if str(error) == last else 1
                 if count == TRIES:
                     break
         self._refused.append(f"{what}: {last}")
+
+    def _require_taken(self, server: Server) -> None:
+        """Raise AwayError unless MLflow takes a change of our run: a tag that the run has."""
+        assert self._start is not None
+        run_id, attempt = self._run.info.run_id, self._start["attempt"]
+        if server.is_deleted(run_id):
+            raise DeletedError
+        self._write(server, server.client.set_tag, run_id, ATTEMPT, attempt)
 
     def _warn_of_refused(self) -> None:
         if self._refused:

@@ -8,6 +8,7 @@ computes nothing of ours, so a bug of ours is never taken for an MLflow that is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -74,6 +75,7 @@ EXPERIMENT_TAGS = {
 AT_ONCE = 1000  # metrics a call; MLflow does not take more
 DIGEST_LENGTH = 36  # the widest digest that MLflow's dataset table holds
 T = TypeVar("T")
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 # MLflow's own retries would delay a step for minutes if its database cannot be opened. We retry
@@ -85,11 +87,15 @@ class AwayError(OSError):
     """MLflow does not work now; a later try may succeed."""
 
 
-class RefusedError(AwayError):
+class UnableError(AwayError):
+    """MLflow answers but fails at a call, for example because a folder is not writable."""
+
+
+class RefusedError(UnableError):
     """MLflow answers but refuses the values of a call."""
 
 
-class GoneError(AwayError):
+class GoneError(UnableError):
     """MLflow does not find something that it had before."""
 
 
@@ -97,15 +103,25 @@ class DeletedError(Exception):
     """Somebody deleted the run on MLflow's page."""
 
 
+KINDS = {
+    "INVALID_PARAMETER_VALUE": RefusedError,
+    "RESOURCE_DOES_NOT_EXIST": GoneError,
+    "TEMPORARILY_UNAVAILABLE": AwayError,  # also a database that is locked, or whose disk is full
+    "REQUEST_LIMIT_EXCEEDED": AwayError,
+}
+
+
 def asked(call: Callable[..., T], *given: Any, **named: Any) -> T:
     """Call MLflow and return its answer. Raises AwayError or one of its subclasses."""
     try:
         return call(*given, **named)
     except MlflowException as error:
-        kinds = {"INVALID_PARAMETER_VALUE": RefusedError, "RESOURCE_DOES_NOT_EXIST": GoneError}
-        raise kinds.get(error.error_code, AwayError)(first_line(error)) from error
-    except Exception as error:
+        raise KINDS.get(error.error_code, UnableError)(first_line(error)) from error
+    except (ConnectionError, TimeoutError) as error:
         raise AwayError(first_line(error)) from error
+    except Exception as error:
+        is_full = isinstance(error, OSError) and error.errno in FULL
+        raise (AwayError if is_full else UnableError)(first_line(error)) from error
 
 
 def first_line(error: Exception) -> str:

@@ -4,7 +4,8 @@ A spool is one file per attempt to make an asset: ``<home>/tracking/<attempt>.js
 beside MLflow's own folder, so that a person can move a broken MLflow away and keep the spools. It
 is not in the store, because it holds times and rates, is not part of the lineage, and is removed
 once MLflow has all of it. Its writer keeps it locked. If nobody holds the lock, the writer is dead
-and any process may send the spool. Pure Python.
+and any process may send the spool; meanwhile it holds a shared lock, which tells it from a writer.
+Pure Python.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pipelines.core.disk import replace
 
 LONGEST_LINE = 1 << 24  # bytes; we write no longer line
 STATUSES = ("FINISHED", "FAILED", "KILLED")
@@ -41,7 +44,8 @@ _SHAPES: dict[str, dict[str, type]] = {
 _OPTIONAL: dict[str, type] = {
     "about": dict, "models": list, "result": dict, "facts": dict, "finals": list,
 }  # fmt: skip
-FIRST = ("start", "ended", "current")  # the kinds of a first line
+NOTES = ("ended", "current")  # the kinds of spools of one line
+FIRST = ("start", *NOTES)  # the kinds of a first line
 FILES = ".files"  # the folder of an attempt's files, beside its spool
 
 Line = dict[str, Any]
@@ -91,10 +95,13 @@ class Spool:
         return self.path.with_suffix(FILES)
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Keep files beside the spool until they are sent. Raises OSError if that fails."""
+        """Keep files beside the spool until they are sent, each whole or not at all.
+
+        Raises OSError for the first that cannot be written.
+        """
         self.files.mkdir(exist_ok=True)
         for name, content in files.items():
-            (self.files / name.replace("/", "_")).write_bytes(content)
+            replace(self.files / name.replace("/", "_"), content, self._partial)
 
     def kept(self) -> list[Path]:
         """The files beside the spool, by name. A link is none of ours and may lead anywhere."""
@@ -110,14 +117,20 @@ class Spool:
             self._handle = None
 
     def _is_free(self) -> bool:
-        """Lock the file. Whether it is a regular file that still exists.
+        """Lock the file as its sender. Whether it is a regular file that still exists.
 
-        Raises OSError if another process holds the lock.
+        Raises OSError if another process holds the lock. To be called behind the door.
         """
         assert self._handle is not None
         fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         state = os.fstat(self._handle)
         return stat.S_ISREG(state.st_mode) and state.st_nlink > 0
+
+    @property
+    def _partial(self) -> Path:
+        """A file that is being written."""
+        return self.path.with_suffix(".partial")
 
     @property
     def aside(self) -> Path:
@@ -127,14 +140,20 @@ class Spool:
     def put_aside(self) -> None:
         """Rename a file that is not a spool, so that no process tries to send it again."""
         self.path.replace(self.aside)
+        self._remove_files()
         self.close()
 
     def remove(self) -> None:
         """Remove the spool and its files after all of it was sent."""
         self.path.unlink(missing_ok=True)
+        self._remove_files()
+        self.close()
+
+    def _remove_files(self) -> None:
+        with contextlib.suppress(OSError):
+            self._partial.unlink(missing_ok=True)
         if self.files.is_dir() and not self.files.is_symlink():
             shutil.rmtree(self.files, ignore_errors=True)
-        self.close()
 
 
 def now() -> int:
@@ -162,6 +181,30 @@ def claim(path: Path) -> Spool | None:
             return spool if spool._is_free() else None
     except OSError:
         return None
+
+
+def is_written(path: Path) -> bool:
+    """Whether a spool's writer lives; a process that sends it for a dead writer does not count."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+    return False
+
+
+def steps_of(folder: Path, dagster_run: str) -> list[Path]:
+    """The spools of attempts that a Dagster run made and that are not sent yet."""
+    found = []
+    for path in left(folder):
+        with contextlib.suppress(OSError):
+            first = next(read(path, 0), (0, None))[1] or {"kind": ""}
+            if first["kind"] == "start" and first["dagster_run"] == dagster_run:
+                found.append(path)
+    return found
 
 
 def is_free(path: Path) -> bool:
