@@ -140,7 +140,7 @@ def _(artefact: TokenShards) -> dict[str, Any]:
 @describe.register
 def _(artefact: Examples) -> dict[str, Any]:
     samples = Rows(
-        {name: shorten(str(value)) for name, value in row.items()}
+        {name: masked(str(value)) for name, value in row.items()}
         for row in itertools.islice(artefact.rows("train"), 5)
     )
     count = sum(artefact.table(f"{split}.arrow").index.rows for split in SPLITS)
