@@ -109,7 +109,7 @@ class _Watch:
 
 
 def _why(reasons: Mapping[str, list[str] | None]) -> list[str]:
-    """Why the assets were made that were made before: what differs from the version before.
+    """Why the assets were made that were made before.
 
     An asset whose inputs alone differ says nothing new: the reason of its inputs is told.
     """
@@ -118,9 +118,7 @@ def _why(reasons: Mapping[str, list[str] | None]) -> list[str]:
         if differences is None:
             continue
         own = [part for part in differences if not part.startswith("input ")]
-        if not differences:
-            rows.append((key, "its version was no longer in the store"))
-        elif own:
+        if own:
             more = f" and {len(own) - REASONS} more" if len(own) > REASONS else ""
             rows.append((key, ", ".join(own[:REASONS]) + more))
         else:

@@ -34,15 +34,15 @@ def headlines_of(artefact: Artefact, room: int) -> str:
 
     Empty if they cannot be read: a line for people must not fail.
     """
-    from pipelines.report.figures import headlines
+    from pipelines.report.figures import headlines_or_none
 
+    figures = headlines_or_none(artefact) or []
+    parts = [figure.phrase for figure in figures]
+    if parts and len(parts[0]) > room:
+        parts[0] = figures[0].text
     try:
-        figures = headlines(artefact)
-        parts = [figure.phrase for figure in figures]
-        if parts and len(parts[0]) > room:
-            parts[0] = figures[0].text
         remark = artefact.remark()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OSError):
         return ""
     line = ""
     for part in [*parts, *([remark] if remark else [])]:

@@ -14,6 +14,7 @@ import torch
 from model.batches.batching import Batch
 from model.evaluation import accuracy, confusion_matrix, f1, precision, recall
 from pipelines.core.artefact import Rows
+from pipelines.corpora.cleaning.masking import without_personal_data
 from pipelines.evaluation.baselines import majority_baseline, tfidf_baseline
 from pipelines.evaluation.findings import Confusion
 from pipelines.examples.artefacts import Labelled
@@ -135,7 +136,7 @@ def mistakes(
     """The wrong labels of which the classifier was surest, every kind of mistake in turn.
 
     ``likely`` are the ``probabilities`` (N, L); ``others`` are predictions of baselines, whose
-    label for the text is shown as well.
+    label for the text is shown as well. Personal data in the texts is masked.
     """
     sure, said = (values.tolist() for values in likely.max(dim=-1))
     kinds: dict[tuple[int, int], list[int]] = {}
@@ -146,7 +147,8 @@ def mistakes(
     wrong = [place for place in turns if place is not None]
     return [
         {
-            "text": texts[place][:TEXT],
+            # A mask may be shorter than the text that it replaces.
+            "text": without_personal_data(texts[place][: 10 * TEXT])[:TEXT],
             "label": labels[truth[place]],
             "predicted": f"{labels[said[place]]}, {sure[place]:.1%} sure",
             **{name: labels[guesses[place]] for name, guesses in others.items()},

@@ -17,6 +17,7 @@ import torch
 from model.batches.batching import IGNORED, Batch
 from model.batches.shuffling import key_of
 from model.evaluation import evaluating, perplexity
+from pipelines.corpora.cleaning.masking import without_personal_data
 from pipelines.inference.blanks import WORD, fill, told
 from pipelines.training.batches import held_out_batches
 
@@ -150,7 +151,8 @@ def fillings(
     ]
     for sentence, word in islice(_with_a_word_hidden(tokenizer, documents, network), 12):
         filled = told(fill_blanks(sentence))
-        samples.append({"prompt": sentence, "words": filled, "hidden word": word})
+        shown = without_personal_data(sentence)
+        samples.append({"prompt": shown, "words": filled, "hidden word": word})
     return samples
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from model.inference.generation import generate_batch
+from pipelines.corpora.cleaning.masking import without_personal_data
 from pipelines.corpora.turns import document_text
 from pipelines.examples.artefacts import Pair
 from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, prompt_tokens, unnamed
@@ -22,7 +23,8 @@ def dialogues(
 ) -> list[dict[str, str]]:
     """The assistant's replies to held-out prompts, beside the person's replies.
 
-    The prompts are of ``count`` conversations, or of all if there are fewer.
+    The prompts are of ``count`` conversations, or of all if there are fewer. What people said is
+    given without personal data.
     """
     chosen = one_of_each(pairs, count)
     prompt_length = prompt_tokens(network, REPLY_TOKENS)
@@ -36,9 +38,9 @@ def dialogues(
     )
     return [
         {
-            "prompt": pair.prompt[0] if len(pair.prompt) == 1 else _conversation(pair.prompt),
+            "prompt": without_personal_data(_said(pair.prompt)),
             "reply": decode_reply(tokenizer, tokens),
-            "person": pair.reply,
+            "person": without_personal_data(pair.reply),
         }
         for pair, tokens in zip(chosen, replies, strict=True)
     ]
@@ -58,7 +60,9 @@ def one_of_each(pairs: Iterable[Pair], count: int) -> list[Pair]:
     return [conversation[len(conversation) // 2] for conversation in chosen]
 
 
-def _conversation(turns: Sequence[str]) -> str:
-    """Turns in the format of a document. The last turn is the user's, and A speaks it."""
+def _said(turns: Sequence[str]) -> str:
+    """One turn as it is, several in the format of a document; the last is the user's, as A."""
+    if len(turns) == 1:
+        return turns[0]
     speakers = ("AB"[(len(turns) - 1 - place) % 2] for place in range(len(turns)))
     return document_text(zip(speakers, turns, strict=True))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from pipelines.core.record import Record
 from pipelines.core.store import Store
+from pipelines.text.flat import flat
 
 SHORT = 12  # digits of a version for people
 LONGEST = 40  # characters of a value for people
+GONE = "its version was no longer in the store"
+NAMES = ("title", "name", "step", "kind")  # fields that tell the entries of a list apart
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,37 @@ def before(store: Store, key: str, record: Record) -> Record | None:
     return earlier[0] if earlier else None
 
 
+def current(store: Store, key: str) -> Record | None:
+    """The record of the version that an asset has; None if it has none that can be read."""
+    try:
+        return store.current_record(key)
+    except ValueError:
+        return None
+
+
+def reasons(earlier: Record, record: Record) -> list[str]:
+    """Why a version was made; ``earlier`` was the asset's version when the work began.
+
+    If the same things decided both, the version had to be made because it was gone.
+    """
+    return changes(earlier, record) or [GONE]
+
+
+def when(finished: str) -> str:
+    """A record's time, ``2026-11-30T10:20:00Z``, as ``2026-11-30 10:20 UTC``."""
+    return f"{finished[:10]} {finished[11:16]} UTC" if len(finished) >= 16 else finished
+
+
 def changes(before: Record, after: Record) -> list[str]:
     """What decided ``after`` and not ``before``, one sentence part for each difference.
 
     Empty if the same things decided both.
     """
     old, new = before.decides, after.decides
+    told = _differing(old["inputs"], new["inputs"])
     return [
         *_inputs(old["inputs"], new["inputs"]),
-        *_settings(old.get("recipe", {}), new.get("recipe", {})),
+        *_settings(_recipe(old), _recipe(new), told),
         *(["the code"] if _code(old) != _code(new) else []),
         *_libraries(old.get("libraries", {}), new.get("libraries", {})),
         *(
@@ -76,6 +102,12 @@ def _code(decides: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(decides.get(part) for part in ("making", "makes", "code", "uses"))
 
 
+def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """The names that inputs which differ have in their mapping: ``sms`` of ``documents/sms``."""
+    names = (name for name in {**old, **new} if old.get(name) != new.get(name))
+    return [name.partition("/")[2] for name in names if "/" in name]
+
+
 def _inputs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     for name in dict.fromkeys((*new, *old)):
         if name not in old:
@@ -86,11 +118,58 @@ def _inputs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
             yield f"input {name}: {old[name][:SHORT]} -> {new[name][:SHORT]}"
 
 
-def _settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    olds, news = dict(_flat(old)), dict(_flat(new))
-    for name in dict.fromkeys((*news, *olds)):
-        if olds.get(name) != news.get(name):
-            yield f"{name}: {_shown(olds.get(name))} -> {_shown(news.get(name))}"
+def _recipe(decides: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by dotted names. The name of an entry of a list ends with a dot."""
+    return dict(flat(_named(decides.get("recipe", {}))))
+
+
+def _named(value: Any) -> Any:
+    """A value in which lists of named entries, and of pairs, are mappings by these names.
+
+    JSON in a text is opened as well: the report's settings have those of every asset.
+    """
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return _named(json.loads(value))
+        except ValueError:
+            return value
+    if isinstance(value, Mapping):
+        return {name: _named(inner) for name, inner in value.items()}
+    if not isinstance(value, list) or not value:
+        return value
+    if all(isinstance(one, list) and len(one) == 2 and type(one[0]) is str for one in value):
+        pairs = dict(value)
+        return _named(pairs) if len(pairs) == len(value) else value
+    if all(isinstance(one, Mapping) for one in value):
+        for name in NAMES:
+            entries = {one.get(name): one for one in value}
+            if len(entries) == len(value) and all(isinstance(one, str) for one in entries):
+                return {entry: {"": True, **_named(one)} for entry, one in entries.items()}
+    return value
+
+
+def _settings(
+    old: Mapping[str, Any], new: Mapping[str, Any], told: Collection[str]
+) -> Iterator[str]:
+    """What differs in settings; of an entry that is new or gone, no more than that.
+
+    ``told`` are the names of inputs that differ: what a report says of those says nothing more.
+    """
+    whole = tuple(f"parts.{name}." for name in told)
+    found = False
+    for name in dict.fromkeys((*new, *old)):
+        if old.get(name) == new.get(name):
+            continue
+        found = True
+        if name.startswith(whole):
+            continue
+        if name.endswith("."):
+            whole += (name,)
+            yield f"{name[:-1]} is {'new' if name in new else 'gone'}"
+        else:
+            yield f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
+    if not found and list(old) != list(new) and old == new:
+        yield "the order of its settings"
 
 
 def _libraries(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
@@ -99,15 +178,9 @@ def _libraries(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
             yield f"library {name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings by their dotted names."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{path}.{name}" if path else str(name))
-    else:
-        yield path, value
-
-
 def _shown(value: Any) -> str:
     text = "none" if value is None else str(value)
+    if isinstance(value, list) and not any(isinstance(one, list | Mapping) for one in value):
+        text = ", ".join(map(str, value)) or "none"
+    text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -14,14 +14,13 @@ from pipelines.core.progress import spell_seconds
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.evaluation.findings import Evaluation
-from pipelines.lineage.history import before, changes
+from pipelines.lineage.history import SHORT, before, changes, when
 from pipelines.lineage.views import view_of
 from pipelines.report import marks, words
 from pipelines.report.artefacts import Report
-from pipelines.report.figures import headlines
+from pipelines.report.figures import headlines_or_none
 from pipelines.report.markup import cell, code, facts, table
 
-SHORT = 12  # digits of a version or a commit for people
 INPUT = "artefacts/"  # before the title of each input of a report
 
 
@@ -77,7 +76,7 @@ def _made(name: str, record: Record, parts: Mapping[str, Record]) -> str:
     seconds = sum(float(part.made.get("seconds", 0)) for part in parts.values())
     training = sum(float(part.made.get("training_seconds", 0)) for part in parts.values())
     card = {
-        "Date": dates[-1].replace("T", " ").replace("Z", " UTC"),
+        "Date": when(dates[-1]),
         "Command": code(f"dragon run {name}"),
         "Commit": ", ".join(filter(None, commits)) or "none",
         "Machine": "; ".join(machines),
@@ -118,8 +117,8 @@ def _changes(store: Store, key: str, record: Record) -> str:
         if now.get(title) != then.get(title)
         for why in [_why(store, _parent(old, title), _parent(record, title))]
     ]
-    when = str(old.made.get("finished", "")).replace("T", " ").replace("Z", " UTC")
-    told = f"<p>The report before this one is {code(old.version[:SHORT])} of {cell(when)}.</p>"
+    made = when(str(old.made.get("finished", "")))
+    told = f"<p>The report before this one is {code(old.version[:SHORT])} of {cell(made)}.</p>"
     if not rows:
         own = "; ".join(changes(old, record)) or "nothing that decides it"
         return f"{told}<p>All artefacts are the same as then. What changed: {cell(own)}.</p>"
@@ -171,9 +170,10 @@ def _figures(store: Store, old: Record, new: Record) -> Iterator[tuple[str, str,
         earlier = _versions(old).get(title)
         if not title.endswith(words.EVALUATION) or earlier in (None, version):
             continue
-        then, now = (_evaluation(store, record, title) for record in (old, new))
-        if then is not None and now is not None:
-            (before_, *_), (after, *_) = headlines(then), headlines(now)
+        evaluations = (_evaluation(store, record, title) for record in (old, new))
+        then, now = map(headlines_or_none, evaluations)
+        if then and now:
+            before_, after = then[0], now[0]
             same = "the same" if before_.text == after.text else after.text
             yield _names(new).get(title, title), after.label, before_.text, same
 

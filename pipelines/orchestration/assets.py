@@ -24,6 +24,7 @@ from pipelines.core.project import environment
 from pipelines.core.record import Record
 from pipelines.core.store import Fence, Store
 from pipelines.core.work import seal
+from pipelines.lineage.history import current
 from pipelines.orchestration import telling
 from pipelines.orchestration.automation import RECIPE
 from pipelines.orchestration.checks import result_of, spec_of, stopping
@@ -98,7 +99,7 @@ def _asset_of(
         with _faults_in_one_line(context, declared.key):
             store = context.resources.store.open()
             loaded = open_inputs(context, store, declared.upstream())
-            earlier = _last(store, declared.key)
+            earlier = current(store, declared.key)
             artefact, reused = _materialize(context, store, declared, loaded, by_key)
             yield _result(context, store, declared, artefact, earlier, reused=reused)
             inputs = {name: loaded[key] for name, key in declared.reads().items()}
@@ -235,14 +236,6 @@ def _require_same(declared: Declaration, before: Record | None, now: Record) -> 
             f" source gave other bytes; keep the old version, or remove the record"
             f" {now.derivation[:12]} and run again"
         )
-
-
-def _last(store: Store, key: str) -> Record | None:
-    """The record of the version that an asset has; None if it has none that can be read."""
-    try:
-        return store.current_record(key)
-    except ValueError:
-        return None
 
 
 def _result(

@@ -14,12 +14,12 @@ from pipelines.core.artefact import Artefact, CorruptArtefact
 from pipelines.core.declaration import Declaration
 from pipelines.core.identity import digest
 from pipelines.core.project import Project
-from pipelines.core.record import Record, StoreError
+from pipelines.core.record import Record
 from pipelines.core.stanza import RecipeError
 from pipelines.core.store import Store
 from pipelines.core.tracking import Tracker
 from pipelines.core.work import checkpoint_state
-from pipelines.lineage.history import before, changes
+from pipelines.lineage.history import current, reasons
 from pipelines.lineage.views import open_current
 from pipelines.orchestration.assets import ATTENDED
 from pipelines.orchestration.automation import RECIPE
@@ -58,8 +58,8 @@ class Watch(Protocol):
 class Done:
     """The outcome of a run: the selected keys, how many were made, the checks not passed.
 
-    ``reasons`` has for each asset that was made what differs from the version before; None for the
-    first version of an asset.
+    ``reasons`` has for each asset that was made why, compared with the version that it had when its
+    step began; None for the first version of an asset.
     """
 
     keys: frozenset[str]
@@ -116,9 +116,9 @@ def execute(
     stop.truth = f"after the run: all {len(keys)} assets are done"
     return Done(
         frozenset(key.to_user_string() for key in keys),
-        len(account.made),
+        len(account.reasons),
         tuple(map(_told, account.unmet)),
-        {key: _reasons(store, key, record) for key, record in account.made.items()},
+        account.reasons,
     )
 
 
@@ -146,15 +146,16 @@ class _Account:
         self.events: list[dg.DagsterEvent] = []
         self.present = ""  # the asset whose step has begun and not ended
         self.done: list[str] = []
-        self.made: dict[str, Record] = {}
+        self.reasons: dict[str, list[str] | None] = {}
+        self._earlier: Record | None = None  # the version that the present asset has had
         self.unmet: list[dg.AssetCheckEvaluation] = []
 
     def take(self, event: dg.DagsterEvent) -> None:
         """Note an event, and tell whoever watches."""
         kind = event.event_type_value
         if kind == "STEP_START" and (key := self._steps.get(event.step_key or "")):
-            self.present = key
-            self._watch.begins(key, self._usual(key), len(self.done) + 1, len(self._steps))
+            self.present, self._earlier = key, current(self._store, key)
+            self._watch.begins(key, self._usual(), len(self.done) + 1, len(self._steps))
         elif kind == "ASSET_MATERIALIZATION" and event.asset_key is not None:
             self._end(event.asset_key.to_user_string())
         elif kind == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
@@ -168,29 +169,17 @@ class _Account:
         self.present = ""
         self.done.append(key)
         if not reused:
-            self.made[key] = record
+            self.reasons[key] = reasons(self._earlier, record) if self._earlier else None
         self._watch.ends(open_current(self._store, key), record, reused)
 
-    def _usual(self, key: str) -> float | None:
-        """The seconds of the last making of an asset; None if it is not known."""
-        try:
-            seconds = self._store.current_record(key).made.get("seconds")
-        except (StoreError, CorruptArtefact):
-            return None
+    def _usual(self) -> float | None:
+        """The seconds of the last making of the present asset; None if it is not known."""
+        seconds = self._earlier.made.get("seconds") if self._earlier else None
         return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def _is_interrupted(event: dg.DagsterEvent) -> bool:
     return event.is_step_failure and event.step_failure_data.error_source is INTERRUPT
-
-
-def _reasons(store: Store, key: str, record: Record) -> list[str] | None:
-    """What decided a version and not the one before it; None for the first version of an asset."""
-    try:
-        earlier = before(store, key, record)
-    except CorruptArtefact:
-        return None
-    return None if earlier is None else changes(earlier, record)
 
 
 def _what_remains(project: Project, recipe: Recipe, store: Store, account: _Account) -> str:

@@ -15,6 +15,7 @@ from pipelines.recipe.schema import Recipe
 from pipelines.report.card import shorten
 from pipelines.report.describe import LINE
 from pipelines.stages import stages
+from pipelines.text.flat import flat
 from pipelines.training.artefacts import Checkpoint
 from pipelines.word_vectors.artefacts import WordVectors
 
@@ -77,7 +78,11 @@ def definition(declared: Declaration) -> dict[str, Any]:
 
 def _settings(settings: Mapping[str, Any]) -> str:
     """Settings as lines of a block of code, digests shortened; cut where it would not fit."""
-    told = (DIGEST.sub(r"\1…", f"{name}: {value}") for name, value in _flat(settings))
+    told = (
+        DIGEST.sub(r"\1…", f"{name}: {value}")
+        for name, value in flat(settings)
+        if value is not None
+    )
     lines = [shorten(line, LINE) for line in told]
     room = INLINE - 40
     kept: list[str] = []
@@ -88,15 +93,3 @@ def _settings(settings: Mapping[str, Any]) -> str:
             break
         kept.append(line)
     return "\n".join(["```text", *(line.replace("```", "'''") for line in kept), "```"])
-
-
-def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    """The values of nested mappings by their dotted names; without those that are not set."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        for number, item in enumerate(value, 1):
-            yield from _flat(item, f"{path}.{number}")
-    elif value is not None:
-        yield path, value

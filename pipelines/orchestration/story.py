@@ -15,7 +15,7 @@ import dagster as dg
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.record import Record
-from pipelines.lineage.history import SHORT, changes
+from pipelines.lineage.history import SHORT, reasons, when
 from pipelines.orchestration.shown import INLINE
 from pipelines.report.card import Bytes
 from pipelines.report.describe import ROWS, Markdown, Picture, Rows, describe, picture_path
@@ -43,7 +43,7 @@ def story_of(
     return {
         **_headline(artefact),
         **(_reuse(record) if reused else {}),
-        **_changes(earlier, record),
+        **_changes(earlier, record, reused=reused),
         **{name: _picture(artefact, name) for name, v in described.items() if type(v) is Picture},
         **({} if rows is None else {ROWS: Value.int(int(rows))}),
         **_links(artefact, group),
@@ -67,16 +67,16 @@ def _headline(artefact: Artefact) -> dict[str, Any]:
 def _reuse(record: Record) -> dict[str, Any]:
     """When and by which run of Dagster the version was made."""
     finished, run = str(record.made.get("finished") or ""), record.made.get("dagster_run")
-    when = f" on {finished.replace('T', ' ').replace('Z', ' UTC')}" if finished else ""
+    on = f" on {when(finished)}" if finished else ""
     by = f" by run {str(run)[:8]}" if run else ""
-    return {"reused": Value.text(f"made{when}{by}" if when or by else "made earlier")}
+    return {"reused": Value.text(f"made{on}{by}" if on or by else "made earlier")}
 
 
-def _changes(earlier: Record | None, record: Record) -> dict[str, Any]:
-    """Why the version differs from the one before; nothing if the same things decided both."""
-    if earlier is None or earlier.derivation == record.derivation:
+def _changes(earlier: Record | None, record: Record, *, reused: bool) -> dict[str, Any]:
+    """Why the version differs from the one before, or why it was made again."""
+    if earlier is None or (reused and earlier.derivation == record.derivation):
         return {}
-    why = _cut("; ".join(changes(earlier, record)), 600)
+    why = _cut("; ".join(reasons(earlier, record)), 600)
     same = " (the same bytes as before)" if earlier.version == record.version else ""
     return {"changed since the version before": Value.text(why + same)}
 

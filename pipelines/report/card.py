@@ -64,17 +64,11 @@ def shorten(text: str, length: int = 300) -> str:
 
 
 def masked(text: str, length: int = 300) -> str:
-    """The start of a text that was not cleaned, with personal data masked.
+    """The start of a text that was perhaps not cleaned, with personal data masked."""
+    from pipelines.corpora.cleaning.masking import without_personal_data
 
-    Samples are copied into databases and pages. Nobody would look there for personal data that has
-    to be deleted.
-    """
-    from pipelines.corpora.cleaning.outcome import Cleaned
-    from pipelines.corpora.cleaning.steps.personal_data import STEP
-
-    start = text[: 10 * length]  # a mask may be shorter than the text that it replaces
-    outcome = STEP.of()(start)
-    return shorten(outcome.text if isinstance(outcome, Cleaned) else "", length)
+    # A mask may be shorter than the text that it replaces.
+    return shorten(without_personal_data(text[: 10 * length]), length)
 
 
 def headline(ledger: Ledger) -> str:
@@ -181,7 +175,7 @@ def samples(documents: Documents, count: int = 3) -> Rows:
             "id": masked(d.id),
             "source": masked(d.source),
             "changes": legible("; ".join(d.changes)),
-            "text": shorten(d.text),
+            "text": masked(d.text),
         }
         for d in itertools.islice(documents.split("train"), count)
     ]

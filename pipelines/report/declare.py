@@ -45,10 +45,13 @@ def _part(declaration: Declaration, titles: Mapping[str, str]) -> Part:
 
 
 def _origin(declaration: Declaration) -> str:
-    """Where the bytes of a source come from, in the words of its kind; empty for other assets."""
+    """Where the bytes of a source come from, in the words of its kind; empty for other assets.
+
+    It knows only what decides: the rest of a source may be secret.
+    """
     if declaration.settings is None or not issubclass(declaration.makes, RawText | Weights):
         return ""
-    section = declaration.settings.model_dump()
+    section = declaration.settings.decides()
     catalogue = (
         sources.catalogue() if issubclass(declaration.makes, RawText) else weights.catalogue()
     )

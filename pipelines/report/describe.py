@@ -7,7 +7,7 @@ import heapq
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, singledispatch
 from typing import Any
@@ -23,6 +23,7 @@ from pipelines.report import card, pictures
 from pipelines.report.alternatives import NONE
 from pipelines.report.card import legible, masked, readable, shorten
 from pipelines.report.words import loss_unit
+from pipelines.text.flat import flat
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
 
@@ -146,7 +147,7 @@ def _(artefact: TokenShards) -> dict[str, Any]:
 @describe.register
 def _(artefact: Examples) -> dict[str, Any]:
     samples = Rows(
-        {name: shorten(str(value)) for name, value in row.items()}
+        {name: masked(str(value)) for name, value in row.items()}
         for row in itertools.islice(artefact.rows("train"), 5)
     )
     count = sum(artefact.table(f"{split}.arrow").index.rows for split in SPLITS)
@@ -155,22 +156,13 @@ def _(artefact: Examples) -> dict[str, Any]:
 
 @describe.register
 def _(artefact: Checkpoint) -> dict[str, Any]:
-    config = {name: value for name, value in _flat(artefact.config()) if value is not None}
+    config = {name: value for name, value in flat(artefact.config()) if value is not None}
     lines = [shorten(f"{name}: {json.dumps(value)}", LINE) for name, value in config.items()]
     return {
         **artefact.figures(),
         **({"loss": loss_picture(artefact)} if artefact.trained() else {}),
         "configuration": Markdown("\n".join(["```yaml", *lines, "```"])),
     }
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings by their dotted names."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{path}.{name}" if path else str(name))
-    else:
-        yield path, value
 
 
 @describe.register

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.core.artefact import Artefact
+from pipelines.core.artefact import Artefact, CorruptArtefact
 from pipelines.evaluation.findings import Evaluation
 from pipelines.report.card import Bytes
 from pipelines.training.artefacts import Checkpoint
@@ -95,7 +95,28 @@ def _unit(name: str) -> str:
 
 
 def headlines(artefact: Artefact) -> list[Figure]:
-    """What a person wants to know first of an artefact, the most important figure first."""
+    """What a person wants to know first of an artefact, the most important figure first.
+
+    Raises CorruptArtefact, or OSError, if its files are changed, gone or of an unknown form.
+    """
+    try:
+        return _headlines(artefact)
+    except (LookupError, TypeError, AttributeError) as error:
+        fault = f"{type(error).__name__}: {error}"
+        raise CorruptArtefact(
+            f"{artefact.folder}: its figures cannot be read ({fault}); remove it and run again"
+        ) from error
+
+
+def headlines_or_none(artefact: Artefact | None) -> list[Figure] | None:
+    """The headlines, or None if they cannot be read: one damaged version must not hide others."""
+    try:
+        return None if artefact is None else headlines(artefact)
+    except (ValueError, OSError):
+        return None
+
+
+def _headlines(artefact: Artefact) -> list[Figure]:
     figures = artefact.figures()
     if isinstance(artefact, Evaluation):
         return _of_an_evaluation(artefact)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DENSITY = 1.5  # of the pictures' pixels, to those at which their letters have a reader's size
 DENSITY = 1.5  # pixels of a picture for each pixel at which it is shown
 INK, SECOND, THIRD, PALE = "#12355b", "#d1495b", "#66738a", "#edf2f4"
 # People who cannot see red or green can also distinguish these colours (Wong 2011).

@@ -198,15 +198,12 @@ def _samples(samples: Iterable[Mapping[str, object]]) -> str:
 
 
 def _joined(fields: Mapping[str, object]) -> dict[str, object]:
-    """A sample's fields; a continuation stands right behind its prompt.
-
-    Personal data is masked in a text that was labelled wrong: not every corpus was cleaned of it.
-    """
+    """A sample's fields; a continuation stands right behind its prompt."""
     told = {
         name: NOTHING if name in WRITTEN and not fields[name] else fields[name] for name in fields
     }
     if "predicted" in told and "text" in told:
-        told["text"] = card.masked(str(told["text"]), LONGEST)
+        told["text"] = card.shorten(str(told["text"]), LONGEST)
     if "continuation" in told and "prompt" in told:
         prompt, more = cell(told.pop("prompt")), cell(told["continuation"])
         told["continuation"] = Html(f'<span class="soft">{prompt}</span><b>{more}</b>')

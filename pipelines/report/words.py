@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.core.declaration import listed
+
 Parents = Mapping[str, Sequence[str]]
 EVALUATION, EXAMPLES = "_evaluation", "_examples"
 
@@ -80,8 +82,8 @@ def loss_unit(config: Mapping[str, Any]) -> str:
 
 
 def listing(items: Sequence[str]) -> str:
-    """Some things as words: "a, b and c"."""
-    return " and ".join(part for part in (", ".join(items[:-1]), *items[-1:]) if part)
+    """Some things as words: "a, b and c"; empty without any."""
+    return listed(items) if items else ""
 
 
 def _upper(text: str) -> str:

@@ -11,7 +11,7 @@ from pipelines.core.store import Store
 from pipelines.lineage.history import Version, history
 from pipelines.lineage.views import open_current, open_version
 from pipelines.report.describe import Picture, describe, picture_path
-from pipelines.report.figures import Figure, headlines
+from pipelines.report.figures import Figure, headlines_or_none
 from pipelines.report.markup import Html, code, facts, folded, heading, image, link, table
 from pipelines.server.parts import (
     SHORT,
@@ -91,10 +91,7 @@ def _open(store: Store, key: str, version: Version) -> Artefact | None:
 
 def _first(artefact: Artefact | None) -> Figure | None:
     """The figure that matters most; None if the files are gone or corrupt."""
-    try:
-        return next(iter(headlines(artefact)), None) if artefact is not None else None
-    except (CorruptArtefact, OSError):
-        return None
+    return next(iter(headlines_or_none(artefact) or ()), None)
 
 
 def _change(opened: Sequence[tuple[Version, Artefact | None]]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from html import escape
 from pipelines.core.artefact import Artefact
 from pipelines.core.progress import spell_seconds
 from pipelines.core.record import Record
+from pipelines.lineage.history import SHORT as SHORT
+from pipelines.lineage.history import when as when
 from pipelines.report.figures import headlines
 from pipelines.report.markup import Html, code, framed, link, table
 from pipelines.server import plots
@@ -16,7 +18,6 @@ from pipelines.server.site import DAGSTER, Run
 
 BAR = {"Home": "/", "Live": "/live", "Dagster": f"{DAGSTER}/", "MLflow": "/mlflow"}
 STATES = {"success": "good", "failure": "bad", "canceled": "bad"}
-SHORT = 12  # digits of a version
 
 
 def whole(title: str, body: Iterable[str], script: str = "") -> str:
@@ -57,14 +58,9 @@ def mlflow_link(key: str, version: str, text: str = "MLflow") -> Html:
 
 
 def figures_of(artefact: Artefact) -> str:
-    """The first figures of an artefact in one line."""
+    """The first figures of an artefact in one line. Raises as ``headlines`` does."""
     ours = {"ours": "{0.text}", "best_baseline": "{0.label} {0.text}"}
     return "; ".join(ours.get(f.name, "{0.phrase}").format(f) for f in headlines(artefact))
-
-
-def when(text: str) -> str:
-    """A record's time, ``2026-11-30T10:20:00Z``, as ``2026-11-30 10:20 UTC``."""
-    return f"{text[:10]} {text[11:16]} UTC" if len(text) >= 16 else text
 
 
 def moment(seconds: float | None) -> str:

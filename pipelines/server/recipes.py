@@ -51,7 +51,7 @@ def _row(store: Store, declared: Declaration) -> tuple[object, ...]:
     try:
         artefact, record = open_current(store, key), store.current_record(key)
         finished, figures = when(str(record.made.get("finished", ""))), figures_of(artefact)
-    except (CorruptArtefact, StoreError) as error:
+    except (CorruptArtefact, StoreError, OSError) as error:
         return asset_link(key), "corrupt", str(error), dagster
     links = Html(f"{dagster} {link(f'/trace/{key}', 'trace')}")
     return asset_link(key), finished, figures, links

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.tracking import About, Result, Tracker, sending
-from pipelines.core.tracking.live import going
+from pipelines.core.tracking.live import Watch
 from pipelines.core.tracking.spool import Spool, claim, is_free, left
 from pipelines.orchestration import telling
 from pipelines.training.artefacts import Checkpoint
@@ -83,11 +83,11 @@ def test_a_bug_at_one_spool_holds_up_no_other(folder, caplog, monkeypatch):
 
 def test_a_spool_that_a_sender_holds_is_no_making_that_goes_on(tmp_path):
     spool = Spool.begin(tmp_path, **start())
-    assert [making.key for making in going(tmp_path)] == [KEY]
+    assert [making.key for making in Watch(tmp_path).going()] == [KEY]
     spool.close()
     sender = claim(spool.path)
     assert sender is not None
-    assert going(tmp_path) == []
+    assert Watch(tmp_path).going() == []
     assert claim(spool.path) is None  # there is one sender
     sender.close()
     assert is_free(spool.path)
@@ -104,7 +104,7 @@ def test_who_cannot_send_a_spool_leaves_it_to_others_and_tries_again(folder):
         tracker._wait(lambda: False)
         assert tracker._failures == 1
         assert is_free(spool.path)
-        assert going(tracker.spools) == []
+        assert Watch(tracker.spools).going() == []
         connection.execute("ROLLBACK")
     connection.close()
     tracker._next_try = 0.0

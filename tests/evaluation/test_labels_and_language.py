@@ -12,6 +12,7 @@ from model.batches.batching import IGNORED, Batch
 from model.inference.generation import generate
 from pipelines.corpora.turns import turns_of
 from pipelines.evaluation.labels import (
+    TEXT,
     headline,
     label_baselines,
     mistakes,
@@ -230,6 +231,23 @@ def test_the_surest_mistakes_of_each_kind_come_first() -> None:
     }
     assert len(mistakes(texts, labels, SPAM, SURE, {})) == 5
     assert mistakes(texts[:1], labels, [0], SURE[:1], {}) == []
+
+
+PERSONAL = "mail jane.doe@example.org or call +44 20 7946 0958 "
+
+
+def test_samples_of_held_out_text_hold_no_personal_data(
+    network: Any, tokenizer: WordTokenizer
+) -> None:
+    """They are copied into databases and pages, where nobody would delete it."""
+    text = "x" * (TEXT - len("mail jane.doe@")) + PERSONAL  # the cut is in the address
+    (wrong,) = mistakes([text], ("ham", "spam"), [0], SURE[2:3], {})
+    assert wrong["text"].endswith("xxmail <email> o")
+    pair = Pair("a", "a", ["aa", PERSONAL], PERSONAL)
+    (shown,) = dialogues(network, tokenizer, [pair])
+    assert shown["person"] == "mail <email> or call <phone> "
+    assert "mail <email> or call <phone>" in shown["prompt"]
+    assert "jane" not in shown["prompt"]
 
 
 def test_sureness_is_compared_with_how_often_it_is_right() -> None:

@@ -50,6 +50,16 @@ def test_a_change_is_told_with_its_reason(place: Place, recipe_file: Callable[..
     assert "Evaluation of the foundation model" in told
     assert "bits per byte" in told, "what it did to the figure"
     assert "Tokenizer" not in told
+    # A damaged version of before hides its own figure only.
+    (old,) = {*store.versions("smaller/foundation_evaluation")} - {
+        store.current_record("smaller/foundation_evaluation").version
+    }
+    findings = store.folder(old) / "comparison.json"
+    findings.chmod(0o644)
+    findings.write_text("{}")
+    told = changes(presented(store, store.current("smaller/report", Report)))
+    assert "training.steps: 12 -&gt; 14" in told
+    assert "bits per byte" not in told
 
 
 def test_only_what_is_known_of_a_making_is_told() -> None:

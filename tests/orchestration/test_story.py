@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,11 @@ def test_another_version_says_what_changed(place: Place, recipe_file: Callable[.
     assert ["reused" in one for one in told] == [False, False, True, True]
     plotted = [one["vocab_size"].value if "vocab_size" in one else None for one in told]
     assert plotted == [300, 310, 300, None], "a plot goes back with the version"
+    # What it is compared with is what the asset had, not what was made at some time before.
+    shutil.rmtree(place.store.folder(place.store.current_record(key).version))
+    said = place.dragon("run", str(path), "--select", key)
+    assert f"{key}  its version was no longer in the store" in said.out
+    assert "vocab_size" not in said.out
 
 
 def test_tables_have_a_row_count(chain: Chain) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.core.artefact import Artefact, CorruptArtefact
 from pipelines.core.store import Store
 from pipelines.lineage.views import open_current
-from pipelines.report.figures import Figure, headlines, measured, spell
+from pipelines.report.figures import Figure, headlines, headlines_or_none, measured, spell
 from tests.conftest import Chain
 
 
@@ -91,3 +92,21 @@ def test_every_asset_has_a_figure_that_a_person_wants_first(chain: Chain) -> Non
     texts = [figure.text for figure in headlines(open_current(store, "tiny/foundation_evaluation"))]
     assert all(text.endswith("bits per byte") for text in texts)
     assert len(texts) == 2
+
+
+@pytest.mark.parametrize("fault", [KeyError("a"), TypeError("b"), AttributeError("c"), OSError()])
+def test_figures_that_cannot_be_read_are_none(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """A version of an earlier program, or a damaged one, must not hide the others."""
+
+    def fail(_: Artefact) -> None:
+        raise fault
+
+    artefact = open_current(Store(chain.root), "tiny/tokenizer")
+    assert headlines_or_none(artefact) == headlines(artefact)
+    assert headlines_or_none(None) is None
+    monkeypatch.setattr(type(artefact), "figures", fail)
+    assert headlines_or_none(artefact) is None
+    with pytest.raises((CorruptArtefact, OSError)):
+        headlines(artefact)

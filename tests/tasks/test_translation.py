@@ -156,6 +156,8 @@ def test_wrong_translations_are_shown_before_right_ones():
     assert [row["translation"] for row in shown] == [TOLD[1], TOLD[0]]
     assert shown[1]["reference"] == "le chat est sur le tapis / un chat est sur le tapis"
     assert samples(TOLD[:1], [Sentence("a", [TOLD[0]], None)])[0]["source"] == "a"
+    (personal,) = samples(["b"], [Sentence("me@here.org", ["me@there.org"], None)])
+    assert personal == {"source": "<email>", "translation": "b", "reference": "<email>"}
 
 
 # --- networks -----------------------------------------------------------------------------------

@@ -6,15 +6,20 @@ import inspect
 import json
 import typing
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration, found
 from pipelines.core.making import Making
 from pipelines.core.references import KEY
 from pipelines.core.stanza import RecipeError, Strict
+from pipelines.corpora.sources import kinds as sources
+from pipelines.interop import kinds as weights
 from pipelines.lineage.views import VIEWS
 from pipelines.recipe.loading import load_recipes
 from pipelines.recipe.schema import Recipe
@@ -66,6 +71,49 @@ def test_what_decides_can_be_written_down(declared: Declaration) -> None:
         assert not isinstance(value, Recipe), name
         assert not callable(value), name
     assert declared.settings is None or isinstance(declared.settings, Strict)
+
+
+# Secrets
+
+SECRET = "https://example.org/a.jsonl?token=SECRET#SECRET"
+KINDS = {**sources.catalogue(), **{f"{n} of weights": k for n, k in weights.catalogue().items()}}
+
+
+def takes(field: FieldInfo, value: str) -> bool:
+    try:
+        TypeAdapter(Annotated[(field.annotation, *field.metadata, "")]).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def with_addresses(kind: typing.Any) -> dict[str, str]:
+    """The fields of a kind of source that take addresses only, each with a secret one."""
+    fields = kind.options.model_fields.items()
+    return {name: SECRET for name, f in fields if takes(f, SECRET) and not takes(f, "words")}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_query_of_an_address_decides_nothing(kind: typing.Any) -> None:
+    fields = with_addresses(kind)
+    assert bool(fields) == (kind.name == "url"), "show what is public of the new field"
+    if fields:
+        decides = kind.options.model_construct(kind=kind.name, licence="MIT", **fields).decides()
+        assert "SECRET" not in json.dumps(decides)
+        assert "SECRET" not in kind.origin.format(**decides)
+    for name in fields:
+        user = "https://me:SECRET@example.org/a.jsonl"
+        assert not takes(kind.options.model_fields[name], user), "a user is refused"
+
+
+def test_no_asset_of_a_recipe_shows_the_query_of_an_address() -> None:
+    content = yaml.safe_load((SHIPPED / "tiny.yaml").read_text())
+    source = {"kind": "url", "url": SECRET, "sha256": "0" * 64, "licence": "MIT"}
+    content["corpora"]["toy_dialogues"]["source"] = source
+    for declared in declare([Recipe.model_validate({"name": "tiny", **content})]):
+        assert "SECRET" not in json.dumps(declared.static()), declared.key
+        assert "SECRET" not in declared.description, declared.key
+    assert "https://example.org/a.jsonl" in json.dumps(declared.static()), "the report has it"
 
 
 def test_inputs_are_declared_before_what_reads_them() -> None:

@@ -16,6 +16,7 @@ from model.architectures.encoder_decoder.search import pad, translate
 from model.evaluation import evaluating
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out_of
+from pipelines.corpora.cleaning.masking import without_personal_data
 from pipelines.evaluation.baselines import nearest_baseline
 from pipelines.evaluation.findings import Comparison, Findings, Heatmap
 from pipelines.examples.artefacts import Examples, Pair
@@ -185,7 +186,10 @@ def tables(
 def samples(
     told: Sequence[str], sentences: Sequence[Sentence], count: int = 6
 ) -> list[dict[str, str]]:
-    """Translations to read: the first ``count`` wrong ones, then a right one of each kind."""
+    """Translations to read: the first ``count`` wrong ones, then a right one of each kind.
+
+    All texts of a sample are without personal data, so that they stay alike.
+    """
     rows = [
         {"source": s.source, "translation": text, "reference": " / ".join(s.references)}
         for text, s in zip(told, sentences, strict=True)
@@ -197,7 +201,10 @@ def samples(
             wrong.append(row)
         else:
             right.setdefault(sentence.kind, row)
-    return [*wrong[:count], *right.values()]
+    return [
+        {name: without_personal_data(text) for name, text in row.items()}
+        for row in (*wrong[:count], *right.values())
+    ]
 
 
 def attention_maps(
