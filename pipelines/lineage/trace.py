@@ -78,7 +78,7 @@ def locate(store: Store, target: str) -> Artefact:
                 " these, an asset or a file"
             )
         fault = "not made yet" if KEY.fullmatch(key) else "no such file, version folder or asset"
-        raise StoreError(f"{target}: {fault}; {_nearest(store, key)}")
+        raise StoreError(f"{target}: {fault}; {did_you_mean(key, keys, LISTED)}")
     return named(store, key, prefix)
 
 
@@ -102,11 +102,6 @@ def named(store: Store, key: str, prefix: str = "") -> Artefact:
             mend = f"did you mean {key}@{near}?" if near else f"the store has {listed}"
         raise StoreError(f"{key}@{prefix}: {len(versions)} versions begin with {prefix!r}; {mend}")
     return open_version(store, key, versions[0])
-
-
-def _nearest(store: Store, target: str) -> str:
-    # A key as it was before keys had two parts has the same words in another order.
-    return did_you_mean(target, store.keys(), LISTED)
 
 
 def _locate_file(store: Store, path: Path) -> Artefact:
@@ -291,7 +286,7 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
     mark = (artefact.version, artefact.derivation)
     again = mark in seen and bool(node.parents)
     seen.add(mark)
-    told = "see above" if again else note(node)
+    told = "see above" if again else ", ".join(facts(node))
     line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {told}" if told else "")
     lines = [line]
     children = () if again else node.parents
@@ -300,11 +295,6 @@ def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list
         branch, deeper = ("└─ ", "   ") if last else ("├─ ", "│  ")
         lines += _tree(parent, below + branch, below + deeper, seen)
     return lines
-
-
-def note(node: Node) -> str:
-    """``facts`` on one line."""
-    return ", ".join(facts(node))
 
 
 def facts(node: Node) -> list[str]:

@@ -8,7 +8,8 @@ from html import escape
 
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents
-from pipelines.lineage.trace import Node, named, note, trace
+from pipelines.lineage.trace import Node, named, trace
+from pipelines.lineage.trace import facts as facts_of
 from pipelines.report import card
 from pipelines.report.card import Bytes
 from pipelines.report.markup import Html, code, facts, folded, heading, link, rows_table
@@ -47,7 +48,7 @@ def _nested(store: Store, node: Node, seen: set[str], *, opened: bool = False) -
     """A node, its facts and its parents, one inside the other. A node is shown once."""
     artefact = node.artefact
     mark = f"v{artefact.version[:SHORT]}-{node.record.derivation[:SHORT]}"
-    said = escape(note(node))
+    said = escape(", ".join(facts_of(node)))
     title = f"<b>{escape(artefact.key)}</b> {code(artefact.version[:SHORT])} {said}"
     if mark in seen:
         yield f"<p>{title} {link(f'#{mark}', 'shown above')}</p>"

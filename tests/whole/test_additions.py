@@ -320,7 +320,7 @@ def test_a_kind_of_task_is_one_folder(
     assert re.search(r"^  smaller/held_out_evaluation +[0-9a-f]{12}  made in", said, re.M)
     assert re.search(r"^What it recalls: +dragon show smaller/held_out_evaluation$", said, re.M)
     shown = copied_project.dragon("show", "smaller/held_out_evaluation")
-    assert re.search(r"^  recall: \d+\.\d %$", shown, re.M)
+    assert re.search(r"^  recall: \d+\.\d %  \(0", shown, re.M)
     # It is checked against its baseline, traced and shown as every other evaluation is.
     assert "└─ talk/documents" in copied_project.dragon("trace", "smaller/held_out_evaluation")
     page = (copied_project.home / "reports" / "smaller.html").read_text()
