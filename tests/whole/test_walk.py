@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.whole.serving import Pages, chromium, within
+from pipelines.recipe.loading import load_recipe
+from pipelines.stages import stages
+from tests.whole.serving import ROOT, Pages, chromium, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SECONDS = 90_000  # milliseconds: a busy machine is no fault of a page
+KEYS = [declared.key for declared in stages(load_recipe(ROOT / "recipes" / "tiny.yaml"))]
 RUNS = "{runsOrError{... on Runs{results{runId status}}}}"
 
 
@@ -93,7 +96,8 @@ def test_from_the_home_to_a_model_that_was_watched(pages: Pages, browser: Any) -
 
 @pytest.mark.parametrize("width", [1400, 390])
 def test_every_page_leads_to_the_next(pages: Pages, browser: Any, width: int) -> None:
-    assert (pages.store / "tiny/report/current").exists(), "the test before makes tiny"
+    if not (pages.store / "tiny/report/current").exists():  # the test before was not chosen
+        assert pages.materialize(*KEYS, seconds=1200) == "SUCCESS"
     page = open_page(browser, width)
     page.goto(f"http://127.0.0.1:{pages.dagster}/")
     inspect(page)
