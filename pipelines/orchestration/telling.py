@@ -45,29 +45,19 @@ def before_work(
 ) -> About:
     """What is known of a materialization before the work; ``run`` is its recipe and its run id."""
     try:
-        return _about(declared, loaded, decides, project, run)
+        return About(
+            recipe=run[0],
+            note=f"{declared.about}\n\n{_links(project, declared.key, run, living=True)}",
+            run_note=f"One run of Dagster.\n\n{_run_links(project, run)}",
+            source=declared.making,
+            commit=str(environment()["git_commit"] or ""),
+            context="evaluation" if issubclass(declared.makes, Evaluation) else "training",
+            models=tuple(key for key, artefact in loaded.items() if artefact.kind == MODEL),
+            rates=_rates(decides),
+        )
     except Exception as error:
         _tell_less(declared.key, error)
         return About()
-
-
-def _about(
-    declared: Declaration,
-    loaded: Mapping[str, Artefact],
-    decides: Mapping[str, Any],
-    project: Project,
-    run: tuple[str, str],
-) -> About:
-    return About(
-        recipe=run[0],
-        note=f"{declared.about}\n\n{_links(project, declared.key, run, living=True)}",
-        run_note=f"One run of Dagster.\n\n{_run_links(project, run)}",
-        source=declared.making,
-        commit=str(environment()["git_commit"] or ""),
-        context="evaluation" if issubclass(declared.makes, Evaluation) else "training",
-        models=tuple(key for key, artefact in loaded.items() if artefact.kind == MODEL),
-        rates=_rates(decides),
-    )
 
 
 def after_work(
