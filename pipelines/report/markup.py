@@ -45,8 +45,6 @@ def framed(
     wide screen it stands beside the page, on a narrow one between ``intro``, the beginning of the
     page, and ``body``. The page has no scripts and asks for nothing from outside.
     """
-    links = "".join(f"<li>{link(where, name)}</li>" for name, where in (bar or {}).items())
-    top = f'<header class="bar"><nav aria-label="Pages"><ul>{links}</ul></nav></header>'
     inner = f"{intro}{body}"
     if contents:
         inner = f'<div class="intro">{intro}</div>{contents}<div class="rest">{body}</div>'
@@ -55,10 +53,16 @@ def framed(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>{ICON}<style>{STYLE}</style></head><body>"
         '<a class="skip" href="#main">To the content</a>'
-        f"{top if bar else ''}"
+        f"{links_above(bar) if bar else ''}"
         f'<main id="main" tabindex="-1"{" class=with" * bool(contents)}>{inner}</main>'
         "</body></html>\n"
     )
+
+
+def links_above(bar: Mapping[str, str]) -> Html:
+    """The links above a page, address by name."""
+    links = "".join(f"<li>{link(where, name)}</li>" for name, where in bar.items())
+    return Html(f'<header class="bar"><nav aria-label="Pages"><ul>{links}</ul></nav></header>')
 
 
 def listed(entries: Iterable[tuple[str, str, Sequence[tuple[str, str]]]]) -> str:

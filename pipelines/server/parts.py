@@ -12,7 +12,7 @@ from pipelines.core.record import Record
 from pipelines.lineage.history import SHORT as SHORT
 from pipelines.lineage.history import when as when
 from pipelines.report.figures import headlines
-from pipelines.report.markup import Html, code, framed, link, table
+from pipelines.report.markup import Html, code, framed, link, links_above, table
 from pipelines.server import plots
 from pipelines.server.site import DAGSTER, Run
 
@@ -32,9 +32,7 @@ def whole(title: str, body: Iterable[str], script: str = "") -> str:
 
 def with_bar(page: str, links: dict[str, str]) -> str:
     """A finished page, such as a report, with links to the other pages above it."""
-    head = "".join(f"<li>{link(where, name)}</li>" for name, where in links.items())
-    bar = f'<header class="bar"><nav aria-label="Pages"><ul>{head}</ul></nav></header>'
-    return page.replace("<main", f"{bar}<main", 1)  # below the link that skips it
+    return page.replace("<main", f"{links_above(links)}<main", 1)  # below the link that skips it
 
 
 def asset_link(key: str) -> Html:
