@@ -216,11 +216,14 @@ class MultiHeadAttention(nn.Module):
         visible: Tensor | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
         remember: Remember | None = None,
+        added: Tensor | None = None,
     ) -> Tensor:
         """x (B, T, D) -> (B, T, D). ``visible`` broadcasts to (B, H, T, T); a causal layer
         also applies its causal mask. With ``remember``, x follows S - T tokens, and ``visible``
-        (B, H, T, S) contains the causal mask."""
+        (B, H, T, S) contains the causal mask. ``added`` (B, T, G K) is added to the values."""
         queries, keys, values = self._project(x, rotary, joined=remember is None)
+        if added is not None:
+            values = values + self._split(added, self.n_kv_heads)
         if remember is not None:
             keys, values = remember(keys, values)
         # With a cache, copying all keys and values for each head would take most of the time.

@@ -1,6 +1,7 @@
 """A block: attention and a feed-forward, with a norm before each.
 
-Letters: B batch, T positions, D d_model, F d_feed_forward, H heads, K d_head.
+Letters: B batch, T positions, D d_model, F d_feed_forward, H heads, G key and value
+heads, K d_head.
 """
 
 from __future__ import annotations
@@ -69,7 +70,13 @@ class Block(nn.Module):
         rotary: Callable[[Tensor], Tensor] | None = None,
         visible: Tensor | None = None,
         remember: Remember | None = None,
+        added: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D). The other arguments go to the attention."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), visible, rotary, remember))
+        """(B, T, D) -> (B, T, D). The other arguments go to the attention.
+
+        ``added`` maps the input of the attention to what is added to its values (B, T, G K).
+        """
+        normed = self.attention_norm(x)
+        told = {} if added is None else {"added": added(normed)}
+        x = x + self.dropout(self.attention(normed, visible, rotary, remember, **told))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens read so far, so that each token is read once.
+"""What a network keeps of the tokens it has read, so that it reads each token once.
 
 The slot of a token is its position: texts of different lengths begin at slot 0 and are padded on
 the right. A query at position p reads the slots up to p, which hold tokens of its own text alone.
@@ -21,9 +21,10 @@ from model.evaluation import evaluating
 class Cache:
     """Memory for ``length`` tokens in each of ``rows`` texts, allocated once.
 
-    ``lengths`` holds the number of tokens of each text. A lower number forgets the last tokens;
-    ``select`` drops, reorders or repeats texts. With grouped queries the cache holds the G shared
-    heads alone (Shazeer 2019; Ainslie et al. 2023). ``like`` is a tensor of its dtype and device.
+    It holds keys, values and the tokens themselves. ``lengths`` holds the number of tokens of each
+    text. A lower number forgets the last tokens; ``select`` drops, reorders or repeats texts. With
+    grouped queries the cache holds the G shared heads alone (Shazeer 2019; Ainslie et al. 2023).
+    ``like`` is a tensor of its dtype and device.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Cache:
         shape = (n_layers, rows, length, n_kv_heads, d_head)
         # A hidden slot has weight 0, but 0 times an unwritten number may be nan.
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
+        self.tokens = torch.zeros(1, rows, length, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
 
     def claim(self, count: int) -> tuple[Tensor, Tensor | None]:
@@ -64,6 +66,17 @@ class Cache:
             so_far.append(store[: len(new), : self._stop].transpose(1, 2))
         return so_far[0], so_far[1]
 
+    def preceded(self, tokens: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T) of the slots claimed last -> tokens and positions (B, count + T).
+
+        The ``count`` tokens before them stand in front. Where a text has fewer, the position is
+        negative and the token is any.
+        """
+        self.tokens[0][self._place] = tokens
+        begins = torch.tensor(self.lengths, device=tokens.device)[:, None] - tokens.shape[1]
+        positions = begins + torch.arange(-count, tokens.shape[1], device=tokens.device)
+        return self.tokens[0, : len(tokens)].gather(1, positions.clamp_min(0)), positions
+
     def select(self, rows: Sequence[int]) -> None:
         """Replaces row i by row ``rows[i]``. Raises ValueError for more rows than the cache has."""
         if len(rows) > self.keys.shape[1]:
@@ -73,7 +86,7 @@ class Cache:
         index = torch.tensor(rows, dtype=torch.int64, device=self.keys.device)
         self.lengths = [self.lengths[row] for row in rows]
         used = max(self.lengths, default=0)
-        for store in (self.keys, self.values):
+        for store in (self.keys, self.values, self.tokens):
             store[:, : len(rows), :used] = store[:, index, :used]
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from model.architectures import build, find
-from model.architectures.gpt.config import GPTConfig
+from model.architectures.gpt.config import GPTConfig, parameter_count
 from model.batches.batching import Batch, TokenStream, Windows, in_order
 from model.batches.shuffling import key_of, permuted
 from model.blocks.attention import (
@@ -27,7 +27,6 @@ from model.blocks.attention import (
     causal,
     shares,
 )
-from model.blocks.config import parameter_count
 from model.evaluation import mean_loss
 from model.inference.sampling import Sampling, filtered
 from model.training.adapters import Classifier, add_low_rank

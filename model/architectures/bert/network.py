@@ -38,10 +38,11 @@ class EncoderBlock(Block):
         rotary: Callable[[Tensor], Tensor] | None = None,
         visible: Tensor | None = None,
         remember: Remember | None = None,
+        added: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D). The other arguments go to the attention."""
+        """(B, T, D) -> (B, T, D). The other arguments go to the attention; ``added`` is a GPT's."""
         if self.norm_first:
-            return super().forward(x, rotary, visible, remember)
+            return super().forward(x, rotary, visible, remember, added)
         x = self.attention_norm(x + self.dropout(self.attention(x, visible, rotary, remember)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 

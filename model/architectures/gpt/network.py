@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model.architectures.gpt.config import GPTConfig
+from model.architectures.gpt.identity import PairTable, PreviousToken, ValueEmbedding
 from model.architectures.network import Network
 from model.blocks.attention import positions_within, recent, same_document
 from model.blocks.block import Block
@@ -43,9 +44,29 @@ class Decoder(Network):
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = make_norm(config)
+        self._add_tables(config)
         # A tied head is the embedding itself: one tensor under one name, also in a checkpoint.
         self.head = (
             None if config.tied_head else nn.Linear(config.d_model, config.vocab_size, False)
+        )
+
+    def _add_tables(self, config: GPTConfig) -> None:
+        """The parts of the preset ``quick``, each None where the configuration has none."""
+        width, layers = config.gate_width, range(config.n_layers)
+        self.pairs = PairTable(config.pair_rows, config.d_model) if config.pair_rows else None
+        self.previous = PreviousToken(width) if config.previous_token else None
+        self.value_embeddings = (
+            nn.ModuleList(
+                ValueEmbedding(config.vocab_size, config.groups, config.per_head, width)
+                for _ in layers
+            )
+            if config.value_embeddings
+            else None
+        )
+        # Each block starts from kept * x + skipped * embedding.
+        scalars = (torch.empty(len(layers)) for _ in range(2))
+        self.kept, self.skipped = (
+            nn.Parameter(scalar) if config.embedding_skip else None for scalar in scalars
         )
 
     def features(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
@@ -59,13 +80,12 @@ class Decoder(Network):
                 f"length={length} exceeds context_length={self.config.context_length}: "
                 "crop the tokens or build a longer network"
             )
-        place: slice | Tensor = slice(length)
-        if documents is not None and self.positions is not None:
-            place = positions_within(documents)
+        order = torch.arange(length, device=tokens.device)[None]
+        place = order if documents is None else positions_within(documents)
         visible = None if documents is None else same_document(documents)
         if self.config.window is not None:
-            visible = self._within_window(visible, torch.arange(length, device=tokens.device)[None])
-        return self._through(tokens, place, visible, self.rotary)
+            visible = self._within_window(visible, order)
+        return self._through(tokens, self._embedded(tokens, place), visible, self.rotary)
 
     @torch.no_grad()
     def continued(self, tokens: Tensor, cache: Cache) -> Tensor:
@@ -76,7 +96,9 @@ class Decoder(Network):
         place, visible = cache.claim(tokens.shape[1])
         visible = self._within_window(visible, place)
         rotary = None if self.rotary is None else self.rotary.at(place)
-        return self._through(tokens, place, visible, rotary, cache)
+        back = self.config.looks_back
+        x = self._embedded(*(cache.preceded(tokens, back) if back else (tokens, place)))
+        return self._through(tokens, x[:, back:], visible, rotary, cache)
 
     def cache(self, rows: int, length: int) -> Cache:
         """An empty cache for ``rows`` texts of up to ``length`` tokens."""
@@ -103,22 +125,39 @@ class Decoder(Network):
         near = recent(window, places, length)
         return near if visible is None else visible & near
 
+    def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """tokens (B, T), their positions (B, T) or (1, T) in their texts -> (B, T, D).
+
+        What stands before position 0 has no say in a token's embedding.
+        """
+        x = self.embedding(tokens)
+        if self.positions is not None:
+            x = x + self.positions(positions.clamp_min(0))
+        if self.pairs is not None:
+            x = x + self.pairs(tokens, positions)
+        x = self.embedding_norm(x)
+        if self.previous is not None:
+            x = self.previous(x, positions)
+        return self.dropout(x)
+
     def _through(
         self,
         tokens: Tensor,
-        place: slice | Tensor,
+        embedded: Tensor,
         visible: Tensor | None,
         rotary: Callable[[Tensor], Tensor] | None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """Embedding, blocks and last norm; ``place`` holds the positions of the tokens."""
-        x = self.embedding(tokens)
-        if self.positions is not None:
-            x = x + self.positions.weight[place]
-        x = self.dropout(self.embedding_norm(x))
+        """tokens (B, T), embedded (B, T, D) -> (B, T, D), after the blocks and the last norm."""
+        x = embedded
         for layer, block in enumerate(self.blocks):
+            if self.kept is not None and self.skipped is not None:
+                x = self.kept[layer] * x + self.skipped[layer] * embedded
             remember = None if cache is None else partial(cache.remember, layer)
-            x = block(x, rotary, visible, remember)
+            added = None
+            if self.value_embeddings is not None:
+                added = partial(self.value_embeddings[layer], tokens)
+            x = block(x, rotary, visible, remember, added)
         return self.norm(x)
 
     def logits(self, features: Tensor) -> Tensor:
@@ -156,6 +195,12 @@ class Decoder(Network):
         | biases, norm shifts  | 0                          | 0                           |
         | gains of norms, also | 1                          | 1                           |
         | of queries and keys  |                            |                             |
+        | value embeddings     | as into a block            | normal, 0.02                |
+        | pair table, gates,   | 0                          | 0                           |
+        | scale of the         |                            |                             |
+        | previous token, skip |                            |                             |
+        | from the embedding   |                            |                             |
+        | what blocks keep     | 1                          | 1                           |
 
         Under zero_output a tied embedding and head has gpt2's deviation of 0.02: with 1 the first
         logits would be of size sqrt(D).
@@ -183,5 +228,23 @@ class Decoder(Network):
         for norm in (self.embedding_norm, self.norm):
             for name, parameter in norm.named_parameters():
                 parameter.fill_(1.0 if name == "weight" else 0.0)
+        self._initialise_tables(generator)
         if self.head is not None:
             self.head.weight.normal_(0.0, 0.001 if zero_output else 0.02, generator=generator)
+
+    def _initialise_tables(self, generator: torch.Generator) -> None:
+        """The last rows of the table of ``initialise``."""
+        for values in self.value_embeddings or ():
+            assert isinstance(values, ValueEmbedding)
+            if self.config.initialisation == "zero_output":
+                bound = (3 / self.config.d_model) ** 0.5
+                values.vectors.weight.uniform_(-bound, bound, generator=generator)
+            else:
+                values.vectors.weight.normal_(0.0, 0.02, generator=generator)
+            values.gate.weight.zero_()
+        for part in (self.pairs, self.previous):
+            for parameter in part.parameters() if part is not None else ():
+                parameter.zero_()
+        if self.kept is not None and self.skipped is not None:
+            self.kept.fill_(1.0)
+            self.skipped.zero_()

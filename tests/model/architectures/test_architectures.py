@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.architectures import build, catalogue, find
-from model.architectures.gpt.config import GPTConfig
+from model.architectures.gpt.config import GPTConfig, flops_per_token, parameter_count
 from model.blocks.attention import MultiHeadAttention
-from model.blocks.config import flops_per_token, parameter_count
 
 GPT = find("gpt")
 GPT2_SIZES = {  # book chapter 4: layers, heads, width; untied, tied, both without qkv_bias; MB
@@ -64,6 +63,10 @@ SHAPES = {
     ),
     "tied": GPT.configure("modern", vocab_size=50, tied_head=True, d_feed_forward=100),
     "llama": GPT.configure("llama", vocab_size=50, context_length=32, d_model=48),
+    "quick": GPT.configure(
+        "quick", vocab_size=50, context_length=32, d_model=48, n_kv_heads=2, pair_rows=97
+    ),
+    "pairs in a tied network": GPT.configure("gpt2", vocab_size=50, n_layers=2, pair_rows=40),
     "qwen": GPT.configure(
         "llama",
         vocab_size=50,
@@ -192,7 +195,7 @@ def test_every_parameter_is_drawn(shape):
     assert all((gain == 1).all() for gain in gains)
 
 
-@pytest.mark.parametrize("preset", ["modern", "gpt2", "llama"])
+@pytest.mark.parametrize("preset", ["modern", "quick", "gpt2", "llama"])
 def test_untrained_loss_is_that_of_a_uniform_guess(preset):
     config = GPT.configure(preset, vocab_size=500)
     tokens = torch.randint(500, (4, 65), generator=torch.Generator().manual_seed(0))
@@ -240,6 +243,7 @@ def test_too_long_a_sequence_is_refused():
         ({"d_head": 7}, "d_head=7 must be even for rotary: change it"),
         ({"d_head": 0}, "d_head=0 must be a whole number"),
         ({"window": 0}, "window=0 must be a whole number"),
+        ({"pair_rows": 0}, "pair_rows=0 must be a whole number"),
         ({"norm_epsilon": 0.0}, r"norm_epsilon=0.0 must be .* above 0"),
         ({"norm": "layer", "norm_gain": True}, "norm_gain=True works with norm='rms' alone"),
         ({"qk_norm": False, "qk_gain": True}, "qk_gain=True works with qk_norm=True alone"),

@@ -27,6 +27,7 @@ SHAPES = {
     )
     for preset in ("modern", "gpt2")
 }
+SHAPES["quick"] = replace(SHAPES["modern"], **GPT.presets["quick"] | {"pair_rows": 97})
 SHAPES |= {f"{name}, window": replace(config, window=4) for name, config in SHAPES.items()}
 LENGTHS = [[9, 1, 7, 5], [24], [3, 3, 11], [20, 4]]
 

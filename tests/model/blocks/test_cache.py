@@ -20,6 +20,10 @@ V, T = 40, 16
 SMALL = {"vocab_size": V, "context_length": T, "d_model": 32, "n_layers": 2, "n_heads": 4}
 VARIANTS: dict[str, dict[str, Any]] = {
     **{name: {"preset": name} for name in ("modern", "gpt2", "llama")},
+    "quick": {"preset": "quick", "pair_rows": 97},
+    "quick, grouped": {"preset": "quick", "pair_rows": 7, "n_kv_heads": 2, "window": 5},
+    "learned with pairs": {"preset": "gpt2", "pair_rows": 30},
+    "learned with the previous token": {"preset": "gpt2", "previous_token": True},
     "grouped": {"preset": "modern", "n_kv_heads": 2, "feed_forward": "swiglu"},
     "one key head": {"preset": "gpt2", "n_kv_heads": 1, "dropout": 0.5},
     "rotary without qk_norm": {"preset": "modern", "qk_norm": False, "norm": "layer", "bias": True},

@@ -41,7 +41,7 @@ def layer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> In
     return Int8Linear(weight, drawn(V, seed=1))
 
 
-@pytest.fixture(scope="module", params=["gpt2", "modern"])
+@pytest.fixture(scope="module", params=["gpt2", "modern", "quick"])
 def network(request: pytest.FixtureRequest) -> Any:
     """With a tied head and without; no output at zero, so that every block has an effect."""
     network = build("gpt", find("gpt").configure(request.param, **SMALL), 0)
