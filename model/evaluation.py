@@ -48,8 +48,9 @@ def mean_loss(network: Any, objective: Objective, batches: Iterable[Batch]) -> L
     with evaluating(network), torch.inference_mode():
         for batch in batches:
             counted = batch.counted
-            if counted:  # the mean over nothing is nan
-                total += objective(network, batch.to(device)).item() * counted
+            if counted:
+                network.check(batch)
+                total += objective(network, batch.to(device)).item()
                 count += counted
     if not count:
         raise ValueError("counted targets=0: a mean loss needs at least one, add data")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from model.architectures import build
 from model.architectures.gpt.config import GPTConfig
+from model.architectures.network import Network
 from model.batches.batching import IGNORED, Batch
 from model.blocks.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention
 from model.evaluation import evaluating
@@ -74,7 +75,7 @@ RUNGS = (
 )
 
 
-def on_rung(rung: Rung, config: GPTConfig, seed: int) -> nn.Module:
+def on_rung(rung: Rung, config: GPTConfig, seed: int) -> Network:
     """The GPT of (config, seed) with this rung's attention in every block.
 
     All other weights begin with the same numbers on every rung.

@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from model.batches.batching import Batch
+
 
 class Network(nn.Module):
     """A network made from ``config``: its sizes, and how its weights are drawn.
 
-    Each subclass also has ``features`` and ``loss``. Their arguments are the fields of a batch that
-    its objective passes on (model/training/objectives.py).
+    Each subclass has ``features`` and ``forward``. Their arguments are the fields of a batch that
+    its objective passes on (model/training/objectives.py). With targets, ``forward`` returns the
+    loss: one number, the sum of the nats of the counted targets. So what torch puts around a
+    network (a compiler, DDP, FSDP2) holds for the loss too.
     """
 
     def __init__(self, config: Any) -> None:
@@ -28,6 +32,13 @@ class Network(nn.Module):
     def context_length(self) -> int:
         """How many tokens it reads at once, at most, T."""
         return int(self.config.context_length)
+
+    def check(self, batch: Batch) -> None:
+        """Raises ValueError for a batch with a token that the network does not know.
+
+        It is called before the batch is moved to an accelerator, which would have to be waited for.
+        """
+        batch.check(self.vocab_size)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every parameter from ``generator`` alone."""

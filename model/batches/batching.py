@@ -6,8 +6,9 @@ Letters: B batch, T context_length.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -57,21 +58,36 @@ class Batch:
         return int((self.targets != IGNORED).sum())
 
     def to(self, device: torch.device | str) -> Batch:
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
+        """The same batch with its tensors on ``device``."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def rows(self, chosen: slice) -> Batch:
+        """Some of the rows, as a batch."""
+        return replace(self._map(lambda tensor: tensor[chosen]), ids=self.ids[chosen])
+
+    def split(self, parts: int) -> list[Batch]:
+        """The rows in at most ``parts`` consecutive batches, as equal in size as possible."""
+        size = len(self.ids)
+        cuts = [part * size // parts for part in range(parts + 1)]
+        return [self.rows(slice(a, b)) for a, b in itertools.pairwise(cuts) if a < b]
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        def changed(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else change(tensor)
 
         return replace(
             self,
-            tokens=self.tokens.to(device),
-            targets=self.targets.to(device),
-            last=moved(self.last),
-            documents=moved(self.documents),
-            sources=moved(self.sources),
+            tokens=change(self.tokens),
+            targets=change(self.targets),
+            last=changed(self.last),
+            documents=changed(self.documents),
+            sources=changed(self.sources),
         )
 
-    def check(self, vocab_size: int) -> None:
-        """Raises ValueError for a token id that is outside the vocabulary."""
-        self._check(self.tokens, vocab_size)
+    def check(self, vocab_size: int, padding: int | None = None) -> None:
+        """Raises ValueError for a token id that is outside the vocabulary and not ``padding``."""
+        tokens = self.tokens if padding is None else self.tokens.where(self.tokens != padding, 0)
+        self._check(tokens, vocab_size)
         if self.sources is not None:
             self._check(self.sources.where(self.sources != IGNORED, 0), vocab_size)
 

@@ -9,7 +9,7 @@ Letters: N rows, D d_model, V vocabulary, K d_head, T positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -103,40 +103,69 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return torch.cat(rotated, dim=-1).to(x.dtype)
 
 
-class _HeadLoss(torch.autograd.Function):
-    """Logits, cap, cross-entropy and their gradients, a few rows at a time."""
+class _Rows:
+    """A few rows of a head: their logits, log-likelihoods and gradients.
+
+    ``scaled`` is the weight (V, D) times 2 / cap.
+    """
+
+    def __init__(self, rows: Tensor, scaled: Tensor, targets: Tensor, cap: float | None) -> None:
+        logits = rows @ scaled.T  # (N, V)
+        # cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap. The sigmoid is four times as fast
+        # here, and a constant does not change a softmax.
+        self.bent = logits if cap is None else logits.sigmoid_()
+        self.likelihoods = (self.bent if cap is None else self.bent * (2 * cap)).log_softmax(-1)
+        self.kept, self.cap = targets != IGNORED, cap
+        self.place = targets.where(self.kept, 0)[:, None]
+
+    def at_targets(self) -> Tensor:
+        """(N,): the log-likelihood of each target, 0 where it does not count."""
+        return self.likelihoods.gather(1, self.place)[:, 0].where(self.kept, 0.0)
+
+    def slope(self, gradient: Tensor | float = 1.0) -> Tensor:
+        """(N, V): the gradient of the nats in the products of rows and weight; changes the object.
+
+        ``gradient`` (N,) is that of each row's nats.
+        """
+        share = self.kept * gradient
+        slope = self.likelihoods.exp_().mul_(share[:, None])
+        slope.scatter_add_(1, self.place, -share[:, None])
+        if self.cap is not None:
+            bend = torch.addcmul(self.bent, self.bent, self.bent, value=-1, out=self.bent)
+            slope.mul_(bend).mul_(4)
+        return slope
+
+
+def _scaled(weight: Tensor, cap: float | None) -> Tensor:
+    return weight if cap is None else weight * (2 / cap)
+
+
+def _blocks(features: Tensor) -> Iterator[slice]:
+    return (slice(start, start + ROWS) for start in range(0, len(features), ROWS))
+
+
+class _HeadNats(torch.autograd.Function):
+    """Logits, cap, cross-entropy and their gradients, a few rows at a time, in one pass."""
 
     @staticmethod
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, cap: float | None
     ) -> Tensor:
         needs_gradient = any(ctx.needs_input_grad)
-        count = int((targets != IGNORED).sum())
-        scaled = weight if cap is None else weight * (2 / cap)
+        scaled = _scaled(weight, cap)
         into_features = torch.empty_like(features) if needs_gradient else features
         into_weight = torch.zeros_like(weight) if needs_gradient else weight
         total = features.new_zeros((), dtype=torch.float64)
-        for start in range(0, len(features), ROWS):
-            rows, row_targets = features[start : start + ROWS], targets[start : start + ROWS]
-            logits = rows @ scaled.T  # (N, V)
-            # cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap. The sigmoid is four times as fast
-            # here, and a constant does not change a softmax.
-            bent = logits if cap is None else logits.sigmoid_()
-            likelihood = (bent if cap is None else bent * (2 * cap)).log_softmax(-1)
-            kept = row_targets != IGNORED
-            place = row_targets.where(kept, 0)[:, None]
-            total -= likelihood.gather(1, place)[:, 0].where(kept, 0.0).sum()
-            if not needs_gradient:
-                continue
-            slope = likelihood.exp_().scatter_add_(1, place, kept.float().neg()[:, None])
-            slope.mul_(kept[:, None])
-            if cap is not None:
-                slope.mul_(torch.addcmul(bent, bent, bent, value=-1, out=bent)).mul_(4)
-            into_weight.addmm_(slope.T, rows)
-            torch.mm(slope, weight, out=into_features[start : start + ROWS])
+        for block in _blocks(features):
+            rows = _Rows(features[block], scaled, targets[block], cap)
+            total -= rows.at_targets().sum()
+            if needs_gradient:
+                slope = rows.slope()
+                into_weight.addmm_(slope.T, features[block])
+                torch.mm(slope, weight, out=into_features[block])
         if needs_gradient:
-            ctx.save_for_backward(into_features.div_(count), into_weight.div_(count))
-        return (total / count).float()
+            ctx.save_for_backward(into_features, into_weight)
+        return total.float()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
@@ -144,16 +173,58 @@ class _HeadLoss(torch.autograd.Function):
         return into_features * gradient, into_weight * gradient, None, None
 
 
-def head_loss(features: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
-    """The mean cross-entropy of cap tanh(features weight^T / cap) at the counted targets.
+class _TokenLogLikelihoods(torch.autograd.Function):
+    """Logits, cap and log-softmax at the targets, a few rows at a time; computed again backward."""
 
-    features (N, D), weight (V, D), targets (N,) int64; IGNORED targets do not count. The plain form
-    is ``F.cross_entropy`` of ``capped_logits``.
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, cap: float | None
+    ) -> Tensor:
+        scaled = _scaled(weight, cap)
+        ctx.save_for_backward(features, weight, targets)
+        ctx.cap = cap
+        likelihoods = [
+            _Rows(features[block], scaled, targets[block], cap).at_targets()
+            for block in _blocks(features)
+        ]
+        return torch.cat(likelihoods) if likelihoods else features.new_zeros(0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        features, weight, targets = ctx.saved_tensors
+        scaled = _scaled(weight, ctx.cap)
+        into_features, into_weight = torch.empty_like(features), torch.zeros_like(weight)
+        for block in _blocks(features):
+            rows = _Rows(features[block], scaled, targets[block], ctx.cap)
+            slope = rows.slope(-gradient[block])
+            into_weight.addmm_(slope.T, features[block])
+            torch.mm(slope, weight, out=into_features[block])
+        return into_features, into_weight, None, None
+
+
+def token_log_likelihoods(
+    features: Tensor, weight: Tensor, targets: Tensor, cap: float | None
+) -> Tensor:
+    """(N,): the log-likelihood of each target under cap tanh(features weight^T / cap), in nats.
+
+    features (N, D), weight (V, D), targets (N,) int64; 0 where a target is IGNORED. It never holds
+    the logits of all rows. The plain form is ``-F.cross_entropy`` of ``capped_logits``.
     """
     if plain(features):
         logits = capped_logits(features, weight, cap)
-        return F.cross_entropy(logits, targets, ignore_index=IGNORED)
-    return _HeadLoss.apply(features, weight, targets, cap)
+        return -F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
+    return _TokenLogLikelihoods.apply(features, weight, targets, cap)
+
+
+def head_nats(features: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+    """``-token_log_likelihoods(features, weight, targets, cap).sum()``, in one pass less.
+
+    Where all targets have the same weight, the gradients are known before the backward pass.
+    """
+    if plain(features):
+        logits = capped_logits(features, weight, cap)
+        return F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    return _HeadNats.apply(features, weight, targets, cap)
 
 
 def capped_logits(

@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from model.architectures.network import Network
+from model.batches.batching import Batch
 
-class Classifier(nn.Module):
+
+class Classifier(Network):
     """Maps a network's features at the last token before the padding to C classes.
 
     Under a causal mask only that position has read the whole row. The head begins at zero, so that
@@ -22,7 +26,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(self, network: Any, n_classes: int) -> None:
-        super().__init__()
+        super().__init__(network.config)
         if n_classes < 2:
             raise ValueError(f"n_classes={n_classes} must be 2 or more")
         self.network, self.n_classes = network, n_classes
@@ -33,19 +37,23 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    @property
-    def vocab_size(self) -> int:
-        return self.network.vocab_size
-
-    @property
-    def context_length(self) -> int:
-        return self.network.context_length
-
-    def forward(self, tokens: Tensor, last: Tensor) -> Tensor:
-        """tokens (B, T), last (B,) positions -> logits (B, C)"""
+    def forward(self, tokens: Tensor, last: Tensor, labels: Tensor | None = None) -> Tensor:
+        """tokens (B, T), last (B,) positions, labels (B,) -> logits (B, C), or the sum of nats."""
         features = self.network.features(tokens)  # (B, T, D)
         rows = torch.arange(len(last), device=last.device)
-        return self.head(features[rows, last]).float()
+        logits: Tensor = self.head(features[rows, last]).float()
+        return logits if labels is None else F.cross_entropy(logits, labels, reduction="sum")
+
+    def check(self, batch: Batch) -> None:
+        """Raises ValueError for a token or a label that the network does not know."""
+        self.network.check(batch)
+        highest, lowest = int(batch.targets.max()), int(batch.targets.min())
+        if lowest < 0 or highest >= self.n_classes:
+            wrong = lowest if lowest < 0 else highest
+            raise ValueError(
+                f"label={wrong} does not fit n_classes={self.n_classes}: "
+                "build the head with one output per label"
+            )
 
 
 def freeze_all_but_last(network: Any, n_blocks: int) -> None:

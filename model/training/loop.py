@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from model.architectures.network import Network
 from model.batches.batching import Batch, key_of
 from model.evaluation import mean_loss
 from model.training.objectives import Objective
@@ -80,12 +81,13 @@ class NonFinite(ValueError):  # noqa: N818 - the name says what is wrong
 
 
 def train(
-    network: nn.Module,
+    network: Network,
     objective: Objective,
     batches: Callable[[int], Batch],
     optimizer: Optimizer,
     *,
     steps: int,
+    accumulate: int = 1,
     schedule: Callable[[int], float] = lambda _: 1.0,
     clip: float | None = 1.0,
     precision: Precision = "fp32",
@@ -97,8 +99,10 @@ def train(
 ) -> Iterator[Step | Validated | Saved]:
     """Trains the network in place up to ``steps`` updates, from ``state`` if there is one.
 
-    ``batches`` and ``schedule`` are called with steps from 0. ``clip`` bounds the norm of all
-    gradients together. The loss over ``validation()`` is computed every ``validate_every`` steps
+    ``batches`` and ``schedule`` are called with steps from 0. ``accumulate`` cuts each batch into
+    so many parts, which the network reads one after the other, for less memory; the update is that
+    of the whole batch, but for rounding and dropout. ``clip`` bounds the norm of all gradients
+    together. The loss over ``validation()`` is computed every ``validate_every`` steps
     and at the end. ``seed`` decides the dropout. A run that resumes from any ``Saved.state``, on
     the same machine with as many threads, ends bit for bit like the uninterrupted run. Raises
     NonFinite.
@@ -107,6 +111,8 @@ def train(
         raise ValueError(f"precision={precision!r} is unknown: use fp32 or bf16")
     if clip is not None and not clip > 0:
         raise ValueError(f"clip={clip} must be positive, or null for none")
+    if accumulate < 1:
+        raise ValueError(f"accumulate={accumulate} must be 1 or more")
     start = 0
     if state is not None:
         restore(network, optimizer, state)
@@ -119,9 +125,11 @@ def train(
         factor = schedule(index)
         optimizer.set_scale(factor)
         batch = batches(index)
-        loss, norm = _update(network, objective, batch, optimizer, index, clip, precision, seed)
+        network.check(batch)
+        loss = _backward(network, objective, batch, accumulate, index, precision, seed)
+        nats, norm = _update(network, loss, optimizer, clip, index, batch.ids)
         done = index + 1
-        yield Step(done, loss, norm, factor, batch.tokens.numel())
+        yield Step(done, nats, norm, factor, batch.tokens.numel())
         if _due(done, checkpoint_every) or done == steps:
             _require_finite(network, done, batch)
         if validation is not None and (_due(done, validate_every) or done == steps):
@@ -130,28 +138,43 @@ def train(
             yield Saved(done, snapshot(network, optimizer, done))
 
 
-def _update(
+def _backward(
     network: nn.Module,
     objective: Objective,
     batch: Batch,
-    optimizer: Optimizer,
+    parts: int,
     index: int,
-    clip: float | None,
     precision: Precision,
     seed: int,
+) -> Tensor:
+    """Adds the gradients of the batch's mean loss, part by part; returns that loss, detached."""
+    device, count = next(network.parameters()).device, batch.counted
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for number, part in enumerate(batch.split(parts)):
+        key = key_of("dropout", seed, index, *([number] if number else []))
+        with _randomness(device, key), _autocast(device, precision):
+            nats = objective(network, part.to(device))
+        (nats / count).backward()
+        total += nats.detach()
+    return total / count
+
+
+def _update(
+    network: nn.Module,
+    loss: Tensor,
+    optimizer: Optimizer,
+    clip: float | None,
+    index: int,
+    ids: tuple[str, ...],
 ) -> tuple[float, float]:
-    """Makes one update; returns its loss and gradient norm."""
-    device = next(network.parameters()).device
-    with _randomness(device, key_of("dropout", seed, index)), _autocast(device, precision):
-        loss = objective(network, batch.to(device))
-    loss.backward()
+    """Makes one update from the gradients; returns the loss and the gradient norm."""
     trained = [p for p in network.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-    nats, size = torch.stack([loss.detach().double(), norm.double()]).tolist()  # the one wait
+    nats, size = torch.stack([loss, norm.double()]).tolist()  # the one wait
     for what, value in (("loss", nats), ("gradient_norm", size)):
         if not math.isfinite(value):
             optimizer.zero_grad()
-            raise NonFinite(index + 1, what, value, batch.ids)
+            raise NonFinite(index + 1, what, value, ids)
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(trained, clip, norm)
     optimizer.step()

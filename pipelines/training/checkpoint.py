@@ -23,6 +23,7 @@ from pipelines.training.artefacts import Checkpoint  # noqa: E402
 if TYPE_CHECKING:
     from torch import nn
 
+    from model.architectures.network import Network
     from pipelines.core.making import Making
 
 
@@ -68,11 +69,11 @@ def write_checkpoint(
     making.write(FIGURES, figures)
 
 
-def load_network(checkpoint: Checkpoint) -> nn.Module:
+def load_network(checkpoint: Checkpoint) -> Network:
     """The trained network of a checkpoint, or the classifier. All tensors must match exactly."""
     config = checkpoint.config()
     architecture = find(config["architecture"])
-    network: nn.Module = build(architecture, architecture.config(**config["network"]), seed=0)
+    network: Network = build(architecture, architecture.config(**config["network"]), seed=0)
     if "labels" in config:
         network = Classifier(network, len(config["labels"]))
     load_weights(network, checkpoint.tensors())

@@ -36,8 +36,7 @@ from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.training.checkpoint import History, device  # noqa: E402
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from model.architectures.network import Network
     from model.batches.batching import Batch
     from pipelines.core.making import Making
     from pipelines.training.options import Training
@@ -61,7 +60,7 @@ def precision_of(training: Training) -> Precision:
 
 def fit(
     making: Making,
-    network: nn.Module,
+    network: Network,
     objective: str,
     batches: Batches,
     validation: Callable[[], Iterable[Batch]] | None,
@@ -95,6 +94,7 @@ def fit(
             batches.batch,
             optimizer,
             steps=steps,
+            accumulate=training.accumulate,
             schedule=_schedule(training, steps),
             clip=training.clip,
             precision=precision,
@@ -143,7 +143,7 @@ def _turn(making: Making) -> Iterator[None]:
         yield
 
 
-def _optimizer(network: nn.Module, training: Training) -> Optimizer:
+def _optimizer(network: Network, training: Training) -> Optimizer:
     choice = training.optimizer
     if choice.head_learning_rate is None:
         raise ValueError("the learning rates are not resolved: read the training out of a recipe")

@@ -86,6 +86,8 @@ class Training(Strict):
     steps: Positive | None = None
     tokens: Positive | None = None
     batch_size: Positive = 16
+    accumulate: Positive = 1
+    """Into how many parts a batch is cut, which are read one after the other, for less memory."""
     optimizer: OptimizerChoice = OptimizerChoice()
     schedule: ScheduleChoice = ScheduleChoice()
     clip: Annotated[float, Field(gt=0)] | None = 1.0

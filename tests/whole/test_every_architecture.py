@@ -288,13 +288,12 @@ def _build(config):
     from torch import nn
 
     from model.blocks.attention import causal, same_document
-    from model.blocks.kernels import head_loss
+    from model.architectures.network import Network
+    from model.blocks.kernels import head_nats
 
-    class Mean(nn.Module):
+    class Mean(Network):
         def __init__(self):
-            super().__init__()
-            self.config = config
-            self.vocab_size, self.context_length = config.vocab_size, config.context_length
+            super().__init__(config)
             self.embedding = nn.Embedding(config.vocab_size, config.d_model)
             self.mix = nn.Linear(2 * config.d_model, 4 * config.d_model)
             self.head = nn.Linear(4 * config.d_model, config.vocab_size, bias=False)
@@ -315,12 +314,11 @@ def _build(config):
         def logits(self, features):
             return self.head(features)
 
-        def forward(self, tokens, documents=None):
-            return self.logits(self.features(tokens, documents))
-
-        def loss(self, tokens, targets, documents=None):
-            features = self.features(tokens, documents).flatten(0, 1)
-            return head_loss(features, self.head.weight, targets.flatten(), None)
+        def forward(self, tokens, targets=None, documents=None):
+            features = self.features(tokens, documents)
+            if targets is None:
+                return self.logits(features)
+            return head_nats(features.flatten(0, 1), self.head.weight, targets.flatten(), None)
 
     return Mean()
 

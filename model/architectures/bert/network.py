@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from model.architectures.bert.config import BERTConfig
 from model.architectures.network import Network
-from model.batches.batching import IGNORED
+from model.batches.batching import IGNORED, Batch
 from model.blocks.attention import Remember, positions_within, same_document
 from model.blocks.block import Block
-from model.blocks.kernels import capped_logits, head_loss
+from model.blocks.kernels import capped_logits, head_nats
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -120,22 +120,27 @@ class Encoder(Network):
         """features (..., D) -> logits (..., V) in fp32"""
         return capped_logits(self.transform(features), self._head_weight, self.config.logit_cap)
 
-    def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
-        """tokens, targets (B, T) -> mean cross-entropy in nats of the counted targets.
-
-        Targets that are IGNORED do not count. The head is the most expensive part of a small
-        network, so it is computed for the counted targets alone.
-        """
-        counted = targets != IGNORED
-        features = self.transform(self.features(tokens, documents)[counted])  # (N, D)
-        return head_loss(features, self._head_weight, targets[counted], self.config.logit_cap)
-
     @property
     def _head_weight(self) -> Tensor:
         return self.embedding.weight[: self.mask] if self.head is None else self.head.weight
 
-    def forward(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
-        return self.logits(self.features(tokens, documents))
+    def forward(
+        self, tokens: Tensor, targets: Tensor | None = None, documents: Tensor | None = None
+    ) -> Tensor:
+        """tokens, targets, documents (B, T) -> logits, or the nats of the counted targets.
+
+        The head is the most expensive part of a small network, so it is computed for the counted
+        targets alone.
+        """
+        features = self.features(tokens, documents)
+        if targets is None:
+            return self.logits(features)
+        counted = targets != IGNORED
+        features = self.transform(features[counted])  # (N, D)
+        return head_nats(features, self._head_weight, targets[counted], self.config.logit_cap)
+
+    def check(self, batch: Batch) -> None:
+        batch.check(self.vocab_size + 1)  # the mask is a token of the network's own
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

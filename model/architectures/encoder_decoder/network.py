@@ -17,7 +17,7 @@ from model.architectures.encoder_decoder.stacks import CrossAttention, Memory, S
 from model.architectures.network import Network
 from model.batches.batching import IGNORED
 from model.blocks.cache import Cache
-from model.blocks.kernels import capped_logits, head_loss
+from model.blocks.kernels import capped_logits, head_nats
 
 
 class Transformer(Network):
@@ -78,25 +78,25 @@ class Transformer(Network):
         """features (..., D) -> logits (..., V) in fp32"""
         return capped_logits(features, self._head_weight, self.config.logit_cap)
 
-    def loss(self, sources: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-        """sources (B, S), tokens and targets (B, T) -> mean cross-entropy in nats of the counted
-        targets; a target that is IGNORED does not count.
+    def forward(self, sources: Tensor, tokens: Tensor, targets: Tensor | None = None) -> Tensor:
+        """sources (B, S), tokens, targets (B, T) -> logits, or the nats of the counted targets.
 
         In training a share ``label_smoothing`` of each target is spread evenly over the vocabulary
         (Vaswani et al. 2017, 5.4). In evaluation there is no smoothing.
         """
-        features = self.features(self.read(sources), tokens).flatten(0, 1)
+        features = self.features(self.read(sources), tokens)
+        if targets is None:
+            return self.logits(features)
+        features, targets = features.flatten(0, 1), targets.flatten()
         if self.training and self.config.label_smoothing:
             return F.cross_entropy(
                 self.logits(features),
-                targets.flatten(),
+                targets,
                 ignore_index=IGNORED,
                 label_smoothing=self.config.label_smoothing,
+                reduction="sum",
             )
-        return head_loss(features, self._head_weight, targets.flatten(), self.config.logit_cap)
-
-    def forward(self, sources: Tensor, tokens: Tensor) -> Tensor:
-        return self.logits(self.features(self.read(sources), tokens))
+        return head_nats(features, self._head_weight, targets, self.config.logit_cap)
 
     def cross_weights(self, sources: Tensor, tokens: Tensor) -> Tensor:
         """The weights (L, B, H, T, S) of every block's cross-attention in ``forward``."""

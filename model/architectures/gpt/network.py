@@ -17,7 +17,7 @@ from model.architectures.network import Network
 from model.blocks.attention import positions_within, recent, same_document
 from model.blocks.block import Block
 from model.blocks.cache import Cache
-from model.blocks.kernels import capped_logits, head_loss
+from model.blocks.kernels import capped_logits, head_nats
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -166,17 +166,19 @@ class Decoder(Network):
         head = self.embedding.weight if self.head is None else self.head
         return capped_logits(features, head, self.config.logit_cap)
 
-    def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
-        """tokens, targets (B, T) -> mean cross-entropy in nats of the counted targets."""
-        features = self.features(tokens, documents).flatten(0, 1)
-        return head_loss(features, self._head_weight, targets.flatten(), self.config.logit_cap)
-
     @property
     def _head_weight(self) -> Tensor:
         return self.embedding.weight if self.head is None else self.head.weight
 
-    def forward(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
-        return self.logits(self.features(tokens, documents))
+    def forward(
+        self, tokens: Tensor, targets: Tensor | None = None, documents: Tensor | None = None
+    ) -> Tensor:
+        """tokens, targets, documents (B, T) -> logits, or the nats of the counted targets."""
+        features = self.features(tokens, documents)
+        if targets is None:
+            return self.logits(features)
+        weight, cap = self._head_weight, self.config.logit_cap
+        return head_nats(features.flatten(0, 1), weight, targets.flatten(), cap)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.architectures.network import Network
 from model.architectures.word2vec.config import Word2VecConfig
-from model.batches.batching import IGNORED
+from model.batches.batching import IGNORED, Batch
 
 
 class Word2Vec(Network):
@@ -34,23 +34,25 @@ class Word2Vec(Network):
         vectors = self.given(tokens.where(present, 0)) * present[..., None]
         return vectors.sum(dim=1) / present.sum(dim=1, keepdim=True)
 
-    def forward(self, tokens: Tensor, candidates: Tensor) -> Tensor:
-        """tokens (B, C), candidates (B, 1 + N) -> (B, 1 + N): the logit that each is true."""
+    def logits(self, features: Tensor, candidates: Tensor) -> Tensor:
+        """features (B, D), candidates (B, 1 + N) -> (B, 1 + N): the logit that each is true."""
         # A batched matrix product of one row each takes twice the time of multiply and sum.
-        return (self.foretold(candidates) * self.features(tokens)[:, None]).sum(dim=-1)
+        return (self.foretold(candidates) * features[:, None]).sum(dim=-1)
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean binary cross-entropy in nats: the first target is true, the others are negatives.
+    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Binary cross-entropy: the nats of the counted targets; the first of a row is true.
 
-        tokens (B, C), targets (B, 1 + N); a target that is IGNORED does not count.
-        Mikolov et al. 2013b, eq. 4, sums over the N negatives; this takes the mean.
+        tokens (B, C), targets (B, 1 + N), the other N are negatives. Mikolov et al. 2013b, eq. 4.
         """
         counted = targets != IGNORED
-        logits = self(tokens, targets.where(counted, 0))
+        logits = self.logits(self.features(tokens), targets.where(counted, 0))
         truth = torch.zeros_like(logits)
         truth[:, 0] = 1.0
         losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        return losses.where(counted, 0.0).sum() / counted.sum()
+        return losses.where(counted, 0.0).sum()
+
+    def check(self, batch: Batch) -> None:
+        batch.check(self.vocab_size, padding=IGNORED)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

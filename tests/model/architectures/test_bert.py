@@ -60,21 +60,23 @@ def test_documents_of_a_row_are_read_as_if_alone(shape):
     one, two = drawn(1, 7), drawn(1, 5, seed=1)
     filling = drawn(1, 3, seed=2)
     documents = torch.tensor([[0] * 7 + [1] * 5 + [2] * 3])
-    together = network(torch.cat([one, two, filling], 1), documents)
+    together = network(torch.cat([one, two, filling], 1), documents=documents)
     torch.testing.assert_close(together[:, :7], network(one))
     torch.testing.assert_close(together[:, 7:12], network(two))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_loss_is_the_mean_over_what_is_asked_for(shape):
+def test_the_loss_is_the_sum_over_what_is_asked_for(shape):
     network, tokens = stirred(SHAPES[shape]), drawn(3, 9)
     targets = torch.full_like(tokens, IGNORED)
     targets[0, 2], targets[2, 5], targets[2, 6] = 4, 59, 0
     tokens[targets != IGNORED] = network.mask
     logits = network(tokens)
     assert logits.shape == (3, 9, 60), "the mask is never an answer"
-    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    torch.testing.assert_close(network.loss(tokens, targets), expected)
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="sum"
+    )
+    torch.testing.assert_close(network(tokens, targets), expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -89,7 +91,7 @@ def test_counts_match_the_network(shape):
     targets = torch.full_like(tokens, IGNORED)
     targets[:, :3] = tokens[:, :3]  # 3 of 20: the share that training asks for
     with FlopCounterMode(display=False) as counter:
-        network.loss(tokens, targets).backward()
+        network(tokens, targets).backward()
     assert counter.get_total_flops() == flops_per_token(config, asked=0.15) * tokens.numel()
 
 
@@ -182,7 +184,7 @@ def _in_their_names(ours: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_untrained_loss_is_that_of_a_uniform_guess(preset):
     network = build("bert", BERT.configure(preset, vocab_size=500), 0).eval()
     tokens = torch.randint(500, (4, 64), generator=torch.Generator().manual_seed(0))
-    loss = network.loss(torch.full_like(tokens, network.mask), tokens).item()
+    loss = network(torch.full_like(tokens, network.mask), tokens).item() / tokens.numel()
     assert loss == pytest.approx(torch.tensor(500.0).log().item(), abs=0.1)
 
 

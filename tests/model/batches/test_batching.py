@@ -11,7 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batches.batching import IGNORED, Piece, TokenStream, Windows, in_order, spread
+from model.batches.batching import (
+    IGNORED,
+    Batch,
+    Piece,
+    TokenStream,
+    Windows,
+    in_order,
+    spread,
+)
 from model.batches.examples import Examples
 from model.batches.shuffling import key_of, permuted
 
@@ -343,6 +351,21 @@ def test_places_are_spread_evenly(size, count):
     gaps = {b - a for a, b in itertools.pairwise([*places, size])}
     assert max(gaps) - min(gaps) <= 1
     assert spread(size, None) == range(size)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 5, 8])
+def test_the_parts_of_a_batch_are_its_rows_in_order(parts):
+    tokens = torch.arange(30).view(5, 6)
+    ids = tuple("abcde")
+    batch = Batch(tokens, tokens + 1, ids, tokens[:, 0], tokens + 2, tokens + 3)
+    cut = batch.split(parts)
+    sizes = [len(part.ids) for part in cut]
+    assert len(cut) == min(parts, 5)
+    assert max(sizes) - min(sizes) <= 1
+    assert sum((part.ids for part in cut), ()) == ids
+    for name in ("tokens", "targets", "last", "documents", "sources"):
+        joined = torch.cat([getattr(part, name) for part in cut])
+        assert torch.equal(joined, getattr(batch, name))
 
 
 def test_a_cut_look_reads_every_corpus_in_proportion():

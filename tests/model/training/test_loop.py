@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from model.architectures import build, find
-from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.batches.batching import IGNORED, Batch, TokenStream, Windows, in_order
 from model.batches.examples import Examples
 from model.training import loop
 from model.training.adapters import Classifier, freeze_all_but_last
@@ -23,6 +23,7 @@ from model.training.loop import (
 )
 from model.training.objectives import classify, next_token
 from model.training.optim import Optimizer, learning_rate_factor
+from model.training.state import weights
 
 TINY = find("gpt").tiny
 STREAM = TokenStream(
@@ -74,6 +75,47 @@ def test_resumed_at_any_step_it_ends_bit_for_bit_the_same(kind, dropout):
         assert state.step == STEPS
         assert state.tensors.keys() == end.keys()
         assert all(torch.equal(state.tensors[name], end[name]) for name in end)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 9])
+def test_a_batch_read_in_parts_gives_the_numbers_of_the_whole(parts):
+    """Also where the parts are unequal and count unequally."""
+
+    def uneven(step: int) -> Batch:
+        batch = windows().batch(step)
+        targets = batch.targets.clone()
+        targets[0, 2:] = IGNORED
+        targets[3] = IGNORED
+        return replace(batch, targets=targets)
+
+    ends = []
+    for accumulate in (1, parts):
+        network, optimizer = start()
+        settings = {"steps": 6, "accumulate": accumulate, "clip": 1.0}
+        told = of(Step, list(train(network, next_token, uneven, optimizer, **settings)))
+        ends.append(([(step.loss, step.gradient_norm) for step in told], weights(network)))
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-4, atol=1e-5)
+
+
+def test_parts_draw_dropout_of_their_own():
+    """Two equal halves would else lose the same features."""
+    batch = windows().batch(0)
+    twice = Batch(batch.tokens[[0, 0]], batch.targets[[0, 0]], ("one", "one"))
+    losses = set()
+
+    def told(network, part):
+        nats = next_token(network, part)
+        losses.add(nats.item())
+        return nats
+
+    network, optimizer = start(dropout=0.5)
+    list(train(network, told, lambda _: twice, optimizer, steps=1, accumulate=2))
+    assert len(losses) == 2
+
+
+def test_no_part_is_refused():
+    with pytest.raises(ValueError, match="accumulate=0 must be 1 or more"):
+        run(*start(), accumulate=0)
 
 
 def test_resumed_at_the_end_there_is_nothing_to_do():
