@@ -43,6 +43,7 @@ def layout_for(config: GPTConfig) -> Layout:
     if missing[nearest]:
         raise ValueError(
             f"no stock class of transformers holds this network: {'; '.join(missing[nearest])} "
-            "(the nearest class); train with the options of that class"
+            f"(the nearest class); train with preset: {LAYOUTS[nearest].preset}, without these"
+            " options"
         )
     return LAYOUTS[nearest]

@@ -87,6 +87,7 @@ def _norm(theirs: str, ours: str) -> Iterator[Held]:
 
 GPT2 = Layout(
     model_type="gpt2",
+    preset="gpt2",
     class_name="GPT2LMHeadModel",
     read=_read,
     write=_write,

@@ -72,7 +72,7 @@ class Layout:
     ``holds`` lists every tensor that the class may have; a tensor that our configuration does not
     have is left out. Names in files of a network without a head lack the ``prefix``. ``head`` is
     the name of the head's weight. ``ignored`` matches tensors that are no weights. ``since`` is the
-    first version of transformers that loads the written files.
+    first version of transformers that loads the written files. ``preset`` is ours that it can hold.
     """
 
     model_type: str
@@ -84,6 +84,7 @@ class Layout:
     head: str = "lm_head.weight"
     ignored: str = r"(?!)"
     since: str = "4.45"
+    preset: str = "llama"
 
     def config_from(self, options: Options) -> GPTConfig:
         """Our configuration for their options. Raises ValueError for an option that is missing, or

@@ -52,6 +52,7 @@ def _holds(config: GPTConfig) -> Iterator[Held]:
 
 NANOCHAT = Layout(
     model_type="nanochat",
+    preset="modern",
     class_name="NanoChatForCausalLM",
     read=_read,
     write=_write,

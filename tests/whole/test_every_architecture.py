@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from model.architectures import build, catalogue, find
+from model.architectures import Architecture, build, catalogue, find
 from model.architectures.encoder_decoder.search import translate
 from model.batches.batching import IGNORED, Batch
 from model.evaluation import mean_loss
@@ -33,18 +33,33 @@ from model.training.state import load_weights, weights
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS, LENGTH, STEPS = 4, 8, 150
-EVERY = sorted(catalogue())
+SHAPE = {"d_model", "n_layers"}  # a preset that sets these is not tiny
+
+
+def of(name: str) -> Architecture:
+    """An architecture, or ``architecture:preset``, which is tiny with the parts of the preset."""
+    architecture = find(name.partition(":")[0])
+    parts = architecture.presets.get(name.partition(":")[2], {})
+    return replace(architecture, tiny=replace(architecture.tiny, **parts))
+
+
+EVERY = sorted(catalogue()) + [
+    f"{name}:{preset}"
+    for name, architecture in sorted(catalogue().items())
+    for preset, parts in architecture.presets.items()
+    if not SHAPE & parts.keys() and of(f"{name}:{preset}").tiny != architecture.tiny
+]
 # Of these a row of a batch may hold several documents.
-OF_DOCUMENTS = [n for n in EVERY if find(n).objective in ("next_token", "masked_token")]
+OF_DOCUMENTS = [n for n in EVERY if of(n).objective in ("next_token", "masked_token")]
 
 
 def objective_of(name: str) -> Any:
-    return OBJECTIVES[find(name).objective]
+    return OBJECTIVES[of(name).objective]
 
 
 def batch_of(name: str, seed: int = 0) -> Batch:
     """A batch such as the architecture's objective is given."""
-    architecture = find(name)
+    architecture = of(name)
     size = architecture.tiny.vocab_size
     generator = torch.Generator().manual_seed(seed)
 
@@ -84,7 +99,7 @@ def loss_of(name: str, network: Any, batch: Batch) -> float:
 @functools.cache
 def overfitted(name: str) -> tuple[Any, list[float]]:
     """The tiny network after ``STEPS`` steps on one batch, and its losses on the way."""
-    network = build(name, find(name).tiny, seed=0)
+    network = build(of(name), of(name).tiny, seed=0)
     batch = batch_of(name)
     events = train(
         network, objective_of(name), lambda _: batch, optimizer_of(network), steps=STEPS, clip=None
@@ -119,9 +134,9 @@ def test_resumes_bit_for_bit(name: str) -> None:
         return saved, weights(network)
 
     def fresh(seed: int) -> Any:
-        tiny = find(name).tiny
+        tiny = of(name).tiny
         dropping = replace(tiny, dropout=0.1) if hasattr(tiny, "dropout") else tiny
-        return build(name, dropping, seed)
+        return build(of(name), dropping, seed)
 
     saved, whole = run(None, fresh(0))
     _, resumed = run(saved[0], fresh(1))
@@ -133,7 +148,7 @@ def test_resumes_bit_for_bit(name: str) -> None:
 def test_weights_go_through_safetensors_and_back(name: str) -> None:
     network, _ = overfitted(name)
     content = save({key: t.contiguous() for key, t in weights(network).items()})
-    again = build(name, find(name).tiny, seed=9)
+    again = build(of(name), of(name).tiny, seed=9)
     before = loss_of(name, again, batch_of(name))
     load_weights(again, load(content))
     assert loss_of(name, again, batch_of(name)) == loss_of(name, network, batch_of(name)) != before
@@ -142,11 +157,11 @@ def test_weights_go_through_safetensors_and_back(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_the_seed_alone_draws_every_weight(name: str) -> None:
     torch.manual_seed(1)
-    one = weights(build(name, find(name).tiny, seed=5))
+    one = weights(build(of(name), of(name).tiny, seed=5))
     state = torch.random.get_rng_state()
     torch.manual_seed(2)
-    two = weights(build(name, find(name).tiny, seed=5))
-    other = weights(build(name, find(name).tiny, seed=6))
+    two = weights(build(of(name), of(name).tiny, seed=5))
+    other = weights(build(of(name), of(name).tiny, seed=6))
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert any(not torch.equal(one[key], other[key]) for key in one)
     torch.manual_seed(1)
@@ -158,8 +173,8 @@ def test_the_seed_alone_draws_every_weight(name: str) -> None:
 def test_reads_what_it_may_and_nothing_else(name: str) -> None:
     """Asked at one place, the loss moves with what may be read there, and with nothing else."""
     network, _ = overfitted(name)
-    batch, place, size = batch_of(name), 3, find(name).tiny.vocab_size
-    if find(name).objective == "negative_sampling":
+    batch, place, size = batch_of(name), 3, of(name).tiny.vocab_size
+    if of(name).objective == "negative_sampling":
         wider = torch.nn.functional.pad(batch.tokens, (0, 3), value=IGNORED)
         assert_same(name, network, batch, replace(batch, tokens=wider))
         assert_other(name, network, batch, replace(batch, tokens=(batch.tokens + 1).clamp_min(0)))
@@ -175,7 +190,7 @@ def test_reads_what_it_may_and_nothing_else(name: str) -> None:
 
     before, after = slice(0, place), slice(place + 1, None)
     assert_other(name, network, batch, changed(before))
-    if find(name).objective == "masked_token":
+    if of(name).objective == "masked_token":
         assert_other(name, network, batch, changed(after))
         return
     assert_same(name, network, batch, changed(after))
@@ -190,7 +205,7 @@ def test_reads_what_it_may_and_nothing_else(name: str) -> None:
 def test_reads_its_own_document_alone(name: str) -> None:
     """Asked within the second of three documents, the loss moves with nothing in the others."""
     network, _ = overfitted(name)
-    batch, place, size = batch_of(name), 3, find(name).tiny.vocab_size
+    batch, place, size = batch_of(name), 3, of(name).tiny.vocab_size
     only = torch.full_like(batch.targets, IGNORED)
     only[:, place] = batch.targets[:, place]
     mixed = replace(batch, targets=only)
@@ -221,7 +236,7 @@ def test_a_foreign_token_is_named(name: str) -> None:
     network, _ = overfitted(name)
     batch = batch_of(name)
     foreign = batch.tokens.clone()
-    foreign[1, 0] = find(name).tiny.vocab_size + 1
+    foreign[1, 0] = of(name).tiny.vocab_size + 1
     with pytest.raises(ValueError, match=r"token=\d+ in row 1 is outside vocab_size="):
         loss_of(name, network, replace(batch, tokens=foreign))
 
@@ -237,7 +252,7 @@ def worked(name: str, network: Any, batch: Batch) -> tuple[list[float], list[int
 
 def written(name: str, network: Any) -> list[int]:
     """Tokens out of a network, if it is one that gives any."""
-    match find(name).objective:
+    match of(name).objective:
         case "next_token":
             asked: dict[str, Any] = {"repetition_penalty": 1.1, "top_p": 0.9, "forbid": {0}}
             return generate(network, [1, 2, 3], max_new_tokens=20, **asked)
@@ -251,7 +266,7 @@ def written(name: str, network: Any) -> list[int]:
 def test_every_tensor_is_made_where_the_network_is(name: str) -> None:
     """One that is made for no device in particular would lie beside a network on an accelerator;
     here it lies beside one on the processor."""
-    networks, batch = [build(name, find(name).tiny, seed=0) for _ in range(2)], batch_of(name)
+    networks, batch = [build(of(name), of(name).tiny, seed=0) for _ in range(2)], batch_of(name)
     expected = worked(name, networks[0], batch)
     with torch.device("meta"):
         assert worked(name, networks[1], batch) == expected
@@ -261,10 +276,10 @@ def test_every_tensor_is_made_where_the_network_is(name: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", EVERY)
 def test_works_on_an_accelerator(name: str) -> None:
-    networks, batch = [build(name, find(name).tiny, seed=0) for _ in range(2)], batch_of(name)
+    networks, batch = [build(of(name), of(name).tiny, seed=0) for _ in range(2)], batch_of(name)
     losses, tokens = worked(name, networks[0].cuda(), batch)
     assert losses == pytest.approx(worked(name, networks[1], batch)[0], rel=1e-2)
-    assert set(tokens) <= set(range(find(name).tiny.vocab_size))
+    assert set(tokens) <= set(range(of(name).tiny.vocab_size))
 
 
 SIXTH = '''"""A token is foretold from the one before it and the mean of all of its document."""

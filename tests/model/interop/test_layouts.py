@@ -314,6 +314,7 @@ def test_a_missing_option_and_an_unknown_family_are_named() -> None:
     [
         ("modern", {"feed_forward": "swiglu"}, "feed_forward='swiglu': NanoChatForCausalLM has"),
         ("modern", {"window": 8}, "window=8: NanoChatForCausalLM has None"),
+        ("modern", {"pair_rows": 9}, "pair_rows=9: NanoChatForCausalLM has None"),
         ("llama", {"logit_cap": 30.0}, "logit_cap=30.0: LlamaForCausalLM has None"),
         ("gpt2", {"bias": False}, "bias=False: GPT2LMHeadModel has True"),
         ("gpt2", {"n_kv_heads": 2}, "n_kv_heads=2: GPT2LMHeadModel has 4"),
@@ -327,6 +328,17 @@ def test_what_no_stock_class_holds_is_refused_by_its_option(
     with pytest.raises(ValueError, match="no stock class of transformers") as caught:
         layout_for(replace(config, **change))
     assert told in str(caught.value)
+    assert f"train with preset: {preset}, without" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_preset_quick_is_refused_with_a_preset_that_is_not() -> None:
+    """Each of its parts is named."""
+    config = GPTConfig(**PRESETS["quick"] | {"vocab_size": V})
+    with pytest.raises(ValueError, match="train with preset: modern, without these") as caught:
+        layout_for(config)
+    for part in PRESETS["quick"].keys() - PRESETS["modern"].keys():
+        assert f"{part}=" in str(caught.value)
 
 
 def test_what_a_class_cannot_hold_is_told_by_it_too() -> None:
