@@ -50,7 +50,10 @@ def logits(network: nn.Module) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("settings", [{}, {"tied_head": True}, {"n_kv_heads": 2}], ids=str)
+QUICK = {**GPT.presets["quick"], "pair_rows": 30}
+
+
+@pytest.mark.parametrize("settings", [{}, {"tied_head": True}, {"n_kv_heads": 2}, QUICK], ids=str)
 def test_it_begins_as_the_network_that_it_adapts(settings: dict[str, Any]) -> None:
     assert torch.equal(logits(adapted(**settings)), logits(classifier(**settings)))
 

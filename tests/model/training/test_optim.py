@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -84,6 +85,16 @@ def test_each_parameter_is_in_the_group_that_it_says():
     assert set(group_parameters(build("gpt", TINY, 0))["head"]) == {"head.weight"}
     classifier = Classifier(build("gpt", TINY, 0), 3)
     assert set(group_parameters(classifier)["head"]) == {"head.weight"}
+
+
+def test_tables_gates_and_scalars_of_quick_are_in_groups_that_are_there():
+    quick = group_parameters(build("gpt", replace(TINY, **find("gpt").presets["quick"]), 0))
+    values, gates = (
+        [f"value_embeddings.{n}.{p}.weight" for n in (0, 1)] for p in ("vectors", "gate")
+    )
+    assert set(quick["embeddings"]) == {"embedding.weight", "pairs.vectors.weight", *values}
+    assert {"previous.gate.weight", *gates} < set(quick["matrices"])
+    assert set(quick["vectors"]) == {"kept", "skipped", "previous.scale"}
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
