@@ -1,9 +1,10 @@
 """What the chat recipe's network learns in its minutes, beside a network in the style of nanoGPT.
 
 Run it on a quiet machine, once ``dragon run chat`` has made the token shards (the rest of the
-recipe is not read): ``python benchmarks/chat_loss.py``. It takes about 45 minutes: three trainings
-of the other network (``--seconds`` each, one for each learning rate), then one of ours for each
-seed, then ours for shares of the other's time. The seconds are those of the steps alone. Each
+recipe is not read): ``python benchmarks/chat_loss.py``. It takes about 45 minutes: a training of
+ours for each seed, three of the other network (``--seconds`` each, one for each learning rate),
+then ours for shares of the other's time. ``--alone --seeds 1337 --change OPTION=VALUE`` is one
+trial of another setting. The seconds are those of the steps alone. Each
 network is scored by the rule of the recipe's evaluation: every token of a split is predicted once,
 from the tokens of its window.
 
@@ -18,9 +19,11 @@ import argparse
 import math
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.core import processor
@@ -29,6 +32,7 @@ processor.prepare()
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+import yaml  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from model.architectures import build  # noqa: E402
@@ -69,14 +73,34 @@ class Text:
         return found
 
 
-def read() -> tuple[Any, Text]:
-    """The recipe and its text, out of the project's store."""
+def read(changes: Sequence[str] = ()) -> tuple[Any, Text]:
+    """The recipe and its text, out of the project's store.
+
+    ``changes`` set options of the recipe, such as ``training.optimizer.beta2=0.99``. The text stays
+    as it is, so that the tokenizer cannot be changed.
+    """
     project = Project.here()
     store = Store(project.store)
     shards = store.current("chat/token_shards", TokenShards)
     end = store.current("chat/tokenizer", TokenizerFiles).load().end_of_text
     held_out = {s: (shards.stream(s, end), shards.text_bytes(s)) for s in SPLITS}
-    return load_recipe(project.recipes / "chat.yaml"), Text(shards.streams("train"), held_out)
+    return changed(project.recipes / "chat.yaml", changes), Text(shards.streams("train"), held_out)
+
+
+def changed(path: Path, changes: Sequence[str]) -> Any:
+    """The recipe of a file with some of its options set to other values."""
+    content = yaml.safe_load(path.read_text())
+    for change in changes:
+        names, _, value = change.partition("=")
+        section = content
+        *sections, name = names.split(".")
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[name] = yaml.safe_load(value)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, path.name)
+        copy.write_text(yaml.safe_dump(content))
+        return load_recipe(copy)
 
 
 class Layer(nn.Module):
@@ -229,24 +253,28 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train all, print the tables, and write the figures as JSON lines if asked."""
+    """Train all and print the tables."""
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=240.0)
     options.add_argument("--seeds", type=int, nargs="*", default=[1337, 1, 2])
     options.add_argument("--steps", type=int, help="instead of the recipe's")
+    options.add_argument("--change", nargs="*", default=[], metavar="OPTION=VALUE")
+    options.add_argument("--alone", action="store_true", help="train ours only")
     chosen = options.parse_args()
-    recipe, text = read()
+    recipe, text = read(chosen.change)
     config = recipe.model.config(recipe.tokenizer.vocab_size)
     size, steps = recipe.training.batch_size, chosen.steps or recipe.training.steps
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}", end=" ")
     print(f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}, fp32\n")
-    others = [other(config, size, text, rate, chosen.seconds) for rate in RATES]
-    print(table(others), flush=True)
-    best = min(others, key=lambda row: row["validation"])
     whole = [ours(recipe, config, text, seed, steps) for seed in chosen.seeds]
-    print(f"\n{table(whole)}\n", flush=True)
+    print(f"{table(whole)}\n", flush=True)
     mean, deviation = spread([row["test"] for row in whole])
-    print(f"test, mean of {len(whole)} seeds: {mean:.4f}, deviation {deviation:.4f}\n")
+    print(f"test, mean of {len(whole)} seeds: {mean:.4f}, deviation {deviation:.4f}\n", flush=True)
+    if chosen.alone:
+        return
+    others = [other(config, size, text, rate, chosen.seconds) for rate in RATES]
+    print(f"{table(others)}\n", flush=True)
+    best = min(others, key=lambda row: row["validation"])
     pace = whole[0]["seconds"] / steps
     short = [
         ours(recipe, config, text, chosen.seeds[0], round(share * chosen.seconds / pace))
