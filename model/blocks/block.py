@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from model.blocks.attention import MultiHeadAttention, Remember
 from model.blocks.config import BlockConfig
-from model.blocks.kernels import squared_relu
+from model.blocks.elementwise import gelu, squared_relu
 from model.blocks.norms import make_norm
 
 
@@ -36,7 +36,7 @@ class FeedForward(nn.Module):
         if self.gate is not None:
             hidden = F.silu(self.gate(x)) * hidden
         elif self.kind == "gelu":
-            hidden = F.gelu(hidden, approximate="tanh")
+            hidden = gelu(hidden)
         else:
             hidden = squared_relu(hidden)
         return self.contract(hidden)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.blocks.kernels import rotate
+from model.blocks.elementwise import rotate
 
 
 class Rotary(nn.Module):

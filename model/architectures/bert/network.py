@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from model.architectures.bert.config import BERTConfig
 from model.architectures.network import Network
-from model.batches.batching import IGNORED, Batch
+from model.batches.batching import Batch
 from model.blocks.attention import Remember, positions_within, same_document
 from model.blocks.block import Block
-from model.blocks.kernels import capped_logits, head_nats
+from model.blocks.kernels import capped_logits, counted, head_nats
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -134,9 +134,9 @@ class Encoder(Network):
         features = self.features(tokens, documents)
         if targets is None:
             return self.logits(features)
-        counted = targets != IGNORED
-        features = self.transform(features[counted])  # (N, D)
-        return head_nats(features, self._head_weight, targets[counted], self.config.logit_cap)
+        features, targets = counted(features.flatten(0, 1), targets.flatten())  # (N, D), (N,)
+        weight, cap = self._head_weight, self.config.logit_cap
+        return head_nats(self.transform(features), weight, targets, cap)
 
     def check(self, batch: Batch) -> None:
         batch.check(self.vocab_size + 1)  # the mask is a token of the network's own

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from model.architectures.encoder_decoder.config import EncoderDecoderConfig
 from model.blocks.attention import MultiHeadAttention, Remember, attend_fused, shares
 from model.blocks.cache import Cache
-from model.blocks.kernels import squared_relu
+from model.blocks.elementwise import squared_relu
 from model.blocks.norms import RMSNorm
 from model.blocks.positions import Rotary
 
