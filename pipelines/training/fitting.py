@@ -85,7 +85,7 @@ def fit(
         }
         optimizer = _optimizer(network, training)
         state, history = _resume(making, environment)
-        making.made.update(environment, legs=history.legs)
+        making.made.update(environment, **processor.waiting(), legs=history.legs)
         progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
         tokens = 0
         events = train(
