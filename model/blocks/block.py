@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from model.blocks.attention import MultiHeadAttention, Remember
 from model.blocks.config import BlockConfig
 from model.blocks.elementwise import gelu, squared_relu
+from model.blocks.masks import Apart
 from model.blocks.norms import make_norm
 
 
@@ -67,7 +68,7 @@ class Block(nn.Module):
         self,
         x: Tensor,
         rotary: Callable[[Tensor], Tensor] | None = None,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         remember: Remember | None = None,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D). The other arguments go to the attention."""

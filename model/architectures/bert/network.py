@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from model.architectures.bert.config import BERTConfig
 from model.architectures.network import Network
 from model.batches.batching import Batch
-from model.blocks.attention import Remember, positions_within, same_document
+from model.blocks.attention import Remember
 from model.blocks.block import Block
 from model.blocks.kernels import capped_logits, counted, head_nats
+from model.blocks.masks import Apart, apart, positions_within
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -36,7 +37,7 @@ class EncoderBlock(Block):
         self,
         x: Tensor,
         rotary: Callable[[Tensor], Tensor] | None = None,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         remember: Remember | None = None,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D). The other arguments go to the attention."""
@@ -110,7 +111,7 @@ class Encoder(Network):
             place = slice(length) if documents is None else positions_within(documents)
             x = x + self.positions.weight[place]
         x = self.dropout(self.embedding_norm(x))
-        visible = None if documents is None else same_document(documents)
+        visible = None if documents is None else apart(documents)
         for block in self.blocks:
             x = block(x, self.rotary, visible)
         return self.norm(x)

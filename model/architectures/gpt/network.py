@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from model.architectures.gpt.config import GPTConfig
 from model.architectures.network import Network
-from model.blocks.attention import positions_within, recent, same_document
 from model.blocks.block import Block
 from model.blocks.cache import Cache
 from model.blocks.kernels import capped_logits, head_nats
+from model.blocks.masks import Apart, apart, positions_within, recent, same_document
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -62,9 +62,12 @@ class Decoder(Network):
         place: slice | Tensor = slice(length)
         if documents is not None and self.positions is not None:
             place = positions_within(documents)
-        visible = None if documents is None else same_document(documents)
+        visible: Tensor | Apart | None = None
         if self.config.window is not None:
+            visible = None if documents is None else same_document(documents)
             visible = self._within_window(visible, torch.arange(length, device=tokens.device)[None])
+        elif documents is not None:
+            visible = apart(documents)
         return self._through(tokens, place, visible, self.rotary)
 
     @torch.no_grad()
@@ -107,7 +110,7 @@ class Decoder(Network):
         self,
         tokens: Tensor,
         place: slice | Tensor,
-        visible: Tensor | None,
+        visible: Tensor | Apart | None,
         rotary: Callable[[Tensor], Tensor] | None,
         cache: Cache | None = None,
     ) -> Tensor:
