@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,18 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         network.train(training)
 
 
-def mean_loss(network: Any, objective: Objective, batches: Iterable[Batch]) -> Loss:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Products in bf16 inside the block, if ``precision`` is bf16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def mean_loss(
+    network: Any, objective: Objective, batches: Iterable[Batch], precision: str = "fp32"
+) -> Loss:
     """The mean over all counted targets, for any batch size. ValueError if there are none."""
     total, count = 0.0, 0
     device = next(network.parameters()).device
-    with evaluating(network), torch.inference_mode():
+    with evaluating(network), torch.inference_mode(), autocast(device, precision):
         for batch in batches:
             counted = batch.counted
             if counted:

@@ -80,6 +80,18 @@ def build(architecture: str | Architecture, config: Any, seed: int) -> Network:
     return network
 
 
+def unfilled(architecture: Architecture, config: Any) -> Network:
+    """A network without memory for its weights, which are on torch's ``meta`` device.
+
+    ``model.training.state.fill`` gives it weights. Drawing those that a checkpoint replaces would
+    take seconds.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return architecture.build(config)
+
+
 def _mend(name: str, known: Any) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.blocks.masks import Apart, causal
 from model.blocks.norms import RMSNorm
 
 # Keys and values of new tokens (B, G, T, K) -> keys and values of all tokens (B, G, S, K).
@@ -30,8 +31,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
     return shares(queries, keys, visible) @ values
 
 
-def shares(queries: Tensor, keys: Tensor, visible: Tensor | None = None) -> Tensor:
+def shares(queries: Tensor, keys: Tensor, visible: Tensor | Apart | None = None) -> Tensor:
     """The weights (..., T, S) of ``attend``'s mean: each row adds up to 1."""
+    visible = visible.mask if isinstance(visible, Apart) else visible
     # The variance of a K-term dot product grows with K; unscaled, the softmax saturates.
     scores = queries @ keys.transpose(-2, -1) * queries.shape[-1] ** -0.5  # (..., T, S)
     if visible is not None:
@@ -58,35 +60,6 @@ def attend_fused(
     )
 
 
-def causal(length: int, device: torch.device | str | None = None) -> Tensor:
-    """(T, T) mask: a position reads itself and the positions before it. Book 3.5."""
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
-
-
-def same_document(documents: Tensor) -> Tensor:
-    """Document numbers (B, T) -> (B, 1, T, T) mask: a position reads its own document alone."""
-    return (documents[:, :, None] == documents[:, None, :])[:, None]
-
-
-def recent(window: int, positions: Tensor, length: int) -> Tensor:
-    """positions (B, T) of queries -> (B, 1, T, S) mask of the keys at 0 to S - 1 = length - 1.
-
-    A query reads itself and the window - 1 keys before it (Beltagy et al. 2020); earlier tokens
-    still reach it through the layers below. The mask does not hide keys after the query: ``causal``
-    does.
-    """
-    keys = torch.arange(length, device=positions.device)
-    return (keys > positions[..., None] - window)[:, None]
-
-
-def positions_within(documents: Tensor) -> Tensor:
-    """Document numbers (B, T), each document in one stretch -> (B, T): positions within it."""
-    index = torch.arange(documents.shape[1], device=documents.device)
-    begins = documents[:, 1:] != documents[:, :-1]
-    starts = torch.where(F.pad(begins, (1, 0), value=True), index, 0)
-    return index - starts.cummax(dim=1).values
-
-
 class SimplifiedAttention(nn.Module):
     """Each position becomes a mean of all positions, weighted by their dot products. Book 3.3.
 
@@ -96,7 +69,7 @@ class SimplifiedAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
         remember: Remember | None = None,
     ) -> Tensor:
@@ -107,7 +80,7 @@ class SimplifiedAttention(nn.Module):
     def weights(
         self,
         x: Tensor,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """(B, 1, T, T): the weight of each position in each position's mean."""
@@ -132,7 +105,7 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
         remember: Remember | None = None,
     ) -> Tensor:
@@ -143,7 +116,7 @@ class SelfAttention(nn.Module):
     def weights(
         self,
         x: Tensor,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """(B, 1, T, T): the weight of each position's value in each position's mean."""
@@ -154,9 +127,10 @@ class SelfAttention(nn.Module):
 
 
 def _past(
-    length: int, visible: Tensor | None, device: torch.device, is_causal: bool
+    length: int, visible: Tensor | Apart | None, device: torch.device, is_causal: bool
 ) -> Tensor | None:
-    """``visible``, limited to the past if ``is_causal``."""
+    """``visible`` as a mask, limited to the past if ``is_causal``."""
+    visible = visible.mask if isinstance(visible, Apart) else visible
     if not is_causal:
         return visible
     past = causal(length, device)
@@ -213,7 +187,7 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
         remember: Remember | None = None,
         added: Tensor | None = None,
@@ -226,8 +200,7 @@ class MultiHeadAttention(nn.Module):
             values = values + self._split(added, self.n_kv_heads)
         if remember is not None:
             keys, values = remember(keys, values)
-        # With a cache, copying all keys and values for each head would take most of the time.
-        if self.n_kv_heads < self.n_heads and not (self.fused and remember is not None):
+        if self.n_kv_heads < self.n_heads and not self.fused:  # the kernel needs no copies
             share = self.n_heads // self.n_kv_heads
             keys, values = (t.repeat_interleave(share, dim=1) for t in (keys, values))
         mixed = self._attend(queries, keys, values, visible)  # (B, H, T, K)
@@ -236,7 +209,7 @@ class MultiHeadAttention(nn.Module):
     def weights(
         self,
         x: Tensor,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         rotary: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """(B, H, T, T): the weight of each position's value in each position's mean; to display."""
@@ -245,8 +218,10 @@ class MultiHeadAttention(nn.Module):
         return shares(queries, keys, _past(x.shape[1], visible, x.device, self.causal))
 
     def _attend(
-        self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
+        self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | Apart | None
     ) -> Tensor:
+        if self.fused and isinstance(visible, Apart):
+            return self._attend_apart(queries, keys, values, visible.lengths)
         if self.fused and self.causal and visible is None:
             # With the causal flag instead of a mask, the kernel skips the blocks that are hidden.
             return attend_fused(queries, keys, values, is_causal=True)
@@ -254,6 +229,20 @@ class MultiHeadAttention(nn.Module):
         is_causal = self.causal and queries.shape[-2] == keys.shape[-2]
         visible = _past(queries.shape[-2], visible, queries.device, is_causal)
         return (attend_fused if self.fused else attend)(queries, keys, values, visible)
+
+    def _attend_apart(
+        self, queries: Tensor, keys: Tensor, values: Tensor, lengths: Sequence[int]
+    ) -> Tensor:
+        """(B, H, T, K), each stretch of so many tokens by itself."""
+        rows = queries.shape[0]
+        stretches = [
+            part.transpose(1, 2).flatten(0, 1).split(lengths) for part in (queries, keys, values)
+        ]
+        mixed = [
+            attend_fused(*(part.transpose(0, 1)[None] for part in parts), is_causal=self.causal)
+            for parts in zip(*stretches, strict=True)
+        ]  # each (1, H, length, K)
+        return torch.cat(mixed, dim=2)[0].unflatten(1, (rows, -1)).transpose(0, 1)
 
     def _project(
         self, x: Tensor, rotary: Callable[[Tensor], Tensor] | None, *, joined: bool

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from model.blocks.attention import MultiHeadAttention, Remember
 from model.blocks.config import BlockConfig
-from model.blocks.kernels import squared_relu
+from model.blocks.elementwise import gelu, squared_relu
+from model.blocks.masks import Apart
 from model.blocks.norms import make_norm
 
 
@@ -37,7 +38,7 @@ class FeedForward(nn.Module):
         if self.gate is not None:
             hidden = F.silu(self.gate(x)) * hidden
         elif self.kind == "gelu":
-            hidden = F.gelu(hidden, approximate="tanh")
+            hidden = gelu(hidden)
         else:
             hidden = squared_relu(hidden)
         return self.contract(hidden)
@@ -68,7 +69,7 @@ class Block(nn.Module):
         self,
         x: Tensor,
         rotary: Callable[[Tensor], Tensor] | None = None,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         remember: Remember | None = None,
         added: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:

@@ -1,205 +1,222 @@
-"""Operations with hand-written gradients: autograd's take too many passes over memory.
+"""The head of a network as likelihoods: its logits are never held for all rows at once.
 
-On a CPU a small network spends as long on moving activations as on multiplying them. Each function
-here equals the plain form that its docstring names, in value and in gradient. It runs where
-autocast is off; under autocast the plain form runs (tests/model/blocks/test_kernels.py).
+A few rows at a time are multiplied, their likelihoods and the gradients are computed, and the
+logits are forgotten. ``token_log_likelihoods`` is the primitive; ``head_nats`` is its sum, in one
+pass less. Both equal the plain form that their docstring names, in value and in gradient.
 
-Letters: N rows, D d_model, V vocabulary, K d_head, T positions.
+Letters: N rows, D d_model, V vocabulary, W at least V.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from model.batches.batching import IGNORED
+from model.blocks.elementwise import eager_cpu
 
-ROWS = 256  # so few that their logits stay in the processor's cache until the gradient is computed
-
-
-def plain(x: Tensor) -> bool:
-    """Whether the plain form runs: in reduced precision, or on a device with its own kernels."""
-    return x.dtype != torch.float32 or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
-
-
-class _RMSNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = scale.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        y = x * scale
-        ctx.save_for_backward(y, scale)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        y, scale = ctx.saved_tensors
-        along = torch.linalg.vecdot(gradient, y).div_(y.shape[-1]).unsqueeze_(-1)
-        # The norm removes a change of length, so the gradient has no part along y.
-        return torch.addcmul(gradient, y, along, value=-1).mul_(scale), None
+CPU_BLOCK, BLOCK = (
+    1 << 26,
+    1 << 30,
+)  # bytes of logits that are held at a time, on a CPU or elsewhere
+TINY = 1e-30  # of a smaller likelihood the logarithm is not exact
 
 
-def rms_norm(x: Tensor, gain: Tensor | None = None, eps: float = 1e-6) -> Tensor:
-    """``F.rms_norm(x, x.shape[-1:], gain, eps)``: x (..., D), gain (D,) -> (..., D)."""
-    if plain(x):
-        # Under autocast x may have a narrower dtype than the gain; torch's kernel needs the same.
-        gain = None if gain is None else gain.to(x.dtype)
-        return F.rms_norm(x, x.shape[-1:], gain, eps)
-    y: Tensor = _RMSNorm.apply(x, eps)
-    return y if gain is None else y * gain
+class _Head:
+    """A head's weight as its products take it.
 
-
-class _SquaredReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        positive = x.clamp_min(0)
-        ctx.save_for_backward(positive)
-        return positive * positive
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (positive,) = ctx.saved_tensors
-        return (gradient * positive).mul_(2)
-
-
-def squared_relu(x: Tensor) -> Tensor:
-    """``F.relu(x).square()``."""
-    return F.relu(x).square() if plain(x) else _SquaredReLU.apply(x)
-
-
-class _Rotate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        ctx.save_for_backward(cosine, sine)
-        return _rotated(x, cosine, sine)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        cosine, sine = ctx.saved_tensors
-        return _rotated(gradient, cosine, -sine), None, None  # the transpose rotates back
-
-
-def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    first, second, y = x[..., :half], x[..., half:], torch.empty_like(x)
-    torch.mul(first, cosine, out=y[..., :half]).addcmul_(second, sine, value=-1)
-    torch.mul(second, cosine, out=y[..., half:]).addcmul_(first, sine)
-    return y
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotates each pair (x_i, x_{i + K/2}) by its angle: x (..., T, K), tables (T, K/2).
-
-    The plain form is [x1 c - x2 s, x2 c + x1 s].
-    """
-    if not plain(x):
-        return _Rotate.apply(x, cosine, sine)
-    first, second = x.chunk(2, dim=-1)
-    rotated = (first * cosine - second * sine, second * cosine + first * sine)
-    return torch.cat(rotated, dim=-1).to(x.dtype)
-
-
-class _Rows:
-    """A few rows of a head: their logits, log-likelihoods and gradients.
-
-    ``scaled`` is the weight (V, D) times 2 / cap.
+    In fp32 they take the weight (V, D) itself. In a narrower ``dtype`` they take a copy with rows
+    of zeros up to a multiple of 64, which an accelerator's products need to be fast.
     """
 
-    def __init__(self, rows: Tensor, scaled: Tensor, targets: Tensor, cap: float | None) -> None:
-        logits = rows @ scaled.T  # (N, V)
-        # cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap. The sigmoid is four times as fast
-        # here, and a constant does not change a softmax.
-        self.bent = logits if cap is None else logits.sigmoid_()
-        self.likelihoods = (self.bent if cap is None else self.bent * (2 * cap)).log_softmax(-1)
-        self.kept, self.cap = targets != IGNORED, cap
-        self.place = targets.where(self.kept, 0)[:, None]
+    def __init__(self, weight: Tensor, cap: float | None, dtype: torch.dtype) -> None:
+        self.cap, self.vocab_size = cap, len(weight)
+        self.width = -(-self.vocab_size // 64) * 64
+        if dtype != weight.dtype:
+            weight = F.pad(weight, (0, 0, 0, self.width - self.vocab_size)).to(dtype)
+        self.weight = weight
+        # cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap. The sigmoid is four times as fast on a
+        # CPU, and a constant does not change a softmax.
+        self.scaled = weight if cap is None else weight * (2 / cap)
+        self.slope_of_cap = 1.0 if cap is None else 4.0
 
-    def at_targets(self) -> Tensor:
-        """(N,): the log-likelihood of each target, 0 where it does not count."""
-        return self.likelihoods.gather(1, self.place)[:, 0].where(self.kept, 0.0)
+    def blocks(self, features: Tensor) -> list[slice]:
+        """Cuts the rows into blocks of nearly equal size, whose logits have ``BLOCK`` bytes."""
+        size = CPU_BLOCK if features.device.type == "cpu" else BLOCK
+        count = -(-len(features) * self.width * 4 // size)
+        cuts = [number * len(features) // count for number in range(count + 1)] if count else []
+        return [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
-    def slope(self, gradient: Tensor | float = 1.0) -> Tensor:
-        """(N, V): the gradient of the nats in the products of rows and weight; changes the object.
-
-        ``gradient`` (N,) is that of each row's nats.
-        """
-        share = self.kept * gradient
-        slope = self.likelihoods.exp_().mul_(share[:, None])
-        slope.scatter_add_(1, self.place, -share[:, None])
+    def read(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """rows (N, D), targets (N,) -> the log-likelihood (N,) of each target, the likelihoods
+        (N, W) of all tokens, 0 from V on, and the sigmoids (N, W) of the cap."""
+        bent = logits = self._products(rows)
         if self.cap is not None:
-            bend = torch.addcmul(self.bent, self.bent, self.bent, value=-1, out=self.bent)
-            slope.mul_(bend).mul_(4)
-        return slope
+            bent = logits.sigmoid_()
+            logits = bent * (2 * self.cap)
+        logits[:, self.vocab_size :] = -math.inf
+        if not eager_cpu(rows):
+            logs = logits.log_softmax(1)
+            return logs.gather(1, targets[:, None])[:, 0], logs.exp(), bent
+        # The exponential is computed once and not twice; the logarithm of few is cheap.
+        likelihoods = torch.softmax(logits, 1, out=logits)
+        found = likelihoods.gather(1, targets[:, None])[:, 0]
+        if bool((found < TINY).any()):
+            logs = capped_logits(rows.float(), self.weight[: self.vocab_size].float(), self.cap)
+            return logs.log_softmax(1).gather(1, targets[:, None])[:, 0], likelihoods, bent
+        return found.log_(), likelihoods, bent
+
+    def _products(self, rows: Tensor) -> Tensor:
+        """(N, W): rows times the scaled weight, in fp32."""
+        if not eager_cpu(rows) or self.scaled.dtype != torch.float32:
+            return (rows.to(self.scaled.dtype) @ self.scaled.T).float()
+        # The product takes 1.3 times as long if rows of logits do not begin at whole cache lines.
+        logits = rows.new_empty((len(rows), self.width), dtype=torch.float32)
+        torch.mm(rows.float(), self.scaled.T, out=logits[:, : self.vocab_size])
+        return logits
+
+    def slope(self, likelihoods: Tensor, bent: Tensor, targets: Tensor) -> Tensor:
+        """The gradient of each row's nats in its products, by ``slope_of_cap``; one a weight row.
+
+        It overwrites ``likelihoods``.
+        """
+        slope = likelihoods.scatter_add_(
+            1, targets[:, None], likelihoods.new_full((len(targets), 1), -1.0)
+        )
+        if self.cap is not None:
+            slope = torch.ops.aten.sigmoid_backward(slope, bent)  # slope s (1 - s)
+        return slope[:, : len(self.weight)].to(self.weight.dtype)
 
 
-def _scaled(weight: Tensor, cap: float | None) -> Tensor:
-    return weight if cap is None else weight * (2 / cap)
+class _Gradients:
+    """The gradients of features and weight, block by block; None for one that is not needed."""
+
+    def __init__(self, features: Tensor, weight: Tensor, needed: Sequence[bool]) -> None:
+        self.features = torch.empty_like(features) if needed[0] else None
+        self.weight = torch.zeros_like(weight) if needed[1] else None
+
+    def add(
+        self, block: slice, rows: Tensor, head: _Head, slope: Tensor, shares: Tensor | None
+    ) -> None:
+        """Adds a block's. ``shares`` (N,): the gradient in each row's nats; None for 1."""
+        factor = head.slope_of_cap if shares is None else shares[:, None] * head.slope_of_cap
+        if self.weight is not None:
+            scaled = (rows * factor).to(slope.dtype)
+            if eager_cpu(slope) and slope.dtype == self.weight.dtype:
+                torch.addmm(self.weight, slope.T, scaled, out=self.weight)
+            else:
+                self.weight += (slope.T @ scaled)[: head.vocab_size]
+        if self.features is not None:
+            self.features[block] = (slope @ head.weight) * factor
 
 
-def _blocks(features: Tensor) -> Iterator[slice]:
-    return (slice(start, start + ROWS) for start in range(0, len(features), ROWS))
+def _places(targets: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The targets, 0 where ignored, and 1.0 for each that counts, 0.0 else; None if all count."""
+    if eager_cpu(targets):  # ``counted`` has left the others out
+        return targets, None
+    kept = targets != IGNORED
+    return targets.where(kept, 0), kept.float()
 
 
 class _HeadNats(torch.autograd.Function):
-    """Logits, cap, cross-entropy and their gradients, a few rows at a time, in one pass."""
+    """The sum of all nats. The gradients are computed forward, while the logits are there."""
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, cap: float | None
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        cap: float | None,
+        dtype: torch.dtype,
     ) -> Tensor:
-        needs_gradient = any(ctx.needs_input_grad)
-        scaled = _scaled(weight, cap)
-        into_features = torch.empty_like(features) if needs_gradient else features
-        into_weight = torch.zeros_like(weight) if needs_gradient else weight
+        head = _Head(weight, cap, dtype)
+        gradients = _Gradients(features, weight, ctx.needs_input_grad)
         total = features.new_zeros((), dtype=torch.float64)
-        for block in _blocks(features):
-            rows = _Rows(features[block], scaled, targets[block], cap)
-            total -= rows.at_targets().sum()
-            if needs_gradient:
-                slope = rows.slope()
-                into_weight.addmm_(slope.T, features[block])
-                torch.mm(slope, weight, out=into_features[block])
-        if needs_gradient:
-            ctx.save_for_backward(into_features, into_weight)
+        places, counts = _places(targets)
+        for block in head.blocks(features):
+            rows, place = features[block], places[block]
+            shares = None if counts is None else counts[block]
+            logs, likelihoods, bent = head.read(rows, place)
+            total -= (logs if shares is None else logs * shares).sum()
+            gradients.add(block, rows, head, head.slope(likelihoods, bent, place), shares)
+        ctx.save_for_backward(gradients.features, gradients.weight)
         return total.float()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        into_features, into_weight = ctx.saved_tensors
-        return into_features * gradient, into_weight * gradient, None, None
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        into = [None if saved is None else saved * gradient for saved in ctx.saved_tensors]
+        return *into, None, None, None
 
 
 class _TokenLogLikelihoods(torch.autograd.Function):
-    """Logits, cap and log-softmax at the targets, a few rows at a time; computed again backward."""
+    """The log-likelihood of each target. Backward the logits are computed again."""
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, cap: float | None
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        cap: float | None,
+        dtype: torch.dtype,
     ) -> Tensor:
-        scaled = _scaled(weight, cap)
         ctx.save_for_backward(features, weight, targets)
-        ctx.cap = cap
-        likelihoods = [
-            _Rows(features[block], scaled, targets[block], cap).at_targets()
-            for block in _blocks(features)
-        ]
-        return torch.cat(likelihoods) if likelihoods else features.new_zeros(0)
+        ctx.cap, ctx.dtype = cap, dtype
+        return _log_likelihoods(features, weight, targets, cap, dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, targets = ctx.saved_tensors
-        scaled = _scaled(weight, ctx.cap)
-        into_features, into_weight = torch.empty_like(features), torch.zeros_like(weight)
-        for block in _blocks(features):
-            rows = _Rows(features[block], scaled, targets[block], ctx.cap)
-            slope = rows.slope(-gradient[block])
-            into_weight.addmm_(slope.T, features[block])
-            torch.mm(slope, weight, out=into_features[block])
-        return into_features, into_weight, None, None
+        head = _Head(weight, ctx.cap, ctx.dtype)
+        gradients = _Gradients(features, weight, ctx.needs_input_grad)
+        places, counts = _places(targets)
+        shares = -gradient if counts is None else -gradient * counts
+        for block in head.blocks(features):
+            rows, place = features[block], places[block]
+            _, likelihoods, bent = head.read(rows, place)
+            slope = head.slope(likelihoods, bent, place)
+            gradients.add(block, rows, head, slope, shares[block])
+        return gradients.features, gradients.weight, None, None, None
+
+
+def _log_likelihoods(
+    features: Tensor, weight: Tensor, targets: Tensor, cap: float | None, dtype: torch.dtype
+) -> Tensor:
+    head = _Head(weight, cap, dtype)
+    places, counts = _places(targets)
+    blocks = head.blocks(features)
+    logs = [head.read(features[block], places[block])[0] for block in blocks]
+    found = torch.cat(logs) if logs else features.new_zeros(0, dtype=torch.float32)
+    return found if counts is None else found * counts
+
+
+def counted(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """features (N, D), targets (N,) -> the rows whose target counts.
+
+    All rows on an accelerator, which would have to be waited for to know how many there are, and in
+    a compiler's graph, whose shapes are fixed.
+    """
+    if not eager_cpu(targets):
+        return features, targets
+    kept = targets != IGNORED
+    return (features, targets) if bool(kept.all()) else (features[kept], targets[kept])
+
+
+def _product_dtype(weight: Tensor) -> torch.dtype:
+    """The dtype of products with the weight: autocast's, where it is on."""
+    device = weight.device.type
+    on = torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else weight.dtype
 
 
 def token_log_likelihoods(
@@ -207,13 +224,18 @@ def token_log_likelihoods(
 ) -> Tensor:
     """(N,): the log-likelihood of each target under cap tanh(features weight^T / cap), in nats.
 
-    features (N, D), weight (V, D), targets (N,) int64; 0 where a target is IGNORED. It never holds
-    the logits of all rows. The plain form is ``-F.cross_entropy`` of ``capped_logits``.
+    features (N, D), weight (V, D), targets (N,) int64; 0 where a target is IGNORED. The plain form
+    is ``-F.cross_entropy`` of ``capped_logits``.
     """
-    if plain(features):
-        logits = capped_logits(features, weight, cap)
-        return -F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
-    return _TokenLogLikelihoods.apply(features, weight, targets, cap)
+    rows, found = counted(features, targets)
+    dtype = _product_dtype(weight)
+    with torch.autocast(features.device.type, enabled=False):
+        # Where no gradient is wanted, an autograd.Function would still be told of one.
+        form = _TokenLogLikelihoods.apply if torch.is_grad_enabled() else _log_likelihoods
+        logs: Tensor = form(rows, weight, found, cap, dtype)
+    if len(rows) == len(features):
+        return logs
+    return logs.new_zeros(len(targets)).masked_scatter(targets != IGNORED, logs)
 
 
 def head_nats(features: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
@@ -221,10 +243,13 @@ def head_nats(features: Tensor, weight: Tensor, targets: Tensor, cap: float | No
 
     Where all targets have the same weight, the gradients are known before the backward pass.
     """
-    if plain(features):
-        logits = capped_logits(features, weight, cap)
-        return F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-    return _HeadNats.apply(features, weight, targets, cap)
+    features, targets = counted(features, targets)
+    dtype = _product_dtype(weight)
+    with torch.autocast(features.device.type, enabled=False):
+        if torch.is_grad_enabled():
+            nats: Tensor = _HeadNats.apply(features, weight, targets, cap, dtype)
+            return nats
+        return -_log_likelihoods(features, weight, targets, cap, dtype).double().sum().float()
 
 
 def capped_logits(

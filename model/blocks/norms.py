@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.blocks.config import BlockConfig
-from model.blocks.kernels import rms_norm
+from model.blocks.elementwise import rms_norm
 
 
 class RMSNorm(nn.Module):

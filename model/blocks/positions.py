@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.blocks.kernels import rotate
+from model.blocks.elementwise import rotate
 
 
 class Rotary(nn.Module):
@@ -38,13 +38,16 @@ class Rotary(nn.Module):
         scaling: tuple[float, float, float, int] | None = None,
     ) -> None:
         super().__init__()
-        speed = base ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)  # (K/2,)
+        # On the CPU also where the network around it is built without memory.
+        pairs = torch.arange(0, d_head, 2, dtype=torch.float64, device="cpu")
+        speed = base ** (-pairs / d_head)  # (K/2,)
         if scaling is not None:
             factor, low, high, original = scaling
             turns = original * speed / (2 * math.pi)
             kept = ((turns - low) / (high - low)).clamp(0, 1)
             speed = speed * (kept + (1 - kept) / factor)
-        angle = torch.arange(context_length, dtype=torch.float64)[:, None] * speed  # (T, K/2)
+        places = torch.arange(context_length, dtype=torch.float64, device="cpu")
+        angle = places[:, None] * speed  # (T, K/2)
         # The tables follow from the configuration, so they stay out of checkpoints.
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.architectures.network import Network
 from model.batches.batching import Batch, key_of
-from model.evaluation import mean_loss
+from model.evaluation import autocast, mean_loss
 from model.training.objectives import Objective
 from model.training.optim import Optimizer
 from model.training.state import copy_exactly, weights
@@ -133,7 +133,7 @@ def train(
         if _due(done, checkpoint_every) or done == steps:
             _require_finite(network, done, batch)
         if validation is not None and (_due(done, validate_every) or done == steps):
-            yield Validated(done, mean_loss(network, objective, validation()).nats)
+            yield Validated(done, mean_loss(network, objective, validation(), precision).nats)
         if _due(done, checkpoint_every):
             yield Saved(done, snapshot(network, optimizer, done))
 
@@ -152,7 +152,7 @@ def _backward(
     total = torch.zeros((), dtype=torch.float64, device=device)
     for number, part in enumerate(batch.split(parts)):
         key = key_of("dropout", seed, index, *([number] if number else []))
-        with _randomness(device, key), _autocast(device, precision):
+        with _randomness(device, key), autocast(device, precision):
             nats = objective(network, part.to(device))
         (nats / count).backward()
         total += nats.detach()
@@ -175,7 +175,7 @@ def _update(
         if not math.isfinite(value):
             optimizer.zero_grad()
             raise NonFinite(index + 1, what, value, ids)
-    if clip is not None:
+    if clip is not None and size > clip:  # else a pass over all gradients would multiply by 1
         torch.nn.utils.clip_grads_with_norm_(trained, clip, norm)
     optimizer.step()
     optimizer.zero_grad()
@@ -216,10 +216,6 @@ def fastest_precision(device: torch.device | str = "cpu") -> Precision:
 
 def _due(step: int, every: int | None) -> bool:
     return every is not None and step % every == 0
-
-
-def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 @contextmanager

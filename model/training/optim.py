@@ -45,23 +45,26 @@ def learning_rate_factor(
     return floor + (1 - floor) * height
 
 
-def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
+def orthogonalised(
+    matrices: Tensor, iterations: int = 5, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Each matrix (..., R, C) with its singular values near 1: equal steps in all directions.
 
-    Newton-Schulz in fp32 with Jordan's quintic (Jordan et al. 2024), which brings the values into
-    [0.7, 1.2]. Many matrices of one shape are processed together. torch.optim.Muon works in bf16,
-    which many CPUs only emulate.
+    Newton-Schulz with Jordan's quintic (Jordan et al. 2024), which brings the values into [0.7,
+    1.2]. Many matrices of one shape are processed together. bf16 is exact enough, as Jordan found;
+    where a processor only emulates it, fp32 is faster.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     wide = x.shape
     x = x.reshape(-1, *wide[-2:])
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
+    x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)).to(dtype)
     for _ in range(iterations):
         gram = x @ x.mT
         polynomial = gram.baddbmm(gram, gram, beta=-4.7750, alpha=2.0315)
         x = x.baddbmm(polynomial, x, beta=3.4445)
-    return x.view(wide).mT if tall else x.view(wide)
+    x = x.view(wide).to(matrices.dtype)
+    return x.mT if tall else x
 
 
 class Optimizer:
@@ -76,7 +79,7 @@ class Optimizer:
 
     A rate that is left out is ``learning_rate``; the vectors always have that. ``weight_decay`` is
     decoupled (Loshchilov & Hutter 2019). Muon changes an R x C matrix by rate * sqrt(max(1, R / C))
-    times its orthogonalised Nesterov momentum.
+    times its orthogonalised Nesterov momentum; ``products`` is the dtype of its products.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Optimizer:
         betas: tuple[float, float] = (0.9, 0.95),
         epsilon: float = 1e-10,
         momentum: float = 0.95,
+        products: torch.dtype = torch.float32,
     ) -> None:
         if kind not in ("adamw", "muon"):
             raise ValueError(f"kind={kind!r} is unknown: use adamw or muon")
@@ -108,7 +112,7 @@ class Optimizer:
         for name, value in {**rates, "weight_decay": weight_decay}.items():
             if value is None or not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value} must be a finite number from 0")
-        self.momentum, self.weight_decay = momentum, weight_decay
+        self.momentum, self.weight_decay, self.products = momentum, weight_decay, products
         self.matrix_rate, self.scale = rates["matrices"] or 0.0, 1.0
         self._matrices = groups.pop("matrices") if kind == "muon" else {}
         self._momenta = {name: torch.zeros_like(p) for name, p in self._matrices.items()}
@@ -171,7 +175,8 @@ class Optimizer:
                 average.lerp_(gradient, 1 - self.momentum)
                 updates.append(gradient.lerp(average, self.momentum))  # Nesterov: look ahead
             size = max(1.0, shape[0] / shape[1]) ** 0.5
-            for name, update in zip(names, orthogonalised(torch.stack(updates)), strict=True):
+            together = orthogonalised(torch.stack(updates), dtype=self.products)
+            for name, update in zip(names, together, strict=True):
                 parameter = self._matrices[name]
                 parameter.mul_(1 - rate * self.weight_decay).add_(update, alpha=-rate * size)
 

@@ -18,10 +18,32 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     copy_exactly(weights(network), tensors, "network")
 
 
+def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Gives copies of ``tensors`` to a network from ``unfilled``. Raises like ``load_weights``.
+
+    They are copies because a tensor inside a file's bytes need not begin where torch's own do, and
+    a product may add in another order there.
+    """
+    _require_match(weights(network), tensors, "network")
+    network.load_state_dict({name: t.clone() for name, t in tensors.items()}, assign=True)
+    unfilled = [name for name, buffer in network.named_buffers() if buffer.is_meta]
+    if unfilled:
+        raise ValueError(
+            f"buffers without values={', '.join(unfilled)}: no file holds them; build them with"
+            ' device="cpu", which stays where the network is built without memory'
+        )
+
+
 @torch.no_grad()
 def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
     """Copies each tensor into that of the same name. Raises ValueError, and copies none, if one
     is missing, extra or misshaped."""
+    _require_match(into, tensors, what)
+    for name, tensor in tensors.items():
+        into[name].copy_(tensor)
+
+
+def _require_match(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
     faults = [f"missing {name}" for name in into if name not in tensors]
     for name, old in into.items():
         new = tensors.get(name, old)
@@ -36,5 +58,3 @@ def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what
             f"{what} state has faults={len(faults)}: {shown}. "
             "It was saved under another configuration: use that one or start anew"
         )
-    for name, tensor in tensors.items():
-        into[name].copy_(tensor)

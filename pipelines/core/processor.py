@@ -1,36 +1,108 @@
 """How this process uses the processor and memory for training. Set this before torch is loaded.
 
-Measured on two cores (docs/log.md): a process that keeps freed memory trains 1.2 to 1.6 times as
-many tokens a second, because otherwise glibc returns a step's logits to the kernel and page-faults
-them in again. Waiting threads that sleep instead of spin cost 7 % on an idle machine. On a busy
-machine they are ten times as fast, because spinning makes every small operation wait for the other
-program's time slice.
+Measured on two cores (docs/log.md, benchmarks/engine.py): a process that keeps freed memory does
+not get a step's logits from the kernel anew, page by page. That is worth the more, the larger the
+logits are: nothing with the chat recipe's, a third with 50,257 tokens held at once. Waiting threads
+that sleep instead of spin cost 7 % on an idle machine. On a busy machine they are ten times as
+fast, because spinning makes every small operation wait for the other program's time slice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 NEVER = 2**31 - 1
+SPINS = "2000"  # some microseconds
 # Variables that make torch's libraries use other instructions, or another order of additions.
 TOLD = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "CUBLAS_WORKSPACE_CONFIG")
 
 
 def prepare() -> None:
-    """Keep freed memory (on glibc) and let waiting OpenMP threads sleep.
+    """Keeps freed memory, and chooses how many threads compute and how they wait.
 
-    A value of ``OMP_WAIT_POLICY`` that is already set stays.
+    ``DRAGON_THREADS`` is the number of threads; without it, variables of OpenMP that are set stay.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
+    choose_threads()
+    choose_waiting()
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc, where it is there, to keep freed memory."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def choose_threads() -> None:
+    """As many threads as this process has cores: a container may have fewer than the machine."""
+    told = os.environ.get("DRAGON_THREADS")
+    if told is not None:
+        if not told.isdecimal() or int(told) < 1:
+            raise ValueError(f"DRAGON_THREADS={told!r} must be a whole number from 1")
+        os.environ["OMP_NUM_THREADS"] = told
+    elif cores() < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+
+
+def choose_waiting() -> None:
+    """Lets waiting threads sleep: at once on a busy machine, on an idle one after a short spin."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        if os.getloadavg()[0] < cores() / 2:
+            os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+def waiting() -> dict[str, str | None]:
+    """How this process's threads wait, for the record. It decides the time and not the result."""
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    return {name.lower(): os.environ.get(name) for name in names}
+
+
+def cores() -> int:
+    """How many cores this process may use: those it may run on, or its containers' quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = min(_quotas(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")), default=math.inf)
+    return max(1, int(min(allowed or 1, quota)))
+
+
+def _quotas(groups: Path, mounted: Path) -> Iterator[float]:
+    """The limits, in cores, of the control groups of this process (version 2 and 1).
+
+    ``groups`` is a file with lines ``number:controllers:path``. A group's own limit and those of
+    the groups above it hold together; inside a container the path may begin above what is mounted.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in groups.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            top = mounted / "cpu" if controllers else mounted
+            group = top / path.strip("/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(top):
+                    yield from _quota(folder)
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    """The limit of one group, if it has one: microseconds of processor time in a period."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        yield float(quota) / float(period)  # ValueError: max, no limit
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (
+            (folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+        )
+        if int(quota) > 0:
+            yield int(quota) / int(period)
 
 
 def abilities() -> dict[str, Any]:

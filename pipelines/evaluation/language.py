@@ -14,7 +14,7 @@ from model.evaluation import (
 from model.inference.generation import generate_batch
 from model.training.objectives import OBJECTIVES
 from pipelines.inference.replies import SAMPLING, unnamed
-from pipelines.training.checkpoint import HELD_OUT_BATCH
+from pipelines.training.checkpoint import held_out_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,9 +35,8 @@ def language_figures(
     figures = {}
     for split in ("validation", "test"):
         stream = shards.stream(split, tokenizer.end_of_text)
-        batches = in_order(
-            stream, network.context_length, HELD_OUT_BATCH, beginning=tokenizer.beginning
-        )
+        length = network.context_length
+        batches = in_order(stream, length, held_out_rows(length), beginning=tokenizer.beginning)
         loss = mean_loss(network, OBJECTIVES["next_token"], batches)
         figures[split] = {
             "loss": loss.nats,

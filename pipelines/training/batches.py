@@ -8,7 +8,7 @@ from typing import Any
 from model.batches.batching import Batch, TokenStream, Windows, in_order
 from model.batches.masking import Masked, masked_in_order
 from model.batches.packing import Packed
-from pipelines.training.checkpoint import HELD_OUT_BATCH
+from pipelines.training.checkpoint import held_out_rows
 from pipelines.training.options import Pretraining
 
 
@@ -52,11 +52,15 @@ def held_out_batches(
         return masked_in_order(
             stream,
             config.context_length,
-            HELD_OUT_BATCH,
+            held_out_rows(config.context_length),
             vocab_size=config.vocab_size,
             end_of_text=end_of_text,
             windows=windows,
         )
     return in_order(
-        stream, config.context_length, HELD_OUT_BATCH, windows=windows, beginning=beginning
+        stream,
+        config.context_length,
+        held_out_rows(config.context_length),
+        windows=windows,
+        beginning=beginning,
     )

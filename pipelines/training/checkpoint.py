@@ -12,9 +12,9 @@ processor.prepare()
 import torch  # noqa: E402
 from safetensors.torch import save  # noqa: E402
 
-from model.architectures import build, find  # noqa: E402
+from model.architectures import find, unfilled  # noqa: E402
 from model.training.adapters import Classifier  # noqa: E402
-from model.training.state import load_weights, weights  # noqa: E402
+from model.training.state import fill, weights  # noqa: E402
 from pipelines.core.artefact import FIGURES  # noqa: E402
 from pipelines.core.identity import canonical  # noqa: E402
 from pipelines.tokens.artefacts import TokenizerFiles  # noqa: E402
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipelines.core.making import Making
 
 
-HELD_OUT_BATCH = 32  # windows or examples in a batch of an evaluation
+HELD_OUT_BATCH, HELD_OUT_TOKENS = 32, 65_536  # the most in a batch of an evaluation
 
 
 @dataclass
@@ -38,6 +38,11 @@ class History:
     validation: list[tuple[int, float]] = field(default_factory=list)
     legs: list[dict[str, Any]] = field(default_factory=list)
     """Each start of the run: its first step and its environment."""
+
+
+def held_out_rows(length: int) -> int:
+    """How many windows or examples of up to ``length`` tokens are evaluated together."""
+    return max(1, min(HELD_OUT_BATCH, HELD_OUT_TOKENS // length))
 
 
 def device() -> torch.device:
@@ -73,10 +78,10 @@ def load_network(checkpoint: Checkpoint) -> Network:
     """The trained network of a checkpoint, or the classifier. All tensors must match exactly."""
     config = checkpoint.config()
     architecture = find(config["architecture"])
-    network: Network = build(architecture, architecture.config(**config["network"]), seed=0)
+    network: Network = unfilled(architecture, architecture.config(**config["network"]))
     if "labels" in config:
         network = Classifier(network, len(config["labels"]))
-    load_weights(network, checkpoint.tensors())
+    fill(network, checkpoint.tensors())
     return network.to(device())
 
 

@@ -83,9 +83,9 @@ def fit(
             **processor.abilities(),
             **library_versions(LIBRARIES, exact=True),
         }
-        optimizer = _optimizer(network, training)
+        optimizer = _optimizer(network, training, precision)
         state, history = _resume(making, environment)
-        making.made.update(environment, legs=history.legs)
+        making.made.update(environment, **processor.waiting(), legs=history.legs)
         progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
         tokens = 0
         events = train(
@@ -143,7 +143,7 @@ def _turn(making: Making) -> Iterator[None]:
         yield
 
 
-def _optimizer(network: Network, training: Training) -> Optimizer:
+def _optimizer(network: Network, training: Training, precision: Precision) -> Optimizer:
     choice = training.optimizer
     if choice.head_learning_rate is None:
         raise ValueError("the learning rates are not resolved: read the training out of a recipe")
@@ -157,6 +157,10 @@ def _optimizer(network: Network, training: Training) -> Optimizer:
         weight_decay=choice.weight_decay,
         betas=(choice.beta1, choice.beta2),
         momentum=choice.momentum,
+        # Emulated, bf16 would be slower.
+        products=torch.bfloat16
+        if precision == fastest_precision(device()) == "bf16"
+        else torch.float32,
     )
 
 

@@ -16,13 +16,8 @@ from torch import Tensor, nn
 from model.architectures import find
 from model.architectures.gpt.config import GPTConfig
 from model.batches.batching import IGNORED, Batch
-from model.blocks.attention import (
-    MultiHeadAttention,
-    SelfAttention,
-    SimplifiedAttention,
-    causal,
-    shares,
-)
+from model.blocks.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention, shares
+from model.blocks.masks import causal
 from model.blocks.positions import Rotary
 from model.evaluation import mean_loss
 from model.inference.generation import generate

@@ -70,7 +70,7 @@ def losses(network: Any, objective: str, batches: Any, training: Training) -> li
         network,
         OBJECTIVES[objective],
         batches.batch,
-        _optimizer(network, training),
+        _optimizer(network, training, "fp32"),
         steps=STEPS,
         schedule=_schedule(training, STEPS),
     )

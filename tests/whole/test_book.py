@@ -20,13 +20,8 @@ from model.architectures import build, find
 from model.architectures.gpt.config import GPTConfig, parameter_count
 from model.batches.batching import Batch, TokenStream, Windows, in_order
 from model.batches.shuffling import key_of, permuted
-from model.blocks.attention import (
-    MultiHeadAttention,
-    SelfAttention,
-    SimplifiedAttention,
-    causal,
-    shares,
-)
+from model.blocks.attention import MultiHeadAttention, SelfAttention, SimplifiedAttention, shares
+from model.blocks.masks import causal
 from model.evaluation import mean_loss
 from model.inference.sampling import Sampling, filtered
 from model.training.adapters import Classifier, add_low_rank

@@ -302,7 +302,7 @@ def _build(config):
     import torch
     from torch import nn
 
-    from model.blocks.attention import causal, same_document
+    from model.blocks.masks import causal, same_document
     from model.architectures.network import Network
     from model.blocks.kernels import head_nats
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from model.architectures.bert.config import BERTConfig
 from model.architectures.network import Network
-from model.batches.batching import IGNORED, Batch
-from model.blocks.attention import Remember, positions_within, same_document
+from model.batches.batching import Batch
+from model.blocks.attention import Remember
 from model.blocks.block import Block
-from model.blocks.kernels import capped_logits, head_nats
+from model.blocks.kernels import capped_logits, counted, head_nats
+from model.blocks.masks import Apart, apart, positions_within
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -36,7 +37,7 @@ class EncoderBlock(Block):
         self,
         x: Tensor,
         rotary: Callable[[Tensor], Tensor] | None = None,
-        visible: Tensor | None = None,
+        visible: Tensor | Apart | None = None,
         remember: Remember | None = None,
         added: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
@@ -111,7 +112,7 @@ class Encoder(Network):
             place = slice(length) if documents is None else positions_within(documents)
             x = x + self.positions.weight[place]
         x = self.dropout(self.embedding_norm(x))
-        visible = None if documents is None else same_document(documents)
+        visible = None if documents is None else apart(documents)
         for block in self.blocks:
             x = block(x, self.rotary, visible)
         return self.norm(x)
@@ -135,9 +136,9 @@ class Encoder(Network):
         features = self.features(tokens, documents)
         if targets is None:
             return self.logits(features)
-        counted = targets != IGNORED
-        features = self.transform(features[counted])  # (N, D)
-        return head_nats(features, self._head_weight, targets[counted], self.config.logit_cap)
+        features, targets = counted(features.flatten(0, 1), targets.flatten())  # (N, D), (N,)
+        weight, cap = self._head_weight, self.config.logit_cap
+        return head_nats(self.transform(features), weight, targets, cap)
 
     def check(self, batch: Batch) -> None:
         batch.check(self.vocab_size + 1)  # the mask is a token of the network's own

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from model.architectures.encoder_decoder.config import EncoderDecoderConfig
 from model.blocks.attention import MultiHeadAttention, Remember, attend_fused, shares
 from model.blocks.cache import Cache
-from model.blocks.kernels import squared_relu
+from model.blocks.elementwise import squared_relu
 from model.blocks.norms import RMSNorm
 from model.blocks.positions import Rotary
 
@@ -194,6 +194,8 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 
     The paper alternates sines and cosines: the same dimensions in another order.
     """
-    speed = ROTARY_BASE ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)  # (D/2,)
-    angle = torch.arange(length, dtype=torch.float64)[:, None] * speed
+    # On the CPU also where the network around it is built without memory.
+    pairs = torch.arange(0, d_model, 2, dtype=torch.float64, device="cpu")
+    places = torch.arange(length, dtype=torch.float64, device="cpu")
+    angle = places[:, None] * ROTARY_BASE ** (-pairs / d_model)
     return torch.cat([angle.sin(), angle.cos()], dim=1).float()

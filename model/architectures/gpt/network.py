@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from model.architectures.gpt.config import GPTConfig
 from model.architectures.gpt.identity import PairTable, PreviousToken, ValueEmbedding
 from model.architectures.network import Network
-from model.blocks.attention import positions_within, recent, same_document
 from model.blocks.block import Block
 from model.blocks.cache import Cache
 from model.blocks.kernels import capped_logits, head_nats
+from model.blocks.masks import Apart, apart, positions_within, recent, same_document
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
 
@@ -82,9 +82,12 @@ class Decoder(Network):
             )
         order = torch.arange(length, device=tokens.device)[None]
         place = order if documents is None else positions_within(documents)
-        visible = None if documents is None else same_document(documents)
+        visible: Tensor | Apart | None = None
         if self.config.window is not None:
+            visible = None if documents is None else same_document(documents)
             visible = self._within_window(visible, order)
+        elif documents is not None:
+            visible = apart(documents)
         return self._through(tokens, self._embedded(tokens, place), visible, self.rotary)
 
     @torch.no_grad()
@@ -144,7 +147,7 @@ class Decoder(Network):
         self,
         tokens: Tensor,
         embedded: Tensor,
-        visible: Tensor | None,
+        visible: Tensor | Apart | None,
         rotary: Callable[[Tensor], Tensor] | None,
         cache: Cache | None = None,
     ) -> Tensor:

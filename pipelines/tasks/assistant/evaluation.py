@@ -12,7 +12,7 @@ from pipelines.evaluation.replies import dialogues
 from pipelines.examples.artefacts import Examples
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
+from pipelines.training.checkpoint import held_out_rows, load_network, require_tokenizer
 from pipelines.training.pairs import pair_examples
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def evaluate(
     pairs = list(examples.pairs("test"))
 
     def loss(network: Network, *, as_text: bool) -> float:
-        sizes = {"context_length": length, "batch_size": HELD_OUT_BATCH}
+        sizes = {"context_length": length, "batch_size": held_out_rows(length)}
         held_out = pair_examples(encoder, pairs, **sizes, by_length=True, as_text=as_text)
         return mean_loss(network, next_token, held_out.in_order()).nats
 

@@ -22,7 +22,7 @@ from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import Judged
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
+from pipelines.training.checkpoint import held_out_rows, load_network, require_tokenizer
 from pipelines.training.labelled import labelled_examples, require_labels
 
 
@@ -40,12 +40,13 @@ def evaluate(
     require_tokenizer(classifier, tokenizer)
     test = list(examples.labelled("test"))
     require_labels(test, "test")
+    length = classifier.config()["network"]["context_length"]
     held_out = labelled_examples(
         tokenizer.load(),
         test,
         labels,
-        context_length=classifier.config()["network"]["context_length"],
-        batch_size=HELD_OUT_BATCH,
+        context_length=length,
+        batch_size=held_out_rows(length),
     )
     truth = [labels.index(row.label) for row in test]
     likely = probabilities(load_network(classifier), held_out.in_order())

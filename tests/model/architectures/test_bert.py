@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.architectures import build, find
 from model.architectures.bert.config import BERTConfig, flops_per_token, parameter_count
 from model.batches.batching import IGNORED, Batch
+from model.blocks import masks
 from model.blocks.attention import MultiHeadAttention
 from model.blocks.kernels import capped_logits
 from model.evaluation import mean_loss
@@ -54,8 +55,10 @@ def test_a_change_anywhere_reaches_everywhere(shape):
         assert (moved > 1e-4).all(), f"{position} does not reach {moved.argmin()}"
 
 
+@pytest.mark.parametrize("shortest", [1, 64])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_documents_of_a_row_are_read_as_if_alone(shape):
+def test_documents_of_a_row_are_read_as_if_alone(shape, shortest, monkeypatch):
+    monkeypatch.setattr(masks, "SHORTEST", shortest)
     network = stirred(SHAPES[shape])
     one, two = drawn(1, 7), drawn(1, 5, seed=1)
     filling = drawn(1, 3, seed=2)

@@ -14,6 +14,7 @@ from model.architectures import build, find
 from model.architectures.gpt.config import GPTConfig
 from model.batches.batching import IGNORED, Batch, DocumentPiece, TokenStream
 from model.batches.packing import Packed
+from model.blocks import masks
 from model.blocks.attention import MultiHeadAttention
 from model.training.loop import Step, train
 from model.training.objectives import next_token
@@ -42,9 +43,13 @@ def stirred(config: GPTConfig) -> nn.Module:
     return network
 
 
-@pytest.fixture
-def packed() -> Batch:
-    """Rows of documents, two of the rows with padding behind them."""
+@pytest.fixture(params=["stretches", "masks"])
+def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Batch:
+    """Rows of documents, two of the rows with padding behind them.
+
+    Attention goes from stretch to stretch, or reads all of a row under a mask.
+    """
+    monkeypatch.setattr(masks, "SHORTEST", 1 if request.param == "stretches" else T)
     generator = torch.Generator().manual_seed(2)
     tokens = torch.randint(V, (len(LENGTHS), T), generator=generator)
     targets = torch.randint(V, (len(LENGTHS), T), generator=generator)

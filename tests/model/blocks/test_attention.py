@@ -8,15 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks.attention import (
-    MultiHeadAttention,
-    attend,
-    attend_fused,
-    causal,
-    positions_within,
-    recent,
-    same_document,
-)
+from model.blocks.attention import MultiHeadAttention, attend, attend_fused
+from model.blocks.masks import apart, causal, positions_within, recent, same_document
 from model.blocks.positions import Rotary
 
 B, T, D, H = 2, 7, 24, 4
@@ -213,3 +206,12 @@ def test_a_layer_reads_its_document_alone(x, fused):
     for row, start, stop in [(0, 0, 3), (0, 3, 6), (0, 6, 7), (1, 0, 1), (1, 1, 7)]:
         own = layer(x[row : row + 1, start:stop])[0]
         torch.testing.assert_close(together[row, start:stop], own)
+
+
+def test_stretches_are_those_of_the_documents():
+    documents = torch.tensor([[0] * 70 + [1] * 90, [1] * 40 + [2] * 120])
+    assert apart(documents).lengths == (70, 90, 40, 120)
+    assert torch.equal(apart(documents).mask, same_document(documents))
+    assert apart(torch.tensor([[0] * 100, [7] * 100])) is None
+    many = torch.arange(100).repeat(2, 1)
+    assert torch.equal(apart(many), same_document(many))  # a call for each token would take longer

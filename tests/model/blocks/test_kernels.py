@@ -10,14 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.batches.batching import IGNORED
-from model.blocks.kernels import (
-    capped_logits,
-    head_nats,
-    rms_norm,
-    rotate,
-    squared_relu,
-    token_log_likelihoods,
-)
+from model.blocks import kernels
+from model.blocks.elementwise import gelu, rms_norm, rotate, squared_relu
+from model.blocks.kernels import capped_logits, head_nats, token_log_likelihoods
 
 ANGLES = torch.rand(5, 4, generator=torch.Generator().manual_seed(0))
 COSINE, SINE = ANGLES.cos(), ANGLES.sin()
@@ -30,6 +25,7 @@ def plain_rotate(x: Tensor) -> Tensor:
 
 FORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "rms_norm": (rms_norm, lambda x: F.rms_norm(x, (8,), eps=1e-6)),
+    "gelu": (lambda x: gelu(x.contiguous()), lambda x: F.gelu(x, approximate="tanh")),
     "squared_relu": (squared_relu, lambda x: F.relu(x).square()),
     "rotate": (lambda x: rotate(x, COSINE, SINE), plain_rotate),
 }
@@ -91,8 +87,105 @@ def test_a_frozen_head_gets_no_gradient_and_its_features_do() -> None:
     assert weight.grad is None
 
 
-def test_reduced_precision_takes_the_plain_forms() -> None:
-    x = torch.randn(2, 8, dtype=torch.bfloat16)
-    assert rms_norm(x).dtype == torch.bfloat16
-    assert squared_relu(x).dtype == torch.bfloat16
-    assert rotate(x.view(2, 1, 8), torch.ones(1, 4), torch.zeros(1, 4)).dtype == torch.bfloat16
+@pytest.mark.parametrize("cap", [None, 15.0])
+def test_the_head_in_blocks_is_the_head_at_once(
+    cap: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(50, 16, generator=generator)
+    weight = torch.randn(70, 16, generator=generator)
+    targets = torch.randint(70, (50,), generator=generator)
+    found = []
+    for size in (1 << 27, 7 * 128 * 4):  # one block, or eight of six or seven rows
+        monkeypatch.setattr(kernels, "CPU_BLOCK", size)
+        f, w = features.clone().requires_grad_(), weight.clone().requires_grad_()
+        head = kernels._Head(w, cap, torch.float32)
+        assert len(head.blocks(f)) == (1 if size > 1 << 20 else 8)
+        loss = head_nats(f, w, targets, cap)
+        found.append((loss, *torch.autograd.grad(loss, (f, w))))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_hopeless_target_has_its_exact_likelihood() -> None:
+    features, weight = torch.tensor([[1.0, 0.0]]), torch.tensor([[400.0, 0.0], [0.0, 0.0]])
+    nats = head_nats(features, weight, torch.tensor([1]), None)
+    assert nats == 400.0  # its likelihood is 0 in fp32
+
+
+def test_the_head_multiplies_counted_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    products = kernels._Head._products
+    monkeypatch.setattr(
+        kernels._Head, "_products", lambda head, x: rows.append(len(x)) or products(head, x)
+    )
+    features, weight = torch.randn(8, 4), torch.randn(10, 4)
+    targets = torch.tensor([IGNORED, 1, IGNORED, 2, 3, IGNORED, IGNORED, IGNORED])
+    head_nats(features, weight, targets, None)
+    token_log_likelihoods(features, weight, targets, None)
+    assert rows == [3, 3]
+
+
+def test_an_evaluation_computes_no_gradient_of_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a gradient was computed")
+
+    monkeypatch.setattr(kernels._Gradients, "add", refuse)
+    features, weight = torch.randn(8, 4), torch.nn.Parameter(torch.randn(10, 4))
+    with torch.inference_mode():
+        head_nats(features, weight, torch.arange(8), None)
+    with pytest.raises(AssertionError, match="a gradient was computed"):
+        head_nats(features, weight, torch.arange(8), None)
+
+
+@pytest.mark.parametrize("cap", [None, 15.0])
+def test_the_head_under_autocast_is_near_the_head(cap: float | None) -> None:
+    generator = torch.Generator().manual_seed(5)
+    features = torch.randn(60, 32, generator=generator)
+    weight = torch.randn(100, 32, generator=generator)
+    targets = torch.randint(100, (60,), generator=generator)
+    targets[::4] = IGNORED
+    found = []
+    for reduced in (False, True):
+        f, w = features.clone().requires_grad_(), weight.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            loss = head_nats(f, w, targets, cap)
+            likelihoods = token_log_likelihoods(f, w, targets, cap)
+        assert (loss.dtype, likelihoods.dtype) == (torch.float32, torch.float32)
+        torch.testing.assert_close(-likelihoods.sum(), loss, rtol=1e-5, atol=1e-5)
+        found.append((loss, *torch.autograd.grad(loss, (f, w))))
+    assert not torch.equal(found[0][0], found[1][0])  # bf16 was used
+    for exact, near in zip(*found, strict=True):
+        assert (exact - near).norm() < 0.02 * exact.norm()
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {name: pair[0] for name, pair in FORMS.items()}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_reduced_precision_has_the_plain_forms_gradient(name: str) -> None:
+    function, form = FORMS[name]
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(2, 3, 5, 8, generator=generator)
+    exact = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(form(exact).sum(), exact)
+    reduced = x.bfloat16().requires_grad_()
+    y = function(reduced)
+    (gradient,) = torch.autograd.grad(y.sum(), reduced)
+    if name != "rotate":  # which follows the dtype of its tables
+        assert (y.dtype, gradient.dtype) == (torch.bfloat16, torch.bfloat16)
+    torch.testing.assert_close(gradient.float(), expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "head_nats", "token_log_likelihoods"])
+def test_second_derivatives_are_refused(name: str) -> None:
+    targets = torch.arange(6)
+    functions = FUNCTIONS | {
+        "head_nats": lambda x: head_nats(x.view(-1, 8)[:6], torch.ones(9, 8), targets, 15.0),
+        "token_log_likelihoods": lambda x: token_log_likelihoods(
+            x.view(-1, 8)[:6], torch.ones(9, 8), targets, 15.0
+        ),
+    }
+    x = torch.randn(2, 3, 5, 8, requires_grad=True)
+    (first,) = torch.autograd.grad(functions[name](x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
