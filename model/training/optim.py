@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from model.training.distributed import ALONE, Group
 from model.training.state import copy_exactly
 
 Kind = Literal["adamw", "muon"]
@@ -76,7 +77,7 @@ class Optimizer:
 
     A rate that is left out is ``learning_rate``; the vectors always have that. ``weight_decay`` is
     decoupled (Loshchilov & Hutter 2019). Muon changes an R x C matrix by rate * sqrt(max(1, R / C))
-    times its orthogonalised Nesterov momentum.
+    times its orthogonalised Nesterov momentum. The processes of a ``group`` share that work.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Optimizer:
         betas: tuple[float, float] = (0.9, 0.95),
         epsilon: float = 1e-10,
         momentum: float = 0.95,
+        group: Group = ALONE,
     ) -> None:
         if kind not in ("adamw", "muon"):
             raise ValueError(f"kind={kind!r} is unknown: use adamw or muon")
@@ -108,6 +110,7 @@ class Optimizer:
         for name, value in {**rates, "weight_decay": weight_decay}.items():
             if value is None or not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value} must be a finite number from 0")
+        self._group = group
         self.momentum, self.weight_decay = momentum, weight_decay
         self.matrix_rate, self.scale = rates["matrices"] or 0.0, 1.0
         self._matrices = groups.pop("matrices") if kind == "muon" else {}
@@ -171,7 +174,7 @@ class Optimizer:
                 average.lerp_(gradient, 1 - self.momentum)
                 updates.append(gradient.lerp(average, self.momentum))  # Nesterov: look ahead
             size = max(1.0, shape[0] / shape[1]) ** 0.5
-            for name, update in zip(names, orthogonalised(torch.stack(updates)), strict=True):
+            for name, update in zip(names, self._group.map(orthogonalised, updates), strict=True):
                 parameter = self._matrices[name]
                 parameter.mul_(1 - rate * self.weight_decay).add_(update, alpha=-rate * size)
 

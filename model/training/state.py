@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,17 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+def copy_exactly(
+    into: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    what: str,
+    part: Callable[[Tensor, Tensor], Tensor] = lambda whole, _: whole,
+) -> None:
     """Copies each tensor into that of the same name. Raises ValueError, and copies none, if one
-    is missing, extra or misshaped."""
+    is missing, extra or misshaped.
+
+    ``part(whole, live)`` makes of a whole tensor what the live one holds (``Group.part``).
+    """
     faults = [f"missing {name}" for name in into if name not in tensors]
     for name, old in into.items():
         new = tensors.get(name, old)
@@ -37,4 +45,4 @@ def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what
             "It was saved under another configuration: use that one or start anew"
         )
     for name, tensor in tensors.items():
-        into[name].copy_(tensor)
+        into[name].copy_(part(tensor, into[name]))
