@@ -109,7 +109,7 @@ class Replicated(Group):
         Every process calls the network equally often, or the others would wait for it.
         """
         rows = batch.rows(slice(self.rank, None, self.world))
-        if rows.ids:
+        if len(rows.ids):
             return rows
         idle = batch.rows(slice(1))
         return replace(idle, targets=torch.full_like(idle.targets, IGNORED))
