@@ -23,6 +23,7 @@ from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
 from pipelines.training.artefacts import Checkpoint
 from tests.conftest import Place
+from tests.whole.serving import Pages, within
 
 WriteRecipe = Callable[..., Path]
 KEY = "smaller/foundation"
@@ -85,8 +86,8 @@ def tracked(place: Place, record: Record) -> list[list[float]]:
 
 
 def test_a_fault_in_a_process_is_one_line(made: Place, recipe_file: WriteRecipe) -> None:
-    """The rates are so high that the loss is soon no number."""
-    rates = "optimizer: {kind: adamw, matrix_learning_rate: 1e30, head_learning_rate: 1e30}"
+    """The rates are so high that the weights are soon no numbers."""
+    rates = "optimizer: {kind: adamw, matrix_learning_rate: 1e39, head_learning_rate: 1e39}"
     recipe = recipe_file((TWO[0], f"{TWO[1]}, {rates}"))
     said = made.dragon(*making(recipe))
     assert "lower the learning rate" in said.fault
@@ -107,14 +108,6 @@ def ranks(place: Place) -> dict[int, int]:
             number = next((s[5:] for s in said if s.startswith(b"RANK=")), None)
             if wanted in said and number is not None:
                 found[int(number)] = int(folder.name)
-    return found
-
-
-def within(seconds: float, holds: Callable[[], object]) -> object:
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
     return found
 
 
@@ -154,7 +147,7 @@ def test_a_killed_process_ends_all_and_the_next_run_ends_where_none_was_killed(
     within(300, lambda: first.read_bytes() != before)
     assert len(ranks(made)) == 2
     command.kill()
-    command.wait()
+    command.communicate(timeout=60)
     within(10, lambda: not ranks(made))
     assert not Store(made.root).versions(KEY)
 
@@ -170,3 +163,31 @@ def test_a_killed_process_ends_all_and_the_next_run_ends_where_none_was_killed(
     assert made.dragon(*making(recipe)).code == 0
     assert record(made).version == record(uninterrupted).version
     assert len(record(made).made["legs"]) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_it_is_started_in_the_browser_and_goes_on_there(
+    recipe_file: WriteRecipe, tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    (root / "recipes").mkdir(parents=True)
+    shutil.move(recipe_file(LONG, TWO), root / "recipes")
+    pages = Pages(tmp_path, root)
+    place = Place(tmp_path / "home", pages.store)
+    try:
+        pages.wait_until_ready()
+        keys = ("talk/raw_text", "talk/documents", "smaller/tokenizer", "smaller/token_shards")
+        run = pages.launch(*keys, KEY)
+        within(600, lambda: list(checkpoints(place)))
+        os.kill(ranks(place)[1], signal.SIGKILL)
+        assert pages.await_run(run, 60) == "FAILURE"
+        assert not ranks(place)
+        assert pages.materialize(*keys, KEY, seconds=600) == "SUCCESS"
+        tags = {tag["key"]: tag["value"] for tag in pages.latest(KEY)["tags"]}
+        assert tags["dagster/data_version"] == record(place).version
+        legs = record(place).made["legs"]
+        assert [leg["processes"] for leg in legs] == [2, 2]
+        assert legs[1]["step"] > 0
+    finally:
+        pages.end()

@@ -253,5 +253,24 @@ def test_a_fault_of_one_process_stops_all_with_the_same_words(pair: Path) -> Non
     assert said.pop().startswith("step=1 loss=inf on batch [text[")
 
 
+class Second(Group):
+    """The second process of a group, as far as it decides what its dropout draws."""
+
+    rank = 1
+
+
+def test_each_process_draws_its_own_dropout() -> None:
+    def losses(dropout: float, group: Group, parts: int) -> list[float]:
+        network = build("gpt", replace(TINY, dropout=dropout), 0)
+        optimizer = Optimizer(network, "adamw", learning_rate=0.0)
+        settings: dict[str, Any] = {"steps": 2, "accumulate": parts, "group": group}
+        events = train(network, OBJECTIVES["next_token"], text().batch, optimizer, **settings)
+        return [event.loss for event in events if isinstance(event, Step)]
+
+    for parts in (1, 2):
+        assert losses(0.0, ALONE, parts) == losses(0.0, Second(), parts)
+        assert losses(0.3, ALONE, parts) != losses(0.3, Second(), parts)
+
+
 if __name__ == "__main__":
     as_rank(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
