@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from model.batches.batching import Batch
+from model.training.distributed import ALONE, Group
 from model.training.objectives import Objective
 
 
@@ -47,9 +48,16 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def mean_loss(
-    network: Any, objective: Objective, batches: Iterable[Batch], precision: str = "fp32"
+    network: Any,
+    objective: Objective,
+    batches: Iterable[Batch],
+    precision: str = "fp32",
+    group: Group = ALONE,
 ) -> Loss:
-    """The mean over all counted targets, for any batch size. ValueError if there are none."""
+    """The mean over all counted targets, for any batch size. ValueError if there are none.
+
+    The processes of a ``group`` each read their rows of every batch.
+    """
     total, count = 0.0, 0
     device = next(network.parameters()).device
     with evaluating(network), torch.inference_mode(), autocast(device, precision):
@@ -57,11 +65,12 @@ def mean_loss(
             counted = batch.counted
             if counted:
                 network.check(batch)
-                total += objective(network, batch.to(device)).item()
+                total += objective(network, group.share(batch).to(device)).item()
                 count += counted
     if not count:
         raise ValueError("counted targets=0: a mean loss needs at least one, add data")
-    return Loss(total / count, count)
+    nats = group.total(torch.tensor(total, dtype=torch.float64, device=device))
+    return Loss(nats.item() / count, count)
 
 
 def perplexity(nats: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -39,6 +40,14 @@ class Network(nn.Module):
         It is called before the batch is moved to an accelerator, which would have to be waited for.
         """
         batch.check(self.vocab_size)
+
+    def parts(self) -> Iterable[nn.Module]:
+        """The parts whose parameters nothing but their own ``forward`` reads, in order: the blocks.
+
+        A process that holds shards gathers these one after the other (model/training/distributed).
+        """
+        blocks: Iterable[nn.Module] = getattr(self, "blocks", ())
+        return blocks
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every parameter from ``generator`` alone."""

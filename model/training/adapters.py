@@ -6,6 +6,7 @@ outputs and inputs of a linear layer, R rank.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -42,6 +43,10 @@ class Classifier(Network):
         rows = torch.arange(len(last), device=last.device)
         logits: Tensor = self.head(features[rows, last]).float()
         return logits if labels is None else F.cross_entropy(logits, labels, reduction="sum")
+
+    def parts(self) -> Iterable[nn.Module]:
+        parts: Iterable[nn.Module] = self.network.parts()
+        return parts
 
     def check(self, batch: Batch) -> None:
         """Raises ValueError for a token or a label that the network does not know."""

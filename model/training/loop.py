@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from model.architectures.network import Network
 from model.batches.batching import Batch, key_of
 from model.evaluation import autocast, mean_loss
+from model.training.distributed import ALONE, Group
 from model.training.objectives import Objective
 from model.training.optim import Optimizer
 from model.training.state import copy_exactly, weights
@@ -96,6 +97,7 @@ def train(
     validation: Callable[[], Iterable[Batch]] | None = None,
     checkpoint_every: int | None = None,
     state: State | None = None,
+    group: Group = ALONE,
 ) -> Iterator[Step | Validated | Saved]:
     """Trains the network in place up to ``steps`` updates, from ``state`` if there is one.
 
@@ -104,8 +106,11 @@ def train(
     of the whole batch, but for rounding and dropout. ``clip`` bounds the norm of all gradients
     together. The loss over ``validation()`` is computed every ``validate_every`` steps
     and at the end. ``seed`` decides the dropout. A run that resumes from any ``Saved.state``, on
-    the same machine with as many threads, ends bit for bit like the uninterrupted run. Raises
-    NonFinite.
+    the same machine with as many threads and processes, ends bit for bit like the uninterrupted
+    run. Raises NonFinite.
+
+    The processes of a ``group`` each call this with equal arguments and with what ``group.spread``
+    made of the network. They yield equal events, but only rank 0 has the tensors of a ``Saved``.
     """
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision!r} is unknown: use fp32 or bf16")
@@ -115,27 +120,29 @@ def train(
         raise ValueError(f"accumulate={accumulate} must be 1 or more")
     start = 0
     if state is not None:
-        restore(network, optimizer, state)
+        restore(network, optimizer, state, group)
         start = state.step
         del state  # restore copied it: free the memory
     if start > steps:
         raise ValueError(f"step={start} of the state is past steps={steps}: raise steps")
     network.train()
+    through = group.through(network)
     for index in range(start, steps):
         factor = schedule(index)
         optimizer.set_scale(factor)
         batch = batches(index)
         network.check(batch)
-        loss = _backward(network, objective, batch, accumulate, index, precision, seed)
-        nats, norm = _update(network, loss, optimizer, clip, index, batch.ids)
+        loss = _backward(through, objective, batch, accumulate, index, precision, seed, group)
+        nats, norm = _update(network, loss, optimizer, clip, index, batch.ids, group)
         done = index + 1
         yield Step(done, nats, norm, factor, batch.tokens.numel())
         if _due(done, checkpoint_every) or done == steps:
-            _require_finite(network, done, batch)
+            _require_finite(network, done, batch, group)
         if validation is not None and (_due(done, validate_every) or done == steps):
-            yield Validated(done, mean_loss(network, objective, validation(), precision).nats)
+            nats = mean_loss(network, objective, validation(), precision, group).nats
+            yield Validated(done, nats)
         if _due(done, checkpoint_every):
-            yield Saved(done, snapshot(network, optimizer, done))
+            yield Saved(done, snapshot(network, optimizer, done, group))
 
 
 def _backward(
@@ -146,17 +153,22 @@ def _backward(
     index: int,
     precision: Precision,
     seed: int,
+    group: Group,
 ) -> Tensor:
     """Adds the gradients of the batch's mean loss, part by part; returns that loss, detached."""
     device, count = next(network.parameters()).device, batch.counted
     total = torch.zeros((), dtype=torch.float64, device=device)
-    for number, part in enumerate(batch.split(parts)):
-        key = key_of("dropout", seed, index, *([number] if number else []))
-        with _randomness(device, key), autocast(device, precision):
-            nats = objective(network, part.to(device))
-        (nats / count).backward()
+    cut = batch.split(parts)
+    for number, part in enumerate(cut):
+        place = [number, group.rank] if group.rank else [number] if number else []
+        key, is_last = key_of("dropout", seed, index, *place), number == len(cut) - 1
+        with nullcontext() if is_last else group.apart(network):
+            with _randomness(device, key), autocast(device, precision):
+                nats = objective(network, group.share(part).to(device))
+            # torch divides the sum of the processes' gradients by their number.
+            (nats / (count / group.world)).backward()
         total += nats.detach()
-    return total / count
+    return group.total(total) / count
 
 
 def _update(
@@ -166,10 +178,11 @@ def _update(
     clip: float | None,
     index: int,
     ids: Sequence[str],
+    group: Group,
 ) -> tuple[float, float]:
     """Makes one update from the gradients; returns the loss and the gradient norm."""
     trained = [p for p in network.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    norm = group.norm([p.grad for p in trained if p.grad is not None])
     nats, size = torch.stack([loss, norm.double()]).tolist()  # the one wait
     for what, value in (("loss", nats), ("gradient_norm", size)):
         if not math.isfinite(value):
@@ -182,25 +195,39 @@ def _update(
     return nats, size
 
 
-def _require_finite(network: nn.Module, step: int, batch: Batch) -> None:
+def _require_finite(network: nn.Module, step: int, batch: Batch, group: Group) -> None:
     """Checks the weights: a loss shows a broken update one step too late for a checkpoint."""
-    for name, tensor in weights(network).items():
-        if not tensor.isfinite().all():
+    tensors = weights(network)
+    broken = [(~group.local(tensor).isfinite()).sum() for tensor in tensors.values()]
+    for name, count in zip(tensors, group.total(torch.stack(broken)).tolist(), strict=True):
+        if count:
             raise NonFinite(step, f"weights {name}", math.nan, batch.ids)
 
 
-def snapshot(network: nn.Module, optimizer: Optimizer, step: int) -> State:
-    """A copy of the state, which does not change as training continues."""
-    tensors = {f"network.{name}": t for name, t in weights(network).items()}
-    tensors |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
-    return State(step, {name: t.detach().clone() for name, t in tensors.items()})
+def snapshot(network: nn.Module, optimizer: Optimizer, step: int, group: Group = ALONE) -> State:
+    """A copy of the state, which does not change as training continues.
+
+    It has whole tensors, however many processes there are; only rank 0 has them.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in _live(network, optimizer).items():
+        copied = group.whole(tensor)
+        if group.rank == 0:
+            tensors[name] = copied
+    return State(step, tensors)
 
 
-def restore(network: nn.Module, optimizer: Optimizer, state: State) -> None:
-    """Restores a snapshot. Raises ValueError for missing, extra or misshaped tensors."""
+def restore(network: nn.Module, optimizer: Optimizer, state: State, group: Group = ALONE) -> None:
+    """Restores a snapshot, of however many processes.
+
+    Raises ValueError for missing, extra or misshaped tensors.
+    """
+    copy_exactly(_live(network, optimizer), state.tensors, "training", group.part)
+
+
+def _live(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     live = {f"network.{name}": t for name, t in weights(network).items()}
-    live |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
-    copy_exactly(live, state.tensors, "training")
+    return live | {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
 
 
 def fastest_precision(device: torch.device | str = "cpu") -> Precision:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from model.training.distributed import ALONE, Group
 from model.training.state import copy_exactly
 
 Kind = Literal["adamw", "muon"]
@@ -79,7 +81,8 @@ class Optimizer:
 
     A rate that is left out is ``learning_rate``; the vectors always have that. ``weight_decay`` is
     decoupled (Loshchilov & Hutter 2019). Muon changes an R x C matrix by rate * sqrt(max(1, R / C))
-    times its orthogonalised Nesterov momentum; ``products`` is the dtype of its products.
+    times its orthogonalised Nesterov momentum; ``products`` is the dtype of its products. The
+    processes of a ``group`` share that work.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Optimizer:
         epsilon: float = 1e-10,
         momentum: float = 0.95,
         products: torch.dtype = torch.float32,
+        group: Group = ALONE,
     ) -> None:
         if kind not in ("adamw", "muon"):
             raise ValueError(f"kind={kind!r} is unknown: use adamw or muon")
@@ -112,7 +116,8 @@ class Optimizer:
         for name, value in {**rates, "weight_decay": weight_decay}.items():
             if value is None or not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value} must be a finite number from 0")
-        self.momentum, self.weight_decay, self.products = momentum, weight_decay, products
+        self._group, self.products = group, products
+        self.momentum, self.weight_decay = momentum, weight_decay
         self.matrix_rate, self.scale = rates["matrices"] or 0.0, 1.0
         self._matrices = groups.pop("matrices") if kind == "muon" else {}
         self._momenta = {name: torch.zeros_like(p) for name, p in self._matrices.items()}
@@ -175,7 +180,7 @@ class Optimizer:
                 average.lerp_(gradient, 1 - self.momentum)
                 updates.append(gradient.lerp(average, self.momentum))  # Nesterov: look ahead
             size = max(1.0, shape[0] / shape[1]) ** 0.5
-            together = orthogonalised(torch.stack(updates), dtype=self.products)
+            together = self._group.map(partial(orthogonalised, dtype=self.products), updates)
             for name, update in zip(names, together, strict=True):
                 parameter = self._matrices[name]
                 parameter.mul_(1 - rate * self.weight_decay).add_(update, alpha=-rate * size)

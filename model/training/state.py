@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -35,12 +35,20 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def copy_exactly(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+def copy_exactly(
+    into: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    what: str,
+    part: Callable[[Tensor, Tensor], Tensor] = lambda whole, _: whole,
+) -> None:
     """Copies each tensor into that of the same name. Raises ValueError, and copies none, if one
-    is missing, extra or misshaped."""
+    is missing, extra or misshaped.
+
+    ``part(whole, live)`` makes of a whole tensor what the live one holds (``Group.part``).
+    """
     _require_match(into, tensors, what)
     for name, tensor in tensors.items():
-        into[name].copy_(tensor)
+        into[name].copy_(part(tensor, into[name]))
 
 
 def _require_match(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:

@@ -17,13 +17,24 @@ Watcher = Callable[[str, str], None]
 _watchers: list[Watcher] = []
 
 
+def watch(by: Watcher) -> None:
+    """Call ``by(label, state)`` for the progress of all jobs, until this process ends."""
+    _watchers.append(by)
+
+
+def show(label: str, state: str) -> None:
+    """Show the watchers the progress of a job, which may be another process's."""
+    for watcher in _watchers:
+        watcher(label, state)
+
+
 @contextlib.contextmanager
 def watched(by: Watcher) -> Iterator[None]:
     """Call ``by(label, state)`` for the progress of all jobs, several times a second.
 
     A log has a line only every few seconds, because a person reads it later.
     """
-    _watchers.append(by)
+    watch(by)
     try:
         yield
     finally:
@@ -57,8 +68,7 @@ class Progress:
             return
         if _watchers and now - self.shown >= SHOWN_SECONDS:
             self.shown = now
-            for watcher in _watchers:
-                watcher(self.label, self._state(step, units, note))
+            show(self.label, self._state(step, units, note))
         if now - self.said >= EVERY_SECONDS:
             self.said = now
             state = self._state(step, units, note)

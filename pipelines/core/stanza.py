@@ -62,6 +62,10 @@ class Strict(BaseModel):
         """The section as a JSON value for a derivation."""
         return self.model_dump(mode="json")
 
+    def written(self) -> dict[str, Any]:
+        """What was written of the section, for ``model_validate``; it can be stored as JSON."""
+        return self.model_dump(exclude_unset=True)
+
     def part(self, kind: type[Section], **more: Any) -> Section:
         """A section of class ``kind`` with the fields that both classes have, and ``more``."""
         shared = kind.model_fields.keys() & type(self).model_fields.keys()

@@ -29,12 +29,14 @@ from pipelines.orchestration import telling
 from pipelines.orchestration.automation import RECIPE
 from pipelines.orchestration.checks import result_of, spec_of, stopping
 from pipelines.orchestration.inputs import open_inputs
+from pipelines.orchestration.processes import through_pipes
 from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import publishing
 from pipelines.orchestration.shown import Shown, definition
 from pipelines.orchestration.story import story_of
 from pipelines.text.errors import SourceUnavailable
 from pipelines.text.parallel import end_with_parent
+from pipelines.training.launching import Start, make_together, processes_of
 
 processor.prepare()  # before any asset imports torch
 
@@ -163,7 +165,8 @@ def _materialize(
             making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
             making.made.update(environment(), key=declared.key, dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
-            artefact = _make(declared, making, decides, loaded, store, fence)
+            start = through_pipes(context)
+            artefact = _make(declared, making, decides, loaded, store, fence, start)
             result = telling.after_work(artefact, declared, loaded, store, project, run)
             figures, is_model = telling.figures_of(artefact), artefact.kind == telling.MODEL
             tracked.finish(artefact.version, figures, model=is_model, result=result)
@@ -196,14 +199,19 @@ def _make(
     loaded: Mapping[str, Artefact],
     store: Store,
     fence: Fence,
+    start: Start,
 ) -> Artefact:
     """Fill the draft, publish it with its record and open the published artefact.
 
     ``fence`` is held during the publication; it raises ValueError if the run is over by then.
+    ``start`` starts the processes of a making that takes several.
     """
     began = time.monotonic()
     log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
-    declared.make()(making, **declared.arguments(loaded))
+    if processes_of(declared.settings) > 1:
+        make_together(declared, making, loaded, start)
+    else:
+        declared.make()(making, **declared.arguments(loaded))
     forget_code()  # read the code files again: code is imported only when it is needed
     if declared.decided_by(loaded, making.project) != decides:
         raise ValueError(

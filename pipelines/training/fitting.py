@@ -6,7 +6,6 @@ The loop itself (``model/training/loop.py``) uses no files and no clock; this mo
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ processor.prepare()  # for callers that import this without an asset
 import torch  # noqa: E402
 from safetensors.torch import load, save  # noqa: E402
 
+from model.training.distributed import ALONE, Group, group_of  # noqa: E402
 from model.training.loop import (  # noqa: E402
     Precision,
     Saved,
@@ -34,6 +34,7 @@ from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
 from pipelines.core.identity import canonical, library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.training.checkpoint import History, device  # noqa: E402
+from pipelines.training.turn import one_at_a_time  # noqa: E402
 
 if TYPE_CHECKING:
     from model.architectures.network import Network
@@ -71,25 +72,31 @@ def fit(
 ) -> History:
     """Trains ``network`` in place, from the newest checkpoint of this derivation if there is one.
 
-    Raises ValueError for bad data or a diverged run, and CorruptArtefact for a changed checkpoint.
+    If this process belongs to a group (``launching``), all of it train the one network, and rank 0
+    writes the checkpoints. Raises ValueError for bad data or a diverged run, and CorruptArtefact
+    for a changed checkpoint.
     """
-    with _turn(making):
+    group = group_of(training.sharding)
+    # Whoever starts a group has taken the turn for it.
+    with one_at_a_time(making) if group.world == 1 else contextlib.nullcontext():
         network.to(device())
+        trained = group.spread(network)
         precision = precision_of(training)
         environment = {
             "device": str(device()),
             "threads": torch.get_num_threads(),
             "precision": precision,
+            "processes": group.world,
             **processor.abilities(),
             **library_versions(LIBRARIES, exact=True),
         }
-        optimizer = _optimizer(network, training, precision)
+        optimizer = _optimizer(trained, training, precision, group)
         state, history = _resume(making, environment)
         making.made.update(environment, **processor.waiting(), legs=history.legs)
         progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
         tokens = 0
         events = train(
-            network,
+            trained,
             OBJECTIVES[objective],
             batches.batch,
             optimizer,
@@ -103,6 +110,7 @@ def fit(
             validation=validation,
             checkpoint_every=training.checkpoint_every,
             state=state,
+            group=group,
         )
         del state  # the loop has copied it: free the memory
         for event in events:
@@ -118,32 +126,18 @@ def fit(
                     )
                 history.validation.append((event.step, event.loss))
                 making.curve(event.step, {"validation_loss": event.loss})
-            elif isinstance(event, Saved) and event.step < steps:
+            elif isinstance(event, Saved) and event.step < steps and group.rank == 0:
                 _checkpoint(making, event.state, history)
             del event  # frees a checkpoint's memory before the next step
+        group.collect(trained, network)
         making.made["tokens_per_second"] = round(tokens / max(progress.seconds, 1e-9))
         making.made["training_seconds"] = round(progress.seconds, 1)
         return history
 
 
-@contextlib.contextmanager
-def _turn(making: Making) -> Iterator[None]:
-    """Admits one training at a time in a project, because two would share the same cores.
-
-    It is a lock of the operating system, which ends with its process. A slot in a Dagster pool
-    stays occupied when a run is killed, and runs that wait for it poll.
-    """
-    making.project.home.mkdir(parents=True, exist_ok=True)
-    with (making.project.home / "trainer.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: waits for another training to end", making.key)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _optimizer(network: Network, training: Training, precision: Precision) -> Optimizer:
+def _optimizer(
+    network: Network, training: Training, precision: Precision, group: Group = ALONE
+) -> Optimizer:
     choice = training.optimizer
     if choice.head_learning_rate is None:
         raise ValueError("the learning rates are not resolved: read the training out of a recipe")
@@ -161,6 +155,7 @@ def _optimizer(network: Network, training: Training, precision: Precision) -> Op
         products=torch.bfloat16
         if precision == fastest_precision(device()) == "bf16"
         else torch.float32,
+        group=group,
     )
 
 

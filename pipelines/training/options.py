@@ -88,6 +88,11 @@ class Training(Strict):
     batch_size: Positive = 16
     accumulate: Positive = 1
     """Into how many parts a batch is cut, which are read one after the other, for less memory."""
+    processes: Positive = 1
+    """How many processes of this machine train together; each reads its share of a batch's rows."""
+    sharding: Literal["replicated", "sharded"] = "replicated"
+    """replicated: each process holds all weights. sharded: each holds a part of every weight, for
+    a network that is too large for one."""
     optimizer: OptimizerChoice = OptimizerChoice()
     schedule: ScheduleChoice = ScheduleChoice()
     clip: Annotated[float, Field(gt=0)] | None = 1.0
@@ -105,6 +110,15 @@ class Training(Strict):
     def _one_budget(self) -> Training:
         if (self.steps is None) == (self.tokens is None):
             raise ValueError("give either steps or tokens")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_for_all(self) -> Training:
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"processes={self.processes} exceeds batch_size={self.batch_size}: each process"
+                " reads at least one row of a batch"
+            )
         return self
 
     def look(self, batch_size: int, mean_tokens: float) -> int | None:

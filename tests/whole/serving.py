@@ -49,9 +49,9 @@ def free_port() -> int:
 
 
 class Pages:
-    """Both servers of ``dragon ui`` in places of their own."""
+    """Both servers of ``dragon ui`` in places of their own; ``root`` has the recipes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
         self.folder = folder
         self.dagster, self.mlflow = free_port(), free_port()
         self.store = folder / "store"
@@ -60,6 +60,7 @@ class Pages:
             "DRAGON_HOME": str(folder / "home"),
             "DRAGON_STORE": str(self.store),
             "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
         command = ["ui", "--port", str(self.dagster), "--mlflow-port", str(self.mlflow)]
         self.log = (folder / "log").open("w+")
@@ -67,7 +68,7 @@ class Pages:
         try:  # as a shell starts it in the background
             self.process = subprocess.Popen(
                 [sys.executable, "-c", "from pipelines.cli.main import run; run()", *command],
-                cwd=ROOT,
+                cwd=root,
                 env=self.environment,
                 stdout=self.log,
                 stderr=subprocess.STDOUT,

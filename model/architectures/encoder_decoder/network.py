@@ -6,6 +6,7 @@ vocabulary, L layers of the decoder.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -113,6 +114,9 @@ class Transformer(Network):
             for hook in hooks:
                 hook.remove()
         return torch.stack(weights)
+
+    def parts(self) -> Iterable[nn.Module]:
+        return self.encoder.blocks  # ``read`` uses weights of the decoder's blocks before they run
 
     @property
     def _head_weight(self) -> Tensor:
