@@ -115,7 +115,8 @@ class Contexts:
         if not len(rows):
             raise ValueError(f"step={step} has no word with a neighbour: raise batch_size")
         ids = tuple(f"step {step}, pair {row}" for row in range(len(rows)))
-        return Batch(tokens, self._with_negatives(true, step), ids)
+        lengths = (tokens != IGNORED).sum(dim=1)
+        return Batch(tokens, self._with_negatives(true, step), ids, lengths=lengths)
 
     def _with_negatives(self, true: Tensor, step: int) -> Tensor:
         """true words (B,) -> targets (B, 1 + N): the true word, then its negatives."""
