@@ -30,6 +30,7 @@ MOST_TEXT = 16_000_000  # bytes of a source that are made into documents
 COUNT_SECONDS = 3.0  # in which the rest of a source is counted
 FIRST_STEPS = 5  # of a training whose speed is not known yet
 LEAST_STEPS = 24  # of the longest of three trainings that tell the loss
+PATIENCE = 5.0  # seconds for so many steps, although the time is over
 PARTS = (4, 2)  # the shorter ones have a quarter and a half of its steps
 SHARE = 0.75  # of the seconds that are left, for the foundation's training
 JUDGING = ("Evaluation", "Report")  # they take what the models of a rehearsal do not show
@@ -173,7 +174,9 @@ class Rehearsal:
         steps = int(room / first.made["step_seconds"])
         steps = min(steps, training_of(known.declared).steps or steps) // PARTS[0] * PARTS[0]
         if steps < LEAST_STEPS:
-            return first
+            if LEAST_STEPS * first.made["step_seconds"] > PATIENCE:
+                return first
+            steps = LEAST_STEPS
         shorter = [self._make(known, loaded, steps // part).loss for part in PARTS]
         longest = self._make(known, loaded, steps)
         peak = max(first.made["peak_memory"], longest.made["peak_memory"])
@@ -255,5 +258,16 @@ def shortened(settings: Any, steps: int) -> Strict:
         warmup = round(schedule.warmup_steps * steps / training.steps)
         change["schedule"] = schedule.model_copy(update={"warmup_steps": warmup})
     known = {name: value for name, value in change.items() if hasattr(training, name)}
-    short: Strict = settings.model_copy(update={"training": training.model_copy(update=known)})
-    return short
+    return _with_training(settings, training.model_copy(update=known))
+
+
+def _with_training(section: Any, training: Any) -> Strict:
+    """The section with another training, which may lie in a section of it."""
+    for name in type(section).model_fields:
+        inner = getattr(section, name)
+        if name != "training" and not hasattr(inner, "training"):
+            continue
+        change = training if name == "training" else _with_training(inner, training)
+        changed: Strict = section.model_copy(update={name: change})
+        return changed
+    raise TypeError(f"{type(section).__name__} has no training")

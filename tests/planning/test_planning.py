@@ -103,7 +103,7 @@ def test_a_plan_of_an_empty_store_writes_nothing_into_it(
     fresh: Place, recipe_file: Callable[..., Path]
 ) -> None:
     path = recipe_file(("steps: 12", "steps: 400"))
-    said = fresh.dragon("plan", str(path), "--seconds", "12", "--minutes", "3", "--json")
+    said = fresh.dragon("plan", str(path), "--seconds", "20", "--minutes", "3", "--json")
     assert said.code == 0, said.err
     plan = json.loads(said.out)
     assert not fresh.root.exists()
