@@ -27,6 +27,9 @@ class Architecture:
     a configuration; it does not draw the parameters (``model.architectures.build`` does).
     ``objective`` names an entry of ``model.training.objectives.OBJECTIVES``. ``presets`` are named
     partial configurations. ``tiny`` is a configuration small enough to overfit a batch in a test.
+    ``flops(config, asked)`` counts the floating-point operations to train on one token that the
+    network reads, where targets count at the share ``asked`` of the tokens; None if arithmetic is
+    not what takes its time.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Architecture:
     objective: str
     presets: Mapping[str, Mapping[str, Any]]
     tiny: Any
+    flops: Callable[[Any, float], float] | None = None
 
     def configure(self, preset: str | None = None, **values: Any) -> Any:
         """A configuration with the preset's values, replaced by ``values`` where both give one."""

@@ -42,7 +42,8 @@ class Batch:
     labels (B,). ``ids`` names each row for messages. ``last`` (B,) is the position of the last
     token before the padding; it is set with labels. ``documents`` (B, T) int64 numbers the
     documents of a row; it is set where a row holds several, which may not read one another.
-    ``sources`` (B, S) int64 are the inputs of an encoder, padded with IGNORED.
+    ``sources`` (B, S) int64 are the inputs of an encoder, padded with IGNORED. ``lengths`` (B,)
+    counts the tokens of each row before its padding; without it no row has padding.
     """
 
     tokens: Tensor
@@ -51,6 +52,18 @@ class Batch:
     last: Tensor | None = None
     documents: Tensor | None = None
     sources: Tensor | None = None
+    lengths: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """How many tokens the network reads, with sources and padding."""
+        return self.tokens.numel() + (0 if self.sources is None else self.sources.numel())
+
+    @property
+    def filled(self) -> int:
+        """How many tokens the network reads, with sources and without padding."""
+        tokens = self.tokens.numel() if self.lengths is None else int(self.lengths.sum())
+        return tokens + (0 if self.sources is None else int((self.sources != IGNORED).sum()))
 
     @property
     def counted(self) -> int:
@@ -82,6 +95,7 @@ class Batch:
             last=changed(self.last),
             documents=changed(self.documents),
             sources=changed(self.sources),
+            lengths=changed(self.lengths),
         )
 
     def check(self, vocab_size: int, padding: int | None = None) -> None:

@@ -138,7 +138,7 @@ class Examples:
         if self._labels is not None:
             last = torch.tensor([len(row) - 1 for row in rows])
             labels = self._labels[torch.as_tensor(list(indices))]
-            return Batch(pad(rows, self.pad, width), labels, ids, last)
+            return Batch(pad(rows, self.pad, width), labels, ids, last, lengths=last + 1)
         assert self._counted is not None
         targets = [torch.where(self._counted[i], self._tokens[i], IGNORED)[1:] for i in indices]
         tokens = pad([row[:-1] for row in rows], self.pad, width - 1)
@@ -146,4 +146,6 @@ class Examples:
         if self._sources is not None:
             source_rows = [self._sources[i] for i in indices]
             sources = pad(source_rows, IGNORED, max(len(row) for row in source_rows))
-        return Batch(tokens, pad(targets, IGNORED, width - 1), ids, sources=sources)
+        lengths = torch.tensor([len(row) - 1 for row in rows])
+        targets_padded = pad(targets, IGNORED, width - 1)
+        return Batch(tokens, targets_padded, ids, sources=sources, lengths=lengths)

@@ -114,7 +114,8 @@ class Packed:
             _fill(self.streams[name], spans, *row)
             counts[name] += 1
             ids.append(name + "".join(f"[{span.start}:{span.stop}]" for span in spans))
-        return Batch(tokens, targets, tuple(ids), documents=documents)
+        lengths = (targets != IGNORED).sum(dim=1)  # every token of a document is a target
+        return Batch(tokens, targets, tuple(ids), documents=documents, lengths=lengths)
 
     def windows(self, corpus: str) -> int:
         """How many rows an epoch of the corpus has; the call packs the whole corpus."""

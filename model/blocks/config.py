@@ -205,8 +205,10 @@ def parameter_count(config: StackConfig) -> int:
     return matrix_count(config) + embedding + positions + norms * norm + config.n_layers * vectors
 
 
-def flops_per_token(config: StackConfig) -> int:
+def flops_per_token(config: StackConfig, asked: float = 1.0) -> int:
     """Floating-point operations to train on one token at full context, forward and backward.
+
+    The head, D V, is computed at the share ``asked`` of the tokens, whose targets count.
 
     A weight costs 6: a multiply and an add forward, and twice that backward (for the gradients of
     the input and of the weight). Attention multiplies queries with keys and weights with values:
@@ -216,4 +218,5 @@ def flops_per_token(config: StackConfig) -> int:
     mask, and the products behind it are computed. Norms, rotation and softmax are not counted.
     """
     attention = 12 * config.n_heads * config.per_head * config.context_length
-    return 6 * matrix_count(config) + config.n_layers * attention
+    unasked = round((1 - asked) * config.d_model * config.vocab_size)
+    return 6 * (matrix_count(config) - unasked) + config.n_layers * attention

@@ -15,6 +15,8 @@ import click
 # Each verb with its line of ``dragon --help``, which is also the first line of the verb's own help.
 VERBS = {
     "run": "Make all that a recipe describes.",
+    "plan": "Say what a recipe will take and reach, before it is run.",
+    "watch": "Follow a training that goes on: curve, speed, time left, samples.",
     "chat": "Talk to a recipe's assistant.",
     "write": "Let a recipe's foundation go on with a text.",
     "classify": "Label a text with a recipe's classifier.",

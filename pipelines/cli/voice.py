@@ -30,9 +30,9 @@ class Voice(logging.Handler):
     closed by its reader does not end the run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, err: bool = False) -> None:
         super().__init__()
-        self.out = sys.stdout
+        self.out = sys.stderr if err else sys.stdout
         self.moves = is_terminal(self.out)
         self._ends = threading.Event()
         self._drawn = False

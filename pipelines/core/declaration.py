@@ -34,7 +34,8 @@ class Declaration:
     error if a source now gives other bytes. ``uses`` maps the package of a catalogue to the entries
     that the asset uses, such as the architectures whose networks it builds. The code of the other
     entries does not decide the result. Every entry decides it if ``uses`` leaves the catalogue out.
-    ``about`` tells people what this very asset is, in a sentence or two; it decides nothing.
+    ``about`` tells people what this very asset is, in a sentence or two. ``samples`` are prompts
+    that a network continues while it is trained, for who watches. Both decide nothing.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Declaration:
     exact: bool = False
     uses: Uses = field(default_factory=dict)
     about: str = ""
+    samples: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:

@@ -15,6 +15,7 @@ from pipelines.core.tracking import TrackedRun
 from pipelines.core.work import Work
 
 T = TypeVar("T")
+Showing = Callable[[Any, Any], Iterable[str]]
 
 
 @dataclass
@@ -24,7 +25,8 @@ class Making:
     The function fills ``folder`` with the artefact's files. It adds to ``made`` what the record
     keeps although it does not decide the result (rates, device, threads). ``curve(step, values)``
     draws curves in the tracker. ``work`` keeps checkpoints for a later try. The derivation is the
-    digest of ``decides``.
+    digest of ``decides``. ``showing(network, tokenizer)`` writes samples of a network while it is
+    trained, for who watches; they decide nothing, so it is no part of the derivation.
     """
 
     key: str
@@ -34,10 +36,15 @@ class Making:
     tracked: TrackedRun = field(default_factory=lambda: TrackedRun(None))
     made: dict[str, Any] = field(default_factory=dict)
     decides: Mapping[str, Any] = field(default_factory=dict)
+    showing: Showing | None = None
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         """Add points to the tracker's curves."""
         self.tracked.curve(step, values)
+
+    def event(self, step: int, event: str, text: str = "") -> None:
+        """Tell who watches that something happened after a step of a training."""
+        self.tracked.event(step, event, text)
 
     def parts(self) -> Path:
         """A folder whose finished files a later try reuses. Raises ValueError without ``work``."""

@@ -58,30 +58,34 @@ class Progress:
         """Seconds since this object was created."""
         return time.monotonic() - self.began
 
-    def update(self, step: int, units: float, note: str = "") -> None:
+    def update(
+        self, step: int, units: float = 0.0, *, rate: float | None = None, note: str = ""
+    ) -> None:
         """Log and show, if it is time to, that ``step`` of ``total`` is done.
 
-        ``units`` counts the units since the start.
+        ``units`` counts the units since the start; a caller that measures the ``rate`` itself, in
+        units a second, gives that.
         """
         now = time.monotonic()
         if now - self.began < SILENT_SECONDS:
             return
         if _watchers and now - self.shown >= SHOWN_SECONDS:
             self.shown = now
-            show(self.label, self._state(step, units, note))
+            show(self.label, self._state(step, units, rate, note))
         if now - self.said >= EVERY_SECONDS:
             self.said = now
-            state = self._state(step, units, note)
+            state = self._state(step, units, rate, note)
             log.info("%s: %s", self.label, state, extra={"progress": True})
 
-    def _state(self, step: int, units: float, note: str) -> str:
+    def _state(self, step: int, units: float, rate: float | None, note: str) -> str:
         """``83 % · 8,876 tokens/s · 11 s left``; the number of steps if the total is unknown."""
-        rate = spell_rate(units / max(self.seconds, 1e-9), self.unit)
+        rate = units / max(self.seconds, 1e-9) if rate is None else rate
         if self.total:
             left = self.seconds * (self.total - step) / max(step - self.start, 1)
-            parts = [f"{100 * step // self.total} %", rate, f"{spell_seconds(left)} left"]
+            share, left_words = f"{100 * step // self.total} %", f"{spell_seconds(left)} left"
+            parts = [share, spell_rate(rate, self.unit), left_words]
         else:
-            parts = [f"{step:,}", rate]
+            parts = [f"{step:,}", spell_rate(rate, self.unit)]
         return " · ".join([*parts, *([note] if note else [])])
 
 

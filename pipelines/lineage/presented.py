@@ -6,11 +6,11 @@ commit these were made, and what changed since the version before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.core.artefact import Artefact, CorruptArtefact
-from pipelines.core.progress import spell_seconds
+from pipelines.core.progress import spell_rate, spell_seconds
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.evaluation.findings import Evaluation
@@ -18,6 +18,7 @@ from pipelines.lineage.history import SHORT, before, changes, when
 from pipelines.lineage.views import view_of
 from pipelines.report import marks, words
 from pipelines.report.artefacts import Report
+from pipelines.report.card import Bytes, Share
 from pipelines.report.figures import headlines_or_none
 from pipelines.report.markup import cell, code, facts, table
 
@@ -81,9 +82,23 @@ def _made(name: str, record: Record, parts: Mapping[str, Record]) -> str:
         "Commit": ", ".join(filter(None, commits)) or "none",
         "Machine": "; ".join(machines),
         "Time": f"{spell_seconds(seconds)} in all, {spell_seconds(training)} of it training",
+        "Speed": _speed([part.made for part in parts.values()]),
         "Report": code(record.version[:SHORT]),
     }
     return facts({name: value for name, value in card.items() if value}).partition(">")[2][:-5]
+
+
+def _speed(made: Sequence[Mapping[str, Any]]) -> str:
+    """The speed of the longest training, as a share of the peak, and the most memory of any."""
+    trainings = [one for one in made if "tokens_per_second" in one and "training_seconds" in one]
+    if not trainings:
+        return ""
+    longest = max(trainings, key=lambda one: float(one["training_seconds"]))
+    parts = [spell_rate(float(longest["tokens_per_second"]), "tokens")]
+    if "utilisation" in longest:
+        parts.append(f"{Share(longest['utilisation'])} of the machine's peak")
+    memory = max(int(one.get("peak_memory", 0)) for one in trainings)
+    return ", ".join([*parts, *([f"{Bytes(memory)} of memory"] if memory else [])])
 
 
 def _commit(made: Mapping[str, Any]) -> str:
@@ -206,12 +221,15 @@ def times(made: Mapping[str, Mapping[str, Any]]) -> str:
             str(one.get("device", "cpu")),
             one.get("threads", ""),
             one.get("tokens_per_second", ""),
+            Share(one["utilisation"]) if "utilisation" in one else "",
+            Bytes(one["peak_memory"]) if "peak_memory" in one else "",
             _commit(one),
         )
         for key, one in _trainings(made)
     ]
-    head = ("artefact", "finished (UTC)", "took", "device", "threads", "tokens a second", "commit")
-    return table(head, rows, "When and how fast each artefact was made")
+    head = ("artefact", "finished (UTC)", "took", "device", "threads", "tokens a second")
+    more = ("of the peak", "memory", "commit")
+    return table((*head, *more), rows, "When and how fast each artefact was made")
 
 
 def _training(made: Mapping[str, Any]) -> str:

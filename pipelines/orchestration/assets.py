@@ -24,6 +24,7 @@ from pipelines.core.project import environment
 from pipelines.core.record import Record
 from pipelines.core.store import Fence, Store
 from pipelines.core.work import seal
+from pipelines.inference.watching import written
 from pipelines.lineage.history import current
 from pipelines.orchestration import telling
 from pipelines.orchestration.automation import RECIPE
@@ -163,6 +164,8 @@ def _materialize(
         about = telling.before_work(declared, loaded, decides, project, run)
         with tracker.run(declared.key, derivation, run_id, decides, inputs, about) as tracked:
             making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
+            if declared.samples:
+                making.showing = functools.partial(written, declared.samples)
             making.made.update(environment(), key=declared.key, dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             start = through_pipes(context)

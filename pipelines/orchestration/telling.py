@@ -281,7 +281,7 @@ def _card(checkpoint: Checkpoint, record: Record | None, note: str) -> str:
     how = {
         name: made[name]
         for name in ("device", "threads", "precision", "training_seconds", "tokens_per_second",
-                     "git_commit", "finished")
+                     "padding", "utilisation", "peak_memory", "git_commit", "finished")
         if made.get(name) is not None
     }  # fmt: skip
     drawn = "\n".join(

@@ -9,7 +9,8 @@ from html import escape
 from pipelines.core.progress import spell_seconds
 from pipelines.core.tracking.live import Going
 from pipelines.lineage.views import open_current
-from pipelines.report.markup import code, facts, heading, link
+from pipelines.report.card import Share
+from pipelines.report.markup import cell, code, facts, heading, link
 from pipelines.server.parts import (
     asset_link,
     dagster_asset,
@@ -48,10 +49,14 @@ def _making(making: Going) -> Iterator[str]:
     yield heading(2, making.key)
     yield facts(_facts(making))
     curves = {name.replace("_", " "): line for name, line in making.curves.items()}
-    for part in ("loss", "per second"):
+    for part in ("loss", "per second", "utilisation", "rate"):
         lines = {name: line for name, line in curves.items() if part in name}
         yield plot(lines, title=f"{', '.join(lines)} of {making.key}", x="step")
-    yield f"<p>{link(dagster_asset(making.key), 'The asset in Dagster')}</p>"
+    if making.samples:
+        yield heading(3, "It writes")
+        yield from (f"<pre>{cell(text)}</pre>" for text in making.samples)
+    yield f"<p>{link(dagster_asset(making.key), 'The asset in Dagster')}. In a terminal:"
+    yield f" {code(f'dragon watch {making.key}')}</p>"
 
 
 def _facts(making: Going) -> dict[str, object]:
@@ -61,6 +66,10 @@ def _facts(making: Going) -> dict[str, object]:
     for name in ("training_loss", "validation_loss", "tokens_per_second"):
         if making.curves.get(name):
             values[name.replace("_", " ")] = making.curves[name][-1][1]
+    if making.curves.get("utilisation"):
+        values["of the device's peak"] = Share(making.curves["utilisation"][-1][1])
+    if making.saved:
+        values["saved at step"] = making.saved
     return values
 
 

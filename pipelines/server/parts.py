@@ -11,6 +11,7 @@ from pipelines.core.progress import spell_seconds
 from pipelines.core.record import Record
 from pipelines.lineage.history import SHORT as SHORT
 from pipelines.lineage.history import when as when
+from pipelines.report.card import Bytes, Share
 from pipelines.report.figures import headlines
 from pipelines.report.markup import Html, code, framed, link, links_above, table
 from pipelines.server import plots
@@ -98,6 +99,9 @@ def made_facts(record: Record) -> dict[str, object]:
         "took": spell_seconds(float(made["seconds"])) if "seconds" in made else "",
         "device": made.get("device", ""),
         "threads": made.get("threads", ""),
+        "tokens a second": made.get("tokens_per_second", ""),
+        "of the device's peak": Share(made["utilisation"]) if "utilisation" in made else "",
+        "memory": Bytes(made["peak_memory"]) if "peak_memory" in made else "",
         "commit": code(f"{commit[:10]}{dirty}") if commit else "none",
         "run": run_link(str(made.get("dagster_run", ""))),
     }

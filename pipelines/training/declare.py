@@ -33,6 +33,7 @@ def foundation(scope: Scope, model: ModelChoice, training: Pretraining) -> Itera
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
+        samples=scope.samples,
         about=f"The network of {scope.recipe}: {scope.architecture}, {size_of(model)}, pretrained"
         f" for {budget_of(training)} on {listed(scope.mixture)}.",
     )

@@ -33,7 +33,10 @@ from model.training.objectives import OBJECTIVES  # noqa: E402
 from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
 from pipelines.core.identity import canonical, library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
+from pipelines.core.tracking.live import SAMPLE, SAVED  # noqa: E402
 from pipelines.training.checkpoint import History, device  # noqa: E402
+from pipelines.training.machine import peak_flops  # noqa: E402
+from pipelines.training.speed import Speed  # noqa: E402
 from pipelines.training.turn import one_at_a_time  # noqa: E402
 
 if TYPE_CHECKING:
@@ -69,12 +72,14 @@ def fit(
     *,
     steps: int,
     seed: int,
+    samples: Callable[[], Iterable[str]] | None = None,
 ) -> History:
     """Trains ``network`` in place, from the newest checkpoint of this derivation if there is one.
 
     If this process belongs to a group (``launching``), all of it train the one network, and rank 0
-    writes the checkpoints. Raises ValueError for bad data or a diverged run, and CorruptArtefact
-    for a changed checkpoint.
+    writes the checkpoints. ``samples`` writes texts of the network after a validation, for who
+    watches. Raises ValueError for bad data or a diverged run, and CorruptArtefact for a changed
+    checkpoint.
     """
     group = group_of(training.sharding)
     # Whoever starts a group has taken the turn for it.
@@ -94,11 +99,12 @@ def fit(
         state, history = _resume(making, environment)
         making.made.update(environment, **processor.waiting(), legs=history.legs)
         progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
-        tokens = 0
+        peak = partial(peak_flops, making.project.home, device(), precision)
+        speed = Speed(network, objective, device(), peak)
         events = train(
             trained,
             OBJECTIVES[objective],
-            batches.batch,
+            speed.reading(batches.batch),
             optimizer,
             steps=steps,
             accumulate=training.accumulate,
@@ -113,12 +119,11 @@ def fit(
             group=group,
         )
         del state  # the loop has copied it: free the memory
-        for event in events:
+        for event in speed.timed(events):
             if isinstance(event, Step):
-                tokens += event.tokens
                 history.train.append((event.step, event.loss))
-                making.curve(event.step, _step_values(event, tokens, progress))
-                progress.update(event.step, tokens, note=f"loss {event.loss:.3f}")
+                making.curve(event.step, _step_values(event, speed))
+                progress.update(event.step, rate=speed.recent, note=f"loss {event.loss:.3f}")
             elif isinstance(event, Validated):
                 if not math.isfinite(event.loss):
                     raise ValueError(
@@ -126,11 +131,13 @@ def fit(
                     )
                 history.validation.append((event.step, event.loss))
                 making.curve(event.step, {"validation_loss": event.loss})
+                _show(making, event.step, samples)
             elif isinstance(event, Saved) and event.step < steps and group.rank == 0:
                 _checkpoint(making, event.state, history)
+                making.event(event.step, SAVED)
             del event  # frees a checkpoint's memory before the next step
         group.collect(trained, network)
-        making.made["tokens_per_second"] = round(tokens / max(progress.seconds, 1e-9))
+        making.made.update(speed.facts())
         making.made["training_seconds"] = round(progress.seconds, 1)
         return history
 
@@ -173,13 +180,27 @@ def _schedule(training: Training, steps: int) -> Callable[[int], float]:
     )
 
 
-def _step_values(event: Step, tokens: int, progress: Progress) -> dict[str, float]:
-    return {
+def _show(making: Making, step: int, samples: Callable[[], Iterable[str]] | None) -> None:
+    """Tells samples of the network; neither they nor a fault of theirs change the training."""
+    if samples is None:
+        return
+    with torch.random.fork_rng():
+        try:
+            for text in samples():
+                making.event(step, SAMPLE, text)
+        except (ValueError, RuntimeError) as error:
+            log.warning("%s: no samples at step %d: %s", making.key, step, error)
+
+
+def _step_values(event: Step, speed: Speed) -> dict[str, float]:
+    values = {
         "training_loss": event.loss,
         "gradient_norm": event.gradient_norm,
         "learning_rate_factor": event.learning_rate,
-        "tokens_per_second": tokens / max(progress.seconds, 1e-9),
+        "tokens_per_second": speed.recent,
     }
+    utilisation = speed.utilisation(speed.recent)
+    return values if utilisation is None else {**values, "utilisation": utilisation}
 
 
 def _checkpoint(making: Making, state: State, history: History) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from model.architectures import build, find
 from pipelines.core.making import Making
@@ -37,6 +38,7 @@ def pretrain(
     windows = training.look(HELD_OUT_BATCH, config.context_length)
     token_shards.stream("test", encoder.end_of_text)  # fails before training if it is unusable
     network = build(architecture.name, config, seed)
+    shows = architecture.objective == "next_token"
     history = fit(
         making,
         network,
@@ -46,6 +48,7 @@ def pretrain(
         training,
         steps=steps,
         seed=seed,
+        samples=partial(making.showing, network, encoder) if shows and making.showing else None,
     )
     about = {
         "architecture": architecture.name,

@@ -118,7 +118,7 @@ def test_no_chart_of_a_constant(client, place_of_runs):
     run = run_of(client, place_of_runs, "tiny/foundation")
     assert run.data.metrics.keys() == {
         *("training_loss", "validation_loss", "gradient_norm", "learning_rate"),
-        "tokens_per_second",
+        *("tokens_per_second", "utilisation"),
     }
     rates = [m.value for m in client.get_metric_history(run.info.run_id, "learning_rate")]
     assert max(rates) == float(run.data.params["recipe.training.optimizer.matrix_learning_rate"])

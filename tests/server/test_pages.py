@@ -243,7 +243,13 @@ def test_a_training_shows_while_it_goes_on(chain: Chain, tmp_path: Path) -> None
         assert "<polyline" in page
     assert "step 40 of 200" in client.get("/").text
     assert "Nothing is being made" in client.get("/live/tiny/toy_reply_assistant").text
-    spool.add("points", step=60, values={"training_loss": 3.5})
+    spool.add("points", step=60, values={"training_loss": 3.5, "utilisation": 0.613})
+    spool.add("event", step=60, event="sample", text="A: <b>hello")
+    spool.add("event", step=60, event="saved", text="")
+    page = client.get("/live").text
+    assert "<pre>A: &lt;b&gt;hello</pre>" in page
+    assert "61.3%" in page
+    assert "dragon watch tiny/foundation" in page
     assert "step 60 of 200" in client.get("/live").text, "new lines are read too"
     spool.add("end", status="FINISHED")
     assert "Nothing is being made now" in client.get("/live").text

@@ -40,6 +40,7 @@ FLOORS = {
     "pipelines.recipe": 11,
     "pipelines.stages": 12,
     "pipelines.server": 13,
+    "pipelines.planning": 13,
     "pipelines.orchestration": 13,
     "pipelines.definitions": 14,
     "pipelines.preload": 14,

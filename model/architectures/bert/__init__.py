@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.architectures import Architecture
-from model.architectures.bert.config import PRESETS, BERTConfig
+from model.architectures.bert.config import PRESETS, BERTConfig, flops_per_token
 
 if TYPE_CHECKING:
     from model.architectures.bert.network import Encoder
@@ -29,4 +29,5 @@ ARCHITECTURE = Architecture(
     objective="masked_token",
     presets=PRESETS,
     tiny=BERTConfig(vocab_size=64, context_length=16, d_model=32, n_layers=2, n_heads=2),
+    flops=flops_per_token,
 )

@@ -9,7 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.architectures import Architecture
-from model.architectures.encoder_decoder.config import PRESETS, EncoderDecoderConfig
+from model.architectures.encoder_decoder.config import (
+    PRESETS,
+    EncoderDecoderConfig,
+    flops_per_token,
+)
 
 if TYPE_CHECKING:
     from model.architectures.encoder_decoder.network import Transformer
@@ -36,4 +40,5 @@ ARCHITECTURE = Architecture(
         decoder_layers=2,
         n_heads=2,
     ),
+    flops=lambda config, asked: flops_per_token(config, asked) / 2,  # of a source or a target
 )

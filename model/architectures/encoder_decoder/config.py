@@ -113,16 +113,18 @@ def parameter_count(config: EncoderDecoderConfig) -> int:
     return sum(matrix_count(config)) + embedding + positions + vectors
 
 
-def flops_per_token(config: EncoderDecoderConfig) -> int:
+def flops_per_token(config: EncoderDecoderConfig, asked: float = 1.0) -> int:
     """Floating-point operations to train on one target token and one source token.
 
     Source and target both fill the context, T = S, so there are as many of each. As in
     model/blocks/config.py a weight costs 6 and an attention 12 D T with the backward pass. A block
-    of the encoder has one attention, a block of the decoder two. Masks save nothing.
+    of the encoder has one attention, a block of the decoder two. Masks save nothing. The head is
+    computed at the share ``asked`` of the target tokens.
     """
     attentions = config.encoder_layers + 2 * config.decoder_layers
     attention = 12 * config.d_model * config.context_length
-    return 6 * sum(matrix_count(config)) + attentions * attention
+    unasked = round((1 - asked) * config.d_model * config.vocab_size)
+    return 6 * (sum(matrix_count(config)) - unasked) + attentions * attention
 
 
 # A recipe that names no preset gets the first. A preset without a shape takes the config's.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from model.architectures import Architecture
 from model.architectures.gpt.config import PRESETS, GPTConfig
+from model.blocks.config import flops_per_token
 
 if TYPE_CHECKING:
     from model.architectures.gpt.network import Decoder
@@ -30,4 +31,5 @@ ARCHITECTURE = Architecture(
     objective="next_token",
     presets=PRESETS,
     tiny=GPTConfig(vocab_size=64, context_length=16, d_model=32, n_layers=2, n_heads=2),
+    flops=flops_per_token,
 )

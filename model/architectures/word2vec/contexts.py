@@ -130,7 +130,8 @@ class Contexts:
             tokens, true = self._pairs(epoch, (index + later) % self.steps_per_epoch)
             if len(tokens):
                 ids = _PairNames(step, range(len(tokens)))
-                return Batch(tokens, self._with_negatives(true, step), ids)
+                lengths = (tokens != IGNORED).sum(dim=1)
+                return Batch(tokens, self._with_negatives(true, step), ids, lengths=lengths)
         raise ValueError(
             f"step={step}: no word of the epoch has a neighbour; add sentences of two words or"
             f" more, or raise subsample={self.subsample}"

@@ -18,6 +18,7 @@ from pipelines.core.tracking.spool import Line, is_written, left, read
 STEPS = "training.steps"  # the end of the name of the parameter with the number of steps
 LOSS = "training_loss"  # the curve of a training of one network
 RECENT_MS = 60_000  # the speed is that of the last minute
+SAVED, SAMPLE = "saved", "sample"  # the events of a training
 MOST = 2000  # points of a curve in memory; beyond, every second point is dropped
 
 
@@ -27,7 +28,8 @@ class Going:
 
     ``curves`` has [step, value] pairs by name. ``steps`` is the number of steps in all, or 0 if it
     is unknown or if several networks are trained. ``speed`` is in steps a second, or 0 before two
-    points came.
+    points came. ``saved`` is the step of the newest saved state, 0 without one; ``samples`` are
+    what the model wrote last.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Going:
     steps: int
     speed: float
     curves: Mapping[str, Sequence[tuple[int, float]]]
+    saved: int = 0
+    samples: Sequence[str] = ()
 
     @property
     def seconds_left(self) -> float | None:
@@ -73,6 +77,9 @@ class _Followed:
     over: bool = False  # it ended, or it is no spool
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     times: list[tuple[int, int]] = field(default_factory=list)  # (milliseconds, step), recent
+    saved: int = 0
+    samples: list[str] = field(default_factory=list)
+    sampled: int = -1  # the step of the samples
 
     def read(self, path: Path) -> Going | None:
         """Read the new lines; the making, or None if it is over."""
@@ -94,6 +101,8 @@ class _Followed:
             steps=_steps(start["parameters"]) if LOSS in self.curves else 0,
             speed=_speed(self.times),
             curves=self.curves,
+            saved=self.saved,
+            samples=self.samples,
         )
 
     def _take(self, line: Line) -> None:
@@ -109,6 +118,16 @@ class _Followed:
                 curve.append((line["step"], value))
                 if len(curve) > MOST:
                     del curve[1::2]
+        elif line["kind"] == "event":
+            self._happened(line)
+
+    def _happened(self, line: Line) -> None:
+        if line["event"] == SAVED:
+            self.saved = line["step"]
+        elif line["event"] == SAMPLE:
+            if line["step"] != self.sampled:
+                self.samples, self.sampled = [], line["step"]
+            self.samples.append(line["text"])
 
 
 def _steps(parameters: Mapping[str, str]) -> int:

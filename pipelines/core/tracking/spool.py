@@ -1,11 +1,12 @@
 """Spools: tracking data as JSON lines, kept until MLflow has them.
 
-A spool is one file per attempt to make an asset: ``<home>/tracking/<attempt>.jsonl``. It lies
-beside MLflow's own folder, so that a person can move a broken MLflow away and keep the spools. It
-is not in the store, because it holds times and rates, is not part of the lineage, and is removed
-once MLflow has all of it. Its writer keeps it locked. If nobody holds the lock, the writer is dead
-and any process may send the spool; meanwhile it holds a shared lock, which tells it from a writer.
-Pure Python.
+A spool is one file per attempt to make an asset: ``<home>/tracking/<attempt>.jsonl``. It is also
+the log of events of a making that goes on, which ``dragon watch`` and the live pages read
+(``live``). It lies beside MLflow's own folder, so that a person can move a broken MLflow away and
+keep the spools. It is not in the store, because it holds times and rates, is not part of the
+lineage, and is removed once MLflow has all of it. Its writer keeps it locked. If nobody holds the
+lock, the writer is dead and any process may send the spool; meanwhile it holds a shared lock, which
+tells it from a writer. Pure Python.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pipelines.core.disk import replace
 
 LONGEST_LINE = 1 << 24  # bytes; we write no longer line
 STATUSES = ("FINISHED", "FAILED", "KILLED")
+TOGETHER_SECONDS = 0.25  # points are written together; a killed writer loses those of so long
 _ATTEMPT = re.compile(r"[0-9a-f]{32}")
 _RUN = re.compile(r"[\w.\- :/]{1,250}")  # safe inside MLflow's queries
 # The kinds of lines, and the type of each field.
@@ -34,6 +36,7 @@ _SHAPES: dict[str, dict[str, type]] = {
     "start": {"attempt": str, "key": str, "derivation": str, "dagster_run": str,
               "parameters": dict, "inputs": dict},
     "points": {"step": int, "values": dict},
+    "event": {"step": int, "event": str, "text": str},  # for who watches; MLflow has no place
     "made": {"version": str, "figures": dict, "model": bool},
     "end": {"status": str},
     # Spools of one line: the end of a Dagster run; an older version became current again.
@@ -62,6 +65,8 @@ class Spool:
         self.path = path
         self._handle: int | None = handle
         self._torn = False
+        self._waiting = b""
+        self._written = time.monotonic()
 
     def __del__(self) -> None:
         self.close()
@@ -80,12 +85,28 @@ class Spool:
         return spool
 
     def add(self, kind: str, **fields: Any) -> None:
-        """Append a line. Raises OSError if it fails; the next line is then whole again."""
-        line = json.dumps({"kind": kind, "time": now(), **fields}).encode() + b"\n"
+        """Append a line, with those that wait before it.
+
+        Raises OSError if it fails; the next line is then whole again.
+        """
+        self._waiting += _encoded(kind, fields)
+        self.write()
+
+    def add_soon(self, kind: str, **fields: Any) -> None:
+        """Append a line, together with others a moment later. Raises OSError like ``add``."""
+        self._waiting += _encoded(kind, fields)
+        if not 0 <= time.monotonic() - self._written < TOGETHER_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write the lines that wait. Raises OSError like ``add``; they are lost then."""
+        lines, self._waiting, self._written = self._waiting, b"", time.monotonic()
+        if not lines:
+            return
         if self._torn:
-            line = b"\n" + line
+            lines = b"\n" + lines
         self._torn = True
-        if self._handle is None or os.write(self._handle, line) != len(line):
+        if self._handle is None or os.write(self._handle, lines) != len(lines):
             raise OSError(f"{self.path}: a line was not written completely")
         self._torn = False
 
@@ -154,6 +175,10 @@ class Spool:
             self._partial.unlink(missing_ok=True)
         if self.files.is_dir() and not self.files.is_symlink():
             shutil.rmtree(self.files, ignore_errors=True)
+
+
+def _encoded(kind: str, fields: Mapping[str, Any]) -> bytes:
+    return json.dumps({"kind": kind, "time": now(), **fields}).encode() + b"\n"
 
 
 def now() -> int:
