@@ -95,6 +95,7 @@ def train(
     validate_every: int | None = None,
     validation: Callable[[], Iterable[Batch]] | None = None,
     checkpoint_every: int | None = None,
+    until: int | None = None,
     state: State | None = None,
 ) -> Iterator[Step | Validated | Saved]:
     """Trains the network in place up to ``steps`` updates, from ``state`` if there is one.
@@ -103,9 +104,9 @@ def train(
     so many parts, which the network reads one after the other, for less memory; the update is that
     of the whole batch, but for rounding and dropout. ``clip`` bounds the norm of all gradients
     together. The loss over ``validation()`` is computed every ``validate_every`` steps
-    and at the end. ``seed`` decides the dropout. A run that resumes from any ``Saved.state``, on
-    the same machine with as many threads, ends bit for bit like the uninterrupted run. Raises
-    NonFinite.
+    and at the end. ``seed`` decides the dropout. ``until`` pauses the run after so many updates;
+    the last event is then a ``Saved``. A run that resumes from any ``Saved.state``, on the same
+    machine with as many threads, ends bit for bit like the uninterrupted run. Raises NonFinite.
     """
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision!r} is unknown: use fp32 or bf16")
@@ -121,7 +122,7 @@ def train(
     if start > steps:
         raise ValueError(f"step={start} of the state is past steps={steps}: raise steps")
     network.train()
-    for index in range(start, steps):
+    for index in range(start, steps if until is None else min(steps, until)):
         factor = schedule(index)
         optimizer.set_scale(factor)
         batch = batches(index)
@@ -130,11 +131,11 @@ def train(
         nats, norm = _update(network, loss, optimizer, clip, index, batch.ids)
         done = index + 1
         yield Step(done, nats, norm, factor, batch.tokens.numel())
-        if _due(done, checkpoint_every) or done == steps:
+        if _due(done, checkpoint_every) or done in (steps, until):
             _require_finite(network, done, batch)
         if validation is not None and (_due(done, validate_every) or done == steps):
             yield Validated(done, mean_loss(network, objective, validation()).nats)
-        if _due(done, checkpoint_every):
+        if _due(done, checkpoint_every) or done == until:
             yield Saved(done, snapshot(network, optimizer, done))
 
 

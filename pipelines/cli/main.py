@@ -15,6 +15,7 @@ import click
 # Each verb with its line of ``dragon --help``, which is also the first line of the verb's own help.
 VERBS = {
     "run": "Make all that a recipe describes.",
+    "sweep": "Train a recipe with several values of its settings, and compare.",
     "chat": "Talk to a recipe's assistant.",
     "write": "Let a recipe's foundation go on with a text.",
     "classify": "Label a text with a recipe's classifier.",

@@ -31,6 +31,7 @@ from model.training.loop import (  # noqa: E402
 )
 from model.training.objectives import OBJECTIVES  # noqa: E402
 from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.training.state import weights  # noqa: E402
 from pipelines.core.identity import canonical, library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.training.checkpoint import History, device  # noqa: E402
@@ -44,6 +45,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("dragon.training")
 
 LIBRARIES = ("safetensors", "torch")
+
+
+class Paused(Exception):  # noqa: N818 - nothing is wrong
+    """A training stopped where its making asked for it; its checkpoint is in the work area."""
+
+    def __init__(self, history: History, parameters: int) -> None:
+        super().__init__("paused")
+        self.history, self.parameters = history, parameters
 
 
 class Batches(Protocol):
@@ -71,7 +80,8 @@ def fit(
 ) -> History:
     """Trains ``network`` in place, from the newest checkpoint of this derivation if there is one.
 
-    Raises ValueError for bad data or a diverged run, and CorruptArtefact for a changed checkpoint.
+    Raises ValueError for bad data or a diverged run, CorruptArtefact for a changed checkpoint, and
+    Paused after the step ``making.until``, if that comes before the last.
     """
     with _turn(making):
         network.to(device())
@@ -102,6 +112,7 @@ def fit(
             validate_every=training.validate_every,
             validation=validation,
             checkpoint_every=training.checkpoint_every,
+            until=making.until,
             state=state,
         )
         del state  # the loop has copied it: free the memory
@@ -123,6 +134,8 @@ def fit(
             del event  # frees a checkpoint's memory before the next step
         making.made["tokens_per_second"] = round(tokens / max(progress.seconds, 1e-9))
         making.made["training_seconds"] = round(progress.seconds, 1)
+        if making.until is not None and making.until < steps:
+            raise Paused(history, sum(t.numel() for t in weights(network).values()))
         return history
 
 
