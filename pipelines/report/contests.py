@@ -33,7 +33,8 @@ def race(runners: Sequence[Runner], *, x: str, y: str) -> bytes:
         if not ended:
             axes.plot(xs[-1:], ys[-1:], marker="x", markersize=7, **style)
     last = max(point[0] for runner in runners for point in runner.curve)
-    late = [loss for r in runners for step, loss in r.curve if step >= last / 10]
+    late = [loss for one in runners for step, loss in one.curve if step >= last / 10]
+    late += [loss for one in runners if not one.ended for _, loss in one.curve[-2:]]
     axes.set_ylim(min(late) - 0.03 * (max(late) - min(late)) - 1e-9, max(late) + 1e-9)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
