@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from pipelines import tasks
 from pipelines.attention_ladder.declare import ladder
@@ -14,6 +15,7 @@ from pipelines.evaluation.declare import foundation_evaluation
 from pipelines.interop import declare as interop
 from pipelines.recipe.schema import Recipe
 from pipelines.report.declare import report
+from pipelines.sweeps.declare import sweep
 from pipelines.tokens.declare import shards, tokenizer
 from pipelines.training.declare import foundation
 from pipelines.word_vectors.declare import word_vectors
@@ -53,10 +55,13 @@ def collisions(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
 
 
 def stages(recipe: Recipe) -> list[Declaration]:
-    """A recipe's declarations, each after the assets that it reads; the report is the last."""
+    """A recipe's declarations, each after the assets that it reads.
+
+    The report comes last, and after it the sweep: a report does not wait for a sweep.
+    """
     scope = scope_of(recipe)
     chain = list(_before_the_report(recipe, scope))
-    return [*chain, *report(scope, recipe.description, chain)]
+    return [*chain, *report(scope, recipe.description, chain), *_sweep(recipe, scope)]
 
 
 def scope_of(recipe: Recipe) -> Scope:
@@ -71,6 +76,16 @@ def scope_of(recipe: Recipe) -> Scope:
         samples=recipe.samples,
         drops=recipe.decontamination is not None and recipe.decontamination.drop,
     )
+
+
+def _sweep(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:
+    trained = {}
+    for name, point in recipe.points.items():
+        assert point.model is not None  # the schema requires both of a recipe with a sweep
+        assert point.training is not None
+        of_recipe = replace(scope_of(point), recipe=recipe.name)
+        (trained[name],) = foundation(of_recipe, point.model, point.training)
+    yield from sweep(scope, recipe.sweep, trained, recipe.own)
 
 
 def _before_the_report(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:

@@ -96,6 +96,7 @@ def train(
     validate_every: int | None = None,
     validation: Callable[[], Iterable[Batch]] | None = None,
     checkpoint_every: int | None = None,
+    until: int | None = None,
     state: State | None = None,
     group: Group = ALONE,
 ) -> Iterator[Step | Validated | Saved]:
@@ -105,9 +106,10 @@ def train(
     so many parts, which the network reads one after the other, for less memory; the update is that
     of the whole batch, but for rounding and dropout. ``clip`` bounds the norm of all gradients
     together. The loss over ``validation()`` is computed every ``validate_every`` steps
-    and at the end. ``seed`` decides the dropout. A run that resumes from any ``Saved.state``, on
-    the same machine with as many threads and processes, ends bit for bit like the uninterrupted
-    run. Raises NonFinite.
+    and at the end. ``seed`` decides the dropout. ``until`` pauses the run after so many updates;
+    the last event is then a ``Saved``. A run that resumes from any ``Saved.state``, on the same
+    machine with as many threads and processes, ends bit for bit like the uninterrupted run. Raises
+    NonFinite.
 
     The processes of a ``group`` each call this with equal arguments and with what ``group.spread``
     made of the network. They yield equal events, but only rank 0 has the tensors of a ``Saved``.
@@ -127,7 +129,7 @@ def train(
         raise ValueError(f"step={start} of the state is past steps={steps}: raise steps")
     network.train()
     through = group.through(network)
-    for index in range(start, steps):
+    for index in range(start, steps if until is None else min(steps, until)):
         factor = schedule(index)
         optimizer.set_scale(factor)
         batch = batches(index)
@@ -136,12 +138,12 @@ def train(
         nats, norm = _update(network, loss, optimizer, clip, index, batch.ids, group)
         done = index + 1
         yield Step(done, nats, norm, factor, batch.tokens.numel())
-        if _due(done, checkpoint_every) or done == steps:
+        if _due(done, checkpoint_every) or done in (steps, until):
             _require_finite(network, done, batch, group)
         if validation is not None and (_due(done, validate_every) or done == steps):
             nats = mean_loss(network, objective, validation(), precision, group).nats
             yield Validated(done, nats)
-        if _due(done, checkpoint_every):
+        if _due(done, checkpoint_every) or done == until:
             yield Saved(done, snapshot(network, optimizer, done, group))
 
 

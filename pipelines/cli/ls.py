@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 WIDE = 110  # columns from which versions and full dates are shown
 JOURNEY = (
     *("RawText", "Documents", "WordVectors", "Examples", "Contamination", "Weights"),
-    *("TokenizerFiles", "TokenShards", "Checkpoint", "Evaluation", "Report"),
+    *(
+        "TokenizerFiles",
+        "TokenShards",
+        "Checkpoint",
+        "Evaluation",
+        "Report",
+        "Trial",
+        "SweepComparison",
+    ),
 )
 
 

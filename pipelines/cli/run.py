@@ -16,6 +16,7 @@ from pipelines.core.project import Project
 if TYPE_CHECKING:
     from pipelines.core.artefact import Artefact
     from pipelines.core.record import Record
+    from pipelines.orchestration.execution import Done
     from pipelines.orchestration.interruption import Interruption
     from pipelines.recipe.schema import Recipe
 
@@ -53,17 +54,11 @@ def _run(
 
     project = Project.here()
     recipe = find_recipe(named, project)
-    _require_agreement(recipe, project)
     voice.line(f"{recipe.name}: {recipe.description}")
-    voice.phase("loading Dagster")
-    from pipelines.orchestration.execution import InterruptedRun, execute
-
-    try:
-        done = execute(project, recipe, list(select), _Watch(voice), stop)
-    except InterruptedRun as interrupted:
-        stop.end(f"interrupted; run the same command to continue: {interrupted}")
+    done = carried_out(project, recipe, list(select), voice, stop)
     voice.phase("writing the report")
     report = _report(project, recipe, done.keys)
+    swept = sweep_report(project, recipe, done.keys)
     voice.clear()
     for check in done.unmet:
         voice.line(_check(check))
@@ -72,8 +67,34 @@ def _run(
     voice.line(f"\n{len(done.keys)} assets, {done.made} made, {reused} reused, in {took}")
     for line in _why(done.reasons):
         voice.line(line)
-    for line in _what_next(recipe, named, done.keys, report):
+    pages = {"The report": report, "The sweep": swept}
+    for line in _what_next(recipe, named, done.keys, pages):
         voice.line(line)
+
+
+def carried_out(
+    project: Project,
+    recipe: Recipe,
+    select: list[str],
+    voice: Voice,
+    stop: Interruption,
+    *,
+    all_points: bool = False,
+) -> Done:
+    """Run a recipe, or some assets of it. Ends the process if a person interrupted it.
+
+    With ``all_points`` no point of its sweep is stopped early. Raises RecipeError if the recipe
+    contradicts another recipe.
+    """
+    _require_agreement(recipe, project)
+    voice.phase("loading Dagster")
+    from pipelines.orchestration.execution import InterruptedRun, execute
+
+    try:
+        return execute(project, recipe, select, _Watch(voice), stop, all_points=all_points)
+    except InterruptedRun as interrupted:
+        stop.end(f"interrupted; run the same command to continue: {interrupted}")
+        raise
 
 
 def _check(check: str) -> str:
@@ -148,11 +169,13 @@ def _require_agreement(recipe: Recipe, project: Project) -> None:
         raise fault
 
 
-def _what_next(recipe: Recipe, named: str, keys: Collection[str], report: str | None) -> list[str]:
-    """Lines with what a person may do with the assets."""
+def _what_next(
+    recipe: Recipe, named: str, keys: Collection[str], pages: Mapping[str, str | None]
+) -> list[str]:
+    """Lines with what a person may do with the assets; ``pages`` has addresses by name."""
     from pipelines.cli.suggestions import suggestions
 
-    rows = [("The report", report)] if report else []
+    rows = [(name, address) for name, address in pages.items() if address]
     rows += [*suggestions(recipe, named, keys), ("See it all", "dragon ui")]
     width = max(len(purpose) for purpose, _ in rows) + 2
     return ["", *(f"{purpose + ':':{width}}{command}" for purpose, command in rows)]
@@ -168,7 +191,23 @@ def _report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | No
     if key not in keys:
         return None
     store = Store(project.store)
-    place = project.home / "reports" / f"{recipe.name}.html"
+    return _written(project, recipe.name, presented(store, store.current(key, Report)))
+
+
+def sweep_report(project: Project, recipe: Recipe, keys: Collection[str]) -> str | None:
+    """Write the page of the recipe's sweep; its address, or None without one."""
+    if f"{recipe.name}/sweep_comparison" not in keys:
+        return None
+    from pipelines.core.store import Store
+    from pipelines.lineage.presented import presented_sweep
+
+    return _written(
+        project, f"{recipe.name}-sweep", presented_sweep(Store(project.store), recipe.name)
+    )
+
+
+def _written(project: Project, name: str, page: str) -> str:
+    place = project.home / "reports" / f"{name}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(presented(store, store.current(key, Report)), encoding="utf-8")
+    place.write_text(page, encoding="utf-8")
     return place.as_uri()

@@ -36,6 +36,10 @@ class Declaration:
     entries does not decide the result. Every entry decides it if ``uses`` leaves the catalogue out.
     ``about`` tells people what this very asset is, in a sentence or two. ``samples`` are prompts
     that a network continues while it is trained, for who watches. Both decide nothing.
+
+    A sweep has ``points``: under each name the declarations that lead to the end of a training, the
+    last of them the training itself. Such a declaration has the name as its ``point``, and if it is
+    only the start of a training, that training as ``begins``: both work in the same work area.
     """
 
     key: str
@@ -50,6 +54,14 @@ class Declaration:
     uses: Uses = field(default_factory=dict)
     about: str = ""
     samples: tuple[str, ...] = ()
+    point: str = ""
+    begins: Declaration | None = None
+    points: Mapping[str, tuple[Declaration, ...]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The key, and for a point of a sweep its name behind a colon: an input may be one."""
+        return f"{self.key}:{self.point}" if self.point else self.key
 
     @property
     def description(self) -> str:
@@ -68,7 +80,7 @@ class Declaration:
         return keys
 
     def upstream(self) -> list[str]:
-        """The keys that the asset reads, in order."""
+        """The keys that the asset reads, in order; of a point of a sweep it is the address."""
         return list(self.reads().values())
 
     def arguments(self, loaded: Mapping[str, Artefact]) -> dict[str, Any]:
@@ -110,6 +122,11 @@ class Declaration:
         if self.observe:
             decides["observed"] = dict(found(self.observe)(self.settings, project))
         return decides
+
+
+def key_of(address: str) -> str:
+    """The key in an address: ``tiny/sweep`` of ``tiny/sweep:d_model=64``."""
+    return address.partition(":")[0]
 
 
 def listed(words: Iterable[str]) -> str:

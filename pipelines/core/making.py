@@ -26,7 +26,8 @@ class Making:
     keeps although it does not decide the result (rates, device, threads). ``curve(step, values)``
     draws curves in the tracker. ``work`` keeps checkpoints for a later try. The derivation is the
     digest of ``decides``. ``showing(network, tokenizer)`` writes samples of a network while it is
-    trained, for who watches; they decide nothing, so it is no part of the derivation.
+    trained, for who watches; they decide nothing, so it is no part of the derivation. A training
+    pauses after the step ``until`` and is then no artefact; a later try goes on from there.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Making:
     made: dict[str, Any] = field(default_factory=dict)
     decides: Mapping[str, Any] = field(default_factory=dict)
     showing: Showing | None = None
+    until: int | None = None
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         """Add points to the tracker's curves."""

@@ -216,11 +216,12 @@ class Store:
     # Writing
 
     @contextlib.contextmanager
-    def work(self, key: str, derivation: str) -> Iterator[Work]:
+    def work(self, key: str, derivation: str, *, keep: bool = False) -> Iterator[Work]:
         """The locked work area of a derivation, for one process at a time.
 
         A second process waits, and logs which process it waits for. The system drops a process'
-        lock when the process ends, so a killed run leaves no lock behind.
+        lock when the process ends, so a killed run leaves no lock behind. With ``keep`` the
+        checkpoints and finished parts stay after the work.
         """
         folder = self.root / ".work" / derivation
         lock = folder.with_suffix(".lock")
@@ -230,7 +231,8 @@ class Store:
             try:
                 make_folder(folder)
                 yield Work(folder)
-                shutil.rmtree(folder)
+                if not keep:
+                    shutil.rmtree(folder)
             finally:
                 tidy(folder)
                 lock.unlink(missing_ok=True)

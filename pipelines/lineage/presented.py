@@ -15,12 +15,15 @@ from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.evaluation.findings import Evaluation
 from pipelines.lineage.history import SHORT, before, changes, when
+from pipelines.lineage.points import seconds_by_point
 from pipelines.lineage.views import view_of
 from pipelines.report import marks, words
 from pipelines.report.artefacts import Report
 from pipelines.report.card import Bytes, Share
 from pipelines.report.figures import headlines_or_none
 from pipelines.report.markup import cell, code, facts, table
+from pipelines.report.sweep_page import sweep_page
+from pipelines.sweeps.artefacts import SweepComparison
 
 INPUT = "artefacts/"  # before the title of each input of a report
 
@@ -43,6 +46,16 @@ def presented(store: Store, report: Report) -> str:
         changes=_changes(store, report.key, record),
         times=times({_key(name, title): part.made for title, part in parts.items()}),
     )
+
+
+def presented_sweep(store: Store, name: str) -> str:
+    """The page of a recipe's sweep, with the times of its records.
+
+    Raises StoreError if the sweep was not compared yet.
+    """
+    key = f"{name}/sweep_comparison"
+    comparison, record = store.current(key, SweepComparison), store.current_record(key)
+    return sweep_page(name, comparison, seconds_by_point(store, f"{name}/sweep", record))
 
 
 def _record(store: Store, derivation: str, version: str) -> Record | None:

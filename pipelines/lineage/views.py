@@ -10,6 +10,7 @@ from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Examples
 from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
+from pipelines.sweeps.artefacts import SweepComparison, Trial
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
 from pipelines.word_vectors.artefacts import WordVectors
@@ -28,6 +29,8 @@ VIEWS: dict[str, type[Artefact]] = {
         WordVectors,
         Evaluation,
         Report,
+        Trial,
+        SweepComparison,
     )
 }
 

@@ -17,7 +17,7 @@ import dagster as dg
 from pipelines.checks import Applied, checks_of
 from pipelines.core import processor
 from pipelines.core.artefact import Artefact
-from pipelines.core.declaration import Declaration
+from pipelines.core.declaration import Declaration, key_of
 from pipelines.core.identity import digest, forget_code, library_versions
 from pipelines.core.making import Making
 from pipelines.core.project import environment
@@ -66,6 +66,7 @@ def assets_of(
     return [
         _asset_of(declared, by_key, checks.get(declared.key, []), (shown or {}).get(declared.key))
         for declared in declarations
+        if not declared.points  # a sweep has partitions (pipelines/orchestration/sweeps.py)
     ]
 
 
@@ -83,7 +84,7 @@ def _asset_of(
 
     @dg.asset(
         key=declared.key.split("/"),
-        deps=[dg.AssetKey(key.split("/")) for key in dict.fromkeys(declared.upstream())],
+        deps=dependencies(declared),
         description=declared.description,
         group_name=declared.group,
         # The graph shows only the last part of a key, so several boxes say "documents".
@@ -99,11 +100,11 @@ def _asset_of(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         end_with_parent()  # a step's process ends with its run's worker
-        with _faults_in_one_line(context, declared.key):
+        with faults_in_one_line(context, declared.key):
             store = context.resources.store.open()
-            loaded = open_inputs(context, store, declared.upstream())
+            loaded = open_inputs(context, store, declared.upstream(), by_key)
             earlier = current(store, declared.key)
-            artefact, reused = _materialize(context, store, declared, loaded, by_key)
+            artefact, reused = made_or_reused(context, store, declared, loaded, by_key)
             yield _result(context, store, declared, artefact, earlier, reused=reused)
             inputs = {name: loaded[key] for name, key in declared.reads().items()}
             results = [result_of(applied, artefact, inputs) for applied in checks]
@@ -115,8 +116,13 @@ def _asset_of(
     return materialize
 
 
+def dependencies(declared: Declaration) -> list[dg.AssetKey]:
+    """The keys that an asset reads; of points of a sweep, the key of the sweep."""
+    return [dg.AssetKey(key.split("/")) for key in dict.fromkeys(map(key_of, declared.upstream()))]
+
+
 @contextlib.contextmanager
-def _faults_in_one_line(context: dg.AssetExecutionContext, key: str) -> Iterator[None]:
+def faults_in_one_line(context: dg.AssetExecutionContext, key: str) -> Iterator[None]:
     """Raise a fault as a failure whose first line names the fault and how to mend it.
 
     The traceback stays in Dagster's log.
@@ -132,14 +138,17 @@ def _faults_in_one_line(context: dg.AssetExecutionContext, key: str) -> Iterator
         raise dg.Failure(f"{key}: {NO_MEMORY}", allow_retries=False) from error
 
 
-def _materialize(
+def made_or_reused(
     context: dg.AssetExecutionContext,
     store: Store,
     declared: Declaration,
     loaded: Mapping[str, Artefact],
     by_key: Mapping[str, Declaration],
 ) -> tuple[Artefact, bool]:
-    """(artefact, True) if the derivation made it before; else make, publish and record one."""
+    """(artefact, True) if the derivation made it before; else make, publish and record one.
+
+    The start of a training is made in the training's work area, whose checkpoint then stays.
+    """
     resource: StoreResource = context.resources.store
     project, tracker = resource.project(), context.resources.tracker
     _require_one_lineage(store, loaded, by_key)
@@ -154,7 +163,9 @@ def _materialize(
         store.sweep()  # a run killed after publishing leaves a work area that nothing else removes
         return artefact, True
     store.require_writable(declared.key)
-    with store.work(declared.key, derivation) as work:
+    begins = declared.begins
+    area = derivation if begins is None else digest(begins.decided_by(loaded, project))
+    with store.work(declared.address, area, keep=begins is not None) as work:
         # The previous owner of the lock may have made it.
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:
@@ -163,7 +174,7 @@ def _materialize(
         run = (context.run.tags.get(RECIPE, declared.group), run_id)
         about = telling.before_work(declared, loaded, decides, project, run)
         with tracker.run(declared.key, derivation, run_id, decides, inputs, about) as tracked:
-            making = Making(declared.key, work.draft(), project, work, tracked, decides=decides)
+            making = Making(declared.address, work.draft(), project, work, tracked, decides=decides)
             if declared.samples:
                 making.showing = functools.partial(written, declared.samples)
             making.made.update(environment(), key=declared.key, dagster_run=run_id)
@@ -210,7 +221,7 @@ def _make(
     ``start`` starts the processes of a making that takes several.
     """
     began = time.monotonic()
-    log.info("%s ...", declared.key, extra={"progress": True, "fleeting": True})
+    log.info("%s ...", declared.address, extra={"progress": True, "fleeting": True})
     if processes_of(declared.settings) > 1:
         make_together(declared, making, loaded, start)
     else:

@@ -28,8 +28,10 @@ from pipelines.orchestration.graph import build
 from pipelines.orchestration.interruption import Interruption
 from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import end_dead, living, status_of
+from pipelines.orchestration.sweeps import tags_of
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import stages
+from pipelines.sweeps.declare import COMPARISON
 from pipelines.text.nearest import did_you_mean
 
 INTERRUPT = ErrorSource.INTERRUPT
@@ -74,8 +76,12 @@ def execute(
     select: list[str],
     watch: Watch | None = None,
     stop: Interruption | None = None,
+    *,
+    all_points: bool = False,
 ) -> Done:
-    """Materialize a recipe's report, or the selected assets, with all assets before them.
+    """Materialize a recipe's report and sweep, or the selected assets, with all assets before them.
+
+    With ``all_points`` no point of the sweep is stopped early.
 
     Raises ValueError with the line of the first failure, SystemExit for a bug of ours, and
     InterruptedRun if a person ended the run.
@@ -95,7 +101,7 @@ def execute(
     with instance_in(str(folder)) as instance, living(project.home, instance, run_id):
         end_dead(project.home, instance)
         watch.phase(f"planning a run of {len(keys)} assets")
-        tags = {RECIPE: recipe.name, ATTENDED: "yes"}
+        tags = {RECIPE: recipe.name, ATTENDED: "yes", **_partitions(recipe, keys, all_points)}
         drive = Drive(instance, _job(definitions, recipe, keys), keys, run_id, tags)
         account = _Account(store, keys, run_id, watch)
         with stop.at_stake(drive.cancel):
@@ -120,6 +126,13 @@ def execute(
         tuple(map(_told, account.unmet)),
         account.reasons,
     )
+
+
+def _partitions(recipe: Recipe, keys: set[dg.AssetKey], all_points: bool) -> dict[str, str]:
+    """The tags that choose all partitions, if a sweep is among the assets of a run."""
+    names = {key.to_user_string() for key in keys}
+    swept = next((one for one in stages(recipe) if one.points and one.key in names), None)
+    return {} if swept is None else tags_of(swept, all_points=all_points)
 
 
 class _Silent:
@@ -164,6 +177,8 @@ class _Account:
             self.events.append(event)
 
     def _end(self, key: str) -> None:
+        if key in self.done:  # a further point of a sweep, whose line the step itself has printed
+            return
         record = self._store.current_record(key)
         reused = record.made.get("dagster_run") != self._run_id
         self.present = ""
@@ -185,8 +200,10 @@ def _is_interrupted(event: dg.DagsterEvent) -> bool:
 def _what_remains(project: Project, recipe: Recipe, store: Store, account: _Account) -> str:
     """What the next run of an interrupted recipe need not do again."""
     key, done, begun = account.present, len(account.done), ""
-    if key:
-        declared = next(d for d in stages(recipe) if d.key == key)
+    declared = next((d for d in stages(recipe) if d.key == key), None)
+    if declared is not None and declared.points:
+        begun = f"the points of {key} go on where they are, "
+    elif declared is not None:
         derivation = _derivation(declared, store, project)
         if _is_published(store, derivation):
             done += 1  # the signal waited for the end of its publication
@@ -249,7 +266,10 @@ def _number(value: Any) -> str:
 def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -> set[dg.AssetKey]:
     graph = definitions.resolve_asset_graph()
     known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
-    names = [name.strip("/") for name in select] or [f"{recipe.name}/report"]
+    names = [name.strip("/") for name in select] or [
+        f"{recipe.name}/report",
+        *([f"{recipe.name}/{COMPARISON}"] if recipe.sweep else []),
+    ]
     for name in names:
         if name not in known:
             mend = did_you_mean(name, known)

@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.checks import checks_of
+from pipelines.core.declaration import Declaration
 from pipelines.core.project import Project
 from pipelines.core.tracking import Tracker
 from pipelines.orchestration.assets import assets_of
@@ -13,6 +15,7 @@ from pipelines.orchestration.automation import declare_automation
 from pipelines.orchestration.resources import NoValues, StoreResource, fixed
 from pipelines.orchestration.runs import living
 from pipelines.orchestration.shown import shown_by
+from pipelines.orchestration.sweeps import sweep_of
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import declare
 from pipelines.text.parallel import end_with_parent
@@ -91,7 +94,7 @@ def build(
     declarations = declare(recipes)
     tracker = tracker or Tracker(project.mlflow)
     return dg.Definitions(
-        assets=[*assets_of(declarations, shown_by(recipes)), *_notices(faults or {})],
+        assets=[*_assets(declarations, recipes), *_notices(faults or {})],
         **declare_automation(project, recipes),
         resources={
             "store": fixed(StoreResource.of(project)),
@@ -100,6 +103,20 @@ def build(
         },
         executor=_executor(project.home, tracker),
     )
+
+
+def _assets(
+    declarations: list[Declaration], recipes: list[Recipe]
+) -> Iterator[dg.AssetsDefinition]:
+    """All declarations as assets; a sweep has a partition for each of its points."""
+    shown = shown_by(recipes)
+    yield from assets_of(declarations, shown)
+    by_key = {declared.key: declared for declared in declarations}
+    checks = list(checks_of(declarations))
+    for declared in declarations:
+        if declared.points:
+            own = [applied for applied in checks if applied.key == declared.key]
+            yield sweep_of(declared, by_key, own, shown[declared.key])
 
 
 def _notices(faults: Mapping[str, Exception]) -> list[dg.AssetSpec]:

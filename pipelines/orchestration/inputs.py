@@ -6,11 +6,13 @@ events, the store is opened once a step, and a fault of an input is one line lik
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.core.artefact import Artefact
+from pipelines.core.declaration import Declaration
 from pipelines.core.store import Store
+from pipelines.lineage.points import farthest
 from pipelines.lineage.views import open_current, open_version
 
 if TYPE_CHECKING:
@@ -18,14 +20,24 @@ if TYPE_CHECKING:
 
 
 def open_inputs(
-    context: dg.AssetExecutionContext, store: Store, keys: Iterable[str]
+    context: dg.AssetExecutionContext,
+    store: Store,
+    keys: Iterable[str],
+    by_key: Mapping[str, Declaration],
 ) -> dict[str, Artefact]:
     """Each key's version of this run, else of its latest materialization, else ``current``.
 
     ``current`` serves when Dagster's database was lost, because the store holds the lineage. Raises
-    StoreError for a key without a version.
+    StoreError for a key without a version. The address of a point of a sweep, declared in
+    ``by_key``, stands for the farthest that its training came.
     """
-    return {key: _open(context, store, key) for key in dict.fromkeys(keys)}
+    project = context.resources.store.project()
+    opened = {}
+    for address in dict.fromkeys(keys):
+        key, _, point = address.partition(":")
+        way = by_key[key].points[point] if point else ()
+        opened[address] = farthest(store, way, project) if way else _open(context, store, address)
+    return opened
 
 
 def _open(context: dg.AssetExecutionContext, store: Store, key: str) -> Artefact:

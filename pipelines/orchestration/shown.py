@@ -15,6 +15,7 @@ from pipelines.recipe.schema import Recipe
 from pipelines.report.card import shorten
 from pipelines.report.describe import LINE
 from pipelines.stages import stages
+from pipelines.sweeps.artefacts import SweepComparison
 from pipelines.text.flat import flat
 from pipelines.training.artefacts import Checkpoint
 from pipelines.word_vectors.artefacts import WordVectors
@@ -67,6 +68,8 @@ def definition(declared: Declaration) -> dict[str, Any]:
     if declared.group != "corpora":
         metadata["recipe"] = url(f"/recipes/{declared.group}")
         metadata["report"] = url(f"/reports/{declared.group}")
+    if declared.points or issubclass(declared.makes, SweepComparison):
+        metadata["the sweep"] = url(f"/sweeps/{declared.group}")
     if issubclass(declared.makes, Checkpoint | WordVectors):
         metadata["live, while it trains"] = url(f"/live/{key}")
     if columns := columns_of(declared):

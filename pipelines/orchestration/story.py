@@ -20,6 +20,7 @@ from pipelines.orchestration.shown import INLINE
 from pipelines.report.card import Bytes
 from pipelines.report.describe import ROWS, Markdown, Picture, Rows, describe, picture_path
 from pipelines.report.figures import headlines
+from pipelines.sweeps.artefacts import SweepComparison
 
 WIDTHS = (120, 60, 30, 18)  # characters of a cell, tried in this order
 MOST = 8  # rows of a table
@@ -90,6 +91,8 @@ def _links(artefact: Artefact, group: str) -> dict[str, Any]:
         "MLflow run": f"/mlflow/{key}/{artefact.version}",
     }
     report = {} if group == "corpora" else {"report": f"/reports/{group}"}
+    if isinstance(artefact, SweepComparison):
+        report = {"sweep": f"/sweeps/{group}"}
     shown = [f"[{name}]({address})" for name, address in (report | links).items()]
     return {"links": Value.md(" · ".join(shown))}
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pipelines.core.identity import RESERVED
 from pipelines.core.stanza import NAME, RecipeError
+from pipelines.recipe.points import FaultyPoint, placed
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.wording import as_written, plain
 from pipelines.text.addresses import hidden, names_user
@@ -177,6 +178,8 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
     # An unknown key comes first: a misspelt key is unknown, and its right name is missing.
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
+    if isinstance(faulty := fault.get("ctx", {}).get("error"), FaultyPoint):
+        return _explain_point(faulty, path, root)
     loc, message = _aimed(fault)
     line, keys, node = _locate(root, loc)
     field = ".".join(keys) or "recipe"
@@ -196,6 +199,16 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> str:
         message = plain(fault["type"], fault.get("ctx", {}), fault["input"], message)
         message = f"{message} (found {found})"
     return f"{path}:{line}: {field}: {hidden(message)}"
+
+
+def _explain_point(faulty: FaultyPoint, path: Path, root: yaml.Node) -> str:
+    """The fault of a point of the sweep, with the line at which the sweep gives the value."""
+    point, document = faulty.point, root
+    for name, place in point.places.items():
+        _, _, node = _locate(root, ("sweep", *place))
+        if node is not None:
+            document = placed(document, name.split("."), node)
+    return f"{_explain(faulty.error, path, document)} (in the sweep's point {point.name})"
 
 
 class _Brief(reprlib.Repr):
@@ -275,6 +288,10 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
             if pairs:
                 line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
                 keys.append(str(part))
+            elif dotted := [
+                pair for pair in node.value if pair[0].value == _dotted(loc[position:])
+            ]:
+                return dotted[0][0].start_mark.line + 1, [*keys, dotted[0][0].value], dotted[0][1]
             elif position == len(loc) - 1:  # a missing key gets the line of its section
                 keys.append(str(part))
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
@@ -282,6 +299,11 @@ def _locate(root: yaml.Node, loc: tuple[int | str, ...]) -> tuple[int, list[str]
             line = node.start_mark.line + 1
             keys.append(str(part))
     return line, keys, node
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    """The key of a setting that a sweep varies; the values below it are numbered."""
+    return ".".join(part for part in loc if isinstance(part, str))
 
 
 def _is_key(key: yaml.Node, part: int | str) -> bool:

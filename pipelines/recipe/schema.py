@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from model.architectures import catalogue
 from pipelines.attention_ladder.options import AttentionLadder
@@ -19,6 +29,8 @@ from pipelines.core.stanza import Name, Strict
 from pipelines.corpora.decontamination import Decontamination
 from pipelines.corpora.options import Corpus
 from pipelines.interop import kinds
+from pipelines.recipe.points import FaultyPoint, own_values, with_point
+from pipelines.sweeps.options import Sweep, looks
 from pipelines.tasks import sections
 from pipelines.tasks.options import TaskOptions
 from pipelines.tokens.options import TokenizerChoice
@@ -102,7 +114,11 @@ class Recipe(Strict):
     word_vectors: dict[Name, VectorsChoice] = Field(default={})
     """Word vectors, by corpus."""
     attention_ladder: AttentionLadder | None = None
+    sweep: Sweep | None = None
+    """The training of the foundation again, with several values of its settings."""
     tasks: dict[Name, sections()] = Field(default={})  # type: ignore[valid-type]
+    _points: dict[str, Recipe] = PrivateAttr(default_factory=dict)
+    _own: dict[str, JsonValue] = PrivateAttr(default_factory=dict)
 
     @field_validator("training")
     @classmethod
@@ -143,6 +159,57 @@ class Recipe(Strict):
             if self.weights is not None and is_given:
                 raise ValueError(f"{section}: {_TAKEN[section]}")
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_points(cls, content: Any, check: ModelWrapValidatorHandler[Recipe]) -> Recipe:
+        """Check each point of the sweep as a recipe of its own."""
+        recipe = check(content)
+        if recipe.sweep is None or not isinstance(content, dict):
+            return recipe
+        if recipe.model is None:
+            raise ValueError(
+                "sweep: section from brings trained weights, and a sweep trains a new network;"
+                " leave this section out"
+            )
+        for point in recipe.sweep.spread():
+            try:
+                checked = cls.model_validate(with_point(content, recipe.sweep, point))
+                recipe._points[point.name] = checked._as_point_of(recipe, recipe.sweep)
+            except ValidationError as error:
+                raise FaultyPoint(point, error) from None
+            except ValueError as error:
+                raise ValueError(f"sweep.{error}") from None
+        recipe._own.update(own_values(content, recipe.sweep))
+        return recipe
+
+    def _as_point_of(self, recipe: Recipe, sweep: Sweep) -> Recipe:
+        """Itself. Raises ValueError if it cannot be compared with the other points."""
+        assert self.model is not None  # else its recipe has no sweep
+        assert self.training is not None
+        if self.mixture().keys() != recipe.mixture().keys():
+            raise ValueError(
+                "points: a weight of 0 takes a corpus away, or brings one; keep the weights of each"
+                " point above 0 where the recipe's are"
+            )
+        length = getattr(self.model.config(vocab_size=50_304), "context_length", 0)
+        if sweep.stop is not None and not looks(self.training, length, sweep.stop):
+            raise ValueError(
+                f"stop: a point of {self.training.steps_for(length):,} steps validates every"
+                f" {self.training.validate_every:,}, so it cannot be compared before its end; lower"
+                " training.validate_every, or leave stop out"
+            )
+        return self
+
+    @property
+    def points(self) -> dict[str, Recipe]:
+        """The recipe of each point of the sweep, by the point's name."""
+        return self._points
+
+    @property
+    def own(self) -> dict[str, JsonValue]:
+        """The values that the recipe itself writes for the settings that its sweep varies."""
+        return self._own
 
     @model_validator(mode="after")
     def _tasks_have_a_foundation(self) -> Recipe:

@@ -7,7 +7,7 @@ import heapq
 import io
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, singledispatch
 from typing import Any
@@ -19,10 +19,11 @@ from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
 from pipelines.examples.artefacts import Examples
-from pipelines.report import card, pictures
+from pipelines.report import card, contests, pictures, swept
 from pipelines.report.alternatives import NONE
 from pipelines.report.card import legible, masked, readable, shorten
 from pipelines.report.words import loss_unit
+from pipelines.sweeps.artefacts import SweepComparison, Trial
 from pipelines.text.flat import flat
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint
@@ -166,6 +167,25 @@ def _(artefact: Checkpoint) -> dict[str, Any]:
 
 
 @describe.register
+def _(artefact: Trial) -> dict[str, Any]:
+    return {**artefact.figures(), "loss": curves_picture(artefact.curve(), "nats")}
+
+
+@describe.register
+def _(artefact: SweepComparison) -> dict[str, Any]:
+    content = artefact.content()
+    lines = swept.adoption(content) or ["# the recipe has these values already"]
+    return {
+        **artefact.figures(),
+        "verdict": swept.verdict(content),
+        "adopt": Markdown("\n".join(["```yaml", *lines, "```"])),
+        "choices": Rows(swept.rows(content)),
+        "curves": race_picture(content),
+        **effects_pictures(content),
+    }
+
+
+@describe.register
 def _(artefact: Evaluation) -> dict[str, Any]:
     findings = artefact.findings()
     samples = Rows(
@@ -193,13 +213,31 @@ def lengths_picture(ledger: Ledger) -> Picture:
 
 def loss_picture(checkpoint: Checkpoint) -> Picture:
     """The loss over the training steps."""
+    return curves_picture(checkpoint.curve(), loss_unit(checkpoint.config()))
+
+
+def curves_picture(curves: Mapping[str, Sequence[Sequence[float]]], unit: str) -> Picture:
+    """Losses in a unit over the training steps, one line for each name."""
     lines = {
         name: ([x for x, _ in points], [y for _, y in points])
-        for name, points in checkpoint.curve().items()
+        for name, points in curves.items()
         if points
     }
-    unit = loss_unit(checkpoint.config())
     return Picture(partial(pictures.curve, lines, x="step", y=f"loss ({unit})"))
+
+
+def race_picture(content: swept.Content) -> Picture:
+    """The validation curves of all points of a sweep."""
+    runners = swept.runners(content)
+    return Picture(partial(contests.race, runners, x="step", y="validation loss (nats)"))
+
+
+def effects_pictures(content: swept.Content) -> dict[str, Picture]:
+    """By setting of a sweep: the loss over the setting's values."""
+    return {
+        setting: Picture(partial(contests.effects, lines, x=setting, y="validation loss (nats)"))
+        for setting, lines in swept.effects(content).items()
+    }
 
 
 def comparison_picture(comparison: Comparison) -> Picture:

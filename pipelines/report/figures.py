@@ -130,6 +130,13 @@ FIRST: Mapping[str, tuple[str, ...]] = {
     "Documents": ("documents_kept", "bytes_kept", "documents_in"),
     "Contamination": ("documents", "evaluation_texts_too_short"),
     "TokenizerFiles": ("vocab_size", "bytes_per_token", "tokens_per_word", "unused_share"),
+    "Trial": ("validation_loss", "steps", "planned_steps"),
+    "SweepComparison": (
+        "best_validation_loss",
+        "points",
+        "points_stopped",
+        "steps_saved_share",
+    ),
     "TokenShards": ("train_tokens", "validation_tokens", "test_tokens", "bytes_per_token"),
 }
 

@@ -26,7 +26,7 @@ COLOURS = (INK, SECOND, THIRD, "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#6b4
 
 def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> bytes:
     """One line for each name, as (xs, ys); over 200 points, a running mean is drawn over them."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     drawn = []
     for (xs, ys), colour in zip(lines.values(), COLOURS * 3, strict=False):
         if len(xs) > 200:
@@ -38,12 +38,12 @@ def curve(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: st
     axes.set_ylabel(y)
     # The names are explicit, because the legend by itself leaves out names that begin with "_".
     axes.legend(drawn, list(lines)[: len(drawn)], frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def bars(values: Mapping[str, float], *, x: str, notes: Mapping[str, str] | None = None) -> bytes:
     """Horizontal bars; the first bar has its own colour. ``notes`` stand behind their bars."""
-    figure, axes = _canvas(height=0.7 + 0.42 * len(values))
+    figure, axes = canvas(height=0.7 + 0.42 * len(values))
     names = list(values)[::-1]
     numbers = [values[name] for name in names]
     colours = [THIRD] * (len(names) - 1) + [INK]
@@ -54,12 +54,12 @@ def bars(values: Mapping[str, float], *, x: str, notes: Mapping[str, str] | None
         axes.text(max(number, 0), row, f" {told}{note and f', {note}'}", va="center")
     axes.set_xlabel(textwrap.fill(x, 56))
     axes.margins(x=0.15)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
     """A confusion matrix: rows are true labels, columns predictions, cells counts."""
-    figure, axes = _canvas(width=1.8 + len(labels), height=1.4 + len(labels))
+    figure, axes = canvas(width=1.8 + len(labels), height=1.4 + len(labels))
     shares = [[n / max(sum(row), 1) for n in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, row in enumerate(matrix):
@@ -72,7 +72,7 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
     axes.set_ylabel("true")
     for side in axes.spines.values():
         side.set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def heatmap(
@@ -82,14 +82,14 @@ def heatmap(
     longest = max(map(len, (*rows, *columns)), default=1)
     margin = 0.09 * min(longest, 24)
     width, height = (1.2 + margin + 0.32 * len(labels) for labels in (columns, rows))
-    figure, axes = _canvas(width=max(width, 3.0), height=max(height, 2.4))
+    figure, axes = canvas(width=max(width, 3.0), height=max(height, 2.4))
     drawn = axes.imshow(values, cmap="Blues", vmin=0, aspect="equal")
-    axes.set_xticks(range(len(columns)), [_cut(name) for name in columns], rotation=90)
-    axes.set_yticks(range(len(rows)), [_cut(name) for name in rows])
+    axes.set_xticks(range(len(columns)), [cut(name) for name in columns], rotation=90)
+    axes.set_yticks(range(len(rows)), [cut(name) for name in rows])
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
     figure.colorbar(drawn, ax=axes, shrink=0.8).outline.set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
@@ -99,9 +99,9 @@ def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
     """
     from matplotlib.transforms import Bbox
 
-    figure, axes = _canvas(width=10.5, height=8.5)
+    figure, axes = canvas(width=10.5, height=8.5)
     groups = list(dict.fromkeys(point["group"] for point in points))
-    colours = dict(zip(groups, _shades(len(groups)), strict=True))
+    colours = dict(zip(groups, shades(len(groups)), strict=True))
     drawn = []
     for group in groups:
         xs, ys = zip(*((p["x"], p["y"]) for p in points if p["group"] == group), strict=True)
@@ -118,7 +118,7 @@ def scatter(points: Sequence[Mapping[str, Any]]) -> bytes:
     taken: list[Any] = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in dots]
     for point in points:
         taken.append(_label(axes, point, taken))
-    return _png(figure)
+    return png(figure)
 
 
 def _label(axes: Axes, point: Mapping[str, Any], taken: Sequence[Any]) -> Any:
@@ -129,7 +129,7 @@ def _label(axes: Axes, point: Mapping[str, Any], taken: Sequence[Any]) -> Any:
     candidates: list[tuple[int, int, Any, Any]] = []
     for dx, dy in ((5, 0), (-5, 0), (0, 5), (0, -5), (4, 7), (-4, 7), (4, -7), (-4, -7)):
         text = axes.annotate(
-            _cut(point["name"]),
+            cut(point["name"]),
             (point["x"], point["y"]),
             (dx, dy),
             textcoords="offset points",
@@ -151,7 +151,7 @@ def _label(axes: Axes, point: Mapping[str, Any], taken: Sequence[Any]) -> Any:
     return best[3]
 
 
-def _shades(count: int) -> Sequence[str]:
+def shades(count: int) -> Sequence[str]:
     """``count`` different colours."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
@@ -166,7 +166,7 @@ def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
     """Counts by power of two; ``bins[2**n]`` counts the values v with 2**(n-1) <= v < 2**n."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _canvas(height=2.8)
+    figure, axes = canvas(height=2.8)
     powers = [bound.bit_length() - 1 for bound in bins]
     span = range(max(min(powers) - 1, 1), max(powers) + 2)  # with an empty bin at each end
     counts = [bins.get(1 << power, 0) for power in span]
@@ -183,7 +183,7 @@ def histogram(bins: Mapping[int, int], *, x: str) -> bytes:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel(x)
     axes.set_ylabel("documents")
-    return _png(figure)
+    return png(figure)
 
 
 def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) -> bytes:
@@ -204,7 +204,7 @@ def funnel(steps: Sequence[tuple[str, int, int]], reasons: Mapping[str, int]) ->
         axes.barh(range(len(reasons)), list(reasons.values()), color=SECOND)
         notes = [f"{count:,}" for count in reasons.values()]
         _list(axes, list(reasons), notes, "documents dropped, by reason")
-    return _png(figure)
+    return png(figure)
 
 
 def _list(axes: Axes, names: Sequence[str], notes: Sequence[str], title: str) -> None:
@@ -215,13 +215,14 @@ def _list(axes: Axes, names: Sequence[str], notes: Sequence[str], title: str) ->
     axes.set_xlim(0, max(axes.dataLim.x1, 1))  # the layout makes room for the notes
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
-    axes.set_yticks(range(len(names)), [_cut(name, 32) for name in names])
+    axes.set_yticks(range(len(names)), [cut(name, 32) for name in names])
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize=10)
 
 
-def _cut(name: str, most: int = 24) -> str:
+def cut(name: str, most: int = 24) -> str:
+    """The first ``most`` letters of a name."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
@@ -261,7 +262,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _canvas(width: float = 5.4, height: float = 3.1) -> tuple[Figure, Axes]:
+def canvas(width: float = 5.4, height: float = 3.1) -> tuple[Figure, Axes]:
+    """An empty picture with axes; the sizes are in inches at 96 pixels each."""
     figure = _figure(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -269,7 +271,8 @@ def _canvas(width: float = 5.4, height: float = 3.1) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A picture as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -24,7 +24,7 @@ from pipelines.server.guard import LOOPBACK, App, Receive, Scope, Send
 from pipelines.server.home import home
 from pipelines.server.parts import whole
 from pipelines.server.recipes import recipe
-from pipelines.server.reports import report
+from pipelines.server.reports import report, swept
 from pipelines.server.site import DAGSTER, NoPageError, Site
 from pipelines.server.traces import lineage
 
@@ -49,6 +49,7 @@ def application(site: Site, dagster: App) -> App:
         Route("/", pages.page(lambda _: home(site))),
         Route("/recipes/{name}", pages.page(lambda r: recipe(site, r.path_params["name"]))),
         Route("/reports/{name}", pages.page(lambda r: report(site, r.path_params["name"]))),
+        Route("/sweeps/{name}", pages.page(lambda r: swept(site, r.path_params["name"]))),
         Route("/assets/{scope}/{name}", pages.page(lambda r: asset(site, _key(r)))),
         Route("/trace/{scope}/{name}", pages.page(functools.partial(_trace, site))),
         Route("/live", pages.page(lambda _: live.live(site))),

@@ -60,8 +60,10 @@ def _about(site: Site, key: str) -> str:
 def _links(key: str, artefact: Artefact) -> list[Html]:
     scope, _, name = key.partition("/")
     report = [link(f"/reports/{scope}", "The report")] if name == "report" else []
+    swept = [link(f"/sweeps/{scope}", "The sweep")] if name == "sweep_comparison" else []
     return [
         *report,
+        *swept,
         link(f"/trace/{key}", "What it was made from"),
         link(dagster_asset(key), "In Dagster"),
         mlflow_link(key, artefact.version, "Its run in MLflow"),

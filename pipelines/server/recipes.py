@@ -27,6 +27,8 @@ def recipe(site: Site, name: str) -> str:
     links = [link(graph, "Graph in Dagster"), link(job, "Make it in Dagster")]
     if store.references.current(f"{name}/report"):
         links.insert(0, link(f"/reports/{name}", "Report"))
+    if store.references.current(f"{name}/sweep_comparison"):
+        links.insert(1, link(f"/sweeps/{name}", "Sweep"))
     body = [
         heading(1, name),
         f"<p>{escape(recipes[name].description)}</p>",

@@ -31,6 +31,7 @@ from model.training.loop import (  # noqa: E402
 )
 from model.training.objectives import OBJECTIVES  # noqa: E402
 from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.training.state import weights  # noqa: E402
 from pipelines.core.identity import canonical, library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.core.tracking.live import SAMPLE, SAVED  # noqa: E402
@@ -48,6 +49,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("dragon.training")
 
 LIBRARIES = ("safetensors", "torch")
+
+
+class Paused(Exception):  # noqa: N818 - nothing is wrong
+    """A training stopped where its making asked for it; its checkpoint is in the work area."""
+
+    def __init__(self, history: History, parameters: int) -> None:
+        super().__init__("paused")
+        self.history, self.parameters = history, parameters
 
 
 class Batches(Protocol):
@@ -78,8 +87,8 @@ def fit(
 
     If this process belongs to a group (``launching``), all of it train the one network, and rank 0
     writes the checkpoints. ``samples`` writes texts of the network after a validation, for who
-    watches. Raises ValueError for bad data or a diverged run, and CorruptArtefact for a changed
-    checkpoint.
+    watches. Raises ValueError for bad data or a diverged run, CorruptArtefact for a changed
+    checkpoint, and Paused after the step ``making.until``, if that comes before the last.
     """
     group = group_of(training.sharding)
     # Whoever starts a group has taken the turn for it.
@@ -115,6 +124,7 @@ def fit(
             validate_every=training.validate_every,
             validation=validation,
             checkpoint_every=training.checkpoint_every,
+            until=making.until,
             state=state,
             group=group,
         )
@@ -139,6 +149,8 @@ def fit(
         group.collect(trained, network)
         making.made.update(speed.facts())
         making.made["training_seconds"] = round(progress.seconds, 1)
+        if making.until is not None and making.until < steps:
+            raise Paused(history, sum(t.numel() for t in weights(network).values()))
         return history
 
 

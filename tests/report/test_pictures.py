@@ -32,13 +32,13 @@ FUNNELS: list[tuple[list[tuple[str, int, int]], dict[str, int]]] = [
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are drawn from now on."""
     figures: list[Figure] = []
-    finish = pictures._png
+    finish = pictures.png
 
     def keep(figure: Figure) -> bytes:
         figures.append(figure)
         return finish(figure)
 
-    monkeypatch.setattr(pictures, "_png", keep)
+    monkeypatch.setattr(pictures, "png", keep)
     return figures
 
 

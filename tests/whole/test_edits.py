@@ -137,6 +137,9 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         {"foundation's evaluation", "bert's foundation's evaluation", "classifier's evaluation",
          "translator's evaluation"},
     ),
+    "which points of a sweep are stopped": (
+        "pipelines/sweeps/stopping.py", "WIDTH", "BREADTH", set(),
+    ),
     "the report": ("pipelines/report/page.py", "section", "part", {"report"}),
     "pictures": ("pipelines/report/pictures.py", "color", "colour", {"report"}),
     "the tracker": ("pipelines/core/tracking/run.py", "100", "101", set()),

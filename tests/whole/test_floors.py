@@ -33,6 +33,7 @@ FLOORS = {
     "pipelines.tasks": 8,
     "pipelines.word_vectors": 8,
     "pipelines.attention_ladder": 8,
+    "pipelines.sweeps": 8,
     "pipelines.report": 9,
     "pipelines.checks": 10,
     "pipelines.lineage": 10,

@@ -245,13 +245,13 @@ def test_a_word_in_two_groups_is_refused() -> None:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     figures: list[Figure] = []
-    finish: Callable[[Figure], bytes] = pictures._png
+    finish: Callable[[Figure], bytes] = pictures.png
 
     def keep(figure: Figure) -> bytes:
         figures.append(figure)
         return finish(figure)
 
-    monkeypatch.setattr(pictures, "_png", keep)
+    monkeypatch.setattr(pictures, "png", keep)
     return figures
 
 
