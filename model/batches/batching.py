@@ -47,7 +47,7 @@ class Batch:
 
     tokens: Tensor
     targets: Tensor
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     last: Tensor | None = None
     documents: Tensor | None = None
     sources: Tensor | None = None
