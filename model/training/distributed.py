@@ -67,8 +67,12 @@ class Group:
         return tensor
 
     def whole(self, tensor: Tensor) -> Tensor:
-        """A copy of a tensor, with the shards of all processes. All of them must ask together."""
-        return tensor.detach().clone()
+        """A tensor with the shards of all processes, or itself. All of them must ask together."""
+        return tensor.detach()
+
+    def agreed(self, value: bool) -> bool:
+        """What rank 0 says: a clock, for one, is another in each process."""
+        return value
 
     def part(self, whole: Tensor, like: Tensor) -> Tensor:  # noqa: ARG002
         """What ``whole`` is as a tensor that lies on the processes as ``like`` does."""
@@ -118,6 +122,12 @@ class Replicated(Group):
         total = value.clone()
         dist.all_reduce(total)
         return total
+
+    def agreed(self, value: bool) -> bool:
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        said = torch.tensor([value], device=device)
+        dist.broadcast(said, 0)
+        return bool(said)
 
     def map(self, function: Callable[[Tensor], Tensor], matrices: list[Tensor]) -> list[Tensor]:
         """Each process computes every ``world``-th matrix, and all exchange the results.
@@ -175,7 +185,7 @@ class Sharded(Replicated):
 
     def whole(self, tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
-        return tensor.full_tensor() if isinstance(tensor, self._shard) else tensor.clone()
+        return tensor.full_tensor() if isinstance(tensor, self._shard) else tensor
 
     def part(self, whole: Tensor, like: Tensor) -> Tensor:
         if not isinstance(like, self._shard):

@@ -20,9 +20,10 @@ from model.evaluation import autocast, mean_loss
 from model.training.distributed import ALONE, Group
 from model.training.objectives import Objective
 from model.training.optim import Optimizer
-from model.training.state import copy_exactly, weights
+from model.training.state import copy_exactly, frozen_digest, unfrozen, weights
 
 Precision = Literal["fp32", "bf16"]
+Snapshots = Callable[[nn.Module, Optimizer, int, Group], "State"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ class Validated:
 class State:
     """All that a resumed training needs, besides the arguments of ``train``.
 
-    ``tensors`` are named ``network.*`` and ``optimizer.*``. There is no data position and no random
-    state: batches and dropout are pure functions of the step.
+    ``tensors`` are named ``network.*`` and ``optimizer.*``; the frozen weights are not among them,
+    and ``frozen`` is their digest. There is no data position and no random state: batches and
+    dropout are pure functions of the step.
     """
 
     step: int
     tensors: dict[str, Tensor]
+    frozen: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def train(
     seed: int = 0,
     validate_every: int | None = None,
     validation: Callable[[], Iterable[Batch]] | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | Callable[[int], bool] | None = None,
+    snapshots: Snapshots | None = None,
     until: int | None = None,
     state: State | None = None,
     group: Group = ALONE,
@@ -106,10 +110,11 @@ def train(
     so many parts, which the network reads one after the other, for less memory; the update is that
     of the whole batch, but for rounding and dropout. ``clip`` bounds the norm of all gradients
     together. The loss over ``validation()`` is computed every ``validate_every`` steps
-    and at the end. ``seed`` decides the dropout. ``until`` pauses the run after so many updates;
-    the last event is then a ``Saved``. A run that resumes from any ``Saved.state``, on the same
-    machine with as many threads and processes, ends bit for bit like the uninterrupted run. Raises
-    NonFinite.
+    and at the end. ``seed`` decides the dropout. ``checkpoint_every`` is a number of steps, or says
+    of each step whether its state is wanted; ``snapshots`` takes the place of ``snapshot``.
+    ``until`` pauses the run after so many updates; the last event is then a ``Saved``. A run that
+    resumes from any ``Saved.state``, on the same machine with as many threads and processes, ends
+    bit for bit like the uninterrupted run. Raises NonFinite.
 
     The processes of a ``group`` each call this with equal arguments and with what ``group.spread``
     made of the network. They yield equal events, but only rank 0 has the tensors of a ``Saved``.
@@ -138,13 +143,15 @@ def train(
         nats, norm = _update(network, loss, optimizer, clip, index, batch.ids, group)
         done = index + 1
         yield Step(done, nats, norm, factor, batch.tokens.numel())
-        if _due(done, checkpoint_every) or done in (steps, until):
+        is_last, is_wanted = done == steps, _due(done, checkpoint_every) or done == until
+        is_look = validation is not None and (is_last or _due(done, validate_every))
+        if is_wanted or is_look or is_last:
             _require_finite(network, done, batch, group)
-        if validation is not None and (_due(done, validate_every) or done == steps):
+        if validation is not None and is_look:
             nats = mean_loss(network, objective, validation(), precision, group).nats
             yield Validated(done, nats)
-        if _due(done, checkpoint_every) or done == until:
-            yield Saved(done, snapshot(network, optimizer, done, group))
+        if is_wanted:
+            yield Saved(done, (snapshots or snapshot)(network, optimizer, done, group))
 
 
 def _backward(
@@ -206,29 +213,56 @@ def _require_finite(network: nn.Module, step: int, batch: Batch, group: Group) -
             raise NonFinite(step, f"weights {name}", math.nan, batch.ids)
 
 
-def snapshot(network: nn.Module, optimizer: Optimizer, step: int, group: Group = ALONE) -> State:
+def snapshot(
+    network: nn.Module,
+    optimizer: Optimizer,
+    step: int,
+    group: Group = ALONE,
+    buffers: dict[str, Tensor] | None = None,
+    frozen: str | None = None,
+) -> State:
     """A copy of the state, which does not change as training continues.
 
-    It has whole tensors, however many processes there are; only rank 0 has them.
+    It has whole tensors, however many processes there are; only rank 0 has them. With ``buffers``
+    the copies are in the memory of the CPU, in tensors that the next call uses again. ``frozen`` is
+    the digest of the frozen weights, if the caller has it.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in _live(network, optimizer).items():
-        copied = group.whole(tensor)
-        if group.rank == 0:
-            tensors[name] = copied
-    return State(step, tensors)
+    digest = frozen_digest(network, group.whole) if frozen is None else frozen
+    tensors: dict[str, Tensor] = {} if buffers is None else buffers
+    on_gpu = False
+    for name, live in _live(network, optimizer).items():
+        tensor = group.whole(live)  # all processes ask together
+        if group.rank:
+            continue
+        on_gpu |= tensor.device.type == "cuda"
+        if buffers is None:
+            tensors[name] = tensor.clone()
+            continue
+        if name not in buffers:
+            pinned = tensor.device.type == "cuda"
+            buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
+        buffers[name].copy_(tensor, non_blocking=True)
+    if on_gpu:
+        torch.cuda.synchronize()
+    return State(step, dict(tensors), digest)
 
 
 def restore(network: nn.Module, optimizer: Optimizer, state: State, group: Group = ALONE) -> None:
     """Restores a snapshot, of however many processes.
 
-    Raises ValueError for missing, extra or misshaped tensors.
+    Raises ValueError for missing, extra or misshaped tensors, and for other frozen weights.
     """
+    if state.frozen != frozen_digest(network, group.whole):
+        raise ValueError(
+            f"step={state.step}: the state was saved beside other frozen weights; use those, or"
+            " start anew"
+        )
     copy_exactly(_live(network, optimizer), state.tensors, "training", group.part)
 
 
 def _live(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    live = {f"network.{name}": t for name, t in weights(network).items()}
+    """What training changes, by its name in a state: the live tensors, no copies."""
+    live = {f"network.{name}": t for name, t in unfrozen(network).items()}
     return live | {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
 
 
@@ -243,8 +277,8 @@ def fastest_precision(device: torch.device | str = "cpu") -> Precision:
     return "fp32"
 
 
-def _due(step: int, every: int | None) -> bool:
-    return every is not None and step % every == 0
+def _due(step: int, every: int | Callable[[int], bool] | None) -> bool:
+    return every(step) if callable(every) else every is not None and step % every == 0
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
 from pipelines.sweeps.artefacts import SweepComparison, Trial
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.training.artefacts import Checkpoint
+from pipelines.training.artefacts import Checkpoint, KeptStates
 from pipelines.word_vectors.artefacts import WordVectors
 
 VIEWS: dict[str, type[Artefact]] = {
@@ -24,6 +24,7 @@ VIEWS: dict[str, type[Artefact]] = {
         TokenizerFiles,
         TokenShards,
         Checkpoint,
+        KeptStates,
         Weights,
         Examples,
         WordVectors,

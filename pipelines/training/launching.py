@@ -163,8 +163,12 @@ def _say(said: Mapping[str, Any], making: Making, faults: list[Mapping[str, str]
     elif what == "log":
         name, level, message, extra = value
         logging.getLogger(name).log(level, "%s", message, extra=extra)
+    elif what == "event":
+        making.event(*value)
     elif what == "made":
         making.made.update(value)
+    elif what == "beside":
+        making.beside.update({name: text.encode() for name, text in value.items()})
     else:
         faults.append(value)
 

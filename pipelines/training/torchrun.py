@@ -57,6 +57,10 @@ class Curves(TrackedRun):
         """Say the points."""
         self._voice.say("curve", [step, dict(values)])
 
+    def event(self, step: int, event: str, text: str = "") -> None:
+        """Say what happened."""
+        self._voice.say("event", [step, event, text])
+
 
 class Repeated(logging.Handler):
     """Log records that another process logs."""
@@ -133,6 +137,7 @@ def _execute(path: Path, order: dict[str, Any], voice: Voice) -> None:
     found(order["making"])(making, **arguments)
     if rank == 0:
         voice.say("made", making.made)
+        voice.say("beside", {name: text.decode() for name, text in making.beside.items()})
 
 
 def _speak(voice: Voice | None) -> None:

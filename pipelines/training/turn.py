@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,14 @@ def one_at_a_time(making: Making) -> Iterator[None]:
     stays occupied when a run is killed, and runs that wait for it poll.
     """
     making.project.home.mkdir(parents=True, exist_ok=True)
-    with (making.project.home / "trainer.lock").open("w") as lock:
+    with (making.project.home / "trainer.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("%s: waits for another training to end", making.key)
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            log.info("%s: waits for the end of another training (%s)", making.key, owner)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        print(f"process {os.getpid()}, {making.key}", file=lock, flush=True)
         yield
