@@ -192,6 +192,13 @@ class Recipe(Strict):
                 "points: a weight of 0 takes a corpus away, or brings one; keep the weights of each"
                 " point above 0 where the recipe's are"
             )
+        if self.training.keep is not None:
+            raise ValueError("points: a sweep keeps no states; leave training.keep out")
+        if sweep.stop is not None and self.training.processes > 1:
+            raise ValueError(
+                "stop: points of several processes are trained to their end; leave stop out, or set"
+                " training.processes: 1"
+            )
         length = getattr(self.model.config(vocab_size=50_304), "context_length", 0)
         if sweep.stop is not None and not looks(self.training, length, sweep.stop):
             raise ValueError(

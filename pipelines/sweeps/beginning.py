@@ -9,19 +9,25 @@ from pipelines.core.making import Making
 from pipelines.sweeps.artefacts import CURVE
 from pipelines.sweeps.options import Begun
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.training.artefacts import KeptStates
 from pipelines.training.fitting import Paused
 from pipelines.training.pretraining import pretrain
 
 
 def begin(
-    making: Making, settings: Begun, tokenizer: TokenizerFiles, token_shards: TokenShards
+    making: Making,
+    settings: Begun,
+    tokenizer: TokenizerFiles,
+    token_shards: TokenShards,
+    origin: dict[str, KeptStates],
 ) -> None:
     """The first steps of a training, as curves; the training goes on from its checkpoint.
 
     Raises ValueError if the training has no more steps than these.
     """
     try:
-        pretrain(replace(making, until=settings.steps), settings.whole, tokenizer, token_shards)
+        short = replace(making, until=settings.steps)
+        pretrain(short, settings.whole, tokenizer, token_shards, origin)
     except Paused as paused:
         history, parameters = paused.history, paused.parameters
     else:

@@ -53,6 +53,7 @@ def sweep(
         key=scope.key(COMPARISON),
         makes=SweepComparison,
         making="pipelines.sweeps.comparing:compare",
+        reads_beside=True,
         inputs={"points": {name: way[-1].address for name, way in ways.items()}},
         settings=settings,
         group=scope.recipe,
@@ -78,7 +79,12 @@ def _way(
             whole,
             makes=Trial,
             making="pipelines.sweeps.beginning:begin",
-            settings=Begun(whole=settings, steps=step),
+            settings=Begun(
+                whole=settings,
+                steps=step,
+                validate_every=settings.training.validate_every,
+                validation_batches=settings.training.validation_batches,
+            ),
             about=f"{told}, its first {step:,} steps.",
             begins=whole,
         )

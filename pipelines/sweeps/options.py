@@ -122,10 +122,15 @@ class Sweep(Strict):
 
 
 class Begun(Strict):
-    """Settings of the start of a training: all of the training's, and the steps of the start."""
+    """Settings of the start of a training: all of the training's, and the steps of the start.
+
+    The start is its curves, so the validations decide it, which decide nothing of the training.
+    """
 
     whole: Pretrained
     steps: int
+    validate_every: int
+    validation_batches: int | str | None
 
     @property
     def training(self) -> Training:
