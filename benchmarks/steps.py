@@ -22,7 +22,9 @@ OURS, MODERN, PRODUCT = "ours", "modern, Muon", "product"
 PARTS = (
     "freed memory returned",
     "waiting threads as they come",
-    "gradients by autograd, logits whole",
+    "gradients of norm, rotation, nonlinearity by autograd",
+    "logits of all rows at once",
+    "attention's weights computed again",
     "three products for queries, keys, values",
     "AdamW not fused",
     "AdamW for all, no Muon",
@@ -137,13 +139,25 @@ def undo(part: str) -> None:
         processor.choose_waiting = lambda: None
     processor.prepare()
     import torch
+    import torch.nn.functional as F
 
-    from model.blocks import attention, kernels
+    from model.architectures.gpt import network
+    from model.blocks import attention, elementwise
+    from model.blocks.kernels import capped_logits
 
-    if part == "gradients by autograd, logits whole":
-        kernels.plain = lambda *_: True
+    def whole(features: Any, weight: Any, targets: Any, cap: float | None) -> Any:
+        return F.cross_entropy(capped_logits(features, weight, cap), targets, reduction="sum")
+
+    layer = attention.MultiHeadAttention
+    project = layer._project
+    if part == "gradients of norm, rotation, nonlinearity by autograd":
+        elementwise.written_out = lambda _: False
+    elif part == "logits of all rows at once":
+        network.head_nats = whole
+    elif part == "attention's weights computed again":
+        attention.remembers = lambda *_: False
     elif part == "three products for queries, keys, values":
-        attention.JOINED = False
+        layer._project = lambda self, x, rotary, **_: project(self, x, rotary, joined=False)
     elif part == "AdamW not fused":
         fused = torch.optim.AdamW
         torch.optim.AdamW = lambda *given, **named: fused(*given, **{**named, "fused": False})
