@@ -24,6 +24,7 @@ from model.architectures import build, find
 from model.batches.batching import Batch, TokenStream, Windows, in_order
 from model.batches.examples import Examples
 from model.batches.masking import Masked
+from model.training.distributed import Group
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES
 from model.training.state import weights
@@ -98,6 +99,12 @@ def test_default_rates_train_a_tied_network(name: str, kind: str) -> None:
 # What surrounds a run and may move it
 
 TEXT = TokenStream([torch.arange(3000) ** 2 % 61])
+
+
+class Pair(Group):
+    """A process of a group of two, as far as it tells."""
+
+    world = 2
 
 
 class Stopped(Exception):  # noqa: N818 - named for what happened
@@ -179,6 +186,7 @@ def test_a_clock_that_jumps_decides_nothing(
         ("cpu_capability", "torch.backends.cpu.get_cpu_capability", lambda: "ABACUS", "ABACUS"),
         ("cpu", "pipelines.core.processor._name", lambda: "An Abacus 3", "An Abacus 3"),
         ("deterministic", "torch.are_deterministic_algorithms_enabled", lambda: True, "True"),
+        ("processes", "pipelines.training.fitting.group_of", lambda _: Pair(), "2"),
         ("matmul_precision", "torch.get_float32_matmul_precision", lambda: "medium", "medium"),
     ],
 )
