@@ -101,7 +101,7 @@ def fit(
     """
     group = group_of(training.sharding)
     # Whoever starts a group has taken the turn for it.
-    with one_at_a_time(making) if group.world == 1 else contextlib.nullcontext():
+    with one_at_a_time(making) if group is ALONE else contextlib.nullcontext():
         network.to(device())
         trained = group.spread(network)
         precision = precision_of(training)

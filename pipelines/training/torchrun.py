@@ -156,16 +156,18 @@ def _join(count: int) -> None:
     import torch
     import torch.distributed
 
-    on_gpus = torch.cuda.is_available()
-    if on_gpus:
-        place, present = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    device = None
+    if torch.cuda.is_available():
+        present = torch.cuda.device_count()
         if present < count:
             raise ValueError(
                 f"processes={count} exceeds the GPUs of this machine, {present}: each process"
                 " needs one"
             )
-        torch.cuda.set_device(place)
-    torch.distributed.init_process_group("nccl" if on_gpus else "gloo", timeout=PATIENCE)
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    backend = "nccl" if device else "gloo"
+    torch.distributed.init_process_group(backend, timeout=PATIENCE, device_id=device)
 
 
 def _arguments(order: dict[str, Any], store: Store) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from model.architectures import build, find
 from model.batches.batching import TokenStream, Windows
 from model.batches.examples import Examples
 from model.batches.masking import Masked
+from model.training.distributed import Group
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES
 from pipelines.core.declaration import Declaration, found
@@ -93,6 +94,13 @@ def test_default_rates_train_a_tied_network(name: str, kind: str) -> None:
 # What surrounds a run and may move it
 
 
+class Pair(Group):
+    """A process of a group of two, as far as it tells."""
+
+    world = 2
+
+
+
 @pytest.fixture
 def cut(tmp_path: Path) -> Path:
     """Where a training was ended after its checkpoint at step 8."""
@@ -131,6 +139,7 @@ def test_a_clock_that_jumps_decides_nothing(
         ("cpu_capability", "torch.backends.cpu.get_cpu_capability", lambda: "ABACUS", "ABACUS"),
         ("cpu", "pipelines.core.processor._name", lambda: "An Abacus 3", "An Abacus 3"),
         ("deterministic", "torch.are_deterministic_algorithms_enabled", lambda: True, "True"),
+        ("processes", "pipelines.training.fitting.group_of", lambda _: Pair(), "2"),
         ("matmul_precision", "torch.get_float32_matmul_precision", lambda: "medium", "medium"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,13 +16,17 @@ import mlflow
 import pytest
 
 from pipelines.core.declaration import Declaration
+from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT
 from pipelines.core.record import Record
 from pipelines.core.store import Store
 from pipelines.core.tracking import Tracker
-from pipelines.recipe.loading import load_recipes
+from pipelines.core.work import Work
+from pipelines.lineage.views import open_current
+from pipelines.recipe.loading import load_recipe, load_recipes
 from pipelines.stages import declare
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.launching import make_together
 from tests.conftest import Place
 from tests.whole.serving import Pages, within
 
@@ -83,6 +88,35 @@ def tracked(place: Place, record: Record) -> list[list[float]]:
     (run,) = client.search_runs(experiments, wanted)
     points = client.get_metric_history(run.info.run_id, "training_loss")
     return [[point.step, point.value] for point in points]
+
+
+@pytest.mark.timeout(600)
+def test_a_state_of_two_processes_goes_on_in_one(
+    made: Place, recipe_file: WriteRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The samples come in the same order; the change is told and recorded."""
+    two, one = (
+        {d.key: d for d in declare([load_recipe(recipe_file(*changes))])}[KEY]
+        for changes in ([TWO], [])
+    )
+    loaded = {key: open_current(made.store, key) for key in two.upstream()}
+    (tmp_path / "work").mkdir()
+
+    def making_of(declared: Declaration, name: str) -> Making:
+        (tmp_path / name).mkdir()
+        decides = declared.decided_by(loaded, made.project)
+        return Making(KEY, tmp_path / name, made.project, Work(tmp_path / "work"), decides=decides)
+
+    first, second = making_of(two, "first"), making_of(one, "second")
+    make_together(two, first, loaded)  # the state of step 8 stays in the work area
+    with caplog.at_level(logging.WARNING, "dragon.training"):
+        one.make()(second, **one.arguments(loaded))
+    assert [(leg["step"], leg["processes"]) for leg in second.made["legs"]] == [(0, 2), (8, 1)]
+    assert f"{KEY}: began with processes=2, goes on with 1;" in caplog.text
+    curves = [json.loads((m.folder / "curve.json").read_bytes()) for m in (first, second)]
+    whole, resumed = ([loss for _, loss in curve["train"]] for curve in curves)
+    assert resumed[:8] == whole[:8]
+    assert resumed[8:] == pytest.approx(whole[8:], rel=1e-4)
 
 
 def test_a_fault_in_a_process_is_one_line(made: Place, recipe_file: WriteRecipe) -> None:
