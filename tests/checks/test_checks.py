@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from pipelines.checks import Applied, Check, Outcome, catalogue, checks_of
 from pipelines.core.artefact import build_manifest, read_manifest
@@ -25,10 +26,14 @@ from pipelines.evaluation.labels import scores
 from pipelines.orchestration.assets import assets_of
 from pipelines.orchestration.checks import result_of, spec_of, stopping
 from pipelines.recipe.loading import load_recipes
+from pipelines.recipe.schema import Recipe
 from pipelines.stages import declare
 from pipelines.tasks.classifier.evaluation import findings as classifier_findings
 
-DECLARED = declare(load_recipes(CHECKOUT / "recipes").values())
+SHIPPED = load_recipes(CHECKOUT / "recipes")
+TINY = yaml.safe_load((CHECKOUT / "recipes" / "tiny.yaml").read_text())
+SWEPT = {**TINY, "name": "swept", "sweep": {"points": {"training.batch_size": [4, 8]}}}
+DECLARED = declare([*SHIPPED.values(), Recipe.model_validate(SWEPT)])
 BEATS = "beats_every_baseline"
 
 

@@ -79,6 +79,19 @@ def test_resumed_at_any_step_it_ends_bit_for_bit_the_same(kind, dropout):
         assert all(torch.equal(state.tensors[name], end[name]) for name in end)
 
 
+@pytest.mark.parametrize("pause", range(1, STEPS))
+def test_a_pause_is_a_saved_state_and_nothing_else(pause):
+    """The events of both parts are those of the uninterrupted run: no further validation."""
+    settings = {"validation": lambda: [windows().batch(0)], "validate_every": 3}
+    settings["checkpoint_every"] = None
+    whole = run(*start(), **settings)
+    *first, saved = run(*start(), **settings, until=pause)
+    assert isinstance(saved, Saved)
+    assert saved.step == pause
+    assert first + run(*start(), **settings, state=saved.state) == whole
+    assert run(*start(), **settings, state=saved.state, until=pause - 1) == []
+
+
 @pytest.mark.parametrize("parts", [2, 3, 4, 9])
 def test_a_batch_read_in_parts_gives_the_numbers_of_the_whole(parts):
     """Also where the parts are unequal and count unequally."""
