@@ -48,7 +48,7 @@ class Batch:
 
     tokens: Tensor
     targets: Tensor
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     last: Tensor | None = None
     documents: Tensor | None = None
     sources: Tensor | None = None

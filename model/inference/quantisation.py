@@ -82,8 +82,12 @@ def quantise(network: Any) -> Any:
     """A copy of a network for inference, with its linear layers and its head in eight bits.
 
     Embeddings, norms and biases are not rounded. A tied head becomes a rounded copy of the
-    embedding. The original network does not change.
+    embedding. The original network does not change. Raises ValueError for a linear layer of another
+    class, which has more than a weight and a bias.
     """
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear) and type(layer) is not nn.Linear:
+            raise ValueError(f"{name} is a {type(layer).__name__}: merge it before it is rounded")
     replacements: dict[int, Any] = {
         id(layer): Int8Linear(layer.weight, layer.bias)
         for layer in network.modules()

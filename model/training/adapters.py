@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from model.architectures.network import Network
 from model.batches.batching import Batch
@@ -70,48 +69,59 @@ def freeze_all_but_last(network: Any, n_blocks: int) -> None:
         block.requires_grad_(True)
 
 
-class LowRank(nn.Module):
-    """A change to a weight (O, I): the product of two thin matrices, up (O, R) and down (R, I).
+class LowRankLinear(nn.Linear):
+    """A linear layer with a frozen weight (O, I) and a trained change beside it (Hu et al. 2022).
 
-    As up begins at zero, the network begins exactly as it was. The change is scaled by alpha / R,
-    so that one learning rate suits every rank (Hu et al. 2022).
+    The change is the product of two thin matrices, ``up`` (O, R) and ``down`` (R, I), which
+    multiply the activations: a product with the whole weight would need a gradient of its size. As
+    ``up`` begins at zero, the network begins exactly as it was. The change is scaled by alpha / R,
+    so that one learning rate suits every rank.
     """
 
-    def __init__(self, weight: Tensor, rank: int, alpha: float, generator: torch.Generator) -> None:
-        super().__init__()
-        outputs, inputs = weight.shape
+    def __init__(
+        self, layer: nn.Linear, rank: int, alpha: float, generator: torch.Generator
+    ) -> None:
         if rank < 1:
             raise ValueError(f"rank={rank} must be 1 or more")
-        self.scale, bound = alpha / rank, inputs**-0.5
-        down = torch.empty(rank, inputs).uniform_(-bound, bound, generator=generator)
-        self.down = nn.Parameter(down.to(weight))
-        self.up = nn.Parameter(weight.new_zeros(outputs, rank))
+        super().__init__(layer.in_features, layer.out_features, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+        self.requires_grad_(False)
+        self.scale, bound = alpha / rank, self.in_features**-0.5
+        down = torch.empty(rank, self.in_features).uniform_(-bound, bound, generator=generator)
+        self.down = nn.Parameter(down.to(self.weight))
+        self.up = nn.Parameter(self.weight.new_zeros(self.out_features, rank))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """The changed weight (O, I)."""
-        return weight + self.scale * (self.up @ self.down)
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) -> (..., O)"""
+        return super().forward(x) + F.linear(F.linear(x, self.down), self.scale * self.up)
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """A plain layer of the same function."""
+        layer = nn.Linear(self.in_features, self.out_features, device="meta")
+        layer.weight = nn.Parameter(self.weight + self.scale * (self.up @ self.down))
+        layer.bias = self.bias
+        return layer
 
 
 def add_low_rank(network: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> None:
-    """Adds a ``LowRank`` to every trainable linear layer, and freezes everything else.
+    """Replaces every trainable linear layer by a ``LowRankLinear``, and freezes everything else.
 
-    A layer that was frozen before gets none, such as the head that a ``Classifier`` does not use.
-    The ``weight`` of a layer is from then on the changed one.
+    A layer that was frozen before stays, such as the head that a ``Classifier`` does not use.
     """
-    if any(map(parametrize.is_parametrized, network.modules())):
+    if any(isinstance(layer, LowRankLinear) for layer in network.modules()):
         raise ValueError("the network has low-rank matrices already: merge them first")
-    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-    trained = [layer for layer in linear if layer.weight.requires_grad]
+    layers = {n: layer for n, layer in network.named_modules() if isinstance(layer, nn.Linear)}
+    trained = {name: layer for name, layer in layers.items() if layer.weight.requires_grad}
     if not trained:
-        raise ValueError(f"trainable linear layers=0 of {len(linear)}: unfreeze some")
-    changes = [LowRank(layer.weight, rank, alpha, generator) for layer in trained]
+        raise ValueError(f"trainable linear layers=0 of {len(layers)}: unfreeze some")
     network.requires_grad_(False)
-    for layer, change in zip(trained, changes, strict=True):
-        parametrize.register_parametrization(layer, "weight", change)
+    for name, layer in trained.items():
+        network.set_submodule(name, LowRankLinear(layer, rank, alpha, generator))
 
 
 def merge_low_rank(network: nn.Module) -> None:
-    """Adds the changes to the weights: the same function, as fast as without ``LowRank``."""
-    for layer in list(network.modules()):
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight")
+    """Adds the changes to the weights: the same function from plain layers."""
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, LowRankLinear):
+            network.set_submodule(name, layer.merged())

@@ -6,7 +6,7 @@ It trains and yields events; the caller measures time, writes files and reports.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -71,7 +71,7 @@ class Saved:
 class NonFinite(ValueError):  # noqa: N818 - the name says what is wrong
     """A loss, gradient or weight is not finite. In the first two cases no update was made."""
 
-    def __init__(self, step: int, what: str, value: float, ids: tuple[str, ...]) -> None:
+    def __init__(self, step: int, what: str, value: float, ids: Sequence[str]) -> None:
         self.step, self.ids = step, ids
         shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         super().__init__(
@@ -165,7 +165,7 @@ def _update(
     optimizer: Optimizer,
     clip: float | None,
     index: int,
-    ids: tuple[str, ...],
+    ids: Sequence[str],
 ) -> tuple[float, float]:
     """Makes one update from the gradients; returns the loss and the gradient norm."""
     trained = [p for p in network.parameters() if p.grad is not None]

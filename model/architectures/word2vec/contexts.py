@@ -7,7 +7,9 @@ words, N negatives (random words), R window.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +52,26 @@ class _Epoch:
     order: Tensor
 
 
+@dataclass(frozen=True)
+class _PairNames(Sequence[str]):
+    """The names of a batch's pairs, made when one is read: to make all takes a third of a step."""
+
+    step: int
+    rows: range
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> _PairNames: ...
+    def __getitem__(self, index: int | slice) -> str | _PairNames:
+        if isinstance(index, slice):
+            return _PairNames(self.step, self.rows[index])
+        return f"step {self.step}, pair {self.rows[index]}"
+
+
 class Contexts:
     """Batches of words and their neighbours; ``batch(step)`` is a function of (seed, step) alone.
 
@@ -86,7 +108,7 @@ class Contexts:
         if not 0 < subsample <= 1:
             raise ValueError(f"subsample={subsample} must be a share above 0, up to 1")
         self.words, self.sentences, self.config = words, sentences, config
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.subsample = batch_size, seed, subsample
         self._keep = keep_probabilities(counts, subsample)
         self._noise = noise(counts)
         self._offsets = torch.tensor([d for d in range(-config.window, config.window + 1) if d])
@@ -97,9 +119,26 @@ class Contexts:
         return -(-len(self.words) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0. ValueError if no word in it has a neighbour."""
+        """The batch of that step, counted from 0.
+
+        If no word of the step has a neighbour, it is the batch of the next step of the epoch that
+        has one; after the last step comes the first. Raises ValueError if no word of the epoch has.
+        """
         number, index = divmod(step, self.steps_per_epoch)
         epoch = self._epochs(number)
+        for later in range(self.steps_per_epoch):
+            tokens, true = self._pairs(epoch, (index + later) % self.steps_per_epoch)
+            if len(tokens):
+                ids = _PairNames(step, range(len(tokens)))
+                lengths = (tokens != IGNORED).sum(dim=1)
+                return Batch(tokens, self._with_negatives(true, step), ids, lengths=lengths)
+        raise ValueError(
+            f"step={step}: no word of the epoch has a neighbour; add sentences of two words or"
+            f" more, or raise subsample={self.subsample}"
+        )
+
+    def _pairs(self, epoch: _Epoch, index: int) -> tuple[Tensor, Tensor]:
+        """The inputs (B, C) and the true words (B,) of one step of an epoch."""
         first, last = (len(epoch.order) * i // self.steps_per_epoch for i in (index, index + 1))
         centres = epoch.order[first:last]
         around = centres[:, None] + self._offsets  # (centres, 2 R)
@@ -107,16 +146,10 @@ class Contexts:
         near &= epoch.sentences[around] == epoch.sentences[centres, None]
         if self.config.method == "skip_gram":
             rows = near.nonzero()[:, 0]
-            tokens, true = epoch.words[centres[rows], None], epoch.words[around[near]]
-        else:
-            rows = near.any(dim=1).nonzero()[:, 0]
-            tokens = epoch.words[around[rows]].where(near[rows], IGNORED)
-            true = epoch.words[centres[rows]]
-        if not len(rows):
-            raise ValueError(f"step={step} has no word with a neighbour: raise batch_size")
-        ids = tuple(f"step {step}, pair {row}" for row in range(len(rows)))
-        lengths = (tokens != IGNORED).sum(dim=1)
-        return Batch(tokens, self._with_negatives(true, step), ids, lengths=lengths)
+            return epoch.words[centres[rows], None], epoch.words[around[near]]
+        rows = near.any(dim=1).nonzero()[:, 0]
+        tokens = epoch.words[around[rows]].where(near[rows], IGNORED)
+        return tokens, epoch.words[centres[rows]]
 
     def _with_negatives(self, true: Tensor, step: int) -> Tensor:
         """true words (B,) -> targets (B, 1 + N): the true word, then its negatives."""

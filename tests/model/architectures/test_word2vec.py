@@ -257,8 +257,24 @@ def test_training_goes_on_bit_for_bit(method: str) -> None:
         assert torch.equal(tensor, weights(again)[name]), name
 
 
+def test_a_step_without_neighbours_takes_the_next_that_has_some() -> None:
+    """Only the last two words are neighbours; a step takes one word."""
+    batches = contexts([0, 1, 2, 3], [0, 1, 2, 2], window=1, batch_size=1, negatives=1)
+    for step in range(12):
+        batch = batches.batch(step)
+        assert (batch.tokens.item(), batch.targets[0, 0].item()) in {(2, 3), (3, 2)}
+        assert list(batch.ids) == [f"step {step}, pair 0"]
+        assert torch.equal(batches.batch(step).targets, batch.targets)
+
+
+def test_the_names_of_pairs_can_be_cut() -> None:
+    ids = contexts([0, 1, 2, 3], [0, 0, 0, 0], window=1, batch_size=4).batch(0).ids
+    assert ids[1:3][0] == ids[1] == "step 0, pair 1"
+    assert len(ids[1:3]) == 2
+
+
 def test_what_cannot_be_learned_from_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^step=0 has no word with a neighbour: raise batch_size"):
+    with pytest.raises(ValueError, match=r"^step=0: no word of the epoch has a neighbour; add"):
         contexts([0, 1, 2], [0, 1, 2]).batch(0)
     with pytest.raises(ValueError, match=r"^subsample=0"):
         contexts([0, 1], subsample=0)

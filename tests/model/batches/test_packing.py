@@ -75,10 +75,15 @@ def test_bins_hold_everything_once_and_are_few(lengths, capacity):
     assert Counter(index for held in bins for index in held) == Counter(range(len(lengths)))
     loads = [sum(lengths[index] for index in held) for held in bins]
     assert all(load <= capacity for load in loads)
-    fewest = -(-sum(lengths) // capacity)
     # Any two bins together overflow one, or the later one's would have gone into the earlier.
     assert all(one + other > capacity for one, other in itertools.combinations(loads, 2))
-    assert len(bins) <= 11 / 9 * max(fewest, 1) + 4 or max(lengths) > capacity / 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=200))
+def test_short_documents_fill_their_bins(lengths):
+    """With documents of at most a quarter, every bin but the last is filled to three quarters."""
+    assert len(best_fit(lengths, 48)) <= sum(lengths) / 36 + 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from model.architectures import build, find
 from model.batches.batching import Batch
-from model.training.adapters import Classifier, add_low_rank, merge_low_rank
+from model.inference.quantisation import quantise
+from model.training.adapters import (
+    Classifier,
+    LowRankLinear,
+    add_low_rank,
+    merge_low_rank,
+)
 from model.training.loop import train
 from model.training.objectives import classify
 from model.training.optim import Optimizer
@@ -64,8 +71,8 @@ def test_only_the_thin_matrices_learn() -> None:
         if parameter.requires_grad:
             learned.add(name.rpartition(".")[2])
         else:
-            plain = name.replace("parametrizations.weight.original", "weight")
-            assert torch.equal(parameter, before[plain]), name
+            assert torch.equal(parameter, before[name]), name
+            assert parameter.grad is None, name
     assert learned == {"up", "down"}
 
 
@@ -75,10 +82,24 @@ def test_the_change_is_the_scaled_product_beside_the_layer() -> None:
     layer: Any = network.network.blocks[0].feed_forward.expand
     plain = before.network.blocks[0].feed_forward.expand
     x = torch.randn(5, 32, generator=torch.Generator().manual_seed(3))
-    change = layer.parametrizations.weight[0]
-    expected = plain(x) + 6 / 3 * (x @ change.down.T) @ change.up.T
+    expected = plain(x) + 6 / 3 * x @ (layer.up @ layer.down).T
     torch.testing.assert_close(layer(x), expected)
     assert not torch.allclose(layer(x), plain(x), atol=1e-3)
+
+
+def test_no_gradient_of_a_whole_weight_is_computed() -> None:
+    """Backward multiplies less: nothing has the size of the weight but the weight itself."""
+    layer = nn.Linear(64, 48)
+    x = torch.randn(32, 64, requires_grad=True)
+    flops = []
+    for adapted_layer in (False, True):
+        y = (LowRankLinear(layer, 2, 2, torch.Generator()) if adapted_layer else layer)(x).sum()
+        with FlopCounterMode(display=False) as counter:
+            y.backward()
+        flops.append(counter.get_total_flops())
+    whole = 2 * 32 * 64 * 48
+    assert flops[0] == 2 * whole  # before: into x and into the weight
+    assert flops[1] == whole + 4 * 32 * 2 * (64 + 48)
 
 
 def test_merged_it_gives_the_same_logits_from_plain_layers() -> None:
@@ -86,7 +107,8 @@ def test_merged_it_gives_the_same_logits_from_plain_layers() -> None:
     trained(network)
     before = logits(network)
     merge_low_rank(network)
-    assert torch.equal(logits(network), before)
+    torch.testing.assert_close(logits(network), before)
+    assert not any(isinstance(layer, LowRankLinear) for layer in network.modules())
     assert network.state_dict().keys() == classifier().state_dict().keys()
     assert not torch.allclose(before, logits(classifier()), atol=1e-3)
 
@@ -95,9 +117,8 @@ def test_a_frozen_layer_gets_none() -> None:
     network = classifier()
     network.network.blocks[0].requires_grad_(False)
     add_low_rank(network, rank=2, alpha=2, generator=torch.Generator())
-    with_change = {
-        name.split(".parametrizations")[0] for name in network.state_dict() if name.endswith(".up")
-    }
+    names = network.state_dict()
+    with_change = {name.removesuffix(".up") for name in names if name.endswith(".up")}
     assert "network.blocks.1.attention.queries" in with_change
     assert "head" in with_change
     assert not any(name.startswith(("network.blocks.0", "network.head")) for name in with_change)
@@ -113,3 +134,11 @@ def test_what_cannot_be_adapted_is_refused() -> None:
     network.requires_grad_(False)
     with pytest.raises(ValueError, match="trainable linear layers=0"):
         add_low_rank(network, rank=2, alpha=2, generator=generator)
+
+
+def test_rounding_to_eight_bits_refuses_what_is_not_merged() -> None:
+    network = adapted().network
+    with pytest.raises(ValueError, match=r"queries is a LowRankLinear: merge it before"):
+        quantise(network)
+    merge_low_rank(network)
+    assert quantise(network).head is not None

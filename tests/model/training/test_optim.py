@@ -158,9 +158,16 @@ def test_frozen_parameters_are_not_the_optimizers():
         Optimizer(network, "muon", learning_rate=0.01)
 
 
-@pytest.mark.parametrize("settings", [{"kind": "sgd"}, {"learning_rate": -1.0}])
-def test_settings_out_of_range_are_named(settings):
-    with pytest.raises(ValueError, match="="):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "sgd"}, "kind='sgd' is unknown: use adamw or muon"),
+        ({"learning_rate": -1.0}, "matrices=-1.0 must be a finite number from 0"),
+        ({"weight_decay": float("inf")}, "weight_decay=inf must be a finite number from 0"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
         Optimizer(build("gpt", TINY, 0), **{"learning_rate": 0.1, **settings})
 
 
