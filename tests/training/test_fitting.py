@@ -100,7 +100,6 @@ class Pair(Group):
     world = 2
 
 
-
 @pytest.fixture
 def cut(tmp_path: Path) -> Path:
     """Where a training was ended after its checkpoint at step 8."""
