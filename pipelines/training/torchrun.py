@@ -82,8 +82,11 @@ def become_torchrun(path: Path, order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     count = int(order["processes"])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // count)))
+    share = max(1, processor.cores() // count)
+    # The giver of the order may have set all cores for itself.
+    set_before = os.environ.get("OMP_NUM_THREADS", "")
+    threads = min(share, int(set_before)) if set_before.isdigit() else share
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
     if loopback:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
