@@ -192,7 +192,7 @@ def _update(
     """Makes one update from the gradients; returns the loss and the gradient norm."""
     trained = [p for p in network.parameters() if p.grad is not None]
     norm = group.norm([p.grad for p in trained if p.grad is not None])
-    nats, size = torch.stack([loss, norm.double()]).tolist()  # the one wait
+    nats, size = torch.stack([loss, norm.double()]).tolist()  # waits for an accelerator
     for what, value in (("loss", nats), ("gradient_norm", size)):
         if not math.isfinite(value):
             optimizer.zero_grad()

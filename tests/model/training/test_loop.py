@@ -12,6 +12,7 @@ from torch import nn
 from model.architectures import build, find
 from model.batches.batching import IGNORED, Batch, TokenStream, Windows, in_order
 from model.batches.examples import Examples
+from model.evaluation import mean_loss
 from model.training import loop
 from model.training.adapters import Classifier, freeze_all_but_last
 from model.training.loop import (
@@ -348,3 +349,12 @@ def test_every_symbol_of_the_loop_is_plain():
     assert imported <= {"__future__", "collections", "contextlib", "dataclasses", "math", "model",
                         "torch", "typing"}  # fmt: skip
     assert "open" not in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def test_a_bf16_run_validates_in_bf16():
+    network, optimizer = start()
+    batches = [windows().batch(9)]
+    events = run(network, optimizer, steps=3, precision="bf16", validation=lambda: batches)
+    (told,) = of(Validated, events)
+    assert told.loss == mean_loss(network, next_token, batches, "bf16").nats
+    assert told.loss != mean_loss(network, next_token, batches).nats

@@ -207,3 +207,11 @@ def test_a_schedule_that_does_not_fit_is_named():
         learning_rate_factor(10, 10)
     with pytest.raises(ValueError, match="shape='square'"):
         learning_rate_factor(0, 10, shape="square")
+
+
+def test_orthogonalised_in_bf16_is_near_enough():
+    matrices = torch.randn(3, 24, 60, generator=torch.Generator().manual_seed(0))
+    exact, reduced = orthogonalised(matrices), orthogonalised(matrices, dtype=torch.bfloat16)
+    assert reduced.dtype == torch.float32
+    assert not torch.equal(exact, reduced)
+    assert (exact - reduced).norm() < 0.05 * exact.norm()
