@@ -63,6 +63,31 @@ def encode_pair(
     return prompt_ids + reply_ids, [False] * len(prompt_ids) + [True] * len(reply_ids)
 
 
+def encode_pair_as_text(
+    tokenizer: Tokenizer, prompt: Sequence[str], reply: str, max_tokens: int
+) -> tuple[list[int], list[bool]]:
+    """``encode_pair`` for a network that has seen conversations only as text.
+
+    Each turn is a line after ``A:`` or ``B:``, and the reply is B's. The end of its line counts
+    instead of the end of text. Raises TextError for too few ``max_tokens``.
+    """
+    least = 3 + len(tokenizer.opening)
+    if max_tokens <= least:
+        raise TextError(
+            f"max_tokens={max_tokens}: at least {least + 1} are needed for a prompt and a reply"
+        )
+    reply_ids = tokenizer.encode(f" {reply}\n")[: max_tokens - least]
+    room = max_tokens - len(reply_ids) - len(tokenizer.opening)
+    speakers = reversed(["AB"[age % 2] for age in range(len(prompt))])
+    lines = [f"{speaker}: {turn}\n" for speaker, turn in zip(speakers, prompt, strict=True)]
+    prompt_ids = tokenizer.encode("".join([*lines, "B:"]))
+    while len(prompt_ids) > room and len(lines) > 1:
+        del lines[0]
+        prompt_ids = tokenizer.encode("".join([*lines, "B:"]))
+    ids = [*tokenizer.opening, *prompt_ids[-room:]]
+    return ids + reply_ids, [False] * len(ids) + [True] * len(reply_ids)
+
+
 def encode_labelled(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
     """The first ids of a text and the end of text, at which a classifier reads its answer."""
     ids = [*tokenizer.opening, *tokenizer.encode(text)]

@@ -19,7 +19,13 @@ from pipelines.examples.pairs import conversation_pairs, make_pairs
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document, open_table, read_documents, write_documents, write_index
 from pipelines.tokens.tokenizers import CONTROLS, Tokenizer
-from pipelines.tokens.turns import decode_reply, encode_labelled, encode_pair, encode_prompt
+from pipelines.tokens.turns import (
+    decode_reply,
+    encode_labelled,
+    encode_pair,
+    encode_pair_as_text,
+    encode_prompt,
+)
 
 ONE_EACH: dict[Split, list[Document]] = {
     split: [Document(split, "A: Hi.\nB: Hello.", "s", "l", "ham")] for split in SPLITS
@@ -212,6 +218,33 @@ def test_no_pair_is_longer_than_asked(
     start = counted.index(True)
     assert ids[:start] == encode_prompt(small, turns, max_tokens - sum(counted))
     assert ids[start - 1] == small.assistant
+
+
+def test_as_text_a_pair_is_the_lines_that_a_foundation_read(small: Tokenizer) -> None:
+    ids, counted = encode_pair_as_text(small, ["How are you?", "Fine."], "Good!", 99)
+    assert small.decode(ids) == "B: How are you?\nA: Fine.\nB: Good!\n"
+    assert small.decode([i for i, counts in zip(ids, counted, strict=True) if counts]) == " Good!\n"
+    assert not small.controls & set(ids)
+
+
+@given(st.lists(any_text, min_size=1, max_size=5), any_text, st.integers(4, 60))
+def test_as_text_no_pair_is_longer_than_asked(
+    small: Tokenizer, turns: list[str], reply: str, max_tokens: int
+) -> None:
+    ids, counted = encode_pair_as_text(small, turns, reply, max_tokens)
+    assert len(ids) == len(counted) <= max_tokens
+    assert any(counted)
+    assert counted == sorted(counted)
+
+
+def test_as_text_the_old_lines_go_first(small: Tokenizer) -> None:
+    turns = ["an old question", "an old answer", "the last question of the user"]
+    lines = "A: the last question of the user\nB:"
+    length = len(small.encode(lines)) + len(small.encode(" yes\n"))
+    ids, _ = encode_pair_as_text(small, turns, "yes", length)
+    assert small.decode(ids) == f"{lines} yes\n"
+    cut, _ = encode_pair_as_text(small, turns, "yes", length - 2)
+    assert cut == ids[2:]
 
 
 def test_labelled_text_is_cut_at_its_right(small: Tokenizer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from model.evaluation import mean_loss, perplexity
 from model.training.objectives import next_token
 from pipelines.core.making import Making
@@ -12,6 +14,9 @@ from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import HELD_OUT_BATCH, load_network, require_tokenizer
 from pipelines.training.pairs import pair_examples
+
+if TYPE_CHECKING:
+    from model.architectures.network import Network
 
 
 def evaluate(
@@ -25,16 +30,17 @@ def evaluate(
     require_tokenizer(assistant, tokenizer)
     encoder = tokenizer.load()
     length = assistant.config()["network"]["context_length"]
-    held_out = pair_examples(
-        encoder,
-        examples.pairs("test"),
-        context_length=length,
-        batch_size=HELD_OUT_BATCH,
-        by_length=True,
-    )
+    pairs = list(examples.pairs("test"))
+
+    def loss(network: Network, *, as_text: bool) -> float:
+        sizes = {"context_length": length, "batch_size": HELD_OUT_BATCH}
+        held_out = pair_examples(encoder, pairs, **sizes, by_length=True, as_text=as_text)
+        return mean_loss(network, next_token, held_out.in_order()).nats
+
     tuned = load_network(assistant)
-    after = mean_loss(tuned, next_token, held_out.in_order()).nats
-    before = mean_loss(load_network(foundation), next_token, held_out.in_order()).nats
+    after = loss(tuned, as_text=False)
+    # The foundation never saw the control tokens of the roles: it reads the turns as text.
+    before = loss(load_network(foundation), as_text=True)
     Findings(
         figures={
             "reply_loss_before": before,
@@ -47,5 +53,5 @@ def evaluate(
             ours=after,
             baselines={"the foundation, before": before},
         ),
-        samples=dialogues(tuned, encoder, examples.pairs("test")),
+        samples=dialogues(tuned, encoder, pairs),
     ).write(making)
