@@ -19,7 +19,7 @@ from model.batches.batching import Batch, key_of
 from model.evaluation import mean_loss
 from model.training.objectives import Objective
 from model.training.optim import Optimizer
-from model.training.state import copy_exactly, weights
+from model.training.state import copy_exactly, frozen_digest, unfrozen, weights
 
 Precision = Literal["fp32", "bf16"]
 
@@ -52,12 +52,14 @@ class Validated:
 class State:
     """All that a resumed training needs, besides the arguments of ``train``.
 
-    ``tensors`` are named ``network.*`` and ``optimizer.*``. There is no data position and no random
-    state: batches and dropout are pure functions of the step.
+    ``tensors`` are named ``network.*`` and ``optimizer.*``; the frozen weights are not among them,
+    and ``frozen`` is their digest. There is no data position and no random state: batches and
+    dropout are pure functions of the step.
     """
 
     step: int
     tensors: dict[str, Tensor]
+    frozen: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def train(
     seed: int = 0,
     validate_every: int | None = None,
     validation: Callable[[], Iterable[Batch]] | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | Callable[[int], bool] | None = None,
+    snapshots: Callable[[nn.Module, Optimizer, int], State] | None = None,
     state: State | None = None,
 ) -> Iterator[Step | Validated | Saved]:
     """Trains the network in place up to ``steps`` updates, from ``state`` if there is one.
@@ -103,9 +106,10 @@ def train(
     so many parts, which the network reads one after the other, for less memory; the update is that
     of the whole batch, but for rounding and dropout. ``clip`` bounds the norm of all gradients
     together. The loss over ``validation()`` is computed every ``validate_every`` steps
-    and at the end. ``seed`` decides the dropout. A run that resumes from any ``Saved.state``, on
-    the same machine with as many threads, ends bit for bit like the uninterrupted run. Raises
-    NonFinite.
+    and at the end. ``seed`` decides the dropout. ``checkpoint_every`` is a number of steps, or says
+    of each step whether its state is wanted; ``snapshots`` takes the place of ``snapshot``. A run
+    that resumes from any ``Saved.state``, on the same machine with as many threads, ends bit for
+    bit like the uninterrupted run. Raises NonFinite.
     """
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision!r} is unknown: use fp32 or bf16")
@@ -130,12 +134,14 @@ def train(
         nats, norm = _update(network, loss, optimizer, clip, index, batch.ids)
         done = index + 1
         yield Step(done, nats, norm, factor, batch.tokens.numel())
-        if _due(done, checkpoint_every) or done == steps:
+        is_last, is_wanted = done == steps, _due(done, checkpoint_every)
+        is_look = validation is not None and (is_last or _due(done, validate_every))
+        if is_wanted or is_look or is_last:
             _require_finite(network, done, batch)
-        if validation is not None and (_due(done, validate_every) or done == steps):
+        if validation is not None and is_look:
             yield Validated(done, mean_loss(network, objective, validation()).nats)
-        if _due(done, checkpoint_every):
-            yield Saved(done, snapshot(network, optimizer, done))
+        if is_wanted:
+            yield Saved(done, (snapshots or snapshot)(network, optimizer, done))
 
 
 def _backward(
@@ -189,18 +195,49 @@ def _require_finite(network: nn.Module, step: int, batch: Batch) -> None:
             raise NonFinite(step, f"weights {name}", math.nan, batch.ids)
 
 
-def snapshot(network: nn.Module, optimizer: Optimizer, step: int) -> State:
-    """A copy of the state, which does not change as training continues."""
-    tensors = {f"network.{name}": t for name, t in weights(network).items()}
-    tensors |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
-    return State(step, {name: t.detach().clone() for name, t in tensors.items()})
+def snapshot(
+    network: nn.Module,
+    optimizer: Optimizer,
+    step: int,
+    buffers: dict[str, Tensor] | None = None,
+    frozen: str | None = None,
+) -> State:
+    """A copy of the state, which does not change as training continues.
+
+    With ``buffers`` the copies are in the memory of the CPU, in tensors that the next call uses
+    again. ``frozen`` is the digest of the frozen weights, if the caller has it.
+    """
+    live = _live(network, optimizer)
+    digest = frozen_digest(network) if frozen is None else frozen
+    if buffers is None:
+        return State(step, {name: t.detach().clone() for name, t in live.items()}, digest)
+    for name, tensor in live.items():
+        if name not in buffers:
+            pinned = tensor.device.type == "cuda"
+            buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
+        buffers[name].copy_(tensor.detach(), non_blocking=True)
+    if any(tensor.device.type == "cuda" for tensor in live.values()):
+        torch.cuda.synchronize()
+    return State(step, dict(buffers), digest)
 
 
 def restore(network: nn.Module, optimizer: Optimizer, state: State) -> None:
-    """Restores a snapshot. Raises ValueError for missing, extra or misshaped tensors."""
-    live = {f"network.{name}": t for name, t in weights(network).items()}
-    live |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
-    copy_exactly(live, state.tensors, "training")
+    """Restores a snapshot.
+
+    Raises ValueError for missing, extra or misshaped tensors, and for other frozen weights.
+    """
+    if state.frozen != frozen_digest(network):
+        raise ValueError(
+            f"step={state.step}: the state was saved beside other frozen weights; use those, or"
+            " start anew"
+        )
+    copy_exactly(_live(network, optimizer), state.tensors, "training")
+
+
+def _live(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """What training changes, by its name in a state: the live tensors, no copies."""
+    live = {f"network.{name}": t for name, t in unfrozen(network).items()}
+    return live | {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
 
 
 def fastest_precision(device: torch.device | str = "cpu") -> Precision:
@@ -214,8 +251,8 @@ def fastest_precision(device: torch.device | str = "cpu") -> Precision:
     return "fp32"
 
 
-def _due(step: int, every: int | None) -> bool:
-    return every is not None and step % every == 0
+def _due(step: int, every: int | Callable[[int], bool] | None) -> bool:
+    return every(step) if callable(every) else every is not None and step % every == 0
 
 
 def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

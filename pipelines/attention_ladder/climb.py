@@ -20,8 +20,9 @@ from pipelines.core.tracking import TrackedRun
 from pipelines.evaluation.findings import Comparison, Curves, Heatmap
 from pipelines.evaluation.language import continuation
 from pipelines.inference.replies import SAMPLING, unnamed
-from pipelines.training.checkpoint import HELD_OUT_BATCH, History
+from pipelines.training.checkpoint import HELD_OUT_BATCH
 from pipelines.training.fitting import Batches, fit
+from pipelines.training.history import History
 
 if TYPE_CHECKING:
     from model.architectures.gpt.config import GPTConfig

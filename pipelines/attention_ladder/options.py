@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, model_validator
 
 from pipelines.core.stanza import Positive, Strict
-from pipelines.training.options import Drawn, Training
+from pipelines.training.options import Training, with_default_rates
+
+
+class Watched(Training):
+    """The training of a rung. The result has its curve, so it follows from the validations."""
+
+    def decides_nothing(self) -> frozenset[str]:
+        """When states are saved, which a rung never does."""
+        return frozenset({"checkpoint_minutes", "checkpoint_every"})
 
 
 class AttentionLadder(Strict):
@@ -19,7 +29,7 @@ class AttentionLadder(Strict):
     context_length: Positive = 64
     prompt: str = ""
     """A text: each rung continues it, and the heatmaps show its attention."""
-    training: Drawn
+    training: Annotated[Watched, AfterValidator(with_default_rates)]
 
     @model_validator(mode="after")
     def _heads_share_evenly(self) -> AttentionLadder:

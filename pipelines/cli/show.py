@@ -39,6 +39,8 @@ def show(target: str, as_json: bool, store: Path | None) -> None:
     click.echo(f"{artefact.folder}\n")
     for name, entry in artefact.files.items():
         click.echo(f"  {entry.size:>12,}  {entry.sha256[:12]}  {name}")
+    for name, sha256 in (artefact.beside.digests() if artefact.beside else {}).items():
+        click.echo(f"  {'beside':>12}  {sha256[:12]}  {name}")
     click.echo("")
     for name, value in artefact.figures().items():
         exact = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"

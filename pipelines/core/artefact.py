@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,6 +19,7 @@ from pipelines.core.identity import HEX, canonical
 from pipelines.text.regular import open_regular, read_regular
 
 if TYPE_CHECKING:
+    from pipelines.core.records import Beside
     from pipelines.text.arrow import ArrowFile
 
 Rows = list[dict[str, Any]]
@@ -128,13 +129,17 @@ def _measure(path: Path) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Artefact:
-    """One version of one asset: its key, version, derivation, folder and manifest."""
+    """One version of one asset: its key, version, derivation, folder and manifest.
+
+    ``beside`` are the files of its record, which are no part of the version.
+    """
 
     key: str
     version: str
     derivation: str
     folder: Path
     files: Mapping[str, Entry]
+    beside: Beside | None = field(default=None, compare=False, repr=False)
 
     kind: ClassVar[str] = "artefact"
 

@@ -34,8 +34,9 @@ class Declaration:
     error if a source now gives other bytes. ``uses`` maps the package of a catalogue to the entries
     that the asset uses, such as the architectures whose networks it builds. The code of the other
     entries does not decide the result. Every entry decides it if ``uses`` leaves the catalogue out.
-    ``about`` tells people what this very asset is, in a sentence or two. ``samples`` are prompts
-    that a network continues while it is trained, for who watches. Both decide nothing.
+    With ``reads_beside`` the files beside its inputs, such as the curves of trainings, decide the
+    result too. ``about`` tells people what this very asset is, in a sentence or two. ``samples``
+    are prompts that a network continues while it is trained, for who watches. Both decide nothing.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Declaration:
     observe: str | None = None
     exact: bool = False
     uses: Uses = field(default_factory=dict)
+    reads_beside: bool = False
     about: str = ""
     samples: tuple[str, ...] = ()
 
@@ -107,6 +109,10 @@ class Declaration:
         """
         inputs = {name: loaded[key].version for name, key in self.reads().items()}
         decides = {**self.static(), "inputs": inputs}
+        if self.reads_beside:
+            beside = {name: loaded[key].beside for name, key in self.reads().items()}
+            digests = {name: files.digests() for name, files in beside.items() if files}
+            decides["beside"] = {name: named for name, named in digests.items() if named}
         if self.observe:
             decides["observed"] = dict(found(self.observe)(self.settings, project))
         return decides

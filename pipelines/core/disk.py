@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from pipelines.text.regular import open_regular
 
@@ -17,15 +18,36 @@ def replace(path: Path, content: bytes, partial: Path) -> None:
 
     After the return the new content survives a power cut.
     """
+    with replacing(path, partial) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, partial: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of ``path`` in one step at the end.
+
+    After that the new content survives a power cut. Raises OSError naming the file.
+    """
     try:
-        with partial.open("wb") as file:
-            file.write(content)
+        with naming(partial), partial.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in an OSError that does not say which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
 
 
 def relink(link: Path, target: str, partial: Path) -> None:

@@ -25,8 +25,10 @@ class Making:
     The function fills ``folder`` with the artefact's files. It adds to ``made`` what the record
     keeps although it does not decide the result (rates, device, threads). ``curve(step, values)``
     draws curves in the tracker. ``work`` keeps checkpoints for a later try. The derivation is the
-    digest of ``decides``. ``showing(network, tokenizer)`` writes samples of a network while it is
-    trained, for who watches; they decide nothing, so it is no part of the derivation.
+    digest of ``decides``. The files in ``beside`` belong to the record and not to the version: they
+    tell of the work, and equal work may tell it otherwise. ``showing(network, tokenizer)`` writes
+    samples of a network while it is trained, for who watches; they decide nothing, so it is no part
+    of the derivation.
     """
 
     key: str
@@ -36,6 +38,7 @@ class Making:
     tracked: TrackedRun = field(default_factory=lambda: TrackedRun(None))
     made: dict[str, Any] = field(default_factory=dict)
     decides: Mapping[str, Any] = field(default_factory=dict)
+    beside: dict[str, bytes] = field(default_factory=dict)
     showing: Showing | None = None
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:

@@ -45,6 +45,11 @@ class Record:
         return str(self.made.get("key", "unnamed"))
 
     @property
+    def beside(self) -> dict[str, str]:
+        """The sha256 of each file that belongs to the record and not to the version, by name."""
+        return dict(self.made.get("beside", {}))
+
+    @property
     def reads(self) -> frozenset[str]:
         """The parameters of the making function that read inputs: ``examples``, ``tokenizer``."""
         return frozenset(parent["input"].split("/")[0] for parent in self.parents)
@@ -107,5 +112,6 @@ class Record:
             and all(isinstance(version, str) for version in inputs.values())
             and all(isinstance(parent["input"], str) for parent in self.parents)
             and isinstance(self.made, Mapping)
+            and all(HEX.fullmatch(sha256) for sha256 in self.beside.values())
             and all(HEX.fullmatch(link) for link in (self.version, *links))
         )

@@ -2,19 +2,23 @@
 
 <derivation>.json             the record of the version that the derivation made last
 <derivation>.<version>.json   the record of one that it made earlier
+beside/<sha256>               a file that belongs to a record, such as the curve of a training
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.identity import HEX
 from pipelines.core.record import Record
+from pipelines.text.regular import read_regular
 
 EARLIER = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.json")
 
@@ -43,6 +47,10 @@ class Records:
                 if version in (None, record.version):
                     return record
         return None
+
+    def file_beside(self, sha256: str) -> Path:
+        """The place of a file that belongs to a record."""
+        return self.folder / "beside" / sha256
 
     def all(self, references: Mapping[str, str], version: str | None = None) -> list[Record]:
         """The records of some derivations in their order, or those of one version.
@@ -81,3 +89,35 @@ class Records:
             if match := EARLIER.fullmatch(path.name):
                 versions.setdefault(match[1], []).append(match[2])
         return versions
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The files that belong to the record of a version; they are no part of the version."""
+
+    records: Records
+    derivation: str
+    version: str
+
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each file by name; empty if the store has no record."""
+        record = self.records.of(self.derivation, self.version)
+        return record.beside if record else {}
+
+    def read(self, name: str) -> bytes | None:
+        """The checked bytes of a file; None if the record names none.
+
+        Raises CorruptArtefact naming the file.
+        """
+        sha256 = self.digests().get(name)
+        if sha256 is None:
+            return None
+        path = self.records.file_beside(sha256)
+        mend = f"remove {self.records.path(self.derivation)} and run again"
+        try:
+            content = read_regular(path)
+        except OSError as error:
+            raise CorruptArtefact(f"{path}: cannot be read ({error.strerror}); {mend}") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise CorruptArtefact(f"{path}: sha256 is not the one in its name; {mend}")
+        return content

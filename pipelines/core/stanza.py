@@ -35,6 +35,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=0.5)]
 
 
+DERIVATION = "derivation"
+"""The context in which a section is written for a derivation."""
+
 Section = TypeVar("Section", bound="Strict")
 
 
@@ -60,7 +63,11 @@ class Strict(BaseModel):
 
     def decides(self) -> dict[str, Any]:
         """The section as a JSON value for a derivation."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", context=DERIVATION)
+
+    def decides_nothing(self) -> frozenset[str]:
+        """The fields that no result follows from; they are not in a derivation."""
+        return frozenset()
 
     def part(self, kind: type[Section], **more: Any) -> Section:
         """A section of class ``kind`` with the fields that both classes have, and ``more``."""
@@ -83,6 +90,8 @@ class Strict(BaseModel):
             for name, value in self:
                 if isinstance(value, Mapping) and name in content:
                     content[name] = [list(pair) for pair in content[name].items()]
+        if info.context is DERIVATION:
+            content = {k: v for k, v in content.items() if k not in self.decides_nothing()}
         return content
 
 

@@ -3,6 +3,7 @@
     objects/<version>/manifest.json and files   an artefact, immutable
     records/<derivation>.json                   the record of a version
     records/<derivation>.<version>.json         the record of an earlier version of the derivation
+    records/beside/<sha256>                     a file that a record names, such as a training curve
     <scope>/<name>/...                          the keys of versions (``references``)
     .work/<derivation>/                         a draft, finished parts and checkpoints, removed
                                                 after publication
@@ -20,8 +21,9 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from pipelines.core.artefact import (
@@ -33,8 +35,9 @@ from pipelines.core.disk import lock_file, make_folder, persist, replace, sync
 from pipelines.core.earlier import require_layout
 from pipelines.core.identity import HEX
 from pipelines.core.record import Record, StoreError
-from pipelines.core.records import Records
+from pipelines.core.records import Beside, Records
 from pipelines.core.references import OBJECTS, RECORDS, References
+from pipelines.core.sweeping import sweep
 from pipelines.core.work import Work, locked, tidy
 
 View = TypeVar("View", bound=Artefact)
@@ -91,7 +94,8 @@ class Store:
         files = read_manifest(folder, version)
         if not derivation:
             derivation = next((r.derivation for r in self.records(key, version)), "")
-        return view(key, version, derivation, folder, files)
+        beside = Beside(self._records, derivation, version)
+        return view(key, version, derivation, folder, files, beside)
 
     def holds(self, version: str) -> bool:
         """Whether the store has the folder of a version.
@@ -224,7 +228,7 @@ class Store:
         """
         folder = self.root / ".work" / derivation
         lock = folder.with_suffix(".lock")
-        self.sweep()
+        self.sweep(spare=derivation)
         with self._writing():
             handle = locked(lock, key)
             try:
@@ -237,22 +241,29 @@ class Store:
                 os.close(handle)
 
     def publish(
-        self, key: str, draft: Path, record: Record, fence: Fence = contextlib.nullcontext
+        self,
+        key: str,
+        draft: Path,
+        record: Record,
+        fence: Fence = contextlib.nullcontext,
+        beside: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         """Publish a sealed draft as an artefact: either all of it or nothing.
 
         Files and folders reach the disk before the rename, the rename before the record, and the
         record before the key's reference. Bytes that an earlier derivation published are not stored
         twice. ``fence`` is held from before the rename until the publication is complete. If it
-        raises, the store is unchanged.
+        raises, the store is unchanged. ``beside`` has the files that the record names.
         """
         final = self.folder(record.version)
         persist(draft)
         with fence():
-            self._publish(draft, final, record)
+            self._publish(draft, final, record, beside)
             self._refer(key, record.derivation, record.version)
 
-    def _publish(self, draft: Path, final: Path, record: Record) -> None:
+    def _publish(
+        self, draft: Path, final: Path, record: Record, beside: Mapping[str, bytes]
+    ) -> None:
         make_folder(final.parent)
         make_folder(self.root / RECORDS)
         try:
@@ -262,6 +273,10 @@ class Store:
                 raise
             self._keep_or_replace(final, draft, record)
         sync(final.parent)
+        for name, content in beside.items():
+            path = self._records.file_beside(record.beside[name])
+            make_folder(path.parent)
+            self._replace(path, content)
         self._keep_record(record)
         self._replace(self._records.path(record.derivation), record.to_bytes())
 
@@ -318,26 +333,10 @@ class Store:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
-    def sweep(self) -> None:
-        """Remove the files that killed processes left in ``.work``.
+    def sweep(self, spare: str = "") -> None:
+        """Remove what killed processes left in ``.work``.
 
-        It does nothing while another process writes, or if the store cannot be written. Checkpoints
-        and finished parts stay until their derivation has a record.
+        Checkpoints and finished parts stay until their derivation has a record, or nobody will
+        finish them. Those of the derivation ``spare`` stay.
         """
-        lock = self.root / ".work" / "lock"
-        with contextlib.suppress(OSError), lock_file(lock) as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            for path in lock.parent.iterdir():
-                if HEX.fullmatch(path.name) and not self._is_made(path.name):
-                    tidy(path)
-                elif path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                elif path != lock:
-                    path.unlink(missing_ok=True)
-
-    def _is_made(self, derivation: str) -> bool:
-        """Whether a derivation has its record, so that a killed process left its work area."""
-        return self._records.path(derivation).exists()
+        sweep(self.root / ".work" / "lock", self.references, self._records, spare)

@@ -12,16 +12,18 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.core.artefact import MANIFEST, CorruptArtefact, build_manifest
-from pipelines.core.disk import make_folder, open_lock, replace
+from pipelines.core.disk import make_folder, open_lock, replace, replacing
 from pipelines.core.identity import canonical, digest
 from pipelines.text.regular import read_regular
 
 log = logging.getLogger("dragon.store")
+
+POINTER, CURVE = "checkpoint.json", "curve.jsonl"
 
 
 class Work:
@@ -45,46 +47,66 @@ class Work:
         make_folder(parts)
         return parts
 
-    def save_checkpoint(self, step: int, tensors: bytes, notes: Mapping[str, Any]) -> None:
-        """Keep the state of a running training.
+    @property
+    def curve(self) -> Path:
+        """The file with the losses of a running training; a checkpoint says how far it is valid."""
+        return self.folder / CURVE
 
-        The previous checkpoint is removed only after this one is on the disk.
+    def save_checkpoint(
+        self, step: int, state: Iterable[bytes | memoryview], notes: Mapping[str, Any]
+    ) -> None:
+        """Keep the state of a running training, given in pieces that are hashed and written.
+
+        The previous checkpoint is removed only after this one is on the disk. Raises OSError naming
+        the file; then the previous one stays.
         """
-        name = f"step-{step:08d}.safetensors"
-        self._replace(name, tensors)
-        sha256 = hashlib.sha256(tensors).hexdigest()
-        state = {"file": name, "sha256": sha256, "step": step, "notes": notes}
-        self._replace("checkpoint.json", canonical({**state, "digest": digest(state)}))
+        name, hashed = f"step-{step:08d}.safetensors", hashlib.sha256()
+        with replacing(self.folder / name, self.folder / f"{name}.partial") as file:
+            for piece in state:
+                hashed.update(piece)
+                file.write(piece)
+        told = {"file": name, "sha256": hashed.hexdigest(), "step": step, "notes": notes}
+        content = canonical({**told, "digest": digest(told)})
+        replace(self.folder / POINTER, content, self.folder / f"{POINTER}.partial")
         for old in self.folder.glob("step-*"):
             if old.name != name:
-                old.unlink()
-
-    def _replace(self, name: str, content: bytes) -> None:
-        replace(self.folder / name, content, self.folder / f"{name}.partial")
+                old.unlink(missing_ok=True)
 
     def load_checkpoint(self) -> tuple[bytes, dict[str, Any]] | None:
-        """The tensors and notes of the newest checkpoint, hashed before use; None if none exists.
+        """The state and the notes of the newest checkpoint, hashed before use; None if none exists.
 
-        Raises CorruptArtefact if its bytes are not the saved bytes.
+        While another process saves, it is one of the states that were the newest meanwhile. Raises
+        CorruptArtefact if its bytes are not the saved bytes.
         """
-        pointer = self.folder / "checkpoint.json"
+        pointer = self.folder / POINTER
         if not pointer.exists():
             return None
         mend = f"remove {self.folder} to train from the start"
         try:
-            state = checkpoint_state(pointer)
-            tensors = read_regular(self.folder / state["file"])
+            told, state = self._newest(pointer)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise CorruptArtefact(f"{pointer}: is not a checkpoint; {mend}") from None
-        if hashlib.sha256(tensors).hexdigest() != state["sha256"]:
+        if hashlib.sha256(state).hexdigest() != told["sha256"]:
             raise CorruptArtefact(
-                f"{self.folder / state['file']}: sha256 is not the one in {pointer.name}; {mend}"
+                f"{self.folder / told['file']}: sha256 is not the one in {pointer.name}; {mend}"
             )
-        return tensors, state["notes"]
+        return state, told["notes"]
+
+    def _newest(self, pointer: Path) -> tuple[dict[str, Any], bytes]:
+        """What the pointer says, and the bytes of the state that it names."""
+        before = None
+        while True:
+            told = checkpoint_state(pointer)
+            try:
+                return told, read_regular(self.folder / told["file"])
+            except FileNotFoundError:
+                if told == before:
+                    raise
+                before = told  # its writer has removed it since, and there is a newer one
 
     def abandoned(self) -> Iterator[dict[str, Any]]:
         """The notes of the newest checkpoints of other derivations; skips unreadable ones."""
-        for pointer in sorted(self.folder.parent.glob("*/checkpoint.json")):
+        for pointer in sorted(self.folder.parent.glob(f"*/{POINTER}")):
             if pointer.parent != self.folder:
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                     yield dict(checkpoint_state(pointer)["notes"])
@@ -101,6 +123,9 @@ def checkpoint_state(pointer: Path) -> dict[str, Any]:
 def tidy(work: Path) -> None:
     """Remove the files that no later try can use; checkpoints and finished parts stay."""
     shutil.rmtree(work / "draft", ignore_errors=True)
+    if not (work / POINTER).exists():
+        for left in (work / CURVE, *work.glob("step-*")):
+            left.unlink(missing_ok=True)
     for partial in work.rglob("*.partial"):
         partial.unlink(missing_ok=True)
     for folder in sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True):

@@ -73,7 +73,8 @@ def take_network(
 
 def take(making: Making, settings: Taken, weights: Weights, tokenizer: TokenizerFiles) -> None:
     """A network that was trained elsewhere, with this project's names of tensors."""
-    from pipelines.training.checkpoint import History, write_checkpoint
+    from pipelines.training.checkpoint import write_checkpoint
+    from pipelines.training.history import History
 
     tokenizer_of_weights = tokenizer.load()
     assert isinstance(tokenizer_of_weights, HuggingFaceTokenizer)  # the type from vocabulary.take

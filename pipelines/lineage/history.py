@@ -91,6 +91,7 @@ def changes(before: Record, after: Record) -> list[str]:
             if old.get("observed") != new.get("observed")
             else []
         ),
+        *_beside(old, new),
     ]
 
 
@@ -116,6 +117,14 @@ def _inputs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
             yield f"input {name} is gone"
         elif old[name] != new[name]:
             yield f"input {name}: {old[name][:SHORT]} -> {new[name][:SHORT]}"
+
+
+def _beside(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """The inputs of the same version whose trainings were watched otherwise."""
+    then, now = old.get("beside", {}), new.get("beside", {})
+    for name in now:
+        if name in then and then[name] != now[name] and old["inputs"][name] == new["inputs"][name]:
+            yield f"the curve of {name}"
 
 
 def _recipe(decides: Mapping[str, Any]) -> dict[str, Any]:

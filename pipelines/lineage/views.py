@@ -11,7 +11,7 @@ from pipelines.examples.artefacts import Examples
 from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.training.artefacts import Checkpoint
+from pipelines.training.artefacts import Checkpoint, KeptStates
 from pipelines.word_vectors.artefacts import WordVectors
 
 VIEWS: dict[str, type[Artefact]] = {
@@ -23,6 +23,7 @@ VIEWS: dict[str, type[Artefact]] = {
         TokenizerFiles,
         TokenShards,
         Checkpoint,
+        KeptStates,
         Weights,
         Examples,
         WordVectors,

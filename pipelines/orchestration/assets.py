@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import dagster as dg
@@ -221,6 +222,8 @@ def _make(
         "seconds": round(time.monotonic() - began, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if making.beside:
+        made["beside"] = {name: sha256(held).hexdigest() for name, held in making.beside.items()}
     parents = tuple(
         {"input": name, "version": loaded[key].version, "derivation": loaded[key].derivation}
         for name, key in declared.reads().items()
@@ -228,7 +231,7 @@ def _make(
     version, view = seal(making.folder), declared.makes.__name__
     record = Record(version, view, decides, parents, made)
     _require_same(declared, store.record(record.derivation), record)
-    store.publish(declared.key, making.folder, record, fence)
+    store.publish(declared.key, making.folder, record, fence, making.beside)
     return store.open(declared.key, record.version, declared.makes, record.derivation)
 
 

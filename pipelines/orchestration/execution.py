@@ -258,7 +258,8 @@ def _selection(definitions: dg.Definitions, recipe: Recipe, select: list[str]) -
                 f" {mend or f'it has {_few(sorted(known))}'}"
             )
     chosen = dg.AssetSelection.assets(*(known[name] for name in names)).upstream()
-    return set(chosen.resolve(graph))
+    # Another recipe makes the states that a training branches from.
+    return set(chosen.resolve(graph)) & graph.materializable_asset_keys
 
 
 def _few(names: list[str]) -> str:

@@ -29,6 +29,7 @@ def report(scope: Scope, description: str, chain: Sequence[Declaration]) -> Iter
         ),
         libraries=("matplotlib", "pillow"),
         observe="pipelines.report.making:fonts_here",
+        reads_beside=True,
         group=scope.recipe,
         about=f"One page about everything that {scope.recipe} made: {description.rstrip('.')}.",
     )
@@ -38,7 +39,7 @@ def _part(declaration: Declaration, titles: Mapping[str, str]) -> Part:
     settings = declaration.settings.decides() if declaration.settings else {}
     return Part(
         title=titles[declaration.key],
-        reads=tuple(sorted({titles[key] for key in declaration.upstream()})),
+        reads=tuple(sorted({titles[key] for key in declaration.upstream() if key in titles})),
         settings=canonical(settings).decode(),
         origin=_origin(declaration),
     )

@@ -160,7 +160,7 @@ def _(artefact: Checkpoint) -> dict[str, Any]:
     lines = [shorten(f"{name}: {json.dumps(value)}", LINE) for name, value in config.items()]
     return {
         **artefact.figures(),
-        **({"loss": loss_picture(artefact)} if artefact.trained() else {}),
+        **({"loss": loss_picture(artefact)} if artefact.curve()["train"] else {}),
         "configuration": Markdown("\n".join(["```yaml", *lines, "```"])),
     }
 

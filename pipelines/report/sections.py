@@ -132,7 +132,7 @@ def model(chain: Chain, title: str, checkpoint: Checkpoint, known: str) -> str:
     parts: list[str] = [heading(2, chain.names[title], anchor(title), title)]
     card_link = f"<p>{link('#card', 'The model card')} has its facts.</p>"
     parts.append(card_link if title == known else facts(model_card.about(chain, title)))
-    if checkpoint.trained():
+    if checkpoint.curve()["train"]:
         told = f"The loss over the steps, in {loss_unit(checkpoint.config())}"
         parts.append(picture(loss_picture(checkpoint), alternatives.loss(checkpoint), told))
     if judged := chain.evaluation(title):

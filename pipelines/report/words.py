@@ -16,6 +16,7 @@ EVALUATION, EXAMPLES = "_evaluation", "_examples"
 
 KNOWN = {
     "foundation": "Foundation model",
+    "foundation_states": "States of the foundation's training",
     "contamination": "Overlaps with held-out text",
     "weights": "Weights from elsewhere",
 }

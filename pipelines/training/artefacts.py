@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from pipelines.core.artefact import Artefact
+from pipelines.core.artefact import FIGURES, Artefact
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CURVE = "curve.json"
+TRAIL, TRAIL_FIGURES = "trail.json", "trail_figures.json"
+RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES)
+"""The files of a foundation that was trained here."""
+
 
 class Checkpoint(Artefact):
-    """Weights (safetensors), the network's configuration and its training curve."""
+    """Weights (safetensors) and the network's configuration; the training curve is beside them."""
 
     kind = "safetensors"
 
@@ -28,8 +34,8 @@ class Checkpoint(Artefact):
         return tensors
 
     def trained(self) -> bool:
-        """Whether it was trained here by at least one step; imported weights have no curve."""
-        return bool(self.curve()["train"])
+        """Whether it was trained here by at least one step; imported weights were not."""
+        return bool(self.json(FIGURES)["steps"])
 
     def drawn(self) -> dict[str, dict[str, float]]:
         """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
@@ -37,6 +43,48 @@ class Checkpoint(Artefact):
         return dict(corpora)
 
     def curve(self) -> dict[str, list[list[float]]]:
-        """``train`` and ``validation``: [step, loss] pairs."""
-        curves: dict[str, list[list[float]]] = self.json("curve.json")
-        return curves
+        """``train`` and ``validation``: [step, loss] pairs, as the training that its derivation
+        names was watched; empty for weights from elsewhere."""
+        none: dict[str, list[list[float]]] = {"train": [], "validation": []}
+        if CURVE in self.files:  # a version of an earlier program
+            return dict(self.json(CURVE))
+        content = self.beside.read(CURVE) if self.beside else None
+        return none if content is None else dict(json.loads(content))
+
+    def figures(self) -> dict[str, float]:
+        """The numbers of the version, and the last validation loss of its curve."""
+        figures, points = super().figures(), self.curve()["validation"]
+        return {**figures, "final_validation_loss": points[-1][1]} if points else figures
+
+
+class KeptStates(Artefact):
+    """The states that a training kept on its way, and its result; other trainings branch from it.
+
+    A training that diverged has no result, but the states before that.
+    """
+
+    kind = "states"
+
+    def trail(self) -> dict[str, Any]:
+        """``states`` by step, each with the losses before it; the version of the ``tokenizer``; the
+        ``fault`` that ended the training, empty for none."""
+        trail: dict[str, Any] = self.json(TRAIL)
+        return trail
+
+    def figures(self) -> dict[str, float]:
+        """How many states there are, and the step of the last."""
+        figures: dict[str, float] = self.json(TRAIL_FIGURES)
+        return figures
+
+    def steps(self) -> list[int]:
+        """The steps of the states, in order."""
+        return sorted(map(int, self.trail()["states"]))
+
+    def state(self, step: int) -> bytes:
+        """The checked file of a state. Raises ValueError if there is none of ``step``."""
+        if step not in self.steps():
+            known = ", ".join(map(str, self.steps()))
+            raise ValueError(
+                f"training.from.step: {self.key} has no state of step {step}; it has {known}"
+            )
+        return self.read(f"step-{step:08d}.safetensors")

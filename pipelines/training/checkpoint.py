@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core import processor
@@ -18,26 +17,16 @@ from model.training.state import load_weights, weights  # noqa: E402
 from pipelines.core.artefact import FIGURES  # noqa: E402
 from pipelines.core.identity import canonical  # noqa: E402
 from pipelines.tokens.artefacts import TokenizerFiles  # noqa: E402
-from pipelines.training.artefacts import Checkpoint  # noqa: E402
+from pipelines.training.artefacts import CURVE, Checkpoint  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import nn
 
     from model.architectures.network import Network
     from pipelines.core.making import Making
-
+    from pipelines.training.history import History
 
 HELD_OUT_BATCH = 32  # windows or examples in a batch of an evaluation
-
-
-@dataclass
-class History:
-    """The curves of a run, [step, loss] pairs, which every checkpoint stores."""
-
-    train: list[tuple[int, float]] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    legs: list[dict[str, Any]] = field(default_factory=list)
-    """Each start of the run: its first step and its environment."""
 
 
 def device() -> torch.device:
@@ -48,7 +37,10 @@ def device() -> torch.device:
 def write_checkpoint(
     making: Making, network: nn.Module, history: History, config: dict[str, Any]
 ) -> None:
-    """Writes the files of a ``Checkpoint``: weights, configuration, curve and figures."""
+    """Writes the files of a ``Checkpoint``: weights, configuration, figures, and the curve beside.
+
+    The losses of validations are beside it too, unless they have chosen the weights.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights(network).items()}
     # One entry alone: a header with several has no fixed order. It does not depend on the code.
     stable = {"architecture": config["architecture"]}
@@ -57,15 +49,18 @@ def write_checkpoint(
     content = save(tensors, metadata={"dragon": canonical(stable).decode()})
     (making.folder / "model.safetensors").write_bytes(content)
     making.write("config.json", config)
-    making.write("curve.json", {"train": history.train, "validation": history.validation})
+    if history.train:
+        curve = {"train": history.train, "validation": history.validation}
+        making.beside[CURVE] = canonical(curve)
     figures: dict[str, float] = {
         "parameters": sum(t.numel() for t in tensors.values()),
-        "steps": history.train[-1][0] if history.train else 0,
+        "steps": history.steps,
     }
     if history.train:
         figures["final_training_loss"] = _mean([loss for _, loss in history.train[-20:]])
-    if history.validation:
-        figures["final_validation_loss"] = history.validation[-1][1]
+    if history.chosen is not None:
+        figures["best_validation_loss"] = history.best()[1]
+        figures["steps_run"] = history.last
     making.write(FIGURES, figures)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,12 +19,11 @@ from pipelines.core import processor
 processor.prepare()  # for callers that import this without an asset
 
 import torch  # noqa: E402
-from safetensors.torch import load, save  # noqa: E402
 
 from model.training.loop import (  # noqa: E402
+    NonFinite,
     Precision,
     Saved,
-    State,
     Step,
     Validated,
     fastest_precision,
@@ -34,9 +34,12 @@ from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
 from pipelines.core.identity import canonical, library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.core.tracking.live import SAMPLE, SAVED  # noqa: E402
-from pipelines.training.checkpoint import History, device  # noqa: E402
+from pipelines.training.checkpoint import device  # noqa: E402
+from pipelines.training.history import History, thinned  # noqa: E402
 from pipelines.training.machine import peak_flops  # noqa: E402
 from pipelines.training.speed import Speed  # noqa: E402
+from pipelines.training.states import States  # noqa: E402
+from pipelines.training.trail import Origin, Trail  # noqa: E402
 
 if TYPE_CHECKING:
     from model.architectures.network import Network
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dragon.training")
 
 LIBRARIES = ("safetensors", "torch")
+TOLD_AGAIN = 500  # points of an interrupted run's curve that the tracker's new run begins with
 
 
 class Batches(Protocol):
@@ -72,65 +76,106 @@ def fit(
     steps: int,
     seed: int,
     samples: Callable[[], Iterable[str]] | None = None,
+    origin: Origin | None = None,
+    trail: Trail | None = None,
 ) -> History:
     """Trains ``network`` in place, from the newest checkpoint of this derivation if there is one.
 
-    ``samples`` writes texts of the network after a validation, for who watches. Raises ValueError
-    for bad data or a diverged run, and CorruptArtefact for a changed checkpoint.
+    Without one it begins at ``origin``, or anew. ``trail`` keeps states on the way.
+    ``samples`` writes texts of the network after a validation, for who watches. With ``keep_best``
+    it has the weights of the lowest validation loss afterwards. Raises ValueError for bad data or a
+    diverged run, OSError for a state that cannot be saved, and CorruptArtefact for a changed
+    checkpoint.
     """
     with _turn(making):
         network.to(device())
         precision = precision_of(training)
-        environment = {
-            "device": str(device()),
-            "threads": torch.get_num_threads(),
-            "precision": precision,
-            **processor.abilities(),
-            **library_versions(LIBRARIES, exact=True),
-        }
         optimizer = _optimizer(network, training)
-        state, history = _resume(making, environment)
-        making.made.update(environment, legs=history.legs)
-        progress = Progress(making.key, steps, "tokens", start=state.step if state else 0)
-        peak = partial(peak_flops, making.project.home, device(), precision)
-        speed = Speed(network, objective, device(), peak)
-        events = train(
-            network,
-            OBJECTIVES[objective],
-            speed.reading(batches.batch),
-            optimizer,
-            steps=steps,
-            accumulate=training.accumulate,
-            schedule=_schedule(training, steps),
-            clip=training.clip,
-            precision=precision,
-            seed=seed,
-            validate_every=training.validate_every,
-            validation=validation,
-            checkpoint_every=training.checkpoint_every,
-            state=state,
-        )
-        del state  # the loop has copied it: free the memory
-        for event in speed.timed(events):
-            if isinstance(event, Step):
-                history.train.append((event.step, event.loss))
-                making.curve(event.step, _step_values(event, speed))
-                progress.update(event.step, rate=speed.recent, note=f"loss {event.loss:.3f}")
-            elif isinstance(event, Validated):
-                if not math.isfinite(event.loss):
-                    raise ValueError(
-                        f"step={event.step} validation_loss={event.loss}: lower the learning rates"
-                    )
-                history.validation.append((event.step, event.loss))
-                making.curve(event.step, {"validation_loss": event.loss})
-                _show(making, event.step, samples)
-            elif isinstance(event, Saved) and event.step < steps:
-                _checkpoint(making, event.state, history)
-                making.event(event.step, SAVED)
-            del event  # frees a checkpoint's memory before the next step
-        making.made.update(speed.facts())
-        making.made["training_seconds"] = round(progress.seconds, 1)
-        return history
+        environment = _environment(precision)
+        with States(making, training, network, steps, trail) as states:
+            state = states.resume(environment, origin)
+            _tell_resumed(making, states.history)
+            making.made.update(environment, legs=states.history.legs)
+            peak = partial(peak_flops, making.project.home, device(), precision)
+            speed = Speed(network, objective, device(), peak)
+            events = train(
+                network,
+                OBJECTIVES[objective],
+                speed.reading(batches.batch),
+                optimizer,
+                steps=steps,
+                accumulate=training.accumulate,
+                schedule=_schedule(training, steps),
+                clip=training.clip,
+                precision=precision,
+                seed=seed,
+                validate_every=training.validate_every,
+                validation=validation,
+                checkpoint_every=states.due,
+                snapshots=states.take,
+                state=state,
+            )
+            del state  # the loop has copied it: free the memory
+            _follow(making, speed.timed(events), states, training, steps, speed, samples)
+        return states.history
+
+
+def _follow(
+    making: Making,
+    events: Iterator[Step | Validated | Saved],
+    states: States,
+    training: Training,
+    steps: int,
+    speed: Speed,
+    samples: Callable[[], Iterable[str]] | None,
+) -> None:
+    """Runs the loop: its losses go to the tracker and the curve, its states to the work area."""
+    history = states.history
+    progress = Progress(making.key, steps, "tokens", start=history.last)
+    for event in events:
+        if isinstance(event, Step):
+            states.add("train", event.step, event.loss)
+            making.curve(event.step, _step_values(event, speed))
+            progress.update(event.step, rate=speed.recent, note=f"loss {event.loss:.3f}")
+        elif isinstance(event, Validated):
+            _require_finite(event)
+            states.add("validation", event.step, event.loss)
+            making.curve(event.step, {"validation_loss": event.loss})
+            _show(making, event.step, samples)
+            if training.keep_best and history.since_best() == 0:
+                states.hold_best()
+            if training.patience and history.since_best() >= training.patience:
+                log.info("%s: ends at step %d: %s", making.key, event.step, _lowest(history))
+                break
+        else:
+            states.save(event.state)
+            making.event(event.step, SAVED)
+    if training.keep_best:
+        states.give_best()
+        log.info("%s: has the weights of step %d: %s", making.key, history.steps, _lowest(history))
+    making.made.update(speed.facts())
+    making.made["training_seconds"] = round(progress.seconds, 1)
+
+
+def _lowest(history: History) -> str:
+    step, loss = history.best()
+    return f"the validation loss was lowest at step {step}, {loss:.4f}"
+
+
+def _require_finite(event: Validated) -> None:
+    if not math.isfinite(event.loss):
+        raise NonFinite(event.step, "validation_loss", event.loss, ("the validation split",))
+
+
+def _environment(precision: Precision) -> dict[str, Any]:
+    """What surrounds the run and may change the last bits of its result."""
+    return {
+        "device": str(device()),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        **processor.abilities(),
+        **library_versions(LIBRARIES, exact=True),
+    }
 
 
 @contextlib.contextmanager
@@ -141,12 +186,16 @@ def _turn(making: Making) -> Iterator[None]:
     stays occupied when a run is killed, and runs that wait for it poll.
     """
     making.project.home.mkdir(parents=True, exist_ok=True)
-    with (making.project.home / "trainer.lock").open("w") as lock:
+    with (making.project.home / "trainer.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("%s: waits for another training to end", making.key)
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            log.info("%s: waits for the end of another training (%s)", making.key, owner)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        print(f"process {os.getpid()}, {making.key}", file=lock, flush=True)
         yield
 
 
@@ -204,51 +253,30 @@ def _step_values(event: Step, speed: Speed) -> dict[str, float]:
     return values if utilisation is None else {**values, "utilisation": utilisation}
 
 
-def _checkpoint(making: Making, state: State, history: History) -> None:
-    if making.work is None:
-        return
-    notes = {
-        "step": state.step,
-        "train": history.train,
-        "validation": history.validation,
-        "legs": history.legs,
-        "key": making.key,
-        "decides": making.decides,
-    }
-    tensors = {name: t.cpu().contiguous() for name, t in state.tensors.items()}
-    making.work.save_checkpoint(state.step, save(tensors), notes)
+def _tell_resumed(making: Making, history: History) -> None:
+    """Tells from where a run goes on, and gives the tracker's new run the curves up to there.
 
-
-def _resume(making: Making, environment: dict[str, Any]) -> tuple[State | None, History]:
-    """The newest checkpoint's state and curves; writes the curves to the tracker again."""
-    checkpoint = making.work.load_checkpoint() if making.work else None
-    if checkpoint is None:
+    Warns of each part of its environment that is not what it was.
+    """
+    *before, now = history.legs
+    if not before:
         _warn_of_differences(making)
-        return None, History(legs=[{"step": 0, **environment}])
-    content, notes = checkpoint
-    history = History(
-        [(s, v) for s, v in notes["train"]],
-        [(s, v) for s, v in notes["validation"]],
-        [*notes["legs"], {"step": notes["step"], **environment}],
-    )
-    log.info("%s: goes on from the checkpoint at step %d", making.key, notes["step"])
+        return
+    log.info("%s: goes on from the checkpoint at step %d", making.key, now["step"])
     for name in sorted({name for leg in history.legs for name in leg} - {"step"}):
-        value = environment.get(name)
-        before = {leg.get(name) for leg in history.legs[:-1]} - {value}
-        if before:
+        others = {leg.get(name) for leg in before} - {now.get(name)}
+        if others:
             log.warning(
                 "%s: began with %s=%s, goes on with %s; the result is not that of an"
                 " uninterrupted run",
                 making.key,
                 name,
-                ", ".join(map(str, before)),
-                value,
+                ", ".join(map(str, others)),
+                now.get(name),
             )
-    for step, loss in history.train:
-        making.curve(step, {"training_loss": loss})
-    for step, loss in history.validation:
-        making.curve(step, {"validation_loss": loss})
-    return State(notes["step"], load(content)), history
+    for name, points in (("training", history.train), ("validation", history.validation)):
+        for step, loss in thinned(points, TOLD_AGAIN):
+            making.curve(step, {f"{name}_loss": loss})
 
 
 def _warn_of_differences(making: Making) -> None:

@@ -95,17 +95,38 @@ class Training(Strict):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor multiplies it natively."""
     validate_every: Positive = 100
+    """Every so many steps, and at the end, the loss of the validation split is computed. It decides
+    the result only with ``keep_best`` or ``patience``."""
     validation_batches: Positive | Literal["all"] | None = None
     """How many batches of the validation split a validation reads, spread evenly over it, or all. A
     batch has 32 windows, or ``batch_size`` of a task's examples or of words. Default: about
     65,536 tokens."""
-    checkpoint_every: Positive = 100
+    keep_best: bool = False
+    """The result is the weights with the lowest validation loss, not the last ones."""
+    patience: Positive | None = None
+    """Training ends after so many validations in a row without a new lowest loss."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 1.0
+    """After so many minutes the state is saved, so that an interrupted training can go on; null for
+    never. It decides no result."""
+    checkpoint_every: Positive | None = None
+    """The state is also saved every so many steps. It decides no result."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Training:
         if (self.steps is None) == (self.tokens is None):
             raise ValueError("give either steps or tokens")
         return self
+
+    def decides_nothing(self) -> frozenset[str]:
+        """When states are saved; also when validations are, unless they choose the weights."""
+        saves = frozenset({"checkpoint_minutes", "checkpoint_every"})
+        looks = frozenset({"validate_every", "validation_batches"})
+        return saves if self.looks_decide else saves | looks
+
+    @property
+    def looks_decide(self) -> bool:
+        """Whether validations choose the weights or the end."""
+        return self.keep_best or self.patience is not None
 
     def look(self, batch_size: int, mean_tokens: float) -> int | None:
         """How many windows or examples of the validation split each validation reads; None for all.
@@ -135,8 +156,35 @@ class Training(Strict):
         return self.model_copy(update={"optimizer": optimizer})
 
 
+class Keep(Strict):
+    """A trail of full states, an artefact of its own: other trainings can branch from each."""
+
+    every: Positive
+    """A state is kept every so many steps."""
+    gigabytes: Annotated[float, Field(gt=0)] = 10.0
+    """The most that the states may take, 1e9 bytes each; beyond it the trail is thinned evenly, the
+    oldest states first."""
+
+
+class Branch(Strict):
+    """A state of the trail of another training, from which this one goes on."""
+
+    asset: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*_states$")]
+    """The trail, such as chat/foundation_states."""
+    step: Positive
+
+    def decides_nothing(self) -> frozenset[str]:
+        """The name of the trail; its version is among the inputs."""
+        return frozenset({"asset"})
+
+
 class Pretraining(Training):
     """The training of a foundation, and how documents fill its windows."""
+
+    keep: Keep | None = None
+    branch: Annotated[Branch | None, Field(alias="from")] = None
+    """Go on from a state of another training of the same network, with the rates and up to the
+    steps of this one."""
 
     packing: Literal["windows", "documents"] = "windows"
     """windows: documents end to end, cut where a window ends. documents: whole documents, packed
@@ -155,9 +203,10 @@ class Pretrained(Strict):
     seed: int
 
 
-def _with_rates(training: Training) -> Training:
+def with_default_rates(training: Training) -> Training:
+    """The training with all rates, for a new network whose head is not its embedding."""
     return training.resolved(tied=False, trained=False)
 
 
-Drawn = Annotated[Training, AfterValidator(_with_rates)]
+Drawn = Annotated[Training, AfterValidator(with_default_rates)]
 """The training of a new network whose head is not its embedding."""

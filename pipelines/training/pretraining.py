@@ -6,18 +6,71 @@ from dataclasses import asdict
 from functools import partial
 
 from model.architectures import build, find
+from model.training.loop import NonFinite
 from pipelines.core.making import Making
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.training.artefacts import CURVE, RESULT, KeptStates
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.options import Pretrained
+from pipelines.training.trail import Origin, Trail, origin_in
 
 
 def pretrain(
-    making: Making, settings: Pretrained, tokenizer: TokenizerFiles, token_shards: TokenShards
+    making: Making,
+    settings: Pretrained,
+    tokenizer: TokenizerFiles,
+    token_shards: TokenShards,
+    origin: dict[str, KeptStates],
 ) -> None:
     """Trains a network from scratch to predict tokens of the recipe's documents."""
+    _pretrain(making, settings, tokenizer, token_shards, origin, None)
+
+
+def keep_states(
+    making: Making,
+    settings: Pretrained,
+    tokenizer: TokenizerFiles,
+    token_shards: TokenShards,
+    origin: dict[str, KeptStates],
+) -> None:
+    """Trains a network from scratch and keeps states on the way; a run that diverges keeps those
+    before that."""
+    assert settings.training.keep is not None  # the declaration asks for it
+    trail, fault = Trail(making, settings.training.keep), ""
+    try:
+        _pretrain(making, settings, tokenizer, token_shards, origin, trail)
+    except NonFinite as error:
+        if not trail.sizes():
+            raise
+        fault = str(error)
+    looks = settings.training.looks_decide
+    trail.write({"tokenizer": tokenizer.version}, looks=looks, fault=fault)
+
+
+def take(making: Making, settings: Pretrained, states: KeptStates) -> None:
+    """The weights at the end of a training that kept its states."""
+    if fault := states.trail()["fault"]:
+        raise ValueError(
+            f"{fault}; to go on with other rates from a state before that, write training.from:"
+            f" {{asset: {states.key}, step: {states.steps()[-1]}}} into a recipe of another name"
+        )
+    for name in RESULT:
+        (making.folder / name).write_bytes(states.read(name))
+    if states.beside and (curve := states.beside.read(CURVE)):
+        making.beside[CURVE] = curve
+    making.made["kept_every"] = settings.training.keep and settings.training.keep.every
+
+
+def _pretrain(
+    making: Making,
+    settings: Pretrained,
+    tokenizer: TokenizerFiles,
+    token_shards: TokenShards,
+    origin: dict[str, KeptStates],
+    trail: Trail | None,
+) -> None:
     training, seed = settings.training, settings.seed
     encoder = tokenizer.load()
     config = settings.model.config(encoder.vocab_size)
@@ -37,6 +90,7 @@ def pretrain(
     held_out = token_shards.stream("validation", encoder.end_of_text)
     windows = training.look(HELD_OUT_BATCH, config.context_length)
     token_shards.stream("test", encoder.end_of_text)  # fails before training if it is unusable
+    start = _origin(settings, origin, tokenizer)
     network = build(architecture.name, config, seed)
     shows = architecture.objective == "next_token"
     history = fit(
@@ -49,11 +103,31 @@ def pretrain(
         steps=steps,
         seed=seed,
         samples=partial(making.showing, network, encoder) if shows and making.showing else None,
+        origin=start,
+        trail=trail,
     )
     about = {
         "architecture": architecture.name,
         "network": asdict(config),
         "tokenizer": {"version": tokenizer.version},
     }
-    making.write("drawn.json", batches.drawn(steps))
+    making.write("drawn.json", batches.drawn(history.steps))
     write_checkpoint(making, network, history, about)
+
+
+def _origin(
+    settings: Pretrained, origin: dict[str, KeptStates], tokenizer: TokenizerFiles
+) -> Origin | None:
+    """The state that a branch begins with; None for a training from scratch."""
+    branch = settings.training.branch
+    if branch is None:
+        return None
+    states = origin["states"]
+    if not isinstance(states, KeptStates):
+        raise ValueError(f"training.from.asset: {branch.asset} has no states; name a trail")
+    if states.trail()["tokenizer"] != tokenizer.version:
+        raise ValueError(
+            f"training.from.asset: {branch.asset} was trained with another tokenizer; use its"
+            " corpora and its tokenizer"
+        )
+    return origin_in(states, branch.step)

@@ -295,10 +295,13 @@ def test_show_takes_a_file_and_refuses_a_changed_one(copy):
     artefact = copy.store.current("tiny/foundation", Checkpoint)
     weights = artefact.folder / "model.safetensors"
     assert copy.dragon("show", str(weights)).out == copy.dragon("show", "tiny/foundation").out
-    curve = artefact.folder / "curve.json"
-    curve.chmod(0o644)
-    curve.write_bytes(b"{}")
-    assert str(curve) in copy.dragon("show", "tiny/foundation").fault
+    (curve,) = artefact.beside.digests().values()
+    for changed in (copy.root / "records" / "beside" / curve, artefact.folder / "config.json"):
+        whole = changed.read_bytes()
+        changed.chmod(0o644)
+        changed.write_bytes(b"{}")
+        assert str(changed) in copy.dragon("show", "tiny/foundation").fault
+        changed.write_bytes(whole)
 
 
 def test_documents_prints_a_corpus_card(chain):

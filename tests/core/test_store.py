@@ -7,6 +7,7 @@ import errno
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 import shutil
@@ -18,16 +19,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.core import work as work_module
 from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact
 from pipelines.core.identity import canonical, digest
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
-from pipelines.core.work import seal
+from pipelines.core.work import Work, seal
 
 KEY = "sample/raw_text"
 FILES = {"a.txt": b"some text\n", "deep/b.bin": bytes(range(40)), "empty": b""}
@@ -446,13 +449,13 @@ def test_killed_at_any_call_of_a_save_the_checkpoint_before_is_kept(tmp_path: Pa
     body = """
 derivation, seen = "d" * 64, set()
 with store.work(KEY, derivation) as area:
-    area.save_checkpoint(1, b"1" * 3000, {"step": 1})
+    area.save_checkpoint(1, [b"1" * 3000], {"step": 1})
     point = 0
     while True:
         point += 1
         def work():
             before_each_call(lambda n: n == point and os.kill(os.getpid(), signal.SIGKILL))
-            area.save_checkpoint(point + 1, b"%d" % (point + 1) * 3000, {"step": point + 1})
+            area.save_checkpoint(point + 1, [b"%d" % (point + 1) * 1000] * 3, {"step": point + 1})
         finished = not killed(in_child(work))
         tensors, notes = area.load_checkpoint()
         assert tensors == b"%d" % notes["step"] * 3000
@@ -645,8 +648,8 @@ def test_a_checkpoint_is_read_back_until_the_work_is_done(store: Store) -> None:
     def interrupted() -> None:
         with store.work(KEY, "d" * 64) as work:
             assert work.load_checkpoint() is None
-            work.save_checkpoint(1, b"one", {"step": 1})
-            work.save_checkpoint(2, b"two", {"step": 2, "curve": [1.5]})
+            work.save_checkpoint(1, [b"one"], {"step": 1})
+            work.save_checkpoint(2, [b"two"], {"step": 2, "curve": [1.5]})
             (work.draft() / "half").write_bytes(b"")
             raise KeyboardInterrupt
 
@@ -667,7 +670,7 @@ def test_every_changed_byte_of_a_checkpoint_is_seen(
     store: Store, name: str, change: Callable[[bytes, int], bytes]
 ) -> None:
     with store.work(KEY, "d" * 64) as work:
-        work.save_checkpoint(1, bytes(range(50)), {"step": 1})
+        work.save_checkpoint(1, [bytes(range(50))], {"step": 1})
         path = work.folder / name
         content = path.read_bytes()
         for position in range(len(content)):
@@ -678,6 +681,100 @@ def test_every_changed_byte_of_a_checkpoint_is_seen(
         if name != "checkpoint.json":
             with pytest.raises(CorruptArtefact, match="is not a checkpoint"):
                 work.load_checkpoint()
+
+
+def test_a_reader_meets_a_writer_that_removes_what_it_reads(store: Store) -> None:
+    """Each read gives one whole state, with the notes of that state."""
+    with store.work(KEY, "d" * 64) as work:
+        work.save_checkpoint(0, [b"0"], {"step": 0})
+        ended = threading.Event()
+        seen: list[int] = []
+
+        def read() -> None:
+            while not ended.is_set():
+                held = Work(work.folder).load_checkpoint()
+                assert held is not None
+                assert held[0] == b"%d" % held[1]["step"] * 1000 or held[1]["step"] == 0
+                seen.append(held[1]["step"])
+
+        with ThreadPoolExecutor(2) as readers:
+            reading = [readers.submit(read) for _ in range(2)]
+            for step in range(1, 300):
+                work.save_checkpoint(step, [b"%d" % step * 1000], {"step": step})
+            ended.set()
+            for one in reading:
+                one.result()
+        assert len(set(seen)) > 5
+        assert len(list(work.folder.iterdir())) == 2
+
+
+def test_a_reader_that_is_overtaken_reads_the_newer_state(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.work(KEY, "d" * 64) as work:
+        work.save_checkpoint(1, [b"one"], {"step": 1})
+        real, overtaken = work_module.checkpoint_state, []
+
+        def slow(pointer: Path) -> dict[str, Any]:
+            told = real(pointer)
+            if not overtaken:
+                overtaken.append(work.save_checkpoint(2, [b"two"], {"step": 2}))
+            return told
+
+        monkeypatch.setattr(work_module, "checkpoint_state", slow)
+        assert work.load_checkpoint() == (b"two", {"step": 2})
+
+
+# Files beside a version
+
+
+def watched(store: Store, curve: bytes) -> Artefact:
+    """A version of the same bytes and derivation, whose making told ``curve``."""
+    told = decides()
+    with store.work(KEY, digest(told)) as work:
+        draft = work.draft()
+        (draft / "a.txt").write_bytes(b"text")
+        beside = {"curve.json": hashlib.sha256(curve).hexdigest()}
+        record = Record(seal(draft), "Artefact", told, (), {"key": KEY, "beside": beside})
+        store.publish(KEY, draft, record, beside={"curve.json": curve})
+    return store.current(KEY, Artefact)
+
+
+def test_a_file_beside_a_version_is_no_part_of_it(store: Store) -> None:
+    first = watched(store, b"[1]")
+    assert first.beside is not None
+    assert first.beside.read("curve.json") == b"[1]"
+    assert first.beside.read("other.json") is None
+    second = watched(store, b"[1, 2]")
+    assert (second.version, second.derivation) == (first.version, first.derivation)
+    assert second.beside is not None
+    assert second.beside.read("curve.json") == b"[1, 2]"
+    second.verify()
+    assert list(second.files) == ["a.txt"]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, None], ids=["low", "high", "cut", "lost", "gone"])
+def test_a_changed_file_beside_a_version_is_named(
+    store: Store, change: Callable[[bytes, int], bytes] | None
+) -> None:
+    artefact = watched(store, b"[1, 2, 3]")
+    assert artefact.beside is not None
+    (path,) = (store.root / "records" / "beside").iterdir()
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes(), 4))
+    record = record_file(store, artefact)
+    with pytest.raises(CorruptArtefact, match=f"{path}: .*remove {record} and run again"):
+        artefact.beside.read("curve.json")
+    artefact.verify()
+
+
+def test_a_record_names_no_file_elsewhere(store: Store) -> None:
+    artefact = watched(store, b"[]")
+    path = forge(store, artefact, made={"key": KEY, "beside": {"curve.json": "../../x"}})
+    with pytest.raises(CorruptArtefact, match="has not the fields of a record"):
+        store.record(path.stem)
 
 
 # What a folder can hold beside files
@@ -888,7 +985,7 @@ def test_a_folder_that_no_key_can_have_is_none(store: Store, artefact: Artefact)
 def test_a_work_area_whose_derivation_has_its_record_is_swept(store: Store) -> None:
     derivation = digest(decides())
     with contextlib.suppress(KeyboardInterrupt), store.work(KEY, derivation) as work:
-        work.save_checkpoint(3, b"state", {"step": 3})
+        work.save_checkpoint(3, [b"state"], {"step": 3})
         draft = work.draft()
         (draft / "a.txt").write_bytes(b"text")
         store.publish(KEY, draft, Record(seal(draft), "Artefact", decides(), (), {}))
@@ -900,12 +997,68 @@ def test_a_work_area_whose_derivation_has_its_record_is_swept(store: Store) -> N
 
 def test_a_work_area_that_is_still_wanted_stays(store: Store, artefact: Artefact) -> None:
     with contextlib.suppress(KeyboardInterrupt), store.work(KEY, "d" * 64) as work:
-        work.save_checkpoint(3, b"state", {"step": 3})
+        work.save_checkpoint(3, [b"state"], {"step": 3})
         raise KeyboardInterrupt
     store.sweep()
     make(store, 5, {"b": b"other"}).verify()
     artefact.verify()
     assert (store.root / ".work" / ("d" * 64) / "checkpoint.json").exists()
+
+
+def unfinished(store: Store, derivation: str, key: str = KEY) -> Path:
+    """The work area of a training that was interrupted."""
+    with contextlib.suppress(KeyboardInterrupt), store.work(key, derivation) as work:
+        work.save_checkpoint(3, [b"state"], {"step": 3, "key": key})
+        raise KeyboardInterrupt
+    return store.root / ".work" / derivation
+
+
+def age(area: Path, days: float) -> None:
+    """Let all in a work area have been changed so many days ago."""
+    then = time.time() - days * 86_400
+    for path in (*area.iterdir(), area):
+        os.utime(path, (then, then))
+
+
+def test_work_that_nobody_went_on_with_for_long_is_swept(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, young, own = (unfinished(store, letter * 64) for letter in "def")
+    for area, days in ((old, 31), (young, 29), (own, 400)):
+        age(area, days)
+    with caplog.at_level(logging.INFO, "dragon.store"), store.work(KEY, own.name) as work:
+        assert work.load_checkpoint() is not None  # who goes on with it finds it
+        assert not old.exists()
+        assert young.exists()
+    told = f"{old}: removes this unfinished work, since nobody has worked on it for 30 days"
+    assert caplog.messages == [told]
+
+
+def test_work_on_an_asset_that_was_made_otherwise_since_is_swept(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    area, other = unfinished(store, "d" * 64), unfinished(store, "e" * 64, "sample/documents")
+    age(area, 0.1)
+    age(other, 0.1)
+    now = make(store, 5)
+    after = unfinished(store, "f" * 64)  # begun since
+    os.utime(after / "checkpoint.json", (time.time() + 9, time.time() + 9))
+    with caplog.at_level(logging.INFO, "dragon.store"):
+        store.sweep()
+    assert not area.exists()
+    assert other.exists()
+    assert after.exists()
+    made = f"{KEY} was made otherwise since, by derivation {now.derivation[:12]}"
+    assert caplog.messages == [f"{area}: removes this unfinished work, since {made}"]
+
+
+def test_no_work_is_swept_while_somebody_works(store: Store) -> None:
+    area = unfinished(store, "d" * 64)
+    age(area, 100)
+    with store.work(KEY, area.name) as work:
+        store.sweep()
+        assert work.load_checkpoint() is not None
+        assert area.exists()
 
 
 def test_a_read_only_store_serves_what_is_not_current(mounted: Callable[[str], Path]) -> None:
@@ -954,7 +1107,7 @@ def test_two_users_of_a_group_share_a_store(tmp_path: Path) -> None:
                 with Store(root).work(KEY, digest(decides(0))) as work:
                     (work.draft() / "half").write_bytes(b"half")
                     (work.parts() / "part").write_bytes(b"part")
-                    work.save_checkpoint(1, b"state", {"step": 1})
+                    work.save_checkpoint(1, [b"state"], {"step": 1})
                     os.kill(os.getpid(), signal.SIGKILL)
             os._exit(1)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL

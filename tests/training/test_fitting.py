@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 import json
 import logging
@@ -12,30 +11,26 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save
 
 from model.architectures import build, find
-from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.batches.batching import TokenStream, Windows
 from model.batches.examples import Examples
 from model.batches.masking import Masked
 from model.training.loop import Step, train
 from model.training.objectives import OBJECTIVES
-from model.training.state import weights
 from pipelines.core.declaration import Declaration, found
-from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
-from pipelines.core.work import Work
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
-from pipelines.training import fitting
+from pipelines.training import states
 from pipelines.training.fitting import _optimizer, _schedule
 from pipelines.training.options import Training
+from tests.training.running import Stopped, stop_at, trained
 
 BYTES = Path(__file__).read_bytes() + Path(train.__code__.co_filename).read_bytes()
 CONTEXT, STEPS, VOCABULARY = 16, 24, 128
@@ -97,55 +92,12 @@ def test_default_rates_train_a_tied_network(name: str, kind: str) -> None:
 
 # What surrounds a run and may move it
 
-TEXT = TokenStream([torch.arange(3000) ** 2 % 61])
-
-
-class Stopped(Exception):  # noqa: N818 - named for what happened
-    """A training that was ended from outside."""
-
-
-def trained(folder: Path, before: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
-    """A tiny training in a work area of ``folder``: the digest of its weights, and its record.
-
-    ``before`` is called before each batch, with its step.
-    """
-    (folder / "work").mkdir(parents=True, exist_ok=True)
-    project = Project(folder, folder / "home", folder / "store")
-    making = Making("tiny/foundation", folder / "draft", project, Work(folder / "work"))
-    windows = Windows({"text": TEXT}, {"text": 1.0}, 16, 4, seed=0)
-
-    class Watched:
-        def batch(self, step: int) -> Batch:
-            before(step)
-            return windows.batch(step)
-
-    said = {"steps": 12, "precision": "fp32", "validate_every": 6, "checkpoint_every": 4}
-    training = Training.model_validate(said).resolved(tied=False, trained=False)
-    network = build("gpt", find("gpt").tiny, seed=0)
-    fitting.fit(
-        making,
-        network,
-        "next_token",
-        Watched(),
-        lambda: in_order(TEXT, 16, 8, windows=10),
-        training,
-        steps=12,
-        seed=0,
-    )
-    digest = hashlib.sha256(save(weights(network))).hexdigest()
-    return {"weights": digest, "made": making.made}
-
-
-def stop(step: int) -> None:
-    if step == 9:
-        raise Stopped
-
 
 @pytest.fixture
 def cut(tmp_path: Path) -> Path:
     """Where a training was ended after its checkpoint at step 8."""
     with pytest.raises(Stopped):
-        trained(tmp_path / "cut", stop)
+        trained(tmp_path / "cut", stop_at(9))
     return tmp_path / "cut"
 
 
@@ -206,7 +158,7 @@ def test_a_setting_that_is_there_no_more_on_resume_is_told(
     with monkeypatch.context() as patch:
         patch.setenv("MKL_CBWR", "COMPATIBLE")
         with pytest.raises(Stopped):
-            trained(tmp_path, stop)
+            trained(tmp_path, stop_at(9))
     with caplog.at_level(logging.WARNING, "dragon.training"):
         trained(tmp_path)
     assert "began with mkl_cbwr=COMPATIBLE, goes on with None;" in caplog.text
@@ -216,7 +168,7 @@ def with_plain_instructions(folder: Path) -> tuple[dict[str, Any], str]:
     """The same training by a process that uses the oldest instructions, and what it said."""
     done = subprocess.run(
         [sys.executable, __file__, str(folder)],
-        env={**os.environ, "ATEN_CPU_CAPABILITY": "default"},
+        env={**os.environ, "ATEN_CPU_CAPABILITY": "default", "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         text=True,
         timeout=500,
@@ -242,31 +194,25 @@ def test_another_processors_weights_are_the_same_or_the_difference_is_recorded(
     assert warned == (here != "DEFAULT")
 
 
-def test_a_checkpoint_takes_no_memory_from_the_steps_after_it(
+def test_a_resumed_state_takes_no_memory_from_the_steps_after_it(
     cut: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the state that a run went on from nor one that was saved outlives its use."""
+    """The state that a run went on from does not outlive its use."""
     kept: list[weakref.ref[Any]] = []
     alive: list[int] = []
-    load, save_checkpoint = fitting.load, fitting._checkpoint
+    load = states.load
 
     def loaded(content: bytes) -> Any:
         found = load(content)
         kept.extend(weakref.ref(tensor) for tensor in found.values())
         return found
 
-    def saved(making: Any, state: Any, history: Any) -> None:
-        kept.extend(weakref.ref(tensor) for tensor in state.tensors.values())
-        save_checkpoint(making, state, history)
-
     def count(_: int) -> None:
         gc.collect()
         alive.append(sum(ref() is not None for ref in kept))
 
-    monkeypatch.setattr(fitting, "load", loaded)
-    monkeypatch.setattr(fitting, "_checkpoint", saved)
+    monkeypatch.setattr(states, "load", loaded)
     trained(cut, count)
-    trained(cut.parent / "anew", count)
     assert kept
     assert alive == [0] * len(alive)
 
@@ -308,4 +254,5 @@ def test_the_precision_that_a_machine_chose_is_in_the_derivation(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    print(json.dumps(trained(Path(sys.argv[1]))))
+    done = trained(Path(sys.argv[1]))
+    print(json.dumps({name: done[name] for name in ("weights", "made")}))

@@ -393,7 +393,7 @@ MOMENTS = {
     "warm-up": "interrupt(Making, 'curve', lambda making, step, values: step == 1)",
     "validation": "interrupt(Making, 'curve', lambda m, s, values: 'validation_loss' in values)",
     "save": "interrupt(work, 'replace', lambda path, *_: path.name == 'checkpoint.json')",
-    "second save": "interrupt(work, 'replace', lambda path, *_: path.stem == 'step-00000008')",
+    "second save": "interrupt(work, 'replacing', lambda path, *_: path.stem == 'step-00000008')",
     "publication": "interrupt(store, 'sync', lambda path: path.name == 'smaller')",
     "evaluation": "interrupt(Making, 'write', lambda making, *_: making.key.startswith('eval'))",
 }  # fmt: skip

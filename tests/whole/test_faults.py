@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from model.batches.batching import Windows
+from model.evaluation import mean_loss
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.declaration import Declaration
 from pipelines.core.making import Making
 from pipelines.core.store import Store
-from pipelines.core.work import Work
+from pipelines.core.work import Work, checkpoint_state
 from pipelines.corpora.artefacts import RawText
 from pipelines.lineage.views import open_current
 from pipelines.orchestration.assets import _require_one_lineage
@@ -230,7 +231,7 @@ def test_tokens_beyond_the_vocabulary(made, chain, recipe_file, tmp_path):
     (tmp_path / "draft").mkdir()
     making = Making(FOUNDATION, tmp_path / "draft", made.project)
     with pytest.raises(ValueError, match=r"token=\d+ in toy_dialogues.* outside vocab_size=300"):
-        declared.make()(making, declared.settings, tokenizer, foreign)
+        declared.make()(making, declared.settings, tokenizer, foreign, origin={})
 
 
 def test_another_tokenizer_than_the_networks(made, chain, tmp_path):
@@ -267,16 +268,17 @@ def cut_short(made, recipe_file, monkeypatch):
     """A training that ended after its checkpoint at step 8, for the disk was full."""
     save = Work.save_checkpoint
 
-    def full(work, step, tensors, notes):
+    def full(work, step, state, notes):
         if step == 12:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(work, step, tensors, notes)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work.folder / "partial"))
+        save(work, step, state, notes)
 
     command = ("run", str(recipe_file(("steps: 12", "steps: 13"))), "--select", FOUNDATION)
     with monkeypatch.context() as patch:
         patch.setattr(Work, "save_checkpoint", full)
         fault = made.dragon(*command).fault
-    assert fault == f"dragon: {FOUNDATION}: [Errno 28] No space left on device"
+    told = rf"dragon: {FOUNDATION}: \[Errno 28\] No space left on device: '.*/partial'"
+    assert re.fullmatch(told, fault)
     assert set(made.store.keys()) == set(KEYS)
     (saved,) = (made.root / ".work").glob("*/step-00000008.safetensors")
     return command, saved
@@ -290,7 +292,7 @@ def test_a_disk_full_at_a_checkpoint_costs_only_the_steps_since(made, cut_short)
     assert not saved.exists()
 
 
-@pytest.mark.parametrize("name", ["step-00000008.safetensors", "checkpoint.json"])
+@pytest.mark.parametrize("name", ["step-00000008.safetensors", "checkpoint.json", "curve.jsonl"])
 def test_a_changed_checkpoint_is_refused_and_named(made, cut_short, name):
     command, saved = cut_short
     path = saved.with_name(name)
@@ -315,6 +317,64 @@ def test_a_changed_recipe_never_meets_the_old_checkpoint(made, cut_short, recipe
     told = "smaller/foundation: begins anew; an unfinished training of it at step 8 differs in"
     assert f"{told} recipe.seed, recipe.training.steps\n" in said.out
     assert saved.exists()
+
+
+def test_data_that_changed_before_a_resume_is_named(made, cut_short):
+    """By its hash, before anything is read from it; the checkpoint stays for the right data."""
+    command, saved = cut_short
+    shards = made.store.current("smaller/token_shards", TokenShards)
+    name = max(shards.files, key=lambda name: shards.files[name].size)
+    path = shards.folder / name
+    content = bytearray(path.read_bytes())
+    whole = bytes(content)
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    fault = made.dragon(*command).fault
+    assert f"{path}: sha256 is" in fault
+    assert saved.exists()
+    assert set(made.store.keys()) == set(KEYS)
+    path.write_bytes(whole)
+    assert "goes on from the checkpoint at step 8" in made.dragon(*command).out
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run(made, recipe_file, monkeypatch):
+    real, looks = mean_loss, []
+
+    def broken(*given):
+        looks.append(real(*given))
+        return replace(looks[-1], nats=float("nan")) if len(looks) == 1 else looks[-1]
+
+    command = ("run", str(recipe_file()), "--select", FOUNDATION)
+    with monkeypatch.context() as patch:
+        patch.setattr("model.training.loop.mean_loss", broken)
+        fault = made.dragon(*command).fault
+    assert fault == (
+        f"dragon: {FOUNDATION}: step=6 validation_loss=nan on batch [the validation split]: check"
+        " these rows, or lower the learning rate"
+    )
+    assert set(made.store.keys()) == set(KEYS)
+    (pointer,) = (made.root / ".work").glob("*/checkpoint.json")
+    assert checkpoint_state(pointer)["step"] == 4
+
+
+def test_watched_otherwise_it_is_the_same_version_and_nothing_is_made_anew(made, recipe_file):
+    """When looks are made and states are saved is in no derivation and in no version."""
+    below = "smaller/foundation_evaluation"
+    assert made.dragon("run", str(recipe_file()), "--select", below).code == 0
+    first = made.store.current(FOUNDATION, Checkpoint)
+    other = ("validate_every: 6, checkpoint_every: 4", "validate_every: 3, validation_batches: 1")
+    assert made.dragon("run", str(recipe_file(other)), "--select", below).code == 0
+    assert len(made.store.records(FOUNDATION)) == 1
+    assert [step for step, _ in first.curve()["validation"]] == [6, 12]
+    record = made.root / "records" / f"{first.derivation}.json"
+    evaluation = made.store.current_record(below)
+    record.unlink()  # so that it is made again, now watched otherwise
+    assert made.dragon("run", str(recipe_file(other)), "--select", below).code == 0
+    again = made.store.current(FOUNDATION, Checkpoint)
+    assert (again.version, again.derivation) == (first.version, first.derivation)
+    assert [step for step, _ in again.curve()["validation"]] == [3, 6, 9, 12]
+    assert made.store.current_record(below) == evaluation
 
 
 def test_memory_that_runs_out_costs_only_the_steps_since(made, recipe_file, monkeypatch):

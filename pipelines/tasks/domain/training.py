@@ -60,5 +60,5 @@ def train(
         steps=steps,
         seed=settings.seed,
     )
-    making.write("drawn.json", batches.drawn(steps))
+    making.write("drawn.json", batches.drawn(history.steps))
     write_checkpoint(making, network, history, foundation.config())

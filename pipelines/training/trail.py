@@ -1,0 +1,139 @@
+"""The trail of a training: states that it keeps on its way, for other trainings to branch from.
+
+The trail of a run lies in the parts of its work area and becomes an artefact of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load
+
+from model.training.loop import State
+from pipelines.training.artefacts import TRAIL, TRAIL_FIGURES
+from pipelines.training.history import History
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipelines.core.making import Making
+    from pipelines.core.work import Work
+    from pipelines.training.artefacts import KeptStates
+    from pipelines.training.options import Keep
+
+LAST = 20  # training losses before a state, which a branch begins its curve with
+BEST = "best."  # before the names of the weights with the lowest validation loss
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a training begins that is not new: a state, its best weights, the losses before it."""
+
+    state: State
+    best: Mapping[str, Tensor] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+
+
+class Trail:
+    """The states that a run keeps, at most so many bytes of them.
+
+    What is kept follows from the steps alone, also after an interruption.
+    """
+
+    def __init__(self, making: Making, keep: Keep) -> None:
+        self._making, self._keep = making, keep
+        self._limit = round(keep.gigabytes * 1e9)
+        self.history = History()
+        """The losses of the run, which its states fill."""
+
+    def wants(self, step: int) -> bool:
+        """Whether the state after a step is one of the trail."""
+        return step % self._keep.every == 0
+
+    def add(self, work: Work, step: int) -> None:
+        """Keep the newest checkpoint, that of ``step``, and thin the trail to its limit.
+
+        It is safe to do so again. Raises ValueError if the limit is below the size of one state.
+        """
+        if not self.wants(step):
+            return
+        name = name_of(step)
+        kept = self._making.parts() / name
+        if not kept.exists():
+            try:
+                kept.hardlink_to(work.folder / name)
+            except OSError:  # a file system without links
+                partial = kept.with_suffix(".partial")
+                shutil.copyfile(work.folder / name, partial)
+                partial.replace(kept)
+        sizes = self.sizes()
+        if sizes[step] > self._limit:
+            raise ValueError(
+                f"training.keep.gigabytes: {self._keep.gigabytes} is less than one state, which has"
+                f" {sizes[step] / 1e9:.3g}; give more"
+            )
+        for dropped in thinned_out(sizes, self._limit):
+            (self._making.parts() / name_of(dropped)).unlink()
+
+    def sizes(self) -> dict[int, int]:
+        """The size of each kept state in bytes, by step."""
+        found = self._making.parts().glob("step-*.safetensors")
+        sizes = {int(path.stem.removeprefix("step-")): path.stat().st_size for path in found}
+        return dict(sorted(sizes.items()))
+
+    def write(self, about: Mapping[str, Any], *, looks: bool, fault: str) -> None:
+        """Write the files of a ``KeptStates``.
+
+        ``looks`` says whether validations choose the weights: then a branch has to know them.
+        ``fault`` says why the training ended before its end; empty if it did not.
+        """
+        steps = list(self.sizes())
+        for step in steps:
+            self._making.take(name_of(step))
+        states = {str(step): _before(self.history, step, looks=looks) for step in steps}
+        self._making.write(TRAIL, {**about, "states": states, "fault": fault})
+        self._making.write(TRAIL_FIGURES, {"states": len(steps), "last_step": steps[-1]})
+
+
+def name_of(step: int) -> str:
+    """The file of a state, in a work area and in a trail."""
+    return f"step-{step:08d}.safetensors"
+
+
+def thinned_out(sizes: Mapping[int, int], limit: int) -> list[int]:
+    """The steps whose states have to go, so that the others have at most ``limit`` bytes.
+
+    The newest stays. Of the others that one goes whose neighbours are the closest to each other,
+    the oldest of equals: so the gaps grow evenly from the oldest on.
+    """
+    kept, dropped = list(sizes), []
+    while sum(sizes[step] for step in kept) > limit and len(kept) > 1:
+        gaps = {
+            step: after - before
+            for before, step, after in zip([0, *kept], kept, kept[1:], strict=False)
+        }
+        dropped.append(min(gaps, key=lambda step: (gaps[step], step)))
+        kept.remove(dropped[-1])
+    return dropped
+
+
+def origin_in(trail: KeptStates, step: int) -> Origin:
+    """A state of a trail as the beginning of another training. Raises ValueError without it."""
+    tensors = load(trail.state(step))
+    best = {name: tensors.pop(name) for name in list(tensors) if name.startswith(BEST)}
+    told = trail.trail()
+    before = told["states"][str(step)]
+    train, looks = ([(s, loss) for s, loss in before[kind]] for kind in ("train", "looks"))
+    history = History(train, looks)
+    state = State(step, tensors)  # nothing of a new network is frozen
+    return Origin(state, {n.removeprefix(BEST): t for n, t in best.items()}, history)
+
+
+def _before(history: History, step: int, *, looks: bool) -> dict[str, Any]:
+    """The last training losses before a state, and the validation losses if they choose."""
+    train = [point for point in history.train if point[0] <= step][-LAST:]
+    seen = [point for point in history.validation if point[0] <= step] if looks else []
+    return {"train": train, "looks": seen}
