@@ -14,7 +14,7 @@ from pipelines.examples.artefacts import Examples
 from pipelines.report import words
 from pipelines.report.options import Page
 from pipelines.tokens.artefacts import TokenShards
-from pipelines.training.artefacts import Checkpoint
+from pipelines.training.artefacts import Checkpoint, KeptStates
 
 View = TypeVar("View", bound=Artefact)
 
@@ -67,13 +67,20 @@ class Chain:
         models = self.of(Checkpoint)
         for title, shards in self.of(TokenShards).items():
             if any(row["corpus"] == corpus for row in shards.summaries()):
-                for model in (one for one in self.readers(title) if one in models):
+                for model in (one for one in self._learners(title) if one in models):
                     yield f"{self.names[model]}{_epochs(models[model], corpus)}"
         for title in self.readers(f"{corpus}/documents"):
             if title in models:
                 yield self.names[title]
             if isinstance(self.artefacts.get(title), Examples):
                 yield from (self.names[one] for one in self.readers(title) if one in models)
+
+    def _learners(self, title: str) -> Iterator[str]:
+        """The assets that learn from one, also those behind the states of a training."""
+        for reader in self.readers(title):
+            yield reader
+            if isinstance(self.artefacts.get(reader), KeptStates):
+                yield from self._learners(reader)
 
     def left_out(self, corpus: str) -> int:
         """How many training documents of a corpus share words with held-out text."""

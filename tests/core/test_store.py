@@ -1041,9 +1041,9 @@ def test_work_on_an_asset_that_was_made_otherwise_since_is_swept(
     age(area, 0.1)
     age(other, 0.1)
     now = make(store, 5)
-    after = unfinished(store, "f" * 64)  # begun since
-    os.utime(after / "checkpoint.json", (time.time() + 9, time.time() + 9))
     with caplog.at_level(logging.INFO, "dragon.store"):
+        after = unfinished(store, "f" * 64)  # it sweeps first
+        os.utime(after / "checkpoint.json", (time.time() + 9, time.time() + 9))
         store.sweep()
     assert not area.exists()
     assert other.exists()
