@@ -14,6 +14,7 @@ from pipelines.core.progress import spell_seconds
 if TYPE_CHECKING:
     from pipelines.planning.costs import Cost
     from pipelines.planning.plan import Plan
+    from pipelines.recipe.schema import Recipe
 
 PROBING_SECONDS = 45.0  # of a minute; what is loaded before and computed after takes the rest
 
@@ -57,7 +58,7 @@ def _plan(named: str, minutes: float | None, seconds: float, *, quiet: bool) -> 
     from pipelines.stages import stages
 
     project = Project.here()
-    recipe = find_recipe(named, project)
+    recipe = _without_trail(find_recipe(named, project))
     declarations = stages(recipe)
     from pipelines.planning.plan import plan_of
     from pipelines.planning.rehearsal import Rehearsal
@@ -68,6 +69,14 @@ def _plan(named: str, minutes: float | None, seconds: float, *, quiet: bool) -> 
         with Rehearsal(project, seconds, anew=minutes is not None) as rehearsal:
             told = (lambda _: None) if quiet else (lambda key: voice.phase(f"trying {key}"))
             return plan_of(recipe, rehearsal.of(declarations, told), minutes)
+
+
+def _without_trail(recipe: Recipe) -> Recipe:
+    """The recipe, whose training keeps no states: they take disk and hardly any time."""
+    if recipe.training is None:
+        return recipe
+    training = recipe.training.model_copy(update={"keep": None})
+    return recipe.model_copy(update={"training": training})
 
 
 def _load_what_a_run_loads() -> None:

@@ -65,9 +65,11 @@ def _trained(one: Rehearsed, training: Any, disk: float | None) -> Cost:
     made, batch = one.made, training.batch_size
     steps = training.steps_for(made["tokens_per_second"] * made["step_seconds"] / batch)
     looks = math.ceil(steps / training.validate_every) * made["validation_seconds"]
-    every = getattr(training, "checkpoint_every", None) or steps
-    saves = (steps - 1) // every * made["saving_seconds"]
-    seconds = made["setup_seconds"] + steps * made["step_seconds"] + looks + saves
+    seconds = made["setup_seconds"] + steps * made["step_seconds"] + looks
+    saves = (steps - 1) // training.checkpoint_every if training.checkpoint_every else 0
+    if training.checkpoint_minutes:
+        saves += int(seconds / 60 / training.checkpoint_minutes)
+    seconds += saves * made["saving_seconds"]
     return Cost(
         one.key,
         seconds,

@@ -251,7 +251,8 @@ def shortened(settings: Any, steps: int) -> Strict:
         "tokens": None,
         "validate_every": steps,
         "validation_batches": None if looks == "all" else looks,
-        "checkpoint_every": steps - 1 if is_first else steps,
+        "checkpoint_every": steps - 1 if is_first else None,
+        "checkpoint_minutes": None,
     }
     if training.steps:
         schedule = training.schedule

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import sys
 import time
@@ -14,7 +13,6 @@ import torch
 
 from model.training.loop import Precision
 from pipelines.core import processor
-from pipelines.core.disk import replace
 
 PEAKS = "peaks.json"  # the file in the project's home with the measured peaks
 MEASURED_SECONDS = 0.4
@@ -55,8 +53,8 @@ def peak_flops(home: Path, device: torch.device, precision: Precision) -> float:
         known[name] = measured_peak(device, precision)
         with contextlib.suppress(OSError):  # it is measured again the next time
             home.mkdir(parents=True, exist_ok=True)
-            content = json.dumps(known, indent=1, sort_keys=True).encode()
-            replace(home / PEAKS, content, home / f"{PEAKS}.{os.getpid()}.partial")
+            # It needs no care: a file that is torn or lost is measured again.
+            (home / PEAKS).write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
     return known[name]
 
 
