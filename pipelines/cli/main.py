@@ -16,7 +16,7 @@ import click
 VERBS = {
     "run": "Make all that a recipe describes.",
     "plan": "Say what a recipe will take and reach, before it is run.",
-    "watch": "Follow a training that goes on: curve, speed, time left, samples.",
+    "watch": "Follow a running training: curve, speed, time left, samples.",
     "sweep": "Train a recipe with several values of its settings, and compare.",
     "chat": "Talk to a recipe's assistant.",
     "write": "Let a recipe's foundation go on with a text.",

@@ -28,7 +28,7 @@ UP = "\x1b[{}A"  # the cursor, by so many lines
 @click.argument("target", metavar="[RECIPE|ASSET]", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="Print the events, one JSON value a line.")
 def watch(target: str, as_json: bool) -> None:
-    """Follow a training that goes on: curve, speed, time left, samples.
+    """Follow a running training: curve, speed, time left, samples.
 
     It shows what another process trains, and ends when the training ends. Without a name it follows
     what was begun last. Ctrl-C ends the watching alone.

@@ -38,7 +38,7 @@ from pipelines.orchestration.shown import Shown, definition
 from pipelines.orchestration.story import story_of
 from pipelines.text.errors import SourceUnavailable
 from pipelines.text.parallel import end_with_parent
-from pipelines.training.launching import Start, make_together, processes_of
+from pipelines.training.launching import Start, make_together, processes_of, start_here
 
 processor.prepare()  # before any asset imports torch
 
@@ -214,7 +214,7 @@ def _make(
     loaded: Mapping[str, Artefact],
     store: Store,
     fence: Fence,
-    start: Start,
+    start: Start = start_here,
 ) -> Artefact:
     """Fill the draft, publish it with its record and open the published artefact.
 

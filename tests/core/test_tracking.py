@@ -746,6 +746,7 @@ with contextlib.ExitStack() as stack:
         for step in range(150):
             run.curve(step, {'a': 1.0})
         tracker._wait(lambda: tracker._thread is None)
+        run._spool.write()
         os.write(run._spool._handle, b'{"kind": "poi')
     os.kill(os.getpid(), 9)
 """
