@@ -25,7 +25,13 @@ UP = "\x1b[{}A"  # the cursor, by so many lines
 
 
 @click.command()
-@click.argument("target", metavar="[RECIPE|ASSET]", required=False, default="")
+@click.argument(
+    "target",
+    metavar="[RECIPE|ASSET]",
+    required=False,
+    default="",
+    help="A recipe or a key of dragon ls; left out, whatever is training.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the events, one JSON value a line.")
 def watch(target: str, as_json: bool) -> None:
     """Follow a running training: curve, speed, time left, samples.
