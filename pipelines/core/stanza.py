@@ -71,7 +71,7 @@ class Strict(BaseModel):
 
     def written(self) -> dict[str, Any]:
         """What was written of the section, for ``model_validate``; it can be stored as JSON."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude_unset=True, by_alias=True)
 
     def part(self, kind: type[Section], **more: Any) -> Section:
         """A section of class ``kind`` with the fields that both classes have, and ``more``."""

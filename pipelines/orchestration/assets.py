@@ -223,7 +223,7 @@ def _make(
     """
     began = time.monotonic()
     log.info("%s ...", declared.address, extra={"progress": True, "fleeting": True})
-    if processes_of(declared.settings) > 1:
+    if processes_of(declared) > 1:
         make_together(declared, making, loaded, start)
     else:
         declared.make()(making, **declared.arguments(loaded))

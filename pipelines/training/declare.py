@@ -56,6 +56,7 @@ def foundation(scope: Scope, model: ModelChoice, training: Pretraining) -> Itera
     yield replace(
         trained,
         making="pipelines.training.pretraining:take",
+        together=False,
         inputs={"states": key},
         observe=None,
     )

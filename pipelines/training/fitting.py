@@ -111,8 +111,7 @@ def fit(
             state = states.resume(environment, origin)
             _tell_resumed(making, states.history)
             making.made.update(environment, **processor.waiting(), legs=states.history.legs)
-            peak = partial(peak_flops, making.project.home, device(), precision)
-            speed = Speed(network, objective, device(), peak)
+            speed = Speed(network, objective, device(), partial(_peak, making, precision, group))
             events = train(
                 trained,
                 OBJECTIVES[objective],
@@ -179,6 +178,11 @@ def _follow(
     making.made["training_seconds"] = round(progress.seconds, 1)
 
 
+def _peak(making: Making, precision: Precision, group: Group) -> float:
+    """Floating-point operations a second of all processes; 0 in those that tell no speed."""
+    return 0.0 if group.rank else group.world * peak_flops(making.project.home, device(), precision)
+
+
 def _lowest(history: History) -> str:
     step, loss = history.best()
     return f"the validation loss was lowest at step {step}, {loss:.4f}"
@@ -243,7 +247,7 @@ def _show(making: Making, step: int, samples: Callable[[], Iterable[str]] | None
     """Tells samples of the network; neither they nor a fault of theirs change the training."""
     if samples is None:
         return
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
         try:
             for text in samples():
                 making.event(step, SAMPLE, text)

@@ -16,14 +16,15 @@ import shutil
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core import progress
 from pipelines.core.artefact import Artefact
 from pipelines.core.disk import make_folder
-from pipelines.core.stanza import Strict
 from pipelines.training.turn import one_at_a_time
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ DIED = (
 )
 
 
-def processes_of(settings: Strict | None) -> int:
-    """How many processes make an asset with these settings."""
-    return int(getattr(getattr(settings, "training", None), "processes", 1))
+def processes_of(declared: Declaration) -> int:
+    """How many processes make an asset."""
+    training = getattr(declared.settings, "training", None)
+    return int(getattr(training, "processes", 1)) if declared.together else 1
 
 
 def start_here(command: list[str], hearing: Hearing) -> int:
@@ -69,15 +71,15 @@ def make_together(
     with its traceback; ValueError if a process died.
     """
     assert making.work is not None
-    count, folder = processes_of(declared.settings), making.work.folder / "ranks"
+    count, folder = processes_of(declared), making.work.folder / "ranks"
     with one_at_a_time(making), _meeting(folder):
         told, order = folder / "told", folder / "order.json"
         order.write_text(json.dumps(_order(declared, making, loaded, count)), encoding="utf-8")
-        faults: list[Mapping[str, str]] = []
+        heard = _Heard()
         command = [sys.executable, "-m", "pipelines.training.torchrun", str(order)]
-        code = start(command, _hearing(told, making, faults))
-        if code or faults:
-            _raise(faults, count)
+        code = start(command, _hearing(told, making, heard))
+        if code or heard.faults or not heard.is_whole:
+            _raise(heard.faults, count)
 
 
 @contextlib.contextmanager
@@ -129,8 +131,16 @@ def _name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
+@dataclass
+class _Heard:
+    """What the processes said of their end. It ``is_whole`` with the last line of rank 0."""
+
+    faults: list[Mapping[str, str]] = field(default_factory=list)
+    is_whole: bool = False
+
+
 @contextlib.contextmanager
-def _hearing(path: Path, making: Making, faults: list[Mapping[str, str]]) -> Iterator[None]:
+def _hearing(path: Path, making: Making, heard: _Heard) -> Iterator[None]:
     """A block in which a thread repeats, in this process, what the processes say in a file."""
     path.touch()
     ended = threading.Event()
@@ -142,9 +152,15 @@ def _hearing(path: Path, making: Making, faults: list[Mapping[str, str]]) -> Ite
                 last = ended.wait(LOOK_SECONDS)
                 *whole, rest = (rest + lines.read()).split("\n")
                 for line in whole:
-                    _say(json.loads(line), making, faults)
+                    _say(json.loads(line), making, heard)
 
-    thread = threading.Thread(target=repeat, name="hearing", daemon=True)
+    def repeat_or_tell() -> None:
+        try:
+            repeat()
+        except Exception:  # in a thread nobody would see it
+            heard.faults.append({"kind": "bug", "text": traceback.format_exc()})
+
+    thread = threading.Thread(target=repeat_or_tell, name="hearing", daemon=True)
     thread.start()
     try:
         yield
@@ -153,7 +169,7 @@ def _hearing(path: Path, making: Making, faults: list[Mapping[str, str]]) -> Ite
         thread.join()
 
 
-def _say(said: Mapping[str, Any], making: Making, faults: list[Mapping[str, str]]) -> None:
+def _say(said: Mapping[str, Any], making: Making, heard: _Heard) -> None:
     """Repeat one line of a process."""
     what, value = said["what"], said["value"]
     if what == "curve":
@@ -169,8 +185,10 @@ def _say(said: Mapping[str, Any], making: Making, faults: list[Mapping[str, str]
         making.made.update(value)
     elif what == "beside":
         making.beside.update({name: text.encode() for name, text in value.items()})
+    elif what == "end":
+        heard.is_whole = True
     else:
-        faults.append(value)
+        heard.faults.append(value)
 
 
 def _raise(faults: list[Mapping[str, str]], count: int) -> None:

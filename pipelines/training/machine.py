@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import resource
 import sys
 import time
@@ -20,8 +21,8 @@ SIZE = 1024  # of the square matrices that are multiplied
 SHORTEST = 1e-5  # seconds of a product; less means that the clock was set back
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-# Dense bf16 products a second, by a part of the device's name, as its maker publishes them.
-# The first part that fits counts.
+# Dense bf16 products a second, by words of the device's name, as its maker publishes them.
+# The first that fit count.
 PUBLISHED = {
     "B200": 2250e12,
     "H200": 989.4e12,
@@ -45,8 +46,8 @@ def peak_flops(home: Path, device: torch.device, precision: Precision) -> float:
     """
     if device.type == "cuda" and precision == "bf16":
         name = torch.cuda.get_device_name(device)
-        for part, peak in PUBLISHED.items():
-            if part in name:
+        for words, peak in PUBLISHED.items():
+            if re.search(rf"\b{words}\b", name):
                 return peak
     known, name = _known(home), _name(device, precision)
     if name not in known:

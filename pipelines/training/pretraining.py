@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from functools import partial
 
@@ -15,6 +16,8 @@ from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.options import Pretrained
 from pipelines.training.trail import Origin, Trail, origin_in
+
+log = logging.getLogger("dragon.training")
 
 
 def pretrain(
@@ -44,7 +47,9 @@ def keep_states(
     except NonFinite as error:
         if not trail.sizes():
             raise
-        fault = str(error)
+        # Its words and its step hang on when weights were looked at, which decides nothing.
+        fault = f"the training diverged after step {max(trail.sizes())}"
+        log.warning("%s: %s", making.key, error)
     looks = settings.training.looks_decide
     trail.write({"tokenizer": tokenizer.version}, looks=looks, fault=fault)
 

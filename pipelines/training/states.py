@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load
 
 from model.training.distributed import ALONE, Group
-from model.training.loop import State, snapshot
+from model.training.loop import NonFinite, State, snapshot
 from model.training.state import content, frozen_digest, unfrozen
 from pipelines.training.history import CurveFile, History, Kind, lines_up_to
 from pipelines.training.trail import BEST, Origin, Trail
@@ -141,7 +141,10 @@ class States:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for the save in flight; after another error its own error is a warning."""
+        """Wait for the save in flight; after another error its own error is a warning.
+
+        The other processes of a group wait for it too, where all of them come to the end.
+        """
         try:
             self._settle()
         except (OSError, ValueError) as error:
@@ -152,6 +155,8 @@ class States:
             self._thread.shutdown()
             if self._curve is not None:
                 self._curve.close()
+        if kind is None or kind is NonFinite:
+            self._group.agreed(True)
 
     def resume(self, environment: Mapping[str, Any], origin: Origin | None = None) -> State | None:
         """The state to go on from, with its curves in ``history``; None for a new run.

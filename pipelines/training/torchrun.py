@@ -82,7 +82,7 @@ def become_torchrun(path: Path, order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     count = int(order["processes"])
-    share = max(1, processor.cores() // count)
+    share = max(1, int(os.environ.pop("DRAGON_THREADS", processor.cores())) // count)
     # The giver of the order may have set all cores for itself.
     set_before = os.environ.get("OMP_NUM_THREADS", "")
     threads = min(share, int(set_before)) if set_before.isdigit() else share
@@ -141,6 +141,7 @@ def _execute(path: Path, order: dict[str, Any], voice: Voice) -> None:
     if rank == 0:
         voice.say("made", making.made)
         voice.say("beside", {name: text.decode() for name, text in making.beside.items()})
+        voice.say("end", True)
 
 
 def _speak(voice: Voice | None) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
+from safetensors.torch import load
 
 from pipelines.core.declaration import Declaration
 from pipelines.core.making import Making
-from pipelines.core.project import CHECKOUT
+from pipelines.core.project import CHECKOUT, Project
 from pipelines.core.record import Record
 from pipelines.core.store import Store
 from pipelines.core.tracking import Tracker
@@ -25,8 +27,10 @@ from pipelines.core.work import Work
 from pipelines.lineage.views import open_current
 from pipelines.recipe.loading import load_recipe, load_recipes
 from pipelines.stages import declare
+from pipelines.training import launching
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.launching import make_together
+from pipelines.training.options import Pretraining
 from tests.conftest import Place
 from tests.whole.serving import Pages, within
 
@@ -53,6 +57,13 @@ def test_settings_can_be_written_down_and_read_again(declared: Declaration) -> N
         assert type(settings).model_validate(written).decides() == settings.decides()
 
 
+def test_settings_of_a_branch_can_be_written_down_and_read_again() -> None:
+    origin = {"asset": "tiny/foundation_states", "step": 4}
+    training = Pretraining.model_validate({"steps": 9, "from": origin})
+    written = json.loads(json.dumps(training.written()))
+    assert Pretraining.model_validate(written) == training
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("sharding", ["replicated", "sharded"])
 def test_two_processes_make_the_asset_that_one_makes(
@@ -68,7 +79,7 @@ def test_two_processes_make_the_asset_that_one_makes(
     assert [leg["processes"] for leg in in_two.made["legs"]] == [2]
     assert in_two.made["tokens_per_second"] > 0
     curves = [
-        made.store.open(KEY, r.version, Checkpoint).json("curve.json") for r in (in_one, in_two)
+        made.store.open(KEY, r.version, Checkpoint, r.derivation).curve() for r in (in_one, in_two)
     ]
     for kind in ("train", "validation"):
         one, two = (curve[kind] for curve in curves)
@@ -76,6 +87,50 @@ def test_two_processes_make_the_asset_that_one_makes(
         assert [x for _, x in two] == pytest.approx([x for _, x in one], rel=1e-4)
     assert tracked(made, in_two) == [[step, pytest.approx(x)] for step, x in curves[1]["train"]]
     assert "12 steps" in said.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_keep_the_states_that_one_keeps(
+    made: Place, recipe_file: WriteRecipe
+) -> None:
+    """The copying of the result out of them takes one process."""
+    kept = []
+    for processes in (1, 2):
+        keep = f"checkpoint_every: 4, keep: {{every: 3}}, processes: {processes}"
+        said = made.dragon(*making(recipe_file((TWO[0], keep))))
+        assert said.code == 0, said.err
+        kept.append(open_current(made.store, f"{KEY}_states"))
+    assert kept[0].steps() == kept[1].steps() == [3, 6, 9, 12]
+    for step in (3, 12):
+        one, two = (load(states.state(step)) for states in kept)
+        assert one.keys() == two.keys()
+        assert all(torch.allclose(one[name], two[name], rtol=1e-2, atol=1e-4) for name in one)
+    assert "legs" not in record(made).made
+
+
+def test_a_line_that_cannot_be_repeated_is_a_fault(tmp_path: Path) -> None:
+    heard, project = launching._Heard(), Project(tmp_path, tmp_path, tmp_path)
+    with launching._hearing(tmp_path / "told", Making("a/b", tmp_path, project), heard):
+        (tmp_path / "told").write_text('{"what": "ma\n')
+    assert [fault["kind"] for fault in heard.faults] == ["bug"]
+    assert not heard.is_whole
+
+
+def test_processes_that_end_without_their_last_line_have_made_nothing(
+    tmp_path: Path, made: Place, recipe_file: WriteRecipe
+) -> None:
+    declared = {d.key: d for d in declare([load_recipe(recipe_file(TWO))])}[KEY]
+    (tmp_path / "work").mkdir()
+    work = Work(tmp_path / "work")
+    loaded = {key: open_current(made.store, key) for key in declared.upstream()}
+
+    def ends_at_once(_: list[str], hearing: launching.Hearing) -> int:
+        with hearing:
+            return 0
+
+    with pytest.raises(ValueError, match="one of its 2 processes died"):
+        make_together(declared, Making(KEY, tmp_path, made.project, work), loaded, ends_at_once)
 
 
 def tracked(place: Place, record: Record) -> list[list[float]]:

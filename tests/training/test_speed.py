@@ -137,6 +137,19 @@ def test_the_peak_is_measured_once_for_a_machine(
     assert peak_flops(tmp_path, CPU, "fp32") == 5.0, "a file that holds something else is no fault"
 
 
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [("NVIDIA H100 PCIe", 756e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("NVIDIA L40", 5.0),
+     ("NVIDIA RTX A1000", 5.0), ("NVIDIA L4", 121e12)],
+)  # fmt: skip
+def test_a_published_peak_is_that_of_the_whole_name(
+    name: str, peak: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    monkeypatch.setattr(machine, "measured_peak", lambda *_: 5.0)
+    assert peak_flops(tmp_path, torch.device("cuda"), "bf16") == peak
+
+
 def test_a_measured_peak_is_the_speed_of_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "MEASURED_SECONDS", 0.1)
     matrix = torch.ones(machine.SIZE, machine.SIZE)

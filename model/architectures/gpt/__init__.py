@@ -11,8 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.architectures import Architecture
-from model.architectures.gpt.config import PRESETS, GPTConfig
-from model.blocks.config import flops_per_token
+from model.architectures.gpt.config import PRESETS, GPTConfig, flops_per_token
 
 if TYPE_CHECKING:
     from model.architectures.gpt.network import Decoder

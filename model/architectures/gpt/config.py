@@ -66,9 +66,9 @@ def parameter_count(config: GPTConfig) -> int:
     )
 
 
-def flops_per_token(config: GPTConfig) -> int:
+def flops_per_token(config: GPTConfig, asked: float = 1.0) -> int:
     """As in ``blocks.config``, with the gates: 6 a weight. Look-ups in tables are not counted."""
-    return stack_flops(config) + 6 * gate_count(config)
+    return stack_flops(config, asked) + 6 * gate_count(config)
 
 
 _GPT2: dict[str, Any] = {
