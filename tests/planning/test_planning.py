@@ -122,7 +122,8 @@ def test_a_plan_of_an_empty_store_writes_nothing_into_it(
     told = plan["forecast"]
     assert 0.2 < told["bits_per_byte"] < 5
     losses = list(told["after"].values())
-    assert losses[0] > losses[-1] > told["bits_per_byte"]
+    # On a quick machine the longest rehearsal is the whole training.
+    assert losses[0] > losses[-1] >= told["bits_per_byte"]
     assert plan["proposal"]["steps"] > 0
 
 

@@ -168,7 +168,7 @@ def test_a_state_of_two_processes_goes_on_in_one(
         one.make()(second, **one.arguments(loaded))
     assert [(leg["step"], leg["processes"]) for leg in second.made["legs"]] == [(0, 2), (8, 1)]
     assert f"{KEY}: began with processes=2, goes on with 1;" in caplog.text
-    curves = [json.loads((m.folder / "curve.json").read_bytes()) for m in (first, second)]
+    curves = [json.loads(m.beside["curve.json"]) for m in (first, second)]
     whole, resumed = ([loss for _, loss in curve["train"]] for curve in curves)
     assert resumed[:8] == whole[:8]
     assert resumed[8:] == pytest.approx(whole[8:], rel=1e-4)

@@ -142,7 +142,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     ),
     "the report": ("pipelines/report/page.py", "section", "part", {"report"}),
     "pictures": ("pipelines/report/pictures.py", "color", "colour", {"report"}),
-    "the tracker": ("pipelines/core/tracking/run.py", "100", "101", set()),
+    "the tracker": ("pipelines/core/tracking/run.py", "500", "501", set()),
     "the store": ("pipelines/core/records.py", "records", "notes", set()),
     "Dagster's door": ("pipelines/orchestration/assets.py", "reused", "used", set()),
     "the command line": ("pipelines/cli/run.py", "recipe", "receipt", set()),
