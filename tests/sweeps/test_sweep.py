@@ -283,7 +283,7 @@ TWELVE = """\
 description: A sweep in miniature
 seed: 7
 corpora:
-  toy_dialogues:
+  toy:
     source: {kind: generated, generator: dialogues, documents: 1500, seed: 1}
     split: {validation: 0.1, test: 0.1}
 tokenizer: {kind: bpe, vocab_size: 512}
