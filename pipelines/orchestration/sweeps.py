@@ -7,7 +7,6 @@ stopped. Points that a person materializes alone are trained to their end.
 """
 
 import logging
-import math
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -31,7 +30,7 @@ from pipelines.orchestration.shown import Shown, definition
 from pipelines.orchestration.story import story_of
 from pipelines.report.swept import band
 from pipelines.sweeps.artefacts import Trial
-from pipelines.sweeps.comparing import looks_of
+from pipelines.sweeps.comparing import looks_of, validation_loss
 from pipelines.sweeps.options import Compared, Entrant
 from pipelines.text.parallel import end_with_parent
 from pipelines.training.artefacts import Checkpoint
@@ -171,9 +170,8 @@ class _Race:
             self._context, self._store, declared, self._loaded, self._by_key
         )
         if name not in self._points or not reused:
-            figures = artefact.figures()
-            loss = figures.get("final_validation_loss", figures.get("validation_loss", math.nan))
-            done = "reused, " * reused + f"step {figures['steps']:,.0f}, validation loss {loss:.3f}"
+            steps, loss = artefact.figures()["steps"], validation_loss(artefact)
+            done = "reused, " * reused + f"step {steps:,.0f}, validation loss {loss:.3f}"
             log.info("%-34s %s", declared.address, done)
         self._points[name], self._reused[name] = artefact, reused
 

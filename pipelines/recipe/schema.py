@@ -194,6 +194,16 @@ class Recipe(Strict):
             )
         if self.training.keep is not None:
             raise ValueError("points: a sweep keeps no states; leave training.keep out")
+        if self.training.patience is not None:
+            raise ValueError(
+                "points: all points have an equal budget, and patience may end one before that;"
+                " leave training.patience out"
+            )
+        if sweep.stop is not None and self.training.branch is not None:
+            raise ValueError(
+                "stop: points that begin at a state of another training are trained to their end;"
+                " leave stop out, or training.from"
+            )
         if sweep.stop is not None and self.training.processes > 1:
             raise ValueError(
                 "stop: points of several processes are trained to their end; leave stop out, or set"

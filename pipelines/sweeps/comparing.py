@@ -90,6 +90,13 @@ def _steps(point: Artefact, entrant: Entrant) -> int:
     return entrant.steps if isinstance(point, Checkpoint) else int(point.figures()["steps"])
 
 
+def validation_loss(point: Artefact) -> float:
+    """The validation loss of a point's weights: the lowest with ``keep_best``, else the last."""
+    figures = point.figures()
+    names = ("best_validation_loss", "final_validation_loss", "validation_loss")
+    return next(figures[name] for name in names if name in figures)
+
+
 def _choice(
     name: str, settings: Compared, points: Points, looked: Sequence[Look]
 ) -> dict[str, Any]:
@@ -106,7 +113,7 @@ def _choice(
                 "steps": _steps(point, entrant),
                 "of": entrant.steps,
                 "ended": ended,
-                "loss": curve[-1][1],
+                "loss": validation_loss(point),
                 "validation": curve,
             }
         )

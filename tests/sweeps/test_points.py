@@ -88,6 +88,21 @@ FAULTS = {
         ":10: sweep.points: a setting has no value; give at least one",
     ),
     "a seed twice": (("[3, 4]", "[3, 3]"), ":11: sweep.seeds: one is given twice; leave it out"),
+    "patience": (
+        (BUDGET, f"{BUDGET} patience: 2,"),
+        ": sweep.points: all points have an equal budget, and patience may end one before that;"
+        " leave training.patience out",
+    ),
+    "patience of one point": (
+        ("model.d_model: [16, 32]", "training.patience: [null, 2]"),
+        ": sweep.points: all points have an equal budget, and patience may end one before that;"
+        " leave training.patience out",
+    ),
+    "a branch that is stopped": (
+        (BUDGET, f"{BUDGET} from: {{asset: other/foundation_states, step: 6}},"),
+        ": sweep.stop: points that begin at a state of another training are trained to their end;"
+        " leave stop out, or training.from",
+    ),
     "no look before the end": (
         ("validate_every: 6", "validate_every: 12"),
         ":12: sweep.stop: a point of 12 steps validates every 12, so it cannot be compared before"

@@ -106,7 +106,8 @@ def made(declared: Declaration, folder: Path, place: Place, work: Work) -> str:
     """The version that a declaration makes in a work area, by a plain call."""
     loaded = {key: open_current(place.store, key) for key in declared.upstream()}
     folder.mkdir()
-    making = Making(declared.address, folder, place.project, work)
+    decides = declared.decided_by(loaded, place.project)
+    making = Making(declared.address, folder, place.project, work, decides=decides)
     declared.make()(making, **declared.arguments(loaded))
     return build_manifest(folder).decode()
 
@@ -128,6 +129,38 @@ def test_a_point_in_pieces_is_the_uninterrupted_point(
     assert whole == made(way[-1], tmp_path / "uncut", place, works["whole"])
     assert start == made(way[0], tmp_path / "start anew", place, works["anew"])
     assert start == made(way[0], tmp_path / "start later", place, works["whole"])
+
+
+def test_a_start_has_the_validations_of_its_settings(
+    data: tuple[Place, Path], tmp_path: Path
+) -> None:
+    """Also where the training went on beyond it with other validations; and it has none of them."""
+    place, path = data
+
+    def way(*changes: tuple[str, str]) -> tuple[Declaration, ...]:
+        text = path.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        changed = tmp_path / "smaller.yaml"
+        changed.write_text(text)
+        ways = next(one for one in stages(load_recipe(changed)) if one.points).points
+        return next(iter(ways.values()))
+
+    seldom = way(("every: 6", "every: 18"))  # its start has 18 steps, and one validation
+    often = way(("every: 6", "every: 3"), ("after: 0.5", "after: 0.25"))  # 6 and 12 steps
+    shared, alone = Work(tmp_path / "shared"), Work(tmp_path / "alone")
+    for work in (shared, alone):
+        work.folder.mkdir()
+    assert seldom[0].settings.steps == 18  # type: ignore[union-attr]
+    made(seldom[0], tmp_path / "seldom", place, shared)
+    for number in (0, 1):
+        mine = made(often[number], tmp_path / f"mine {number}", place, shared)
+        assert mine == made(often[number], tmp_path / f"true {number}", place, alone)
+    curve = json.loads((tmp_path / "mine 1" / "curve.json").read_text())
+    assert [step for step, _ in curve["validation"]] == [3, 6, 9, 12]
+    end = made(often[-1], tmp_path / "end", place, shared)
+    assert end == made(often[-1], tmp_path / "true end", place, alone)
 
 
 # The whole of it
@@ -283,7 +316,7 @@ TWELVE = """\
 description: A sweep in miniature
 seed: 7
 corpora:
-  toy_dialogues:
+  toy:
     source: {kind: generated, generator: dialogues, documents: 1500, seed: 1}
     split: {validation: 0.1, test: 0.1}
 tokenizer: {kind: bpe, vocab_size: 512}
