@@ -80,11 +80,15 @@ class KeptStates(Artefact):
         """The steps of the states, in order."""
         return sorted(map(int, self.trail()["states"]))
 
-    def state(self, step: int) -> bytes:
-        """The checked file of a state. Raises ValueError if there is none of ``step``."""
+    def require(self, step: int) -> None:
+        """Raise ValueError if there is no state of ``step``."""
         if step not in self.steps():
             known = ", ".join(map(str, self.steps()))
             raise ValueError(
                 f"training.from.step: {self.key} has no state of step {step}; it has {known}"
             )
+
+    def state(self, step: int) -> bytes:
+        """The checked file of a state. Raises ValueError if there is none of ``step``."""
+        self.require(step)
         return self.read(f"step-{step:08d}.safetensors")

@@ -153,6 +153,17 @@ def test_a_branch_with_unchanged_settings_ends_at_the_unbranched_weights(
         "training.from.step: smaller/foundation_states has no state of step 5; it has 4, 8, 12"
         in (fault.fault)
     )
+    slip = recipe_file(branching(4, "smaler/foundation_states"), name="none")
+    fault = made.dragon("run", str(slip), "-s", "none/foundation")
+    assert "did you mean 'smaller/foundation_states'?" in fault.fault
+
+
+def test_an_unknown_trail_is_told_before_the_run(made: Place, recipe_file: Any) -> None:
+    every = "checkpoint_every: 4"
+    path = recipe_file((every, "from: {asset: other/foundation_states, step: 4}"), name="lost")
+    said = made.dragon("run", str(path), "--select", "lost/foundation")
+    assert "lost.yaml: training.from.asset: other/foundation_states: not made yet" in said.fault
+    assert made.dragon("run", str(path), "--select", "lost/token_shards").code == 0
 
 
 @pytest.mark.timeout(600)
