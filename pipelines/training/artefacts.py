@@ -66,8 +66,9 @@ class KeptStates(Artefact):
     kind = "states"
 
     def trail(self) -> dict[str, Any]:
-        """``states`` by step, each with the losses before it; the version of the ``tokenizer``; the
-        ``fault`` that ended the training, empty for none."""
+        """``states`` by step, each with the losses before it and what its weights have read; the
+        version of the ``tokenizer``; what the ``looks`` read that chose the best weights, empty for
+        none; the ``fault`` that ended the training, empty for none."""
         trail: dict[str, Any] = self.json(TRAIL)
         return trail
 
