@@ -63,6 +63,14 @@ class Trail:
         """Whether the state after a step is one of the trail."""
         return step % self._keep.every == 0
 
+    def require_room(self, size: int) -> None:
+        """Raise ValueError if the limit is below the ``size`` of one state in bytes."""
+        if size > self._limit:
+            raise ValueError(
+                f"training.keep.gigabytes: {self._keep.gigabytes} is less than one state, which has"
+                f" {size / 1e9:.3g}; give more"
+            )
+
     def add(self, work: Work, step: int) -> None:
         """Keep the newest checkpoint, that of ``step``, and thin the trail to its limit.
 
@@ -80,11 +88,7 @@ class Trail:
                 shutil.copyfile(work.folder / name, partial)
                 partial.replace(kept)
         sizes = self.sizes()
-        if sizes[step] > self._limit:
-            raise ValueError(
-                f"training.keep.gigabytes: {self._keep.gigabytes} is less than one state, which has"
-                f" {sizes[step] / 1e9:.3g}; give more"
-            )
+        self.require_room(sizes[step])
         for dropped in thinned_out(sizes, self._limit):
             (self._making.parts() / name_of(dropped)).unlink()
 

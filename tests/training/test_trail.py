@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,20 @@ def test_killed_between_a_save_and_its_trail_the_state_is_kept(
 def test_a_limit_below_one_state_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"training\.keep\.gigabytes: 1e-06 is less than one"):
         kept(tmp_path, gigabytes=1e-6)
+
+
+def test_a_limit_below_one_state_is_told_before_the_first_step(tmp_path: Path) -> None:
+    size = len(next(iter(kept(tmp_path / "whole").values())))
+
+    def begun(room: float) -> list[int]:
+        steps: list[int] = []
+        keep = Keep(every=12, gigabytes=room / 1e9)
+        with contextlib.suppress(ValueError):
+            trained(tmp_path / str(room), steps.append, trail=lambda making: Trail(making, keep))
+        return steps
+
+    assert begun(0.8 * size) == []
+    assert begun(size) == list(range(12))
 
 
 def test_the_name_of_a_trail_decides_nothing() -> None:
