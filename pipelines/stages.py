@@ -38,19 +38,43 @@ def declare(recipes: Iterable[Recipe]) -> list[Declaration]:
 
 
 def collisions(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
-    """The faults, by recipe name, of recipes whose assets would have a key that is in use.
+    """The faults, by recipe name, of recipes whose assets cannot be together in one graph.
 
-    The other asset is in the same recipe or in an earlier one; the earlier recipe keeps the key.
+    A key may be in use, in the same recipe or in an earlier one; the earlier recipe keeps the key.
+    Or recipes branch from each other, and each of them waits for the others.
     """
     sound: list[Recipe] = []
-    faults = {}
+    faults = _circles(recipes)
     for name, recipe in recipes.items():
+        if name in faults:
+            continue
         try:
             declare([*sound, recipe])
         except RecipeError as fault:
             faults[name] = fault
         else:
             sound.append(recipe)
+    return faults
+
+
+def _circles(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
+    """The faults of recipes whose trainings branch from each other, by recipe name."""
+    trails = {
+        name: recipe.training.branch.asset
+        for name, recipe in recipes.items()
+        if recipe.training is not None and recipe.training.branch is not None
+    }
+    faults = {}
+    for name in trails:
+        before, met = name, set()
+        while before in trails and before not in met:
+            met.add(before)
+            before = trails[before].partition("/")[0]
+            if before == name:
+                faults[name] = RecipeError(
+                    f"{name}.yaml: training.from.asset: {trails[name]} comes from a training that"
+                    " branches from this recipe's own; name the trail of another recipe"
+                )
     return faults
 
 

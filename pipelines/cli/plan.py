@@ -58,8 +58,8 @@ def _plan(named: str, minutes: float | None, seconds: float, *, quiet: bool) -> 
     from pipelines.stages import stages
 
     project = Project.here()
-    recipe = _without_trail(find_recipe(named, project))
-    declarations = stages(recipe)
+    recipe = find_recipe(named, project)
+    declarations = stages(_without_trail_and_sweep(recipe))
     from pipelines.planning.plan import plan_of
     from pipelines.planning.rehearsal import Rehearsal
 
@@ -71,12 +71,15 @@ def _plan(named: str, minutes: float | None, seconds: float, *, quiet: bool) -> 
             return plan_of(recipe, rehearsal.of(declarations, told), minutes)
 
 
-def _without_trail(recipe: Recipe) -> Recipe:
-    """The recipe, whose training keeps no states: they take disk and hardly any time."""
+def _without_trail_and_sweep(recipe: Recipe) -> Recipe:
+    """The recipe without a sweep, whose training keeps no states.
+
+    States take disk and hardly any time. A sweep is trainings such as that of the foundation.
+    """
     if recipe.training is None:
         return recipe
     training = recipe.training.model_copy(update={"keep": None})
-    return recipe.model_copy(update={"training": training})
+    return recipe.model_copy(update={"training": training, "sweep": None})
 
 
 def _load_what_a_run_loads() -> None:

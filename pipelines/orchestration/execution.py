@@ -25,6 +25,7 @@ from pipelines.orchestration.assets import ATTENDED
 from pipelines.orchestration.automation import RECIPE
 from pipelines.orchestration.driving import Drive, instance_in
 from pipelines.orchestration.graph import build
+from pipelines.orchestration.inputs import require_trail
 from pipelines.orchestration.interruption import Interruption
 from pipelines.orchestration.resources import StoreResource
 from pipelines.orchestration.runs import end_dead, living, status_of
@@ -92,6 +93,7 @@ def execute(
     tracker = Tracker(project.mlflow)
     definitions = build(project, [recipe], tracker=tracker)
     keys = _selection(definitions, recipe, select)
+    require_trail(store, recipe, {key.to_user_string() for key in keys})
     watch.phase("opening MLflow's database")
     with contextlib.suppress(OSError):  # the tracker warns of it when it has something to send
         tracker.initialise()

@@ -6,14 +6,19 @@ events, the store is opened once a step, and a fault of an input is one line lik
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration
+from pipelines.core.stanza import RecipeError
 from pipelines.core.store import Store
 from pipelines.lineage.points import farthest
 from pipelines.lineage.views import open_current, open_version
+from pipelines.recipe.schema import Recipe
+from pipelines.stages import stages
+from pipelines.text.nearest import did_you_mean
+from pipelines.training.artefacts import KeptStates
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,6 +43,27 @@ def open_inputs(
         way = by_key[key].points[point] if point else ()
         opened[address] = farthest(store, way, project) if way else _open(context, store, address)
     return opened
+
+
+def require_trail(store: Store, recipe: Recipe, keys: Collection[str]) -> None:
+    """Find the state that a recipe's training branches from, if one of ``keys`` needs it.
+
+    Raises RecipeError if the store has no such trail, and ValueError if the trail has no such
+    state.
+    """
+    branch = recipe.training and recipe.training.branch
+    if not branch or not any(
+        branch.asset in one.upstream() for one in stages(recipe) if one.key in keys
+    ):
+        return
+    if store.references.current(branch.asset) is None:
+        made = store.keys()
+        known = [key for key in made if key.endswith("_states")]
+        mend = did_you_mean(branch.asset, known, "run its recipe, with training.keep, before")
+        raise RecipeError(
+            f"{recipe.name}.yaml: training.from.asset: {branch.asset}: not made yet; {mend}"
+        )
+    store.current(branch.asset, KeptStates).require(branch.step)
 
 
 def _open(context: dg.AssetExecutionContext, store: Store, key: str) -> Artefact:

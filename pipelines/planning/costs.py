@@ -64,6 +64,8 @@ def _cost(one: Rehearsed, all_: list[Rehearsed], found: dict[str, Cost]) -> Cost
 def _trained(one: Rehearsed, training: Any, disk: float | None) -> Cost:
     made, batch = one.made, training.batch_size
     steps = training.steps_for(made["tokens_per_second"] * made["step_seconds"] / batch)
+    branch = getattr(training, "branch", None)
+    steps = max(steps - branch.step, 0) if branch else steps
     looks = math.ceil(steps / training.validate_every) * made["validation_seconds"]
     seconds = made["setup_seconds"] + steps * made["step_seconds"] + looks
     saves = (steps - 1) // training.checkpoint_every if training.checkpoint_every else 0

@@ -16,10 +16,11 @@ from pipelines.corpora.artefacts import Documents
 from pipelines.planning.costs import Cost, costs_of
 from pipelines.planning.law import Law, quotient_of, total
 from pipelines.planning.proposal import Proposal, propose
-from pipelines.planning.rehearsal import JUDGING, Rehearsed
+from pipelines.planning.rehearsal import JUDGING, Rehearsed, training_of
 from pipelines.recipe.schema import Recipe
 from pipelines.tokens.artefacts import TokenShards
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.launching import processes_of
 
 COMPRESSED = 1_000_000  # bytes of the text that a compressor reads
 NINE_OF_TEN = 1.645  # deviations
@@ -88,7 +89,7 @@ def plan_of(recipe: Recipe, rehearsed: Sequence[Rehearsed], minutes: float | Non
     foundation = by_key.get(f"{recipe.name}/foundation")
     shards = by_key.get(f"{recipe.name}/token_shards")
     if recipe.model is None or foundation is None or foundation.artefact is None or shards is None:
-        return Plan(recipe.name, costs, notes=_notes(rehearsed, {}))
+        return Plan(recipe.name, costs, notes=_notes(recipe, rehearsed, {}))
     cost = next(cost for cost in costs if cost.key == foundation.key)
     figures = foundation.artefact.figures()
     epochs = _epochs(foundation, cost)
@@ -110,7 +111,7 @@ def plan_of(recipe: Recipe, rehearsed: Sequence[Rehearsed], minutes: float | Non
         epochs=epochs,
         forecast=teller.forecast(cost.steps) if teller else None,
         proposal=proposal,
-        notes=_notes(rehearsed, epochs),
+        notes=_notes(recipe, rehearsed, epochs),
     )
 
 
@@ -132,14 +133,15 @@ class _Teller:
         self._bits = bits_per_byte(tokens, size)  # of one nat a token
         self._shards = view.version
         self._compressed = _compressed(by_key[f"{name}/documents"] for name in recipe.mixture())
+        self._branches = recipe.training is not None and recipe.training.branch is not None
         self._masked = catalogue()[recipe.architecture].objective != "next_token"
         losses = (*foundation.shorter, foundation.loss or 0.0)
         self._losses = [self._bits * loss for loss in losses]
 
     @property
     def can_tell(self) -> bool:
-        """Whether three short trainings of a model of language were made."""
-        return len(self._losses) == 3 and not self._masked
+        """Whether three short trainings of a model of language were made, with new weights."""
+        return len(self._losses) == 3 and not self._masked and not self._branches
 
     def after(self, steps: float) -> float:
         """The bits per byte after so many steps."""
@@ -215,7 +217,9 @@ def _epochs(foundation: Rehearsed, cost: Cost) -> dict[str, float]:
     return {corpus: row["epochs"] * times for corpus, row in drawn.items()}
 
 
-def _notes(rehearsed: Sequence[Rehearsed], epochs: Mapping[str, float]) -> list[str]:
+def _notes(
+    recipe: Recipe, rehearsed: Sequence[Rehearsed], epochs: Mapping[str, float]
+) -> list[str]:
     """What a person should know who relies on the plan."""
     notes = [
         f"{one.key}: {one.fault}"
@@ -228,6 +232,16 @@ def _notes(rehearsed: Sequence[Rehearsed], epochs: Mapping[str, float]) -> list[
         for corpus, count in epochs.items()
         if count > MOST_EPOCHS
     ]
+    notes += [
+        f"{one.key}: tried in one process, and a run has {count}: its time and memory will differ"
+        for one in rehearsed
+        if one.steps and (count := processes_of(one.declared.settings)) > 1
+    ]
+    if recipe.sweep is not None:
+        count = len(recipe.sweep.spread())
+        notes.append(f"{recipe.name}/sweep: its {count} trainings are not in this plan")
+    if any(one.steps and getattr(training_of(one.declared), "branch", None) for one in rehearsed):
+        notes.append("a branch is tried with new weights, so there is no forecast of its loss")
     if any(not one.complete for one in rehearsed):
         notes.append("a source is larger than could be counted: more text, time and disk")
     return notes

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipelines.core import processor
 from pipelines.core.artefact import Artefact, CorruptArtefact, read_manifest
 from pipelines.core.declaration import Declaration
 from pipelines.core.identity import digest
@@ -23,6 +24,7 @@ from pipelines.core.record import Record, StoreError
 from pipelines.core.stanza import Strict
 from pipelines.core.store import Store
 from pipelines.core.work import Work, seal
+from pipelines.training.artefacts import KeptStates
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ LEAST_STEPS = 24  # of the longest of three trainings that tell the loss
 PATIENCE = 5.0  # seconds for so many steps, although the time is over
 PARTS = (4, 2)  # the shorter ones have a quarter and a half of its steps
 SHARE = 0.75  # of the seconds that are left, for the foundation's training
+NO_MEMORY = "this machine has too little memory for it; lower training.batch_size or the network"
 JUDGING = ("Evaluation", "Report")  # they take what the models of a rehearsal do not show
 
 
@@ -138,8 +141,11 @@ class Rehearsal:
 
     def _rehearse(self, declared: Declaration, trainings: int) -> Rehearsed:
         """One asset; ``trainings`` follow it."""
-        inputs = [self._done[key] for key in declared.upstream()]
         earlier, before = self._earlier(declared)
+        try:
+            inputs = [self._done.get(key) or self._trail(key) for key in declared.upstream()]
+        except (StoreError, CorruptArtefact) as error:
+            return Rehearsed(declared, earlier=earlier, fault=f"reads {error}")
         for one in inputs:
             if one.artefact is None:
                 return Rehearsed(declared, earlier=earlier, fault=f"reads {one.key}: {one.fault}")
@@ -162,6 +168,10 @@ class Rehearsal:
             return self._train(known, loaded, trainings)
         except (ValueError, OSError) as error:
             return replace(known, fault=" ".join(str(error).split()))
+        except (MemoryError, RuntimeError) as error:
+            if not processor.lacked_memory(error):
+                raise
+            return replace(known, fault=NO_MEMORY)
 
     def _train(self, known: Rehearsed, loaded: Mapping[str, Artefact], trainings: int) -> Rehearsed:
         """A training of some steps; of a foundation three more, for the forecast of its loss."""
@@ -226,6 +236,15 @@ class Rehearsal:
         assert self._store is not None
         return self._store.open(declared.key, record.version, declared.makes, record.derivation)
 
+    def _trail(self, key: str) -> Rehearsed:
+        """The trail of another recipe. Raises StoreError if it is not made yet."""
+        if self._store is None:
+            raise StoreError(f"{key}: not made yet; materialize it first")
+        record = self._store.current_record(key)
+        artefact = self._store.open(key, record.version, KeptStates, record.derivation)
+        declared = Declaration(key=key, makes=KeptStates, making="", group="")
+        return Rehearsed(declared, artefact, record)
+
     def _earlier(self, declared: Declaration) -> tuple[Record, Artefact] | tuple[None, None]:
         if self._store is not None:
             with contextlib.suppress(StoreError, CorruptArtefact):
@@ -242,7 +261,8 @@ def training_of(declared: Declaration) -> Any:
 def shortened(settings: Any, steps: int) -> Strict:
     """The same settings for so many steps, with a validation at the end.
 
-    The first training also saves its state once. A validation of the whole split is cut.
+    The first training also saves its state once. A validation of the whole split is cut. A branch
+    begins with new weights, whose steps take as long.
     """
     training, is_first = settings.training, steps == FIRST_STEPS
     looks = training.validation_batches
@@ -253,6 +273,7 @@ def shortened(settings: Any, steps: int) -> Strict:
         "validation_batches": None if looks == "all" else looks,
         "checkpoint_every": steps - 1 if is_first else None,
         "checkpoint_minutes": None,
+        "branch": None,
     }
     if training.steps:
         schedule = training.schedule

@@ -126,7 +126,10 @@ class Recipe(Strict):
         cls, training: Pretraining | None, others: ValidationInfo
     ) -> Pretraining | None:
         model = others.data.get("model")
-        return training.resolved(tied=model.tied, trained=False) if model and training else training
+        if not model or not training:
+            return training
+        training.require_branch(str(others.data.get("name")), model.config(vocab_size=50_304))
+        return training.resolved(tied=model.tied, trained=False)
 
     @field_validator("tasks")
     @classmethod

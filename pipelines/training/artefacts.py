@@ -66,8 +66,9 @@ class KeptStates(Artefact):
     kind = "states"
 
     def trail(self) -> dict[str, Any]:
-        """``states`` by step, each with the losses before it; the version of the ``tokenizer``; the
-        ``fault`` that ended the training, empty for none."""
+        """``states`` by step, each with the losses before it and what its weights have read; the
+        version of the ``tokenizer``; what the ``looks`` read that chose the best weights, empty for
+        none; the ``fault`` that ended the training, empty for none."""
         trail: dict[str, Any] = self.json(TRAIL)
         return trail
 
@@ -80,11 +81,15 @@ class KeptStates(Artefact):
         """The steps of the states, in order."""
         return sorted(map(int, self.trail()["states"]))
 
-    def state(self, step: int) -> bytes:
-        """The checked file of a state. Raises ValueError if there is none of ``step``."""
+    def require(self, step: int) -> None:
+        """Raise ValueError if there is no state of ``step``."""
         if step not in self.steps():
             known = ", ".join(map(str, self.steps()))
             raise ValueError(
                 f"training.from.step: {self.key} has no state of step {step}; it has {known}"
             )
+
+    def state(self, step: int) -> bytes:
+        """The checked file of a state. Raises ValueError if there is none of ``step``."""
+        self.require(step)
         return self.read(f"step-{step:08d}.safetensors")

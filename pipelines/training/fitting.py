@@ -108,6 +108,7 @@ def fit(
         optimizer = _optimizer(trained, training, precision, group)
         environment = _environment(precision, group)
         with States(making, training, trained, steps, trail, group) as states:
+            states.require_room(optimizer, best=training.keep_best)
             state = states.resume(environment, origin)
             _tell_resumed(making, states.history)
             making.made.update(environment, **processor.waiting(), legs=states.history.legs)

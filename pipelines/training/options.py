@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
@@ -209,6 +209,25 @@ class Pretraining(Training):
     packing: Literal["windows", "documents"] = "windows"
     """windows: documents end to end, cut where a window ends. documents: whole documents, packed
     best-fit; attention stays within each."""
+
+    def require_branch(self, recipe: str, config: Any) -> None:
+        """Raise ValueError if it branches from a trail of its own ``recipe``, or at its end.
+
+        ``config`` is that of the network.
+        """
+        if self.branch is None:
+            return
+        if self.branch.asset.startswith(f"{recipe}/"):
+            raise ValueError(
+                f"from.asset: {self.branch.asset} is of this recipe itself; name the trail of"
+                " another recipe"
+            )
+        steps = self.steps_for(config.context_length)
+        if self.branch.step >= steps:
+            raise ValueError(
+                f"from.step: nothing is left to train after step {self.branch.step:,}, because the"
+                f" training has {steps:,} steps; name an earlier state, or give more steps"
+            )
 
 
 class Pretrained(Strict):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from model.architectures import build, find
+from model.batches.batching import Windows
+from model.batches.masking import Masked
+from model.batches.packing import Packed
 from model.training.loop import NonFinite
 from pipelines.core.making import Making
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
@@ -14,8 +18,8 @@ from pipelines.training.artefacts import CURVE, RESULT, KeptStates
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
 from pipelines.training.fitting import fit
-from pipelines.training.options import Pretrained
-from pipelines.training.trail import Origin, Trail, origin_in
+from pipelines.training.options import Pretrained, Pretraining
+from pipelines.training.trail import Drawn, Origin, Trail, origin_in
 
 log = logging.getLogger("dragon.training")
 
@@ -50,8 +54,9 @@ def keep_states(
         # Its words and its step hang on when weights were looked at, which decides nothing.
         fault = f"the training diverged after step {max(trail.sizes())}"
         log.warning("%s: %s", making.key, error)
-    looks = settings.training.looks_decide
-    trail.write({"tokenizer": tokenizer.version}, looks=looks, fault=fault)
+    looks = _looks(settings.training, token_shards)
+    about = {"tokenizer": tokenizer.version, "looks": looks}
+    trail.write(about, looks=bool(looks), fault=fault)
 
 
 def take(making: Making, settings: Pretrained, states: KeptStates) -> None:
@@ -95,7 +100,10 @@ def _pretrain(
     held_out = token_shards.stream("validation", encoder.end_of_text)
     windows = training.look(HELD_OUT_BATCH, config.context_length)
     token_shards.stream("test", encoder.end_of_text)  # fails before training if it is unusable
-    start = _origin(settings, origin, tokenizer)
+    start = _origin(settings, origin, tokenizer, token_shards)
+    drawn = partial(_drawn, batches, start)
+    if trail is not None:
+        trail.drawn = drawn
     network = build(architecture.name, config, seed)
     shows = architecture.objective == "next_token"
     history = fit(
@@ -116,12 +124,15 @@ def _pretrain(
         "network": asdict(config),
         "tokenizer": {"version": tokenizer.version},
     }
-    making.write("drawn.json", batches.drawn(history.steps))
+    making.write("drawn.json", drawn(history.steps))
     write_checkpoint(making, network, history, about)
 
 
 def _origin(
-    settings: Pretrained, origin: dict[str, KeptStates], tokenizer: TokenizerFiles
+    settings: Pretrained,
+    origin: dict[str, KeptStates],
+    tokenizer: TokenizerFiles,
+    token_shards: TokenShards,
 ) -> Origin | None:
     """The state that a branch begins with; None for a training from scratch."""
     branch = settings.training.branch
@@ -130,9 +141,39 @@ def _origin(
     states = origin["states"]
     if not isinstance(states, KeptStates):
         raise ValueError(f"training.from.asset: {branch.asset} has no states; name a trail")
-    if states.trail()["tokenizer"] != tokenizer.version:
+    trail, looks = states.trail(), _looks(settings.training, token_shards)
+    if trail["tokenizer"] != tokenizer.version:
         raise ValueError(
             f"training.from.asset: {branch.asset} was trained with another tokenizer; use its"
             " corpora and its tokenizer"
         )
-    return origin_in(states, branch.step)
+    return origin_in(states, branch.step, looks=bool(looks) and trail["looks"] == looks)
+
+
+def _looks(training: Pretraining, token_shards: TokenShards) -> dict[str, Any]:
+    """What validations read if they choose the weights; only equal ones give losses to compare."""
+    if not training.keep_best:
+        return {}
+    names = {"validate_every", "validation_batches"}
+    return {"token_shards": token_shards.version, **training.model_dump(include=names)}
+
+
+def _drawn(batches: Windows | Packed | Masked, origin: Origin | None, steps: int) -> Drawn:
+    """What the weights after so many steps have read of each corpus.
+
+    Of a branch, the steps before its first one were read by another training.
+    """
+    own = batches.drawn(steps)
+    if origin is None:
+        return own
+    if steps <= origin.state.step:  # a validation before the branch chose the weights
+        return origin.best_drawn
+    before, told = batches.drawn(origin.state.step), {}
+    for corpus in [*own, *(name for name in origin.drawn if name not in own)]:
+        here, less, more = (of.get(corpus, {}) for of in (own, before, origin.drawn))
+        # The difference first: it is exactly 0 if this training would have read the same.
+        told[corpus] = {
+            name: here.get(name, 0) + (more.get(name, 0) - less.get(name, 0))
+            for name in ("windows", "tokens", "epochs")
+        }
+    return told

@@ -158,6 +158,17 @@ class States:
         if kind is None or kind is NonFinite:
             self._group.agreed(True)
 
+    def require_room(self, optimizer: Optimizer, *, best: bool) -> None:
+        """Raise ValueError if a trail has no room for one state, before anything is trained.
+
+        With ``best`` a state has the best weights as well. The header of its file is not counted.
+        """
+        if self._trail is None:
+            return
+        weights = list(unfrozen(self._network).values())
+        tensors = [*weights, *(weights if best else ()), *optimizer.tensors().values()]
+        self._trail.require_room(sum(tensor.numel() * tensor.element_size() for tensor in tensors))
+
     def resume(self, environment: Mapping[str, Any], origin: Origin | None = None) -> State | None:
         """The state to go on from, with its curves in ``history``; None for a new run.
 

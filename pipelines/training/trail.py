@@ -6,7 +6,7 @@ The trail of a run lies in the parts of its work area and becomes an artefact of
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +25,24 @@ if TYPE_CHECKING:
     from pipelines.training.options import Keep
 
 LAST = 20  # training losses before a state, which a branch begins its curve with
+Drawn = Mapping[str, Mapping[str, float]]
+"""By corpus: windows, tokens and epochs."""
 BEST = "best."  # before the names of the weights with the lowest validation loss
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a training begins that is not new: a state, its best weights, the losses before it."""
+    """Where a training begins that is not new: a state, its best weights, the losses before it.
+
+    ``drawn`` is what the state's weights have read of each corpus, ``best_drawn`` what the best
+    weights have.
+    """
 
     state: State
     best: Mapping[str, Tensor] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    drawn: Drawn = field(default_factory=dict)
+    best_drawn: Drawn = field(default_factory=dict)
 
 
 class Trail:
@@ -48,10 +56,20 @@ class Trail:
         self._limit = round(keep.gigabytes * 1e9)
         self.history = History()
         """The losses of the run, which its states fill."""
+        self.drawn: Callable[[int], Drawn] = lambda _: {}
+        """Tells what the weights after a step have read; the training sets it."""
 
     def wants(self, step: int) -> bool:
         """Whether the state after a step is one of the trail."""
         return step % self._keep.every == 0
+
+    def require_room(self, size: int) -> None:
+        """Raise ValueError if the limit is below the ``size`` of one state in bytes."""
+        if size > self._limit:
+            raise ValueError(
+                f"training.keep.gigabytes: {self._keep.gigabytes} is less than one state, which has"
+                f" {size / 1e9:.3g}; give more"
+            )
 
     def add(self, work: Work, step: int) -> None:
         """Keep the newest checkpoint, that of ``step``, and thin the trail to its limit.
@@ -70,11 +88,7 @@ class Trail:
                 shutil.copyfile(work.folder / name, partial)
                 partial.replace(kept)
         sizes = self.sizes()
-        if sizes[step] > self._limit:
-            raise ValueError(
-                f"training.keep.gigabytes: {self._keep.gigabytes} is less than one state, which has"
-                f" {sizes[step] / 1e9:.3g}; give more"
-            )
+        self.require_room(sizes[step])
         for dropped in thinned_out(sizes, self._limit):
             (self._making.parts() / name_of(dropped)).unlink()
 
@@ -87,15 +101,26 @@ class Trail:
     def write(self, about: Mapping[str, Any], *, looks: bool, fault: str) -> None:
         """Write the files of a ``KeptStates``.
 
-        ``looks`` says whether validations choose the weights: then a branch has to know them.
-        ``fault`` says why the training ended before its end; empty if it did not.
+        ``looks`` says whether the states hold the best weights: then a branch has to know the
+        validation losses. ``fault`` says why the training ended before its end; empty if it did
+        not.
         """
         steps = list(self.sizes())
         for step in steps:
             self._making.take(name_of(step))
-        states = {str(step): _before(self.history, step, looks=looks) for step in steps}
+        states = {str(step): self._told(step, looks=looks) for step in steps}
         self._making.write(TRAIL, {**about, "states": states, "fault": fault})
         self._making.write(TRAIL_FIGURES, {"states": len(steps), "last_step": steps[-1]})
+
+    def _told(self, step: int, *, looks: bool) -> dict[str, Any]:
+        """The last training losses before a state, the validation losses if they chose the best
+        weights, and what the weights have read."""
+        history = self.history
+        train = [point for point in history.train if point[0] <= step][-LAST:]
+        seen = [point for point in history.validation if point[0] <= step] if looks else []
+        best = History(validation=seen).best()[0] if seen else 0
+        told = {"train": train, "looks": seen, "drawn": self.drawn(step)}
+        return {**told, "best_drawn": self.drawn(best) if best else {}}
 
 
 def name_of(step: int) -> str:
@@ -120,20 +145,17 @@ def thinned_out(sizes: Mapping[int, int], limit: int) -> list[int]:
     return dropped
 
 
-def origin_in(trail: KeptStates, step: int) -> Origin:
-    """A state of a trail as the beginning of another training. Raises ValueError without it."""
+def origin_in(trail: KeptStates, step: int, *, looks: bool) -> Origin:
+    """A state of a trail as the beginning of another training. Raises ValueError without it.
+
+    With ``looks`` the best weights and the validation losses that chose them are taken over.
+    """
     tensors = load(trail.state(step))
     best = {name: tensors.pop(name) for name in list(tensors) if name.startswith(BEST)}
-    told = trail.trail()
-    before = told["states"][str(step)]
-    train, looks = ([(s, loss) for s, loss in before[kind]] for kind in ("train", "looks"))
-    history = History(train, looks)
+    told = trail.trail()["states"][str(step)]
+    train, seen = ([(s, loss) for s, loss in told[kind]] for kind in ("train", "looks"))
     state = State(step, tensors)  # nothing of a new network is frozen
-    return Origin(state, {n.removeprefix(BEST): t for n, t in best.items()}, history)
-
-
-def _before(history: History, step: int, *, looks: bool) -> dict[str, Any]:
-    """The last training losses before a state, and the validation losses if they choose."""
-    train = [point for point in history.train if point[0] <= step][-LAST:]
-    seen = [point for point in history.validation if point[0] <= step] if looks else []
-    return {"train": train, "looks": seen}
+    if not (looks and best):
+        return Origin(state, history=History(train), drawn=told["drawn"])
+    held = {name.removeprefix(BEST): tensor for name, tensor in best.items()}
+    return Origin(state, held, History(train, seen), told["drawn"], told["best_drawn"])

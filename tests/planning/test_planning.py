@@ -142,3 +142,51 @@ def test_a_plan_of_what_is_made_knows_the_loss_and_takes_no_time(chain: Chain) -
 
 def test_a_plan_of_an_unknown_recipe_is_refused(fresh: Place) -> None:
     assert "recipe 'tinny': not one of" in fresh.dragon("plan", "tinny").fault
+
+
+def test_a_plan_leaves_a_sweep_out_and_says_so(
+    fresh: Place, recipe_file: Callable[..., Path]
+) -> None:
+    path = recipe_file(
+        (
+            "training: {steps",
+            "sweep: {points: {training.clip: [0.5, 1.0]}}\ntraining: {processes: 2, steps",
+        )
+    )
+    said = fresh.dragon("plan", str(path), "--seconds", "1", "--json")
+    assert said.code == 0, said.err
+    plan = json.loads(said.out)
+    assert not [cost for cost in plan["costs"] if "sweep" in cost["key"]]
+    assert "smaller/sweep: its 2 trainings are not in this plan" in plan["notes"]
+    assert any("smaller/foundation: tried in one process" in note for note in plan["notes"])
+
+
+def test_a_plan_of_a_branch_reads_the_trail_of_the_other_recipe(
+    made: Place, recipe_file: Callable[..., Path]
+) -> None:
+    every = "checkpoint_every: 4"
+    branch = (every, "from: {asset: smaller/foundation_states, step: 8}")
+    path = str(recipe_file(branch, name="branch"))
+    said = made.dragon("plan", path, "--seconds", "1")
+    assert said.code == 0, said.err
+    assert "branch/foundation: reads smaller/foundation_states: not made yet" in said.out
+    kept = recipe_file((every, "keep: {every: 4}"))
+    assert made.dragon("run", str(kept), "--select", "smaller/foundation").code == 0
+    said = made.dragon("plan", path, "--seconds", "1", "--json")
+    assert said.code == 0, said.err
+    (cost,) = [c for c in json.loads(said.out)["costs"] if c["key"] == "branch/foundation"]
+    assert (cost["how"], cost["steps"]) == ("rehearsed", 4)
+
+
+def test_a_lack_of_memory_is_a_fault_of_the_plan(
+    fresh: Place, recipe_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.training import fitting
+
+    def lacks(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(fitting, "_optimizer", lacks)
+    said = fresh.dragon("plan", str(recipe_file()), "--seconds", "1")
+    assert said.code == 0, said.err
+    assert "smaller/foundation: this machine has too little memory for it" in said.out

@@ -25,6 +25,7 @@ from pipelines.recipe.loading import (
     read_recipes,
 )
 from pipelines.training.options import LOOK_TOKENS, Training
+from tests.conftest import SMALLER
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SHIPPED = sorted(RECIPES.glob("*.yaml"))
@@ -615,3 +616,22 @@ def test_recipes_may_share_a_corpus_and_draw_it_differently(
     recipe_file(("documents: 300", "documents: 301"), name="two")
     with pytest.raises(RecipeError, match="corpus talk differs"):
         load_recipes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("branch", "told"),
+    [
+        ("{asset: broken/foundation_states, step: 4}", "training.from.asset: broken/foundation"),
+        ("{asset: other/foundation_states, step: 12}", "training.from.step: nothing is left"),
+    ],
+)
+def test_a_branch_that_cannot_be_trained_is_refused(tmp_path: Path, branch: str, told: str) -> None:
+    path = tmp_path / "broken.yaml"
+    text = SMALLER.replace("checkpoint_every: 4", f"from: {branch}")
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(f"{path}:9: {told}")
+    longer = text.replace("steps: 12", "tokens: 832").replace("broken/", "other/")
+    path.write_text(longer)
+    assert load_recipe(path).training  # 832 tokens in batches of 4 * 16 are 13 steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.core.work import Work
+from pipelines.core.artefact import read_manifest
+from pipelines.core.making import Making
+from pipelines.core.project import Project
+from pipelines.core.work import Work, seal
+from pipelines.recipe.loading import load_recipe
+from pipelines.stages import stages
+from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.options import Keep, Pretraining
 from pipelines.training.trail import Trail, name_of, thinned_out
 from tests.conftest import Place
@@ -108,6 +115,20 @@ def test_a_limit_below_one_state_is_told(tmp_path: Path) -> None:
         kept(tmp_path, gigabytes=1e-6)
 
 
+def test_a_limit_below_one_state_is_told_before_the_first_step(tmp_path: Path) -> None:
+    size = len(next(iter(kept(tmp_path / "whole").values())))
+
+    def begun(room: float) -> list[int]:
+        steps: list[int] = []
+        keep = Keep(every=12, gigabytes=room / 1e9)
+        with contextlib.suppress(ValueError):
+            trained(tmp_path / str(room), steps.append, trail=lambda making: Trail(making, keep))
+        return steps
+
+    assert begun(0.8 * size) == []
+    assert begun(size) == list(range(12))
+
+
 def test_the_name_of_a_trail_decides_nothing() -> None:
     def decides(asset: str, step: int) -> Any:
         said = {"steps": 9, "from": {"asset": asset, "step": step}}
@@ -153,6 +174,17 @@ def test_a_branch_with_unchanged_settings_ends_at_the_unbranched_weights(
         "training.from.step: smaller/foundation_states has no state of step 5; it has 4, 8, 12"
         in (fault.fault)
     )
+    slip = recipe_file(branching(4, "smaler/foundation_states"), name="none")
+    fault = made.dragon("run", str(slip), "-s", "none/foundation")
+    assert "did you mean 'smaller/foundation_states'?" in fault.fault
+
+
+def test_an_unknown_trail_is_told_before_the_run(made: Place, recipe_file: Any) -> None:
+    every = "checkpoint_every: 4"
+    path = recipe_file((every, "from: {asset: other/foundation_states, step: 4}"), name="lost")
+    said = made.dragon("run", str(path), "--select", "lost/foundation")
+    assert "lost.yaml: training.from.asset: other/foundation_states: not made yet" in said.fault
+    assert made.dragon("run", str(path), "--select", "lost/token_shards").code == 0
 
 
 @pytest.mark.timeout(600)
@@ -184,3 +216,66 @@ def test_a_run_that_diverged_is_gone_on_with_from_its_trail(
     said = made.dragon("run", str(path), "--select", "lower/foundation")
     assert said.code == 0, said.err
     assert made.store.versions("lower/foundation")
+
+
+# By plain calls of the makings
+
+WILD = "optimizer: {matrix_learning_rate: 30, embedding_learning_rate: 90, head_learning_rate: 30}"
+
+
+def made_by(place: Place, recipe: Path, suffix: str, states: Any = None) -> Any:
+    """An artefact of a recipe's training, whose shards and tokenizer are in the store."""
+    (declared,) = [d for d in stages(load_recipe(recipe)) if d.key.endswith(suffix)]
+    loaded: dict[str, Any] = {
+        declared.inputs["tokenizer"]: place.store.current("smaller/tokenizer", TokenizerFiles),
+        declared.inputs["token_shards"]: place.store.current("smaller/token_shards", TokenShards),
+    }
+    loaded |= {states.key: states} if states else {}
+    folder = recipe.with_suffix("")
+    draft, work = folder / "draft", folder / "work"
+    draft.mkdir(parents=True)
+    work.mkdir()
+    project = Project(folder, folder / "home", folder / "store")
+    making = Making(declared.key, draft, project, Work(work))
+    declared.make()(making, **declared.arguments(loaded))
+    version = seal(draft)
+    return declared.makes(declared.key, version, "", draft, read_manifest(draft, version))
+
+
+def test_a_trail_without_best_weights_has_no_losses_that_choose(
+    made: Place, recipe_file: Any
+) -> None:
+    kept = recipe_file(("checkpoint_every: 4", "keep: {every: 4}, patience: 9"))
+    states = made_by(made, kept, "foundation_states")
+    said = branching(8)[1]
+    branch = recipe_file(("checkpoint_every: 4", f"{said}, keep_best: true, {WILD}"), name="best")
+    assert made_by(made, branch, "foundation", states).figures()["steps"] == 12
+
+
+def test_losses_of_other_validations_choose_nothing_in_a_branch(
+    made: Place, recipe_file: Any
+) -> None:
+    kept = recipe_file(("checkpoint_every: 4", "keep: {every: 4}, keep_best: true"))
+    states = made_by(made, kept, "foundation_states")
+    assert states.trail()["states"]["8"]["looks"]
+    said = f"{branching(8)[1]}, keep_best: true, {WILD}"
+    alike = made_by(
+        made, recipe_file(("checkpoint_every: 4", said), name="alike"), "foundation", states
+    )
+    assert alike.figures()["steps"] == 6  # the wild rates made it worse
+    assert alike.drawn()["talk"]["windows"] == 6 * 4
+    other = recipe_file(("checkpoint_every: 4", f"{said}, validation_batches: 1"), name="other")
+    assert made_by(made, other, "foundation", states).figures()["steps"] == 12
+
+
+def test_a_branch_has_read_what_its_trail_had_and_its_own_batches(
+    made: Place, recipe_file: Any
+) -> None:
+    states = made_by(made, recipe_file(KEPT), "foundation_states")
+    wide = ("batch_size: 4", "batch_size: 8")
+    path = recipe_file(branching(8), wide, name="wide")
+    drawn = made_by(made, path, "foundation", states).drawn()["talk"]
+    assert drawn["windows"] == 8 * 4 + 4 * 8
+    assert drawn["tokens"] == 16 * drawn["windows"]
+    before = states.trail()["states"]["8"]["drawn"]["talk"]
+    assert drawn["epochs"] == pytest.approx(2 * before["epochs"])

@@ -165,6 +165,26 @@ def test_two_assets_of_one_key_are_refused() -> None:
     declare([RECIPES["tiny"].model_copy(update={"name": "toy_dialogues"})])
 
 
+def test_recipes_that_branch_from_each_other_are_left_out() -> None:
+    def branching(name: str, other: str) -> Recipe:
+        content = yaml.safe_load((SHIPPED / "tiny.yaml").read_text())
+        branch = {"asset": f"{other}/foundation_states", "step": 1}
+        training = {**content["training"], "keep": {"every": 1}, "from": branch}
+        return Recipe.model_validate({**content, "name": name, "training": training})
+
+    recipes = {
+        "a": branching("a", "b"),
+        "b": branching("b", "c"),
+        "c": branching("c", "a"),
+        "d": branching("d", "a"),
+        "e": branching("e", "tiny"),
+    }
+    faults = collisions({**recipes, "tiny": RECIPES["tiny"]})
+    assert set(faults) == {"a", "b", "c"}
+    told = "a.yaml: training.from.asset: b/foundation_states comes from a training that branches"
+    assert str(faults["a"]).startswith(told)
+
+
 def test_the_longest_names_give_keys_too() -> None:
     """Of a recipe, of its corpora and of its tasks: else work would be done that has no key."""
     longest = "x" * 63
