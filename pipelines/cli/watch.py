@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -17,8 +19,11 @@ from pipelines.core.tracking.live import Going, Watch
 from pipelines.core.tracking.spool import is_written, left, read
 from pipelines.text.nearest import did_you_mean
 
+T = TypeVar("T")
+
 EVERY_SECONDS = 1.0  # between two pictures on a terminal
 PLAIN_SECONDS = 10.0  # between two lines in a pipe
+NEXT_SECONDS = 10.0  # in which the next point of a sweep begins
 HEIGHT = 12  # lines of the curve
 TRAINED, VALIDATED = ".", "o"  # the marks of the two curves
 UP = "\x1b[{}A"  # the cursor, by so many lines
@@ -36,8 +41,9 @@ UP = "\x1b[{}A"  # the cursor, by so many lines
 def watch(target: str, as_json: bool) -> None:
     """Follow a running training: curve, speed, time left, samples.
 
-    It shows what another process trains, and ends when the training ends. Without a name it follows
-    what was begun last. Ctrl-C ends the watching alone.
+    It shows what another process trains, and ends when the training ends, or some seconds after the
+    last point of a sweep. Without a name it follows what was begun last. Ctrl-C ends the watching
+    alone.
     """
     folder = Project.here().spools
     if as_json:
@@ -47,7 +53,7 @@ def watch(target: str, as_json: bool) -> None:
     watcher = Watch(folder)
     key = _chosen(watcher.going(), target).key
     follow = _move if is_terminal() else _say
-    last = follow(lambda: next((m for m in watcher.going() if m.key == key), None))
+    last = follow(partial(_awaited, key, lambda: [m for m in watcher.going() if m.key == key]))
     click.echo(f"{key}: ended" + (f" after step {last.step:,}" if last and last.steps else ""))
 
 
@@ -62,6 +68,15 @@ def _chosen(makings: list[Going], target: str) -> Going:
     name = target.split("/")[0] or "RECIPE"
     what = f"{target}: is not being made" if target else "nothing is being made"
     raise ValueError(f"{what} now; begin with dragon run {name} in another terminal")
+
+
+def _awaited(key: str, find: Callable[[], Sequence[T]]) -> T | None:
+    """The first of what is found; of a sweep also what is found some seconds later: its points are
+    trained one after the other, each as a making of the sweep's key."""
+    end = time.monotonic() + (NEXT_SECONDS if key.endswith("/sweep") else 0)
+    while not (found := find()) and time.monotonic() < end:
+        time.sleep(EVERY_SECONDS / 4)
+    return found[0] if found else None
 
 
 def _move(newest: Callable[[], Going | None]) -> Going | None:
@@ -143,12 +158,19 @@ def _state(making: Going) -> list[str]:
 
 
 def _events(folder: Path, key: str) -> Iterator[str]:
-    """The lines of a making's log as they are written, up to its end."""
+    """The lines of a making's log as they are written, up to its end; of a sweep, of all points."""
+    told: set[Path] = set()
+    while path := _awaited(key, lambda: [p for p in _logs(folder, key) if p not in told]):
+        told.add(path)
+        yield from _followed(path)
+
+
+def _logs(folder: Path, key: str) -> Iterator[Path]:
+    """The logs of a key that are being written, the newest first."""
     for path in reversed(left(folder)):
         first = next(read(path, 0), (0, None))[1] or {}
         if first.get("key") == key and is_written(path):
-            yield from _followed(path)
-            return
+            yield path
 
 
 def _followed(path: Path) -> Iterator[str]:

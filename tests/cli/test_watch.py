@@ -138,6 +138,27 @@ def test_a_second_process_follows_to_the_end(fresh: Place) -> None:
     assert [json.loads(line) for line in told.splitlines()][:-1] == lines
 
 
+def test_all_points_of_a_sweep_are_followed(fresh: Place) -> None:
+    """They come one after the other, with a pause between them; then the watching ends."""
+    spool = begun(fresh, "tiny/sweep")
+    watched = [fresh.start("watch", "tiny"), fresh.start("watch", "--json")]
+    time.sleep(3)
+    for step in (1, 2):
+        spool.add("points", step=step, values={"training_loss": 4.0})
+        time.sleep(2)
+        spool.add("end", status="FINISHED")
+        spool.close()
+        if step == 1:
+            time.sleep(2)
+            spool = begun(fresh, "tiny/sweep")
+    (shown, fault), (told, _) = [process.communicate(timeout=60) for process in watched]
+    assert [process.returncode for process in watched] == [0, 0], fault
+    assert shown.splitlines()[-1] == "tiny/sweep: ended after step 2"
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert [line["kind"] for line in lines] == ["start", "points", "end"] * 2
+    assert [line["step"] for line in lines if line["kind"] == "points"] == [1, 2]
+
+
 # The log of events
 
 
