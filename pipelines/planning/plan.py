@@ -235,7 +235,7 @@ def _notes(
     notes += [
         f"{one.key}: tried in one process, and a run has {count}: its time and memory will differ"
         for one in rehearsed
-        if one.steps and (count := processes_of(one.declared.settings)) > 1
+        if one.steps and (count := processes_of(one.declared)) > 1
     ]
     if recipe.sweep is not None:
         count = len(recipe.sweep.spread())
