@@ -19,7 +19,7 @@ from pipelines.core.store import Store
 from pipelines.lineage.points import farthest
 from pipelines.stages import stages
 from pipelines.sweeps.options import Compared
-from pipelines.sweeps.stopping import Start, look
+from pipelines.sweeps.stopping import Start, compared
 from pipelines.training.artefacts import Checkpoint
 
 SHARES = (1 / 8, 1 / 6, 1 / 4, 1 / 2, 3 / 4)
@@ -34,10 +34,10 @@ def main() -> None:
     swept = next(one for one in stages(find_recipe(given.recipe, project)) if one.points)
     assert isinstance(swept.settings, Compared)
     choices: dict[str, list[tuple[Checkpoint, int]]] = {}
-    for entrant in swept.settings.entrants:
-        point = farthest(Store(project.store), swept.points[entrant.name], project)
+    for planned in swept.settings.points:
+        point = farthest(Store(project.store), swept.points[planned.name], project)
         if isinstance(point, Checkpoint):
-            choices.setdefault(entrant.choice, []).append((point, entrant.steps))
+            choices.setdefault(planned.choice, []).append((point, planned.steps))
     ends = {
         name: fmean(point.curve()["validation"][-1][1] for point, _ in seeds)
         for name, seeds in choices.items()
@@ -55,12 +55,14 @@ def main() -> None:
             math.log(fmean(start.loss for start in seeds) / ends[name])
             for name, seeds in starts.items()
         ]
-        looked = look(starts, given.keep)
-        inside = sum(one.low <= ends[name] <= one.high for name, one in looked.forecasts.items())
+        comparison = compared(starts, given.keep)
+        inside = sum(
+            one.low <= ends[name] <= one.high for name, one in comparison.forecasts.items()
+        )
         print(
             f"{share:5.0%}: gains differ by {pstdev(gains) / median(gains):.2f} of their middle,"
-            f" {inside} of {len(ends)} ends in their bands, {len(looked.stopped)} stopped,"
-            f" the best {'is' if best in looked.stopped else 'is not'} among them"
+            f" {inside} of {len(ends)} ends in their bands, {len(comparison.stopped)} stopped,"
+            f" the best {'is' if best in comparison.stopped else 'is not'} among them"
         )
 
 

@@ -30,8 +30,8 @@ from pipelines.orchestration.shown import Shown, definition
 from pipelines.orchestration.story import story_of
 from pipelines.report.swept import band
 from pipelines.sweeps.artefacts import Trial
-from pipelines.sweeps.comparing import looks_of, validation_loss
-from pipelines.sweeps.options import Compared, Entrant
+from pipelines.sweeps.comparing import comparisons_of, validation_loss
+from pipelines.sweeps.options import Compared, ComparedPoint
 from pipelines.text.parallel import end_with_parent
 from pipelines.training.artefacts import Checkpoint
 
@@ -87,15 +87,15 @@ def _sweep_of(
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         end_with_parent()
         with faults_in_one_line(context, declared.key):
-            race = _Race(context, declared, by_key)
-            points = race.run(context.partition_keys)
+            swept = _Points(context, declared, by_key)
+            points = swept.run(context.partition_keys)
             for name, artefact in points.items():
-                context.add_asset_metadata(race.story(name, artefact), partition_key=name)
+                context.add_asset_metadata(swept.story(name, artefact), partition_key=name)
             versions = {name: artefact.version for name, artefact in points.items()}
             one = next(iter(versions.values()))
             version = one if len(versions) == 1 else digest(versions)
             yield dg.MaterializeResult(data_version=dg.DataVersion(version))
-            results = [_checked(applied, points, race.inputs) for applied in checks]
+            results = [_checked(applied, points, swept.inputs) for applied in checks]
         yield from results
 
     return materialize
@@ -122,7 +122,7 @@ def _checked(
     return result
 
 
-class _Race:
+class _Points:
     """The points of a sweep in one step, up to each comparison and then to the end."""
 
     def __init__(
@@ -145,24 +145,24 @@ class _Race:
     def run(self, names: Collection[str]) -> dict[str, Artefact]:
         """The farthest artefact of each of the named points."""
         is_whole = set(names) == set(self._declared.points)
-        racing = [one for one in self._settings.entrants if one.name in names]
+        going = [one for one in self._settings.points if one.name in names]
         if is_whole and ALL not in self._context.run.tags:
-            for number in range(max((len(one.looks) for one in racing), default=0)):
-                for entrant in racing:
-                    self._reach(entrant, number)
-                racing = list(self._rivals(racing, number))
-        for entrant in racing:
-            self._make(entrant.name, len(self._declared.points[entrant.name]) - 1)
+            for number in range(max((len(one.comparisons) for one in going), default=0)):
+                for point in going:
+                    self._reach(point, number)
+                going = list(self._going_on(going, number))
+        for point in going:
+            self._make(point.name, len(self._declared.points[point.name]) - 1)
         return {name: self._points[name] for name in names}
 
-    def _reach(self, entrant: Entrant, number: int) -> None:
+    def _reach(self, point: ComparedPoint, number: int) -> None:
         """Train a point up to a comparison, unless it was trained to its end before."""
-        whole = self._declared.points[entrant.name][-1]
+        whole = self._declared.points[point.name][-1]
         derivation = digest(whole.decided_by(self._loaded, self._project))
         if self._store.reusable(whole.key, derivation, whole.makes) is not None:
-            self._make(entrant.name, len(entrant.looks))
+            self._make(point.name, len(point.comparisons))
         else:
-            self._make(entrant.name, min(number, len(entrant.looks) - 1))
+            self._make(point.name, min(number, len(point.comparisons) - 1))
 
     def _make(self, name: str, number: int) -> None:
         declared = self._declared.points[name][number]
@@ -175,16 +175,16 @@ class _Race:
             log.info("%-34s %s", declared.address, done)
         self._points[name], self._reused[name] = artefact, reused
 
-    def _rivals(self, racing: Iterable[Entrant], number: int) -> Iterator[Entrant]:
+    def _going_on(self, going: Iterable[ComparedPoint], number: int) -> Iterator[ComparedPoint]:
         """The points that go on after a comparison; says which choices do not, and why."""
-        looked = looks_of(self._settings, self._points)[number]
-        best = min(looked.forecasts.values(), key=lambda forecast: forecast.loss)
-        for choice in looked.stopped:
-            forecast = looked.forecasts[choice]
+        comparison = comparisons_of(self._settings, self._points)[number]
+        best = min(comparison.forecasts.values(), key=lambda forecast: forecast.loss)
+        for choice in comparison.stopped:
+            forecast = comparison.forecasts[choice]
             why = f"forecast {band(asdict(forecast))}, the best is {band(asdict(best))}"
             log.info("%-34s stopped: %s", f"{self._declared.key}:{choice}", why)
-            self._outcomes |= {one.name: why for one in racing if one.choice == choice}
-        yield from (one for one in racing if one.choice not in looked.stopped)
+            self._outcomes |= {one.name: why for one in going if one.choice == choice}
+        yield from (one for one in going if one.choice not in comparison.stopped)
 
     def story(self, name: str, artefact: Artefact) -> dict[str, Any]:
         """The metadata of a point's event: first what became of it."""

@@ -30,7 +30,7 @@ from pipelines.corpora.decontamination import Decontamination
 from pipelines.corpora.options import Corpus
 from pipelines.interop import kinds
 from pipelines.recipe.points import FaultyPoint, own_values, with_point
-from pipelines.sweeps.options import Sweep, looks
+from pipelines.sweeps.options import Sweep, comparison_steps
 from pipelines.tasks import sections
 from pipelines.tasks.options import TaskOptions
 from pipelines.tokens.options import TokenizerChoice
@@ -213,7 +213,7 @@ class Recipe(Strict):
                 " training.processes: 1"
             )
         length = getattr(self.model.config(vocab_size=50_304), "context_length", 0)
-        if sweep.stop is not None and not looks(self.training, length, sweep.stop):
+        if sweep.stop is not None and not comparison_steps(self.training, length, sweep.stop):
             raise ValueError(
                 f"stop: a point of {self.training.steps_for(length):,} steps validates every"
                 f" {self.training.validate_every:,}, so it cannot be compared before its end; lower"

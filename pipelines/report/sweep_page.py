@@ -76,7 +76,7 @@ def _drawn(title: str, one: Picture) -> str:
 
 def _forecasts(content: swept.Content) -> Iterator[str]:
     yield heading(2, "Forecasts", "forecasts")
-    if not content["looks"]:
+    if not content["comparisons"]:
         yield "<p>No choice was forecast: the recipe stops none.</p>"
         return
     yield f"<p>{cell(ABOUT_FORECASTS)}</p>"

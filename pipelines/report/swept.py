@@ -77,7 +77,7 @@ def forecasts(content: Content) -> Rows:
             "true end": "" if ends[name] is None else f"{ends[name]:.3f}",
             "in the band": _held(forecast, ends[name]),
         }
-        for number, one in enumerate(content["looks"])
+        for number, one in enumerate(content["comparisons"])
         for name, forecast in sorted(one["forecasts"].items(), key=lambda pair: pair[1]["loss"])
     ]
 

@@ -10,8 +10,8 @@ from typing import Any
 from pipelines.core.artefact import FIGURES, Artefact
 from pipelines.core.making import Making
 from pipelines.sweeps.artefacts import COMPARED, Trial
-from pipelines.sweeps.options import Compared, Entrant
-from pipelines.sweeps.stopping import Look, Start, look
+from pipelines.sweeps.options import Compared, ComparedPoint
+from pipelines.sweeps.stopping import Comparison, Start, compared
 from pipelines.training.artefacts import Checkpoint
 
 Points = Mapping[str, Artefact]
@@ -23,17 +23,17 @@ def compare(making: Making, settings: Compared, points: dict[str, Artefact]) -> 
     ``points`` has a ``Checkpoint`` for each point that was trained to its end, and the last
     ``Trial`` of any other. Raises ValueError if no choice was trained to its end.
     """
-    looked = looks_of(settings, points)
-    choices = [_choice(name, settings, points, looked) for name in settings.values]
+    comparisons = comparisons_of(settings, points)
+    choices = [_choice(name, settings, points, comparisons) for name in settings.values]
     done = [choice for choice in choices if choice["mean"] is not None]
     if not done:
         raise ValueError("no point was trained to its end; materialize the sweep first")
     best = min(done, key=lambda choice: (choice["mean"], choice["name"]))
-    planned = sum(entrant.steps for entrant in settings.entrants)
+    planned = sum(point.steps for point in settings.points)
     trained = sum(seed["steps"] for choice in choices for seed in choice["seeds"])
     content = {
         "choices": choices,
-        "looks": [{"forecasts": _plain(one), "stopped": one.stopped} for one in looked],
+        "comparisons": [{"forecasts": _plain(one), "stopped": one.stopped} for one in comparisons],
         "settings": list(dict.fromkeys(name for v in settings.values.values() for name in v)),
         "own": settings.own,
         "best": best["name"],
@@ -42,7 +42,7 @@ def compare(making: Making, settings: Compared, points: dict[str, Artefact]) -> 
     }
     making.write(COMPARED, content)
     figures = {
-        "points": len(settings.entrants),
+        "points": len(settings.points),
         "points_stopped": sum(isinstance(point, Trial) for point in points.values()),
         "steps": trained,
         "steps_saved_share": 1 - trained / planned,
@@ -51,43 +51,43 @@ def compare(making: Making, settings: Compared, points: dict[str, Artefact]) -> 
     making.write(FIGURES, figures)
 
 
-def looks_of(settings: Compared, points: Points) -> list[Look]:
-    """The comparisons at each look, in order, as far as the points have come.
+def comparisons_of(settings: Compared, points: Points) -> list[Comparison]:
+    """The comparisons in order, as far as the points have come.
 
-    A choice that a look stopped is in no later look, even if it was trained to its end afterwards:
-    what is decided depends on the curves up to the look alone.
+    A choice that a comparison stopped is in no later one, even if it was trained to its end
+    afterwards: what is decided depends on the curves up to the comparison alone.
     """
-    rival, looked = list(settings.values), []
-    for number in range(max((len(one.looks) for one in settings.entrants), default=0)):
-        starts = {name: _starts(settings, points, name, number) for name in rival}
+    left, comparisons = list(settings.values), []
+    for number in range(max((len(one.comparisons) for one in settings.points), default=0)):
+        starts = {name: _starts(settings, points, name, number) for name in left}
         if settings.stop is None or not all(starts.values()):
             break
-        looked.append(look(starts, settings.stop.keep))  # type: ignore[arg-type]
-        rival = [name for name in rival if name not in looked[-1].stopped]
-    return looked
+        comparisons.append(compared(starts, settings.stop.keep))  # type: ignore[arg-type]
+        left = [name for name in left if name not in comparisons[-1].stopped]
+    return comparisons
 
 
 def _starts(settings: Compared, points: Points, choice: str, number: int) -> list[Start] | None:
-    """The points of a choice up to a look; None if one of them has not come so far."""
+    """The points of a choice up to a comparison; None if one of them has not come so far."""
     starts = []
-    for entrant in _seeds(settings, choice):
-        step = entrant.looks[min(number, len(entrant.looks) - 1)]
-        point = points.get(entrant.name)
-        if point is None or _steps(point, entrant) < step:
+    for planned in _seeds(settings, choice):
+        step = planned.comparisons[min(number, len(planned.comparisons) - 1)]
+        point = points.get(planned.name)
+        if point is None or _steps(point, planned) < step:
             return None
         curve = point.curve()  # type: ignore[attr-defined]
         until = {name: [p for p in curve[name] if p[0] <= step] for name in curve}
-        starts.append(Start(until["validation"], until["train"], step, entrant.steps))
+        starts.append(Start(until["validation"], until["train"], step, planned.steps))
     return starts
 
 
-def _seeds(settings: Compared, choice: str) -> list[Entrant]:
-    return [entrant for entrant in settings.entrants if entrant.choice == choice]
+def _seeds(settings: Compared, choice: str) -> list[ComparedPoint]:
+    return [point for point in settings.points if point.choice == choice]
 
 
-def _steps(point: Artefact, entrant: Entrant) -> int:
+def _steps(point: Artefact, planned: ComparedPoint) -> int:
     """The steps that a point was trained."""
-    return entrant.steps if isinstance(point, Checkpoint) else int(point.figures()["steps"])
+    return planned.steps if isinstance(point, Checkpoint) else int(point.figures()["steps"])
 
 
 def validation_loss(point: Artefact) -> float:
@@ -98,20 +98,20 @@ def validation_loss(point: Artefact) -> float:
 
 
 def _choice(
-    name: str, settings: Compared, points: Points, looked: Sequence[Look]
+    name: str, settings: Compared, points: Points, comparisons: Sequence[Comparison]
 ) -> dict[str, Any]:
     """A choice with its seeds: losses, steps, and the last forecast if it was stopped."""
     seeds = []
-    for entrant in _seeds(settings, name):
-        point = points[entrant.name]
+    for planned in _seeds(settings, name):
+        point = points[planned.name]
         curve = point.curve()["validation"]  # type: ignore[attr-defined]
         ended = isinstance(point, Checkpoint)
         seeds.append(
             {
-                "point": entrant.name,
-                "seed": entrant.seed,
-                "steps": _steps(point, entrant),
-                "of": entrant.steps,
+                "point": planned.name,
+                "seed": planned.seed,
+                "steps": _steps(point, planned),
+                "of": planned.steps,
                 "ended": ended,
                 "loss": validation_loss(point),
                 "validation": curve,
@@ -119,7 +119,7 @@ def _choice(
         )
     losses = [seed["loss"] for seed in seeds if seed["ended"]]
     ended = len(losses) == len(seeds)
-    forecasts = [one.forecasts[name] for one in looked if name in one.forecasts]
+    forecasts = [one.forecasts[name] for one in comparisons if name in one.forecasts]
     return {
         "name": name,
         "values": settings.values[name],
@@ -131,7 +131,7 @@ def _choice(
     }
 
 
-def _plain(one: Look) -> dict[str, dict[str, float]]:
+def _plain(one: Comparison) -> dict[str, dict[str, float]]:
     return {name: asdict(forecast) for name, forecast in one.forecasts.items()}
 
 

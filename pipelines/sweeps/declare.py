@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from pipelines.core.declaration import Declaration, listed
 from pipelines.core.scope import Scope
 from pipelines.sweeps.artefacts import SweepComparison, Trial
-from pipelines.sweeps.options import Begun, Compared, Entrant, Point, Sweep, looks
+from pipelines.sweeps.options import Begun, Compared, ComparedPoint, Point, Sweep, comparison_steps
 from pipelines.training.declare import budget_of
 from pipelines.training.options import Pretrained
 
@@ -65,7 +65,8 @@ def sweep(
 def _way(
     scope: Scope, options: Sweep, point: Point, foundation: Declaration
 ) -> tuple[Declaration, ...]:
-    """The declarations that lead to the end of a point: its start up to each look, and all of it.
+    """The declarations that lead to the end of a point: its starts, one for each
+    comparison, and all of it.
 
     The last differs from the recipe's foundation in its key alone, so that equal settings are one
     derivation: nothing is trained twice.
@@ -88,7 +89,7 @@ def _way(
             about=f"{told}, its first {step:,} steps.",
             begins=whole,
         )
-        for step in looks(settings.training, _context(settings), options.stop)
+        for step in comparison_steps(settings.training, _context(settings), options.stop)
     ]
     return (*starts, whole)
 
@@ -104,22 +105,22 @@ def _compared(
     ways: Mapping[str, tuple[Declaration, ...]],
     own: Mapping[str, JsonValue],
 ) -> Compared:
-    entrants = []
+    compared = []
     for point in points:
         settings = ways[point.name][-1].settings
         assert isinstance(settings, Pretrained)
         length = _context(settings)
-        entrants.append(
-            Entrant(
+        compared.append(
+            ComparedPoint(
                 name=point.name,
                 choice=point.choice,
                 seed=settings.seed,
                 steps=settings.training.steps_for(length),
-                looks=looks(settings.training, length, options.stop),
+                comparisons=comparison_steps(settings.training, length, options.stop),
             )
         )
     values = {point.choice: dict(point.values) for point in points}
-    return Compared(entrants=tuple(entrants), values=values, own=dict(own), stop=options.stop)
+    return Compared(points=tuple(compared), values=values, own=dict(own), stop=options.stop)
 
 
 def _used(ends: Iterator[Declaration]) -> dict[str, tuple[str, ...]]:

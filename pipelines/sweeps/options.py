@@ -138,18 +138,18 @@ class Begun(Strict):
         return self.whole.training
 
 
-class Entrant(Strict):
+class ComparedPoint(Strict):
     """A point as the comparison of a sweep knows it.
 
     ``choice`` is its name without the seed. It has ``steps`` in all, and was compared after each of
-    ``looks``.
+    ``comparisons``.
     """
 
     name: str
     choice: str
     seed: int
     steps: int
-    looks: tuple[int, ...]
+    comparisons: tuple[int, ...]
 
 
 class Compared(Strict):
@@ -159,13 +159,15 @@ class Compared(Strict):
     that the recipe does not write is not in ``own``.
     """
 
-    entrants: tuple[Entrant, ...]
+    points: tuple[ComparedPoint, ...]
     values: dict[str, dict[str, JsonValue]]
     own: dict[str, JsonValue]
     stop: Stopping | None
 
 
-def looks(training: Training, context_length: int, stop: Stopping | None) -> tuple[int, ...]:
+def comparison_steps(
+    training: Training, context_length: int, stop: Stopping | None
+) -> tuple[int, ...]:
     """The steps after which a point is compared: each is one where the training validates.
 
     Without one below the last step nothing can be stopped.

@@ -62,14 +62,14 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Look:
+class Comparison:
     """A comparison: a forecast for each choice that went so far, and the choices it stops."""
 
     forecasts: Mapping[str, Forecast]
     stopped: tuple[str, ...]
 
 
-def look(starts: Mapping[str, Sequence[Start]], keep: int) -> Look:
+def compared(starts: Mapping[str, Sequence[Start]], keep: int) -> Comparison:
     """Compare choices, each with a start for every seed.
 
     The best ``keep`` go on. Another choice is stopped if its band lies wholly above the band of the
@@ -79,7 +79,7 @@ def look(starts: Mapping[str, Sequence[Start]], keep: int) -> Look:
     order = sorted(forecasts, key=lambda choice: (forecasts[choice].loss, choice))
     best = forecasts[order[0]]
     hopeless = [choice for choice in order[keep:] if forecasts[choice].low > best.high]
-    return Look(forecasts, tuple(hopeless))
+    return Comparison(forecasts, tuple(hopeless))
 
 
 def forecast(starts: Mapping[str, Sequence[Start]]) -> dict[str, Forecast]:

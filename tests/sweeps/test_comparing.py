@@ -10,7 +10,7 @@ from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
 from pipelines.sweeps.artefacts import Curve
 from pipelines.sweeps.comparing import compare, validation_loss
-from pipelines.sweeps.options import Compared, Entrant
+from pipelines.sweeps.options import Compared, ComparedPoint
 from pipelines.training.artefacts import Checkpoint
 
 
@@ -36,7 +36,9 @@ def test_choices_with_keep_best_are_ranked_by_their_lowest_losses(tmp_path: Path
         for name, of in losses.items()
     }
     settings = Compared(
-        entrants=tuple(Entrant(name=n, choice=n, seed=1, steps=2, looks=()) for n in losses),
+        points=tuple(
+            ComparedPoint(name=n, choice=n, seed=1, steps=2, comparisons=()) for n in losses
+        ),
         values={"a": {"model.d_model": 16}, "b": {"model.d_model": 32}},
         own={},
         stop=None,

@@ -19,7 +19,7 @@ from pipelines.recipe.loading import load_recipe, read_recipes
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import stages
 from pipelines.sweeps.artefacts import Trial
-from pipelines.sweeps.options import Begun, Stopping, Sweep, looks
+from pipelines.sweeps.options import Begun, Stopping, Sweep, comparison_steps
 from pipelines.training.options import Training
 
 Write = Callable[..., Path]
@@ -103,7 +103,7 @@ FAULTS = {
         ": sweep.stop: points that begin at a state of another training are trained to their end;"
         " leave stop out, or training.from",
     ),
-    "no look before the end": (
+    "no comparison before the end": (
         ("validate_every: 6", "validate_every: 12"),
         ":12: sweep.stop: a point of 12 steps validates every 12, so it cannot be compared before"
         " its end; lower training.validate_every, or leave stop out",
@@ -165,7 +165,7 @@ def test_a_point_is_promoted_by_copying_its_values(recipe_file: Write) -> None:
 def test_a_sweep_may_have_a_budget_of_its_own(recipe_file: Write) -> None:
     recipe = load_recipe(swept(recipe_file, ("  stop: {keep: 1}", "  steps: 600")))
     settings = declared_by(recipe)["sweep_comparison"].settings
-    assert {entrant.steps for entrant in settings.entrants} == {600}  # type: ignore[union-attr]
+    assert {point.steps for point in settings.points} == {600}  # type: ignore[union-attr]
     assert recipe.training is not None
     assert recipe.training.steps == 12
 
@@ -195,8 +195,8 @@ def test_points_are_compared_where_they_validate(
     steps: int, every: int, after: float, expected: tuple[int, ...]
 ) -> None:
     training = Training(steps=steps, validate_every=every)
-    assert looks(training, 16, Stopping(after=after)) == expected
-    assert looks(training, 16, None) == ()
+    assert comparison_steps(training, 16, Stopping(after=after)) == expected
+    assert comparison_steps(training, 16, None) == ()
 
 
 def test_every_point_is_a_named_making_of_its_settings_and_inputs(recipe_file: Write) -> None:

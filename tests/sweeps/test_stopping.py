@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pipelines.sweeps.stopping import SEEDS_DIFFER, WIDTH, Start, forecast, look
+from pipelines.sweeps.stopping import SEEDS_DIFFER, WIDTH, Start, compared, forecast
 
 STEPS = 400
 
@@ -27,8 +27,8 @@ def start(
     return Start(curve[9::10], curve, step, STEPS)
 
 
-def looked(finals: Mapping[str, float], keep: int = 1, step: int = 100) -> tuple[str, ...]:
-    return look({name: [start(final, step)] for name, final in finals.items()}, keep).stopped
+def stopped_of(finals: Mapping[str, float], keep: int = 1, step: int = 100) -> tuple[str, ...]:
+    return compared({name: [start(final, step)] for name, final in finals.items()}, keep).stopped
 
 
 def test_a_power_law_is_forecast_where_it_ends() -> None:
@@ -40,20 +40,20 @@ def test_a_power_law_is_forecast_where_it_ends() -> None:
 
 
 def test_hopeless_choices_are_stopped_and_near_ones_go_on() -> None:
-    assert looked({"best": 2.0, "near": 2.05, "far": 4.0, "farther": 5.0}) == ("far", "farther")
+    assert stopped_of({"best": 2.0, "near": 2.05, "far": 4.0, "farther": 5.0}) == ("far", "farther")
 
 
 def test_as_many_as_are_to_be_kept_go_on_however_bad() -> None:
     finals = {"best": 2.0, "far": 4.0, "farther": 5.0}
-    assert looked(finals, keep=2) == ("farther",)
-    assert looked(finals, keep=3) == ()
-    assert looked(finals, keep=9) == ()
+    assert stopped_of(finals, keep=2) == ("farther",)
+    assert stopped_of(finals, keep=3) == ()
+    assert stopped_of(finals, keep=9) == ()
 
 
-def test_a_later_look_is_surer() -> None:
+def test_a_later_comparison_is_surer() -> None:
     finals = {"best": 2.0, "worse": 2.12}
-    assert looked(finals, step=100) == ()
-    assert looked(finals, step=380) == ("worse",)
+    assert stopped_of(finals, step=100) == ()
+    assert stopped_of(finals, step=380) == ("worse",)
 
 
 def test_seeds_that_differ_widen_the_band() -> None:
@@ -63,8 +63,8 @@ def test_seeds_that_differ_widen_the_band() -> None:
             for name, final in {"best": 2.0, "worse": 3.0}.items()
         }
 
-    assert look(starts(0.001), 1).stopped == ("worse",)
-    assert look(starts(0.3), 1).stopped == ()
+    assert compared(starts(0.001), 1).stopped == ("worse",)
+    assert compared(starts(0.3), 1).stopped == ()
 
 
 def test_one_seed_has_the_noise_of_most_trainings() -> None:
@@ -82,10 +82,10 @@ def test_the_decision_depends_on_the_curves_alone(
     ends: dict[str, float], keep: int, order: random.Random
 ) -> None:
     """Not on their order; the best ``keep`` always go on; and nothing equal to the best stops."""
-    first = looked(ends, keep)
+    first = stopped_of(ends, keep)
     shuffled = list(ends.items())
     order.shuffle(shuffled)
-    assert set(looked(dict(shuffled), keep)) == set(first)
+    assert set(stopped_of(dict(shuffled), keep)) == set(first)
     best = sorted(ends, key=lambda name: (ends[name], name))
     assert not {*best[:keep]} & {*first}
     assert not [name for name in first if ends[name] == ends[best[0]]]
@@ -103,6 +103,6 @@ def test_a_constructed_sweep_keeps_its_best(seed: int) -> None:
         name: [start(final, slope=slope, noise=0.01, seed=number) for number in (1, 2)]
         for name, (final, slope) in made.items()
     }
-    stopped = look(starts, 2).stopped
+    stopped = compared(starts, 2).stopped
     assert "choice 0" not in stopped
     assert len(stopped) >= 3

@@ -180,7 +180,7 @@ def test_hopeless_points_are_stopped_and_the_best_is_not(swept: Swept) -> None:
     stopped = {name for name, point in points.items() if isinstance(point, Trial)}
     assert stopped
     assert {name.rpartition(",")[0] for name in stopped} == {
-        name for one in swept.comparison().content()["looks"] for name in one["stopped"]
+        name for one in swept.comparison().content()["comparisons"] for name in one["stopped"]
     }
     content = swept.comparison().content()
     assert not any(name.startswith(content["best"]) for name in stopped)
@@ -296,7 +296,9 @@ def test_stopped_points_go_on_when_a_person_wants_them(swept: Swept, tmp_path: P
     after = other.comparison()
     assert after.figures()["points_stopped"] == 0
     assert after.figures()["steps_saved_share"] == 0
-    assert after.content()["looks"] == before["looks"], "a decision depends on the curves alone"
+    assert after.content()["comparisons"] == before["comparisons"], (
+        "a decision depends on the curves alone"
+    )
 
 
 def test_a_recipe_without_a_sweep_says_how_to_have_one(place_without: Place) -> None:
@@ -346,4 +348,4 @@ def test_twelve_points_save_two_fifths_of_the_steps_and_keep_the_best(
     whole = json.loads(said.out)
     assert whole["steps"]["trained"] == whole["steps"]["planned"]
     assert whole["best"] == stopped["best"]
-    assert whole["looks"] == stopped["looks"]
+    assert whole["comparisons"] == stopped["comparisons"]
