@@ -206,7 +206,7 @@ def test_a_run_that_diverged_is_gone_on_with_from_its_trail(
     command = ("run", str(recipe_file(KEPT, broken)), "--select", "smaller/foundation")
     for _ in range(2):  # the second time the trail is reused
         fault = made.dragon(*command).fault
-        assert "is not finite" in fault or "=nan" in fault or "=inf" in fault
+        assert "the training diverged after step 8" in fault
         assert fault.endswith(
             "write training.from: {asset: smaller/foundation_states, step: 8} into a recipe of"
             " another name"
