@@ -395,7 +395,7 @@ MOMENTS = {
     "save": "interrupt(work, 'replace', lambda path, *_: path.name == 'checkpoint.json')",
     "second save": "interrupt(work, 'replacing', lambda path, *_: path.stem == 'step-00000008')",
     "publication": "interrupt(store, 'sync', lambda path: path.name == 'smaller')",
-    "evaluation": "interrupt(Making, 'write', lambda making, *_: making.key.endswith('_evaluation'))",
+    "evaluation": "interrupt(Making, 'write', lambda m, *_: m.key.endswith('_evaluation'))",
 }  # fmt: skip
 EVALUATED = ("smaller/foundation", "smaller/foundation_evaluation")
 
