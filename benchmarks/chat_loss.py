@@ -40,11 +40,12 @@ from model.batches.batching import IGNORED, TokenStream, Windows, in_order  # no
 from model.evaluation import bits_per_byte, mean_loss  # noqa: E402
 from model.training.loop import Step, train  # noqa: E402
 from model.training.objectives import next_token  # noqa: E402
-from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.training.optim import learning_rate_factor  # noqa: E402
 from pipelines.core.project import Project  # noqa: E402
 from pipelines.core.store import Store  # noqa: E402
 from pipelines.recipe.loading import load_recipe  # noqa: E402
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards  # noqa: E402
+from pipelines.training.fitting import optimizer_of, schedule_of  # noqa: E402
 
 RATES = (2e-3, 4e-3, 8e-3)
 SHARES = (0.1, 0.15, 0.2)  # of the other network's seconds
@@ -200,30 +201,13 @@ def seconds_a_step(begin: Callable[[], Iterator[object]]) -> float:
 
 def steps_of_ours(network: Any, windows: Windows, training: Any, steps: int) -> Iterator[Step]:
     """The recipe's training of that many steps, by the project's own loop."""
-    choice, schedule = training.optimizer, training.schedule
-    optimizer = Optimizer(
-        network,
-        choice.kind,
-        learning_rate=choice.head_learning_rate,
-        matrix_learning_rate=choice.matrix_learning_rate,
-        embedding_learning_rate=choice.embedding_learning_rate,
-        head_learning_rate=choice.head_learning_rate,
-        weight_decay=choice.weight_decay,
-        betas=(choice.beta1, choice.beta2),
-        momentum=choice.momentum,
-    )
-    decay = round(schedule.decay_share * steps)
-
-    def factor(step: int) -> float:
-        return learning_rate_factor(step, steps, schedule.warmup_steps, decay, schedule.floor)
-
     events = train(
         network,
         next_token,
         windows.batch,
-        optimizer,
+        optimizer_of(network, training, "fp32"),
         steps=steps,
-        schedule=factor,
+        schedule=schedule_of(training, steps),
         clip=training.clip,
     )
     return (event for event in events if isinstance(event, Step))

@@ -66,7 +66,7 @@ def bare(path: Path, store: Path, steps: int) -> dict[str, float]:
     from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
     from pipelines.training.batches import held_out_batches, training_batches
     from pipelines.training.checkpoint import HELD_OUT_BATCH
-    from pipelines.training.fitting import _optimizer, _schedule, precision_of
+    from pipelines.training.fitting import optimizer_of, precision_of, schedule_of
 
     recipe, opened = load_recipe(path), Store(store)
     training = recipe.training
@@ -85,9 +85,9 @@ def bare(path: Path, store: Path, steps: int) -> dict[str, float]:
         network,
         OBJECTIVES[objective],
         batches.batch,
-        _optimizer(network, training),
+        optimizer_of(network, training, precision_of(training)),
         steps=steps,
-        schedule=_schedule(training, steps),
+        schedule=schedule_of(training, steps),
         clip=training.clip,
         precision=precision_of(training),
         seed=recipe.seed,

@@ -107,7 +107,7 @@ def train_one(
     from model.training.objectives import next_token
     from model.training.optim import learning_rate_factor
     from pipelines.tokens.tokenizers.bpe_training import train_bpe
-    from pipelines.training.fitting import _optimizer
+    from pipelines.training.fitting import optimizer_of
     from pipelines.training.options import Training
 
     parts = split(path.read_text(encoding="utf-8"))
@@ -126,7 +126,7 @@ def train_one(
     network = build("gpt", config, seed=1)
     windows = Windows({"text": streams["train"]}, {"text": 1}, context, batch, 1)
     training = Training(steps=longest, batch_size=batch).resolved(tied=False, trained=False)
-    optimizer = _optimizer(network, training)
+    optimizer = optimizer_of(network, training, "fp32")
 
     def look() -> float:
         held_out = in_order(streams["validation"], context, 32, windows=65_536 // context)

@@ -105,7 +105,7 @@ def fit(
         network.to(device())
         trained = group.spread(network)
         precision = precision_of(training)
-        optimizer = _optimizer(trained, training, precision, group)
+        optimizer = optimizer_of(trained, training, precision, group)
         environment = _environment(precision, group)
         with States(making, training, trained, steps, trail, group) as states:
             states.require_room(optimizer, best=training.keep_best)
@@ -120,7 +120,7 @@ def fit(
                 optimizer,
                 steps=steps,
                 accumulate=training.accumulate,
-                schedule=_schedule(training, steps),
+                schedule=schedule_of(training, steps),
                 clip=training.clip,
                 precision=precision,
                 seed=seed,
@@ -206,9 +206,10 @@ def _environment(precision: Precision, group: Group) -> dict[str, Any]:
     }
 
 
-def _optimizer(
+def optimizer_of(
     network: Network, training: Training, precision: Precision, group: Group = ALONE
 ) -> Optimizer:
+    """The optimizer that a training names. Raises ValueError if its rates are not resolved."""
     choice = training.optimizer
     if choice.head_learning_rate is None:
         raise ValueError("the learning rates are not resolved: read the training out of a recipe")
@@ -230,7 +231,8 @@ def _optimizer(
     )
 
 
-def _schedule(training: Training, steps: int) -> Callable[[int], float]:
+def schedule_of(training: Training, steps: int) -> Callable[[int], float]:
+    """The factor of the learning rates at each of ``steps`` steps, counted from 0."""
     choice = training.schedule
     warmup = min(choice.warmup_steps, steps)
     decay = 0 if choice.decay == "none" else min(round(choice.decay_share * steps), steps - warmup)

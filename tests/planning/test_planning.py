@@ -186,7 +186,7 @@ def test_a_lack_of_memory_is_a_fault_of_the_plan(
     def lacks(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(fitting, "_optimizer", lacks)
+    monkeypatch.setattr(fitting, "optimizer_of", lacks)
     said = fresh.dragon("plan", str(recipe_file()), "--seconds", "1")
     assert said.code == 0, said.err
     assert "smaller/foundation: this machine has too little memory for it" in said.out

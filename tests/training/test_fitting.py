@@ -29,7 +29,7 @@ from pipelines.core.project import CHECKOUT, Project
 from pipelines.recipe.loading import load_recipes
 from pipelines.stages import declare
 from pipelines.training import states
-from pipelines.training.fitting import _optimizer, _schedule
+from pipelines.training.fitting import optimizer_of, schedule_of
 from pipelines.training.options import Training
 from tests.training.running import Stopped, stop_at, trained
 
@@ -66,9 +66,9 @@ def losses(network: Any, objective: str, batches: Any, training: Training) -> li
         network,
         OBJECTIVES[objective],
         batches.batch,
-        _optimizer(network, training, "fp32"),
+        optimizer_of(network, training, "fp32"),
         steps=STEPS,
-        schedule=_schedule(training, STEPS),
+        schedule=schedule_of(training, STEPS),
     )
     return [event.loss for event in events if isinstance(event, Step)]
 

@@ -194,14 +194,14 @@ def test_a_run_that_diverged_is_gone_on_with_from_its_trail(
     """Its rates break it at step 10; from step 8 on it goes with lower ones."""
     from pipelines.training import fitting
 
-    schedule = fitting._schedule
+    schedule = fitting.schedule_of
 
     def wild(training: Any, steps: int) -> Any:
         factor = schedule(training, steps)
         broken = training.optimizer.weight_decay == 0.125
         return lambda index: 1e38 if broken and index == 9 else factor(index)
 
-    monkeypatch.setattr(fitting, "_schedule", wild)
+    monkeypatch.setattr(fitting, "schedule_of", wild)
     broken = ("precision: fp32", "precision: fp32, optimizer: {weight_decay: 0.125}")
     command = ("run", str(recipe_file(KEPT, broken)), "--select", "smaller/foundation")
     for _ in range(2):  # the second time the trail is reused
