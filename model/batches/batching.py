@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.batches.mixing import check_sizes, mix
+from model.batches.rows import Row, RowId
 from model.batches.shuffling import key_of, permuted_all
 from model.batches.streams import DocumentPiece, Piece, TokenStream
 
@@ -39,16 +40,17 @@ class Batch:
     """The input of an objective.
 
     ``tokens`` (B, T) int64. ``targets`` (B, T) int64, IGNORED where a target does not count, or
-    labels (B,). ``ids`` names each row for messages. ``last`` (B,) is the position of the last
-    token before the padding; it is set with labels. ``documents`` (B, T) int64 numbers the
-    documents of a row; it is set where a row holds several, which may not read one another.
+    labels (B,). ``ids`` says what each row reads, and names it in messages. ``last`` (B,) is the
+    position of the last token before the padding; it is set with labels. ``documents`` (B, T) int64
+    numbers the documents of a row; it is set where a row holds several, which may not read one
+    another.
     ``sources`` (B, S) int64 are the inputs of an encoder, padded with IGNORED. ``lengths`` (B,)
     counts the tokens of each row before its padding; without it no row has padding.
     """
 
     tokens: Tensor
     targets: Tensor
-    ids: Sequence[str]
+    ids: Sequence[RowId]
     last: Tensor | None = None
     documents: Tensor | None = None
     sources: Tensor | None = None
@@ -147,9 +149,7 @@ class Windows:
 
     def batch(self, step: int) -> Batch:
         """The batch of that step, counted from 0. ValueError past ``steps``."""
-        self.mixture.require(step + 1)
-        block, index = divmod(step, self._steps_together)
-        places = self._places(block)[index * self.batch_size : (index + 1) * self.batch_size]
+        places = self._placed(step)
         width = self.context_length + 1
         rows = torch.empty(self.batch_size, width, dtype=torch.int64).numpy()  # cheap slices
         for row, (corpus, start, piece, offset) in zip(rows, places, strict=True):
@@ -158,8 +158,19 @@ class Windows:
                 row[:] = part
             else:
                 self.streams[corpus].copy(start, row)
-        ids = tuple(f"{corpus}[{start}:{start + width}]" for corpus, start, *_ in places)
+        ids = tuple(self.rows(step))
         return Batch(torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:]), ids)
+
+    def rows(self, step: int) -> list[Row]:
+        """What the rows of a step's batch read, without reading it. ValueError past ``steps``."""
+        width = self.context_length + 1
+        places = self._placed(step)
+        return [Row(corpus, ((start, start + width),), 1) for corpus, start, *_ in places]
+
+    def _placed(self, step: int) -> list[tuple[str, int, int, int]]:
+        self.mixture.require(step + 1)
+        block, index = divmod(step, self._steps_together)
+        return self._places(block)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def windows(self, corpus: str) -> int:
         """How many windows an epoch of the corpus has."""

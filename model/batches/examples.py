@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model.batches.batching import IGNORED, Batch, pad, spread
 from model.batches.mixing import check_sizes
+from model.batches.rows import Example
 from model.batches.shuffling import key_of, permuted
 
 _POOL = 32  # batches in a pool, whose examples are sorted by length
@@ -94,14 +95,22 @@ class Examples:
             total -= len(self._tokens)
         return total / len(self._tokens)
 
+    def asked(self, number: int) -> int:
+        """How many targets the example of that number has."""
+        return 1 if self._counted is None else int(self._counted[number][1:].sum())
+
     def unfinished(self, end: int) -> int:
         """How many examples do not end with the token ``end`` because they were cut to fit."""
         return sum(int(row[-1]) != end for row in self._tokens)
 
     def batch(self, step: int) -> Batch:
         """The batch of that step, counted from 0: always ``batch_size`` examples."""
+        return self._collate([row.number for row in self.rows(step)])
+
+    def rows(self, step: int) -> list[Example]:
+        """The examples of a step's batch, without reading them."""
         pool, row = divmod(step, self._batches_a_pool)
-        return self._collate(self._pools(pool)[row])
+        return [Example(number) for number in self._pools(pool)[row]]
 
     def in_order(self, count: int | None = None) -> Iterator[Batch]:
         """Every example once, in the order given; for evaluation.
@@ -133,7 +142,7 @@ class Examples:
 
     def _collate(self, indices: Sequence[int]) -> Batch:
         rows = [self._tokens[i] for i in indices]
-        ids = tuple(f"example {i}" for i in indices)
+        ids = tuple(Example(i) for i in indices)
         width = max(len(row) for row in rows)
         if self._labels is not None:
             last = torch.tensor([len(row) - 1 for row in rows])

@@ -56,7 +56,7 @@ class Masked:
         self, batches: Windows | Packed, *, vocab_size: int, end_of_text: int, seed: int
     ) -> None:
         self.batches, self.mixture, self.seed = batches, batches.mixture, seed
-        self.drawn = batches.drawn
+        self.drawn, self.rows = batches.drawn, batches.rows
         self._hide = partial(hide, vocab_size=vocab_size, end_of_text=end_of_text)
 
     @property
@@ -88,7 +88,7 @@ def masked_in_order(
     for batch in in_order(stream, context_length, batch_size, windows=windows):
         for part in _unfilled(batch):
             rows = [
-                hidden(_rows(part, slice(row, row + 1)), key_of("mask held out", window))
+                hidden(_rows(part, slice(row, row + 1)), key_of("mask held out", str(window)))
                 for row, window in enumerate(part.ids)
             ]
             tokens, targets = torch.cat([r.tokens for r in rows]), [r.targets for r in rows]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model.batches.batching import IGNORED, Batch, TokenStream
 from model.batches.mixing import mix
+from model.batches.rows import Row as ReadRow
 from model.batches.shuffling import key_of, permuted, permuted_all
 from model.batches.streams import DocumentPiece
 
@@ -101,21 +102,29 @@ class Packed:
 
     def batch(self, step: int) -> Batch:
         """The batch of that step, counted from 0. ValueError past ``steps``."""
-        names = self.mixture.corpora(step, step + 1)
-        counts = self.mixture.counts(step)
         shape = self.batch_size, self.context_length
         tokens = torch.zeros(shape, dtype=torch.int64)
         targets = torch.full(shape, IGNORED)
         documents = torch.zeros(shape, dtype=torch.int64)
-        ids = []
-        rows = zip(names, tokens.numpy(), targets.numpy(), documents.numpy(), strict=True)
-        for name, *row in rows:
-            spans = self._corpora[name].row(counts[name])
+        placed = self._placed(step)
+        rows = zip(placed, tokens.numpy(), targets.numpy(), documents.numpy(), strict=True)
+        for (name, spans), *row in rows:
             _fill(self.streams[name], spans, *row)
-            counts[name] += 1
-            ids.append(name + "".join(f"[{span.start}:{span.stop}]" for span in spans))
         lengths = (targets != IGNORED).sum(dim=1)  # every token of a document is a target
-        return Batch(tokens, targets, tuple(ids), documents=documents, lengths=lengths)
+        ids = tuple(_read(name, spans) for name, spans in placed)
+        return Batch(tokens, targets, ids, documents=documents, lengths=lengths)
+
+    def rows(self, step: int) -> list[ReadRow]:
+        """What the rows of a step's batch read, without reading it. ValueError past ``steps``."""
+        return [_read(name, spans) for name, spans in self._placed(step)]
+
+    def _placed(self, step: int) -> list[tuple[str, list[Span]]]:
+        """The corpus and the spans of each row of a step."""
+        counts, placed = self.mixture.counts(step), []
+        for name in self.mixture.corpora(step, step + 1):
+            placed.append((name, self._corpora[name].row(counts[name])))
+            counts[name] += 1
+        return placed
 
     def windows(self, corpus: str) -> int:
         """How many rows an epoch of the corpus has; the call packs the whole corpus."""
@@ -129,6 +138,11 @@ class Packed:
             epochs = tokens / len(self.streams[corpus])
             totals[corpus] = {"windows": count, "tokens": tokens, "epochs": epochs}
         return totals
+
+
+def _read(corpus: str, spans: Sequence[Span]) -> ReadRow:
+    """What a row reads; the opening of a span is a token of the same document."""
+    return ReadRow(corpus, tuple((span.start, span.stop) for span in spans), 0)
 
 
 def _fill(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from model.architectures.network import Network
 from model.batches.batching import Batch, key_of
+from model.batches.rows import RowId
 from model.evaluation import autocast, mean_loss
 from model.training.distributed import ALONE, Group
 from model.training.objectives import Objective
@@ -75,9 +76,9 @@ class Saved:
 class NonFinite(ValueError):  # noqa: N818 - the name says what is wrong
     """A loss, gradient or weight is not finite. In the first two cases no update was made."""
 
-    def __init__(self, step: int, what: str, value: float, ids: Sequence[str]) -> None:
+    def __init__(self, step: int, what: str, value: float, ids: Sequence[RowId]) -> None:
         self.step, self.ids = step, ids
-        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         super().__init__(
             f"step={step} {what}={value} on batch [{shown}]: "
             "check these rows, or lower the learning rate"
@@ -186,7 +187,7 @@ def _update(
     optimizer: Optimizer,
     clip: float | None,
     index: int,
-    ids: Sequence[str],
+    ids: Sequence[RowId],
     group: Group,
 ) -> tuple[float, float]:
     """Makes one update from the gradients; returns the loss and the gradient norm."""

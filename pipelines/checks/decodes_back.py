@@ -45,7 +45,7 @@ def _firsts(shards: TokenShards, inputs: Inputs) -> Iterator[tuple[str, list[int
             assert isinstance(documents, Documents)
             texts = itertools.islice(documents.split(split), SEARCHED)
             encoded = itertools.chain.from_iterable(part.documents() for part in parts)
-            for name, tokens in itertools.islice(encoded, EACH):
+            for name, _, tokens in itertools.islice(encoded, EACH):
                 # The shards keep the order of the documents, so the search goes on from here.
                 text = next((d.text for d in texts if d.id == name), None)
                 yield f"{corpus}: {name}", tokens.tolist(), text

@@ -202,13 +202,23 @@ class Shard:
         """The start of each document of the batch in ``tokens(batch)``, and the end of the last."""
         return _offsets(self._file.batch(batch))
 
-    def documents(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-        """(document id, its tokens with the closing end of text), in order."""
+    def names(self, batch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8], pa.Array]:
+        """Of the documents of a batch: their offsets, the sha256 (documents, 32), the ids."""
+        import numpy as np
+
+        read = self._file.batch(batch)
+        digests = read.column("sha256")
+        content = np.frombuffer(digests.buffers()[1], np.uint8, 32 * len(digests))
+        return _offsets(read), content.reshape(-1, 32), read.column("document_id")
+
+    def documents(self) -> Iterator[tuple[str, bytes, npt.NDArray[Any]]]:
+        """(id, sha256 of the text, tokens with the closing end of text) of each document."""
         for batch in self._file.batches():
             tokens, bounds = _tokens(batch), pairwise(_offsets(batch).tolist())
             names = batch.column("document_id").to_pylist()
-            for name, (start, end) in zip(names, bounds, strict=True):
-                yield name, tokens[start:end]
+            digests = batch.column("sha256").to_pylist()
+            for name, digest, (start, end) in zip(names, digests, bounds, strict=True):
+                yield name, digest, tokens[start:end]
 
 
 def _tokens(batch: pa.RecordBatch) -> npt.NDArray[Any]:

@@ -1,8 +1,9 @@
 """Token shards: Arrow files in which a training run reads any token without reading the rest.
 
-A shard has one row for each document (``document_id: string``, ``tokens: list<uint16>``), and each
-document ends with the end of text. So the values buffer of a record batch is one continuous stream
-of tokens, which is viewed without a copy; the list offsets are the document boundaries.
+A shard has one row for each document: ``document_id: string``, ``sha256: binary(32)`` of its text,
+``tokens: list<uint16>``. Each document ends with the end of text. So the values buffer of a record
+batch is one continuous stream of tokens, which is viewed without a copy; the list offsets are the
+document boundaries.
 
 The plan of the shards depends only on the documents' table. So any number of processes can write
 the shards, in any order, with the same bytes. A shard that was finished before a kill is not made
@@ -175,9 +176,9 @@ def _make(
     partial = f"{plan.path}.partial"
     with ArrowWriter(folder, partial, shard_schema(dtype)) as writer:
         for number in range(plan.first, plan.last):
-            ids, texts = _columns(table.batch(number), skipped)
+            ids, digests, texts = _columns(table.batch(number), skipped)
             text_bytes += sum(len(text.encode()) for text in texts)
-            for token_count, batch in _record_batches(ids, texts, tokenizer, dtype):
+            for token_count, batch in _record_batches(ids, digests, texts, tokenizer, dtype):
                 writer.write(batch)
                 token_counts.append(token_count)
     index = writer.index
@@ -200,19 +201,17 @@ def _write_note(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def _columns(
-    batch: pa.RecordBatch, skipped: frozenset[str] | tuple[()]
-) -> tuple[list[str], list[str]]:
-    """The ids and texts of the documents that are not skipped."""
-    ids, texts = batch.column("id").to_pylist(), batch.column("text").to_pylist()
+def _columns(batch: pa.RecordBatch, skipped: frozenset[str] | tuple[()]) -> list[list[str]]:
+    """The ids, digests and texts of the documents that are not skipped."""
+    columns = [batch.column(name).to_pylist() for name in ("id", "sha256", "text")]
     if skipped:
-        kept = [i for i, name in enumerate(ids) if name not in skipped]
-        ids, texts = [ids[i] for i in kept], [texts[i] for i in kept]
-    return ids, texts
+        kept = [i for i, name in enumerate(columns[0]) if name not in skipped]
+        columns = [[values[i] for i in kept] for values in columns]
+    return columns
 
 
 def _record_batches(
-    ids: list[str], texts: list[str], tokenizer: Tokenizer, dtype: str
+    ids: list[str], digests: list[str], texts: list[str], tokenizer: Tokenizer, dtype: str
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(number of tokens, record batch): as many documents as a batch may hold, at least one."""
     import numpy as np
@@ -234,7 +233,8 @@ def _record_batches(
             integers(tokens[start:end], schema.field("tokens").type.value_type),
             type=schema.field("tokens").type,
         )
-        columns = [column(ids[first:last], pa.string()), rows]
+        named = pa.array(map(bytes.fromhex, digests[first:last]), schema.field("sha256").type)
+        columns = [column(ids[first:last], pa.string()), named, rows]
         yield end - start, pa.record_batch(columns, schema=schema)
         first, start = last, end
 
@@ -247,6 +247,7 @@ def shard_schema(dtype: str) -> pa.Schema:
     return pa.schema(
         [
             pa.field("document_id", pa.string(), nullable=False),
+            pa.field("sha256", pa.binary(32), nullable=False),
             pa.field("tokens", pa.list_(item), nullable=False),
         ]
     )

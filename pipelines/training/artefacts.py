@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.core.artefact import FIGURES, Artefact
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor
 
 CURVE = "curve.json"
 TRAIL, TRAIL_FIGURES = "trail.json", "trail_figures.json"
-RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES)
+RECEIPT, DRAWS = "receipt.json", "draws.arrow"
+RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES, RECEIPT, DRAWS)
 """The files of a foundation that was trained here."""
+
+
+class Draw(NamedTuple):
+    """What a training read of one document, or of one example of a document.
+
+    ``corpus`` is ``examples`` for an example, and ``example_id`` is empty for a document of a
+    corpus. ``sha256`` is that of the document's text or of the example. ``tokens`` counts the
+    targets over all steps. ``first_step``, counted from 1, is the first that read any token of it.
+    """
+
+    corpus: str
+    document_id: str
+    example_id: str
+    sha256: bytes
+    tokens: int
+    first_step: int
+
+
+def draws_schema() -> pa.Schema:
+    """The columns of a table of draws."""
+    import pyarrow as pa
+
+    kinds = [*[pa.string()] * 3, pa.binary(32), pa.int64(), pa.int64()]
+    return pa.schema(
+        [pa.field(n, kind, nullable=False) for n, kind in zip(Draw._fields, kinds, strict=True)]
+    )
+
+
+def draws_name(step: int) -> str:
+    """The file of a trail with the draws up to a step."""
+    return f"draws-{step:08d}.arrow"
 
 
 class Checkpoint(Artefact):
@@ -41,6 +75,18 @@ class Checkpoint(Artefact):
         """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
         corpora = self.json("drawn.json") if "drawn.json" in self.files else {}
         return dict(corpora)
+
+    def draws(self) -> Iterator[Draw]:
+        """The documents or examples that the weights have read, in the order of the data.
+
+        None for weights from elsewhere and for a version of an earlier program.
+        """
+        if DRAWS in self.files:
+            yield from map(Draw._make, self.table(DRAWS).rows(Draw._fields))
+
+    def receipt(self) -> dict[str, Any]:
+        """The running digest over what the steps read, as ``Receipt.told``; empty without one."""
+        return dict(self.json(RECEIPT)) if RECEIPT in self.files else {}
 
     def curve(self) -> dict[str, list[list[float]]]:
         """``train`` and ``validation``: [step, loss] pairs, as the training that its derivation
@@ -88,6 +134,13 @@ class KeptStates(Artefact):
             raise ValueError(
                 f"training.from.step: {self.key} has no state of step {step}; it has {known}"
             )
+
+    def draws(self, step: int) -> pa.Table:
+        """The documents that the weights of a state have read, in the columns of ``Draw``."""
+        import pyarrow as pa
+
+        table = self.table(draws_name(step))
+        return pa.Table.from_batches(table.batches(), table.schema)
 
     def state(self, step: int) -> bytes:
         """The checked file of a state. Raises ValueError if there is none of ``step``."""

@@ -37,9 +37,10 @@ from pipelines.core.tracking.live import SAMPLE, SAVED  # noqa: E402
 from pipelines.training.checkpoint import device  # noqa: E402
 from pipelines.training.history import History, thinned  # noqa: E402
 from pipelines.training.machine import peak_flops  # noqa: E402
+from pipelines.training.receipts import Reading, Receipt, never, write_receipt  # noqa: E402
 from pipelines.training.speed import Speed  # noqa: E402
 from pipelines.training.states import States  # noqa: E402
-from pipelines.training.trail import Origin, Trail  # noqa: E402
+from pipelines.training.trail import Origin, Trail, draws_of  # noqa: E402
 from pipelines.training.turn import one_at_a_time  # noqa: E402
 
 if TYPE_CHECKING:
@@ -85,15 +86,18 @@ def fit(
     steps: int,
     seed: int,
     samples: Callable[[], Iterable[str]] | None = None,
+    reading: Reading[Any] | None = None,
     origin: Origin | None = None,
     trail: Trail | None = None,
 ) -> History:
     """Trains ``network`` in place, from the newest checkpoint of this derivation if there is one.
 
-    Without one it begins at ``origin``, or anew. ``trail`` keeps states on the way. ``samples``
-    writes texts of the network after a validation, for who watches. With ``keep_best`` it has the
-    weights of the lowest validation loss afterwards. If this process belongs to a group
-    (``launching``), all of it train the one network, and rank 0 saves the states.
+    Without one it begins at ``origin``, or anew. ``trail`` keeps states on the way. With
+    ``reading``, which knows the documents behind ``batches``, it writes the receipt of what was
+    read, and the draws. ``samples`` writes texts of the network after a validation, for who
+    watches. With ``keep_best`` it has the weights of the lowest validation loss afterwards. If this
+    process belongs to a group (``launching``), all of it train the one network, and rank 0 saves
+    the states.
 
     Raises ValueError for bad data or a diverged run, OSError for a state that cannot be saved,
     CorruptArtefact for a changed checkpoint, and Paused after the step ``making.until``, if that
@@ -107,7 +111,8 @@ def fit(
         precision = precision_of(training)
         optimizer = optimizer_of(trained, training, precision, group)
         environment = _environment(precision, group)
-        with States(making, training, trained, steps, trail, group) as states:
+        receipt = Receipt(reading.sources if reading else None, trail.wants if trail else never)
+        with States(making, training, trained, steps, trail, receipt, group) as states:
             states.require_room(optimizer, best=training.keep_best)
             state = states.resume(environment, origin)
             _tell_resumed(making, states.history)
@@ -116,7 +121,7 @@ def fit(
             events = train(
                 trained,
                 OBJECTIVES[objective],
-                speed.reading(batches.batch),
+                speed.reading(receipt.reading(batches.batch)),
                 optimizer,
                 steps=steps,
                 accumulate=training.accumulate,
@@ -138,6 +143,8 @@ def fit(
         if making.until is not None and making.until < steps:
             parameters = sum(tensor.numel() for tensor in weights(network).values())
             raise Paused(states.history, parameters)
+        if reading is not None:
+            write_receipt(making, receipt, draws_of(reading, origin, states.history.steps))
         return states.history
 
 

@@ -13,13 +13,15 @@ from model.batches.masking import Masked
 from model.batches.packing import Packed
 from model.training.loop import NonFinite
 from pipelines.core.making import Making
+from pipelines.text.tables import write_index
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.training.artefacts import CURVE, RESULT, KeptStates
+from pipelines.training.artefacts import CURVE, DRAWS, RESULT, KeptStates
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.options import Pretrained, Pretraining
-from pipelines.training.trail import Drawn, Origin, Trail, origin_in
+from pipelines.training.receipts import Reading, Texts
+from pipelines.training.trail import Drawn, Origin, Trail, draws_of, origin_in
 
 log = logging.getLogger("dragon.training")
 
@@ -68,6 +70,7 @@ def take(making: Making, settings: Pretrained, states: KeptStates) -> None:
         )
     for name in RESULT:
         (making.folder / name).write_bytes(states.read(name))
+    write_index(making.folder, [states.table(DRAWS).index])
     if states.beside and (curve := states.beside.read(CURVE)):
         making.beside[CURVE] = curve
     making.made["kept_every"] = settings.training.keep and settings.training.keep.every
@@ -86,15 +89,8 @@ def _pretrain(
     config = settings.model.config(encoder.vocab_size)
     architecture = find(settings.model.architecture)
     options = {"config": config, "end_of_text": encoder.end_of_text}
-    batches = training_batches(
-        architecture.objective,
-        token_shards.streams("train"),
-        settings.weights,
-        training,
-        **options,
-        seed=seed,
-        epochs=settings.epochs,
-    )
+    read = reading(settings, tokenizer, token_shards)
+    batches = read.batches
     steps = training.steps_for(config.context_length)
     batches.mixture.require(steps)  # fails before training if the limits allow fewer
     held_out = token_shards.stream("validation", encoder.end_of_text)
@@ -103,7 +99,7 @@ def _pretrain(
     start = _origin(settings, origin, tokenizer, token_shards)
     drawn = partial(_drawn, batches, start)
     if trail is not None:
-        trail.drawn = drawn
+        trail.drawn, trail.draws = drawn, partial(draws_of, read, start)
     network = build(architecture.name, config, seed)
     shows = architecture.objective == "next_token"
     history = fit(
@@ -116,6 +112,7 @@ def _pretrain(
         steps=steps,
         seed=seed,
         samples=partial(making.showing, network, encoder) if shows and making.showing else None,
+        reading=read,
         origin=start,
         trail=trail,
     )
@@ -126,6 +123,24 @@ def _pretrain(
     }
     making.write("drawn.json", drawn(history.steps))
     write_checkpoint(making, network, history, about)
+
+
+def reading(
+    settings: Pretrained, tokenizer: TokenizerFiles, token_shards: TokenShards, **_: Any
+) -> Reading[Windows | Packed | Masked]:
+    """The batches of the training and the documents behind them."""
+    encoder = tokenizer.load()
+    batches = training_batches(
+        find(settings.model.architecture).objective,
+        token_shards.streams("train"),
+        settings.weights,
+        settings.training,
+        config=settings.model.config(encoder.vocab_size),
+        end_of_text=encoder.end_of_text,
+        seed=settings.seed,
+        epochs=settings.epochs,
+    )
+    return Reading(Texts.of(token_shards), batches)
 
 
 def _origin(

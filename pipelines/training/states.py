@@ -19,6 +19,7 @@ from model.training.distributed import ALONE, Group
 from model.training.loop import NonFinite, State, snapshot
 from model.training.state import content, frozen_digest, unfrozen
 from pipelines.training.history import CurveFile, History, Kind, lines_up_to
+from pipelines.training.receipts import Receipt
 from pipelines.training.trail import BEST, Origin, Trail
 
 if TYPE_CHECKING:
@@ -123,11 +124,14 @@ class States:
         network: nn.Module,
         steps: int,
         trail: Trail | None = None,
+        receipt: Receipt | None = None,
         group: Group = ALONE,
     ) -> None:
         self._making, self._work, self._network = making, making.work, network
         self._group, self._writes = group, making.work is not None and not group.rank
-        self._trail = trail
+        self._trail, self._receipt = trail, receipt or Receipt(None)
+        if trail is not None:
+            trail.receipt = self._receipt
         self._cadence = Cadence(training, steps)
         self._thread = ThreadPoolExecutor(1, "saving")
         self._saving: Future[None] | None = None
@@ -185,6 +189,7 @@ class States:
         if self._writes:
             self._curve = CurveFile(self._work.curve, lines)
         self.history.legs += [*notes["legs"], {"step": notes["step"], **environment}]
+        self._receipt.resume(notes["receipt"])
         if self._trail is not None and self._writes:  # an interruption may have come before it
             self._trail.add(self._work, notes["step"])
         tensors = load(held)
@@ -203,6 +208,7 @@ class States:
             for step, loss in getattr(origin.history, kind):
                 self.add(kind, step, loss)
         self._best = dict(origin.best)
+        self._receipt.begin({"steps": origin.state.step, "last": origin.receipt})
         return origin.state
 
     def due(self, step: int) -> bool:
@@ -227,6 +233,7 @@ class States:
         notes = {
             "legs": self.history.legs,
             "curve": self._curve.mark(),
+            "receipt": self._receipt.notes(),
             "key": self._making.key,
             "decides": self._making.decides,
         }

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load
 
 from model.training.loop import State
-from pipelines.training.artefacts import TRAIL, TRAIL_FIGURES
+from pipelines.training.artefacts import TRAIL, TRAIL_FIGURES, draws_name
 from pipelines.training.history import History
+from pipelines.training.receipts import Reading, Receipt, joined, write_draws
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor
 
     from pipelines.core.making import Making
@@ -35,7 +37,8 @@ class Origin:
     """Where a training begins that is not new: a state, its best weights, the losses before it.
 
     ``drawn`` is what the state's weights have read of each corpus, ``best_drawn`` what the best
-    weights have.
+    weights have; ``draws`` and ``best_draws`` are the same by document. ``receipt`` is the running
+    digest over what the steps up to the state read.
     """
 
     state: State
@@ -43,6 +46,9 @@ class Origin:
     history: History = field(default_factory=History)
     drawn: Drawn = field(default_factory=dict)
     best_drawn: Drawn = field(default_factory=dict)
+    draws: pa.Table | None = None
+    best_draws: pa.Table | None = None
+    receipt: str = ""
 
 
 class Trail:
@@ -58,6 +64,10 @@ class Trail:
         """The losses of the run, which its states fill."""
         self.drawn: Callable[[int], Drawn] = lambda _: {}
         """Tells what the weights after a step have read; the training sets it."""
+        self.draws: Callable[[int], pa.Table] | None = None
+        """The same by document; the training sets it."""
+        self.receipt = Receipt(None)
+        """The running digest over what the training reads; the training sets it."""
 
     def wants(self, step: int) -> bool:
         """Whether the state after a step is one of the trail."""
@@ -109,6 +119,9 @@ class Trail:
         for step in steps:
             self._making.take(name_of(step))
         states = {str(step): self._told(step, looks=looks) for step in steps}
+        if self.draws is not None:
+            wanted = sorted({*steps, *(one["best"] for one in states.values() if one["best"])})
+            write_draws(self._making, {draws_name(step): self.draws(step) for step in wanted})
         self._making.write(TRAIL, {**about, "states": states, "fault": fault})
         self._making.write(TRAIL_FIGURES, {"states": len(steps), "last_step": steps[-1]})
 
@@ -119,13 +132,27 @@ class Trail:
         train = [point for point in history.train if point[0] <= step][-LAST:]
         seen = [point for point in history.validation if point[0] <= step] if looks else []
         best = History(validation=seen).best()[0] if seen else 0
-        told = {"train": train, "looks": seen, "drawn": self.drawn(step)}
-        return {**told, "best_drawn": self.drawn(best) if best else {}}
+        told = {"train": train, "looks": seen, "drawn": self.drawn(step), "best": best}
+        receipt = self.receipt.kept.get(step, "")
+        return {**told, "best_drawn": self.drawn(best) if best else {}, "receipt": receipt}
 
 
 def name_of(step: int) -> str:
     """The file of a state, in a work area and in a trail."""
     return f"step-{step:08d}.safetensors"
+
+
+def draws_of(reading: Reading[Any], origin: Origin | None, steps: int) -> pa.Table:
+    """The documents that the weights after so many steps have read.
+
+    Of a branch, the steps before its first one were read by another training.
+    """
+    sources, batches = reading.sources, reading.batches
+    if origin is None:
+        return sources.draws(batches, 0, steps)
+    if steps <= origin.state.step:  # a validation before the branch chose the weights
+        return origin.best_draws
+    return joined(origin.draws, sources.draws(batches, origin.state.step, steps))
 
 
 def thinned_out(sizes: Mapping[int, int], limit: int) -> list[int]:
@@ -155,7 +182,9 @@ def origin_in(trail: KeptStates, step: int, *, looks: bool) -> Origin:
     told = trail.trail()["states"][str(step)]
     train, seen = ([(s, loss) for s, loss in told[kind]] for kind in ("train", "looks"))
     state = State(step, tensors)  # nothing of a new network is frozen
+    read = {"drawn": told["drawn"], "draws": trail.draws(step), "receipt": told["receipt"]}
     if not (looks and best):
-        return Origin(state, history=History(train), drawn=told["drawn"])
+        return Origin(state, history=History(train), **read)
     held = {name.removeprefix(BEST): tensor for name, tensor in best.items()}
-    return Origin(state, held, History(train, seen), told["drawn"], told["best_drawn"])
+    read |= {"best_drawn": told["best_drawn"], "best_draws": trail.draws(told["best"])}
+    return Origin(state, held, History(train, seen), **read)

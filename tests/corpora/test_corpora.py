@@ -155,9 +155,9 @@ def test_contaminated_documents_are_reported_and_left_out(
     assert carrying["train"] <= reported.left_out()["talk"]
     assert carrying["train"] == told
     shards = place.store.current("smaller/token_shards", TokenShards)
-    names = {i for s in shards.corpora("train")["talk"] for i, _ in s.documents()}
+    names = {i for s in shards.corpora("train")["talk"] for i, *_ in s.documents()}
     assert names == {d.id for d in texts.split("train")} - reported.left_out()["talk"]
-    held_out = {i for s in shards.corpora("test")["talk"] for i, _ in s.documents()}
+    held_out = {i for s in shards.corpora("test")["talk"] for i, *_ in s.documents()}
     assert held_out == {d.id for d in texts.split("test")}
 
 

@@ -525,7 +525,7 @@ def test_a_budget_of_tokens_is_what_is_read_without_padding(
     asked = {"labels": [0] * len(rows)} if labelled else {"counted": [[True] * n for n in lengths]}
     source = Examples(rows, **asked, pad=0, context_length=40, batch_size=batch_size)
     steps = Training(tokens=budget, batch_size=batch_size).steps_for(source.mean_tokens)
-    drawn = [int(name.split()[1]) for step in range(steps) for name in source.batch(step).ids]
+    drawn = [name.number for step in range(steps) for name in source.batch(step).ids]
     read = sum(lengths[i] - (not labelled) for i in drawn)
     epoch = sum(lengths) - (not labelled) * len(rows)
     assert steps == 1 or budget - 2 * max(lengths) * batch_size - epoch < read <= budget + epoch

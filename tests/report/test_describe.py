@@ -331,7 +331,7 @@ def test_tokens_are_told_by_split_and_corpus(store: Store, documents: Documents)
         assert row["documents"] == ledger.kept[row["split"]]
         assert row["bytes"] == ledger.bytes_kept[row["split"]]
         pieces = tokens.corpora(row["split"])["tales"]
-        counted = sum(len(ids) for shard in pieces for _, ids in shard.documents())
+        counted = sum(len(ids) for shard in pieces for _, _, ids in shard.documents())
         assert row["tokens"] == counted
         assert row["bytes per token"] == row["bytes"] / counted
     assert card.tokens(tokens, "others") == []

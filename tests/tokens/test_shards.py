@@ -107,8 +107,9 @@ def test_every_document_ends_with_end_of_text(
     assert len(made) > 2
     assert len(made[0].tokens) > 3
     found = [row for shard in opened(tmp_path) for row in shard.documents()]
-    assert [name for name, _ in found] == [f"d{i}" for i in range(42)]
-    for text, (_, tokens) in zip(given, found, strict=True):
+    assert [name for name, *_ in found] == [f"d{i}" for i in range(42)]
+    for text, (_, digest, tokens) in zip(given, found, strict=True):
+        assert digest == hashlib.sha256(text.encode()).digest()
         assert tokens.tolist() == [*small.encode(text), small.end_of_text]
     stream = np.concatenate([s.tokens(batch) for s in opened(tmp_path) for batch in range(len(s))])
     assert len(stream) == sum(sum(entry.tokens) for entry in made)
@@ -178,7 +179,7 @@ def test_documents_left_out_are_in_no_training_shard(
 ) -> None:
     out = frozenset({"d3", "d7", *(f"d{i}" for i in range(20, 40))})
     made = make(tmp_path, texts[:40], small, left_out={"chat": out, "other": frozenset({"d1"})})
-    names = [name for shard in opened(tmp_path) for name, _ in shard.documents()]
+    names = [name for shard in opened(tmp_path) for name, *_ in shard.documents()]
     assert names == [f"d{i}" for i in range(20) if f"d{i}" not in out]
     kept = [t for i, t in enumerate(texts[:40]) if f"d{i}" not in out]
     assert sum(entry.text_bytes for entry in made) == sum(len(t.encode()) for t in kept)
@@ -208,7 +209,7 @@ def test_arrow_itself_reads_them(tmp_path: Path, small: Tokenizer, texts: list[s
     with pa.memory_map(str(tmp_path / "shards" / "train" / "chat-00000.arrow")) as mapped:
         table = pa.ipc.open_file(mapped).read_all()
     table.validate(full=True)
-    assert table.schema.names == ["document_id", "tokens"]
+    assert table.schema.names == ["document_id", "sha256", "tokens"]
     assert table.num_rows == 4
 
 
@@ -431,7 +432,7 @@ def test_wrong_bulk_ids_do_not_show_in_another_order(
     monkeypatch.setattr(bulk, "_encode", wrong)
     whole = make(tmp_path / "whole", texts[:40], small)
     for shard in opened(tmp_path / "whole"):
-        for name, tokens in shard.documents():
+        for name, _, tokens in shard.documents():
             assert tokens.tolist() == [*small.encode(texts[int(name[1:])]), small.end_of_text]
     assert len(whole) > 2
 

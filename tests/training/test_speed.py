@@ -115,7 +115,7 @@ def test_padding_is_not_counted() -> None:
 
 def labelled_first(examples: Examples) -> int:
     """The example in the first row of the first batch."""
-    return int(examples.batch(0).ids[0].split()[1])
+    return int(str(examples.batch(0).ids[0]).split()[1])
 
 
 def test_a_speed_without_steps_says_nothing() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from model.batches.examples import Examples as Batches
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.examples.artefacts import Examples
@@ -11,6 +14,7 @@ from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.pairs import pair_examples
+from pipelines.training.receipts import Reading, Taught
 
 
 def train(
@@ -25,13 +29,8 @@ def train(
     training = settings.training
     require_tokenizer(foundation, tokenizer)
     encoder, network = tokenizer.load(), load_network(foundation)
-    config = foundation.config()
-    sizes = {
-        "context_length": config["network"]["context_length"],
-        "batch_size": training.batch_size,
-    }
-    pairs = examples.pairs("train", left_out_of(settings.corpus, contamination))
-    train = pair_examples(encoder, pairs, **sizes, seed=settings.seed)
+    read = reading(settings, foundation, tokenizer, examples, contamination)
+    train, sizes = read.batches, _sizes(settings, foundation)
     held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
     validation_examples = training.look(training.batch_size, held_out.mean_tokens)
     history = fit(
@@ -43,6 +42,28 @@ def train(
         training,
         steps=training.steps_for(train.mean_tokens),
         seed=settings.seed,
+        reading=read,
     )
     making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
-    write_checkpoint(making, network, history, config)
+    write_checkpoint(making, network, history, foundation.config())
+
+
+def reading(
+    settings: FineTuned,
+    foundation: Checkpoint,
+    tokenizer: TokenizerFiles,
+    examples: Examples,
+    contamination: dict[str, Contamination],
+) -> Reading[Batches]:
+    """The batches of the training and the examples behind them."""
+    pairs = list(examples.pairs("train", left_out_of(settings.corpus, contamination)))
+    sizes = _sizes(settings, foundation)
+    batches = pair_examples(tokenizer.load(), pairs, **sizes, seed=settings.seed)
+    return Reading(Taught(pairs, batches.asked), batches)
+
+
+def _sizes(settings: FineTuned, foundation: Checkpoint) -> dict[str, Any]:
+    return {
+        "context_length": foundation.config()["network"]["context_length"],
+        "batch_size": settings.training.batch_size,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model.batches.examples import Examples as Batches
 from model.training.adapters import Classifier, freeze_all_but_last
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
@@ -12,6 +13,7 @@ from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.labelled import labelled_examples, require_labels
+from pipelines.training.receipts import Reading, Taught
 
 
 def train(
@@ -28,17 +30,10 @@ def train(
     encoder, network = tokenizer.load(), load_network(foundation)
     if settings.trained_blocks is not None:
         freeze_all_but_last(network, settings.trained_blocks)
-    config = foundation.config()
-    sizes = {
-        "context_length": config["network"]["context_length"],
-        "batch_size": training.batch_size,
-    }
-    left_out = left_out_of(settings.corpus, contamination)
-    rows = list(examples.labelled("train", left_out))
-    require_labels(rows, "train")
+    read = reading(settings, foundation, tokenizer, examples, contamination)
+    train, sizes = read.batches, _sizes(settings, foundation)
     # The evaluation needs labels in the test split. Check it before the training, not after it.
     require_labels(list(examples.labelled("test")), "test")
-    train = labelled_examples(encoder, rows, labels, **sizes, seed=settings.seed)
     held_out = labelled_examples(encoder, list(examples.labelled("validation")), labels, **sizes)
     validation_examples = training.look(training.batch_size, held_out.mean_tokens)
     classifier = Classifier(network, len(labels))
@@ -51,5 +46,34 @@ def train(
         training,
         steps=training.steps_for(train.mean_tokens),
         seed=settings.seed,
+        reading=read,
     )
-    write_checkpoint(making, classifier, history, {**config, "labels": list(labels)})
+    config = {**foundation.config(), "labels": list(labels)}
+    write_checkpoint(making, classifier, history, config)
+
+
+def reading(
+    settings: Labelling,
+    foundation: Checkpoint,
+    tokenizer: TokenizerFiles,
+    examples: Examples,
+    contamination: dict[str, Contamination],
+) -> Reading[Batches]:
+    """The batches of the training and the examples behind them.
+
+    Raises ValueError if all examples have the same label.
+    """
+    rows = list(examples.labelled("train", left_out_of(settings.corpus, contamination)))
+    require_labels(rows, "train")
+    sizes = _sizes(settings, foundation)
+    batches = labelled_examples(
+        tokenizer.load(), rows, settings.labels, **sizes, seed=settings.seed
+    )
+    return Reading(Taught(rows, batches.asked), batches)
+
+
+def _sizes(settings: Labelling, foundation: Checkpoint) -> dict[str, int]:
+    return {
+        "context_length": foundation.config()["network"]["context_length"],
+        "batch_size": settings.training.batch_size,
+    }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+from model.batches.batching import Windows
+from model.batches.masking import Masked
+from model.batches.packing import Packed
 from pipelines.core.making import Making
 from pipelines.tasks.domain.options import TrainedOn
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
@@ -16,6 +20,7 @@ from pipelines.training.checkpoint import (
     write_checkpoint,
 )
 from pipelines.training.fitting import fit
+from pipelines.training.receipts import Reading, Texts
 
 OBJECTIVE = "next_token"  # the recipe's schema allows tasks only on foundations with this objective
 
@@ -34,15 +39,7 @@ def train(
     encoder = tokenizer.load()
     end = encoder.end_of_text
     common: dict[str, Any] = {"config": network.config, "end_of_text": end}
-    streams = domain_shards.streams("train")
-    batches = training_batches(
-        OBJECTIVE,
-        streams,
-        dict.fromkeys(streams, 1.0),
-        training,
-        **common,
-        seed=settings.seed,
-    )
+    read = reading(settings, foundation, tokenizer, domain_shards)
     steps = training.steps_for(network.context_length)
     held_out = domain_shards.stream("validation", end)
     windows = training.look(HELD_OUT_BATCH, network.context_length)
@@ -52,13 +49,34 @@ def train(
         making,
         network,
         OBJECTIVE,
-        batches,
+        read.batches,
         lambda: held_out_batches(
             OBJECTIVE, held_out, **common, windows=windows, beginning=encoder.beginning
         ),
         training,
         steps=steps,
         seed=settings.seed,
+        reading=read,
     )
-    making.write("drawn.json", batches.drawn(history.steps))
+    making.write("drawn.json", read.batches.drawn(history.steps))
     write_checkpoint(making, network, history, foundation.config())
+
+
+def reading(
+    settings: TrainedOn,
+    foundation: Checkpoint,
+    tokenizer: TokenizerFiles,
+    domain_shards: TokenShards,
+) -> Reading[Windows | Packed | Masked]:
+    """The batches of the training and the documents behind them."""
+    network, streams = foundation.config()["network"], domain_shards.streams("train")
+    batches = training_batches(
+        OBJECTIVE,
+        streams,
+        dict.fromkeys(streams, 1.0),
+        settings.training,
+        config=SimpleNamespace(**network),
+        end_of_text=tokenizer.load().end_of_text,
+        seed=settings.seed,
+    )
+    return Reading(Texts.of(domain_shards), batches)

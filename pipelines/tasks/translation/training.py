@@ -16,6 +16,7 @@ from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.tokens.tokenizers import Tokenizer
 from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
 from pipelines.training.fitting import fit
+from pipelines.training.receipts import Reading, Taught
 
 
 def translation_examples(
@@ -60,10 +61,8 @@ def train(
     config = settings.model.config(encoder.vocab_size)
     architecture = find(settings.model.architecture)
     length = {"context_length": config.context_length}
-    pairs = examples.pairs("train", left_out_of(settings.corpus, contamination))
-    train = translation_examples(
-        encoder, pairs, **length, batch_size=training.batch_size, seed=settings.seed
-    )
+    read = reading(settings, tokenizer, examples, contamination)
+    train = read.batches
     held_out = translation_examples(
         encoder, examples.pairs("validation"), **length, batch_size=HELD_OUT_BATCH
     )
@@ -78,6 +77,7 @@ def train(
         training,
         steps=training.steps_for(train.mean_tokens),
         seed=settings.seed,
+        reading=read,
     )
     making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
     checkpoint_config = {
@@ -86,3 +86,22 @@ def train(
         "tokenizer": {"version": tokenizer.version},
     }
     write_checkpoint(making, network, history, checkpoint_config)
+
+
+def reading(
+    settings: Translated,
+    tokenizer: TokenizerFiles,
+    examples: Examples,
+    contamination: dict[str, Contamination],
+) -> Reading[Batches]:
+    """The batches of the training and the pairs behind them."""
+    encoder = tokenizer.load()
+    pairs = list(examples.pairs("train", left_out_of(settings.corpus, contamination)))
+    batches = translation_examples(
+        encoder,
+        pairs,
+        context_length=settings.model.config(encoder.vocab_size).context_length,
+        batch_size=settings.training.batch_size,
+        seed=settings.seed,
+    )
+    return Reading(Taught(pairs, batches.asked), batches)

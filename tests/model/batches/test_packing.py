@@ -155,7 +155,7 @@ def test_a_row_by_hand():
     assert batch.tokens[0].tolist() == [*range(36, 44), 53, *range(48, 53), 0, 0]
     assert batch.targets[0].tolist() == [*range(37, 45), *range(48, 54), IGNORED, IGNORED]
     assert batch.documents[0].tolist() == [0] * 8 + [1] * 6 + [2] * 2
-    assert batch.ids == ("a[37:45][48:54]",)
+    assert list(map(str, batch.ids)) == ["a[37:45][48:54]"]
     assert batch.counted == 14
 
 
