@@ -221,7 +221,8 @@ class ArrowFile:
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """An Arrow array of strings (``str`` or UTF-8; None is null), lists of strings, or integers.
+    """An Arrow array of strings (``str`` or UTF-8; None is null), lists of strings, integers, or
+    digests of a fixed size.
 
     This code builds the buffers itself, because ``pyarrow.array`` reads every value twice and
     imports pandas.
@@ -231,6 +232,8 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
     if pa.types.is_integer(kind):
         return integers(np.array(values, kind.to_pandas_dtype()), kind)
+    if pa.types.is_fixed_size_binary(kind):
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(b"".join(values))])
     offsets = np.zeros(len(values) + 1, np.int64)
     if pa.types.is_list(kind):
         np.cumsum([len(value) for value in values], out=offsets[1:])

@@ -233,8 +233,8 @@ def _record_batches(
             integers(tokens[start:end], schema.field("tokens").type.value_type),
             type=schema.field("tokens").type,
         )
-        named = pa.array(map(bytes.fromhex, digests[first:last]), schema.field("sha256").type)
-        columns = [column(ids[first:last], pa.string()), named, rows]
+        named = [bytes.fromhex(digest) for digest in digests[first:last]]
+        columns = [column(ids[first:last], pa.string()), column(named, pa.binary(32)), rows]
         yield end - start, pa.record_batch(columns, schema=schema)
         first, start = last, end
 

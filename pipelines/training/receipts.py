@@ -311,7 +311,7 @@ class Taught:
 
     def __init__(self, rows: Sequence[Pair | Labelled], asked: Callable[[int], int]) -> None:
         """``asked`` says how many targets the example of a number has."""
-        self._rows, self._asked = rows, asked
+        self.rows, self._asked = rows, asked
         self._digests = [hashlib.sha256(canonical(row._asdict())).digest() for row in rows]
 
     def named(self, row: RowId) -> bytes:
@@ -322,11 +322,11 @@ class Taught:
     def ranges(self, row: RowId) -> Iterator[tuple[str, str, int, int]]:
         """(``examples``, document id, the example's targets from 0 on) of what a row reads."""
         assert isinstance(row, Example)
-        yield EXAMPLES, self._rows[row.number].document_id, 0, self._asked(row.number)
+        yield EXAMPLES, self.rows[row.number].document_id, 0, self._asked(row.number)
 
     def draws(self, batches: Batches, first: int, last: int) -> pa.Table:
         """The examples that the steps [first, last) read, in their order."""
-        times, begun = [0] * len(self._rows), [0] * len(self._rows)
+        times, begun = [0] * len(self.rows), [0] * len(self.rows)
         for step in range(first, last):
             for row in batches.rows(step):
                 assert isinstance(row, Example)
@@ -335,7 +335,7 @@ class Taught:
         drawn = [
             Draw(EXAMPLES, row.document_id, row.id, digest, count * self._asked(number), step)
             for number, (row, digest, count, step) in enumerate(
-                zip(self._rows, self._digests, times, begun, strict=True)
+                zip(self.rows, self._digests, times, begun, strict=True)
             )
             if count
         ]

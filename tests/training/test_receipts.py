@@ -33,7 +33,7 @@ from pipelines.training.receipts import (
     Texts,
     joined,
 )
-from tests.conftest import Place
+from tests.conftest import Chain
 
 T = 8
 
@@ -204,13 +204,13 @@ def test_draws_before_and_after_a_branch_are_joined() -> None:
 # Of the chain
 
 
-def test_every_trained_network_tells_what_it_read(place: Place) -> None:
+def test_every_trained_network_tells_what_it_read(chain: Chain) -> None:
     seen = 0
-    for key in sorted(place.store.keys()):
-        record = place.store.current_record(key)
+    for key in sorted(chain.store.keys()):
+        record = chain.store.current_record(key)
         if record.makes != Checkpoint.__name__ or "word_vectors" in key:
             continue
-        checkpoint = place.store.current(key, Checkpoint)
+        checkpoint = chain.store.current(key, Checkpoint)
         if not checkpoint.trained():
             continue
         draws, receipt = list(checkpoint.draws()), checkpoint.receipt()
