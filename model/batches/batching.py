@@ -17,12 +17,13 @@ from torch import Tensor
 from model.batches.mixing import check_sizes, mix
 from model.batches.rows import Row, RowId
 from model.batches.shuffling import key_of, permuted_all
-from model.batches.streams import DocumentPiece, Piece, TokenStream
+from model.batches.streams import DocumentPiece, Hole, Piece, TokenStream
 
 __all__ = [
     "IGNORED",
     "Batch",
     "DocumentPiece",
+    "Hole",
     "Piece",
     "TokenStream",
     "Windows",
@@ -158,8 +159,9 @@ class Windows:
                 row[:] = part
             else:
                 self.streams[corpus].copy(start, row)
-        ids = tuple(self.rows(step))
-        return Batch(torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:]), ids)
+        tokens, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+        tokens, targets = unread(tokens, targets, hole_in(self.streams))
+        return Batch(tokens, targets, tuple(self.rows(step)))
 
     def rows(self, step: int) -> list[Row]:
         """What the rows of a step's batch read, without reading it. ValueError past ``steps``."""
@@ -220,6 +222,22 @@ class Windows:
         return zip(starts.tolist(), *self.streams[corpus].find(starts), strict=True)
 
 
+def hole_in(streams: Mapping[str, TokenStream]) -> Hole | None:
+    """How forgotten documents are marked in some streams of one tokenizer; None without any."""
+    return next((stream.hole for stream in streams.values() if stream.hole), None)
+
+
+def unread(tokens: Tensor, targets: Tensor, hole: Hole | None) -> tuple[Tensor, Tensor]:
+    """The same with forgotten tokens neither read nor asked.
+
+    The filler is read in their place, and their targets do not count.
+    """
+    if hole is None:
+        return tokens, targets
+    kept = tokens.where(tokens != hole.mark, hole.filler)
+    return kept, targets.where(targets != hole.mark, IGNORED)
+
+
 def spread(size: int, count: int | None) -> Sequence[int]:
     """``count`` of range(size), evenly spaced from the first on; all if count is None or larger.
 
@@ -246,7 +264,7 @@ def in_order(
     target, because nothing predicts it. The last window is padded with token 0 and IGNORED targets.
     """
     check_sizes(context_length, batch_size)
-    stream = TokenStream(stream.pieces, keep=1)  # it is read once
+    stream = TokenStream(stream.pieces, keep=1, hole=stream.hole)  # it is read once
     n_targets = len(stream) - 1
     if n_targets < 1:
         raise ValueError(f"tokens={len(stream)}: a loss needs at least two tokens")
@@ -256,6 +274,7 @@ def in_order(
         rows = [stream.read(s, min(s + context_length + 1, len(stream))) for s in starts]
         tokens = pad([row[:-1] for row in rows], 0, context_length)
         targets = pad([row[1:] for row in rows], IGNORED, context_length)
+        tokens, targets = unread(tokens, targets, stream.hole)
         if beginning is not None:
             tokens[targets[:, 0] != beginning, 0] = beginning
             targets[targets == beginning] = IGNORED

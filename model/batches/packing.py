@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from model.batches.batching import IGNORED, Batch, TokenStream
+from model.batches.batching import IGNORED, Batch, TokenStream, hole_in, unread
 from model.batches.mixing import mix
 from model.batches.rows import Row as ReadRow
 from model.batches.shuffling import key_of, permuted, permuted_all
@@ -111,6 +111,7 @@ class Packed:
         for (name, spans), *row in rows:
             _fill(self.streams[name], spans, *row)
         lengths = (targets != IGNORED).sum(dim=1)  # every token of a document is a target
+        tokens, targets = unread(tokens, targets, hole_in(self.streams))
         ids = tuple(_read(name, spans) for name, spans in placed)
         return Batch(tokens, targets, ids, documents=documents, lengths=lengths)
 

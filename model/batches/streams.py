@@ -7,13 +7,20 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+
+class Hole(NamedTuple):
+    """How a stream says that a token is gone: ``mark`` stands in its place, ``filler`` is read."""
+
+    mark: int
+    filler: int
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,18 @@ class DocumentPiece(Piece):
 class TokenStream:
     """One long row of tokens over many pieces; only reading copies tokens."""
 
-    def __init__(self, pieces: Sequence[Tensor | Piece], keep: int | None = None) -> None:
+    def __init__(
+        self,
+        pieces: Sequence[Tensor | Piece],
+        keep: int | None = None,
+        hole: Hole | None = None,
+    ) -> None:
         """``pieces``: 1-D integer tensors of any dtype, or ``Piece``s; joined in order.
 
         A piece is loaded when it is first read. ``keep`` pieces stay loaded; None keeps all.
+        ``hole`` says how the places of forgotten documents are marked, if there are any.
         """
+        self.hole = hole
         self.pieces = [_piece(number, piece) for number, piece in enumerate(pieces)]
         self._starts = [0, *itertools.accumulate(piece.length for piece in self.pieces)]
         self.view = functools.lru_cache(keep)(self._load)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from pipelines.core.artefact import Artefact
+from pipelines.core.artefact import Artefact, Rows
 from pipelines.corpora.ledger import LEDGER, Ledger
 from pipelines.text.arrow import ArrowFile
 from pipelines.text.tables import Document, Unread, read_documents, read_unread
@@ -48,6 +49,31 @@ class RawText(Artefact):
         counts_by_reason = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         count = sum(reasons.values())
         return f"{count:,} bad row{'s' * (count > 1)} left out: {counts_by_reason}" if count else ""
+
+
+class Forgotten(Artefact):
+    """The documents of a corpus that were taken back: their digests, and never their texts."""
+
+    kind = "json"
+    LIST: ClassVar[str] = "forgotten.json"
+
+    def entries(self) -> Rows:
+        """Each forgotten text: ``sha256`` of the raw text, ``reason``, ``bytes``, and the ``parts``
+        that cleaning had made of it: ``id``, ``split``, ``bytes``, and ``tokens`` by tokenizer."""
+        entries: Rows = self.json(self.LIST)["documents"]
+        return entries
+
+    def by_digest(self) -> dict[str, str]:
+        """What a hole keeps of each forgotten text, as JSON, by the digest of the raw text."""
+        kept = ("bytes", "parts")
+        return {
+            entry["sha256"]: json.dumps({name: entry[name] for name in kept}, sort_keys=True)
+            for entry in self.entries()
+        }
+
+    def figures(self) -> dict[str, float]:
+        """How many texts are forgotten."""
+        return {"forgotten": len(self.entries())}
 
 
 class Documents(Artefact):

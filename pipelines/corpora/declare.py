@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from pipelines.core.declaration import Declaration, listed
 from pipelines.core.scope import Scope
-from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, RawText
 from pipelines.corpora.cleaning import steps
 from pipelines.corpora.cleaning.options import Cleaning
 from pipelines.corpora.decontamination import Against, Decontamination
-from pipelines.corpora.options import Corpus
+from pipelines.corpora.options import Corpus, ForgottenList
 from pipelines.corpora.sources import kinds
 from pipelines.corpora.sources.kind import Kind
 
@@ -19,12 +19,23 @@ UNICODE = "pipelines.corpora.letters:letters"
 
 def corpus(name: str, options: Corpus) -> Iterator[Declaration]:
     """The raw text of a corpus, and its clean documents."""
-    kind = kinds.catalogue()[options.source.kind]
+    kind, forgotten = kinds.catalogue()[options.source.kind], f"{name}/forgotten"
+    if options.forget is not None:
+        yield Declaration(
+            key=forgotten,
+            makes=Forgotten,
+            making="pipelines.corpora.forgotten:take_over",
+            settings=ForgottenList(path=options.forget),
+            observe="pipelines.corpora.forgotten:observed",
+            group="corpora",
+            about=f"The documents of {name} that were taken back.",
+        )
     used = [steps.catalogue()[section.step] for section in options.cleaning]
     yield Declaration(
         key=f"{name}/raw_text",
         makes=RawText,
         making="pipelines.corpora.raw_text:read",
+        inputs={"forgotten": {"list": forgotten} if options.forget else {}},
         settings=options.source,
         libraries=("pyarrow", *kind.libraries(options.source)),
         observe="pipelines.corpora.raw_text:observed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,11 +23,13 @@ from pipelines.text.errors import TextError
 from pipelines.text.parallel import ordered_map
 from pipelines.text.tables import (
     Document,
+    Hole,
     TableWriter,
     Unread,
     add_document,
+    add_hole,
     document_schema,
-    documents_of,
+    rows_of,
     write_index,
 )
 
@@ -74,9 +77,12 @@ def make_documents(
         batches = ordered_map(_clean, (raw, index, cleaning[:first]), numbers, workers)
         for batch, cleaned in zip(index.batches, batches, strict=True):
             for outcome in cleaned.outcomes:
+                if isinstance(outcome, Hole):
+                    tables.keep_place(outcome)
+                    continue
                 for final in rest(outcome) if isinstance(outcome, Document) else [outcome]:
                     tables.add(final)
-            ledger.documents_in += batch.rows
+            ledger.documents_in += batch.rows - cleaned.holes
             ledger.bytes_in += cleaned.size
             ledger.add_steps(cleaned.counts)
             advance(batch.length)
@@ -160,21 +166,26 @@ def _step(options: StepOptions) -> Callable[[Document], Outcome]:
 class _Batch(NamedTuple):
     """A raw record batch after the first steps; ``size`` is its UTF-8 bytes before them."""
 
-    outcomes: list[Document | Left]
+    outcomes: list[Document | Left | Hole]
     size: int
     counts: list[StepCount]
+    holes: int
 
 
 def _clean(raw: Path, index: FileIndex, cleaning: Sequence[StepOptions]) -> Callable[[int], _Batch]:
     table = ArrowFile(raw, index)
 
     def clean(number: int) -> _Batch:
-        steps, size = Steps(cleaning), 0
-        outcomes: list[Document | Left] = []
-        for document in documents_of(table.batch(number)):
-            size += len(document.text.encode())
-            outcomes += steps(document)
-        return _Batch(outcomes, size, steps.counts)
+        steps, size, holes = Steps(cleaning), 0, 0
+        outcomes: list[Document | Left | Hole] = []
+        for row in rows_of(table.batch(number)):
+            if isinstance(row, Hole):
+                outcomes.append(row)
+                holes += 1
+                continue
+            size += len(row.text.encode())
+            outcomes += steps(row)
+        return _Batch(outcomes, size, steps.counts, holes)
 
     return clean
 
@@ -207,6 +218,13 @@ class _Tables:
         split = split_of(digest, self._splitting)
         add_document(self._kept[split], outcome, data, digest)
         self._ledger.keep(split, outcome, len(data))
+
+    def keep_place(self, hole: Hole) -> None:
+        """Write a hole for each document that a forgotten text had become, where it was."""
+        for part in json.loads(hole.told)["parts"]:
+            told = json.dumps({"bytes": part["bytes"], "tokens": part["tokens"]}, sort_keys=True)
+            place = Hole(part["id"], hole.source, hole.licence, told)
+            add_hole(self._kept[part["split"]], place)
 
     def indexes(self) -> Iterator[FileIndex]:
         for writer in (*self._kept.values(), self._dropped):

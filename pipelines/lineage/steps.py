@@ -108,14 +108,10 @@ class Trained:
             return
         assert isinstance(sources, Texts)
         documents, stream = sources.documents[row.corpus], self._streams[row.corpus]
-        for span in row.spans:
-            for place, stop in documents.split(*span):
-                for corpus, name, first, last in sources.ranges(
-                    Row(row.corpus, ((place, stop),), 0)
-                ):
-                    tokens = stream.read(place, place + last - first).tolist()
-                    yield Part(corpus, name, first, last, self._tokenizer.decode(tokens))
-                    place += last - first
+        for number, begin, end in sources.places(row):
+            start, name = int(documents.starts[number]), documents.ids[number].as_py()
+            text = self._tokenizer.decode(stream.read(begin, end).tolist())
+            yield Part(row.corpus, name, begin - start, end - start, text)
 
     @cached_property
     def _streams(self) -> dict[str, Any]:

@@ -44,6 +44,18 @@ class Document(NamedTuple):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+class Hole(NamedTuple):
+    """The place of a forgotten document in a table; its text is gone.
+
+    ``told`` is JSON: how many ``bytes`` the text had, and what its reader needs to keep the place.
+    """
+
+    id: str
+    source: str
+    licence: str
+    told: str
+
+
 class Unread(NamedTuple):
     """A row of a source that was left out because it is no document: its place and the reason.
 
@@ -170,10 +182,13 @@ def read_unread(table: ArrowFile) -> Iterator[Unread]:
     yield from map(Unread._make, table.rows(Unread._fields))
 
 
-def write_documents(folder: Path, path: str, documents: Iterable[Document]) -> FileIndex:
+def write_documents(folder: Path, path: str, documents: Iterable[Document | Hole]) -> FileIndex:
     """Write documents to a table as a stream. Memory holds only one batch."""
     with TableWriter(folder, path, document_schema()) as writer:
         for document in documents:
+            if isinstance(document, Hole):
+                add_hole(writer, document)
+                continue
             data = document.text.encode()
             add_document(writer, document, data, hashlib.sha256(data).hexdigest())
     return writer.index
@@ -184,6 +199,12 @@ def add_document(writer: TableWriter, document: Document, data: bytes, digest: s
     writer.add((document.id, data, *document[2:], digest), len(data))
 
 
+def add_hole(writer: TableWriter, hole: Hole) -> None:
+    """One row of a documents table without a text; it has the room of the text that is gone."""
+    row = (hole.id, b"", hole.source, hole.licence, None, [hole.told], "")
+    writer.add(row, int(json.loads(hole.told)["bytes"]))
+
+
 def read_documents(table: ArrowFile) -> Iterator[Document]:
     """The documents of a table, in order."""
     for batch in table.batches():
@@ -191,7 +212,17 @@ def read_documents(table: ArrowFile) -> Iterator[Document]:
 
 
 def documents_of(batch: pa.RecordBatch) -> Iterator[Document]:
-    """The documents of one record batch."""
+    """The documents of one record batch, without the holes."""
+    return (row for row in rows_of(batch) if isinstance(row, Document))
+
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[Document | Hole]:
+    """The documents and the holes of one record batch, in order."""
     columns = [batch.column(name).to_pylist() for name in Document._fields[:-1]]
     changes = [tuple(notes or ()) for notes in batch.column("changes").to_pylist()]
-    return map(Document._make, zip(*columns, changes, strict=True))
+    documents = map(Document._make, zip(*columns, changes, strict=True))
+    for document, digest in zip(documents, batch.column("sha256").to_pylist(), strict=True):
+        if digest:
+            yield document
+        else:
+            yield Hole(document.id, document.source, document.licence, document.changes[0])

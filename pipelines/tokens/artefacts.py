@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipelines.core.artefact import Artefact, Rows
 from pipelines.text.arrow import MEND, ArrowFile, FileIndex
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
-    from model.batches.streams import DocumentPiece, TokenStream
+    from model.batches.streams import DocumentPiece, Hole, TokenStream
     from pipelines.tokens.tokenizers import Tokenizer
 
 
@@ -34,6 +34,11 @@ class TokenizerFiles(Artefact):
         from pipelines.tokens.tokenizers import load_tokenizer
 
         return load_tokenizer(self.read)
+
+    def figures(self) -> dict[str, float]:
+        """The size of the vocabulary, and what was measured on the texts it was trained on."""
+        measured = self.beside.read(MEASURED) if self.beside else None
+        return {**super().figures(), **(json.loads(measured) if measured else {})}
 
 
 class TokenShards(Artefact):
@@ -58,7 +63,10 @@ class TokenShards(Artefact):
 
         corpora = self.corpora(split)
         keep = self._pieces_kept(split)
-        return {corpus: TokenStream(_pieces(shards), keep) for corpus, shards in corpora.items()}
+        hole = self._hole()
+        return {
+            corpus: TokenStream(_pieces(shards), keep, hole) for corpus, shards in corpora.items()
+        }
 
     def stream(self, split: str, end_of_text: int) -> TokenStream:
         """One end of text and then the tokens of a split over all corpora.
@@ -75,10 +83,10 @@ class TokenShards(Artefact):
         pieces: list[Tensor | Piece] = [torch.tensor([end_of_text], dtype=torch.int64)]
         for shards in self.corpora(split).values():
             pieces += _pieces(shards)
-        return TokenStream(pieces, self._pieces_kept(split))
+        return TokenStream(pieces, self._pieces_kept(split), self._hole())
 
     def tokens(self, split: str) -> npt.NDArray[Any]:
-        """The tokens of a split over all corpora, copied into one array."""
+        """The tokens of a split over all corpora, without holes, copied into one array."""
         import numpy as np
 
         pieces = [
@@ -87,7 +95,8 @@ class TokenShards(Artefact):
             for shard in shards
             for number in range(len(shard))
         ]
-        return np.concatenate(pieces)
+        whole, hole = np.concatenate(pieces), self._hole()
+        return whole if hole is None else whole[whole != hole.mark]
 
     def summaries(self) -> Rows:
         """For each split and corpus: the numbers of documents, tokens and UTF-8 bytes of text."""
@@ -103,8 +112,8 @@ class TokenShards(Artefact):
                     "text_bytes": 0,
                 },
             )
-            row["documents"] += entry.file.rows
-            row["tokens"] += sum(entry.tokens)
+            row["documents"] += entry.file.rows - entry.holes
+            row["tokens"] += sum(entry.tokens) - entry.hole_tokens
             row["text_bytes"] += entry.text_bytes
         return list(rows.values())
 
@@ -119,8 +128,15 @@ class TokenShards(Artefact):
         corpora = len({entry.corpus for entry in shards})
         return max(1, self.KEPT_BYTES // (longest * max(corpora, 1)))
 
+    def _hole(self) -> Hole | None:
+        """How the tokens of forgotten documents are marked; None without any."""
+        from model.batches.streams import Hole
+
+        index = read_index(self.read(INDEX))
+        return Hole(*index.hole) if index.hole else None
+
     def _index(self) -> list[ShardEntry]:
-        return read_index(self.read(INDEX))[1]
+        return read_index(self.read(INDEX)).shards
 
 
 def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
@@ -150,11 +166,18 @@ def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
 
 
 INDEX = "shards.json"
+MEASURED = "measured.json"
+"""The file beside a tokenizer with the figures of its vocabulary on the texts of its training."""
+GONE = bytes(32)
+"""The digest in the row of a forgotten document."""
 
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One file of the index; ``tokens`` counts by record batch, ``text_bytes`` counts UTF-8."""
+    """One file of the index; ``tokens`` counts by record batch, ``text_bytes`` counts UTF-8.
+
+    ``holes`` counts the rows of forgotten documents, which have ``hole_tokens`` of the tokens.
+    """
 
     file: FileIndex
     split: str
@@ -162,6 +185,8 @@ class ShardEntry:
     dtype: str
     text_bytes: int
     tokens: tuple[int, ...]
+    holes: int = 0
+    hole_tokens: int = 0
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ShardEntry:
@@ -170,15 +195,25 @@ class ShardEntry:
         return cls(**{**raw, "file": file, "tokens": tuple(raw["tokens"])})
 
 
-def read_index(data: bytes) -> tuple[int, list[ShardEntry]]:
-    """(vocabulary size, shards) from the bytes of ``shards.json``.
+class Index(NamedTuple):
+    """What ``shards.json`` says: the size of the vocabulary, the shards, the mark and the filler of
+    holes, if there are any."""
+
+    vocab_size: int
+    shards: list[ShardEntry]
+    hole: tuple[int, int] | None
+
+
+def read_index(data: bytes) -> Index:
+    """The index from the bytes of ``shards.json``.
 
     The manifest of the version holds the hash of these bytes. Raises TextError if they are no
     index.
     """
     try:
         index = json.loads(data)
-        return int(index["vocab_size"]), [ShardEntry.from_json(raw) for raw in index["shards"]]
+        shards, hole = [ShardEntry.from_json(raw) for raw in index["shards"]], index.get("hole")
+        return Index(int(index["vocab_size"]), shards, tuple(hole) if hole else None)
     except (ValueError, KeyError, TypeError) as error:
         raise TextError(f"{INDEX}: not an index of shards ({error}); {MEND}") from None
 
@@ -212,13 +247,17 @@ class Shard:
         return _offsets(read), content.reshape(-1, 32), read.column("document_id")
 
     def documents(self) -> Iterator[tuple[str, bytes, npt.NDArray[Any]]]:
-        """(id, sha256 of the text, tokens with the closing end of text) of each document."""
+        """(id, sha256 of the text, tokens with the closing end of text) of each document.
+
+        The holes of forgotten documents are passed over.
+        """
         for batch in self._file.batches():
             tokens, bounds = _tokens(batch), pairwise(_offsets(batch).tolist())
             names = batch.column("document_id").to_pylist()
             digests = batch.column("sha256").to_pylist()
             for name, digest, (start, end) in zip(names, digests, bounds, strict=True):
-                yield name, digest, tokens[start:end]
+                if digest != GONE:
+                    yield name, digest, tokens[start:end]
 
 
 def _tokens(batch: pa.RecordBatch) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
@@ -28,9 +28,10 @@ from pipelines.corpora.splits import SPLITS
 from pipelines.text.arrow import ArrowFile, ArrowWriter, FileIndex, column, integers
 from pipelines.text.errors import TextError
 from pipelines.text.parallel import ordered_map
-from pipelines.tokens.artefacts import INDEX, ShardEntry, TokenizerFiles
+from pipelines.tokens.artefacts import GONE, INDEX, ShardEntry, TokenizerFiles
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow as pa
 
     from pipelines.tokens.tokenizers import Tokenizer
@@ -62,9 +63,9 @@ class ShardPlan:
 
 def dtype_for(vocab_size: int) -> str:
     """The smaller of uint16 and uint32 that holds every id. Raises TextError if neither does."""
-    if vocab_size <= 1 << 16:
+    if vocab_size < 1 << 16:  # the highest number marks a hole
         return "uint16"
-    if vocab_size <= 1 << 32:
+    if vocab_size < 1 << 32:
         return "uint32"
     raise TextError(f"vocab_size={vocab_size}: no token fits in 32 bits; choose a smaller one")
 
@@ -91,13 +92,15 @@ def write_shards(
     documents: Mapping[str, Path],
     tokenizer: Mapping[str, bytes],
     *,
+    version: str = "",
     left_out: Mapping[str, frozenset[str]] | None = None,
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[ShardEntry]:
     """Write the shards of the plans to ``folder``; shards that are finished there are kept.
 
-    ``documents`` are the folders of the corpora's tables, ``tokenizer`` the files of a tokenizer.
+    ``documents`` are the folders of the corpora's tables, ``tokenizer`` the files of a tokenizer
+    and ``version`` its version, by which a hole knows how many tokens it has.
     Documents in ``left_out`` (ids by corpus) are skipped in the training split. ``advance``
     receives the bytes of documents done. Equal documents and tokenizer give equal bytes for any
     number of ``workers``.
@@ -106,7 +109,7 @@ def write_shards(
         (folder / plan.path).parent.mkdir(parents=True, exist_ok=True)
     for partial in folder.rglob("*.partial"):
         partial.unlink()
-    arguments = (folder, dict(documents), dict(tokenizer), dict(left_out or {}))
+    arguments = (folder, dict(documents), dict(tokenizer), version, dict(left_out or {}))
     entries = []
     for plan, entry in zip(plans, ordered_map(_encoder, arguments, plans, workers), strict=True):
         advance(plan.size)
@@ -118,6 +121,7 @@ def _encoder(
     folder: Path,
     documents: Mapping[str, Path],
     files: Mapping[str, bytes],
+    version: str,
     left_out: Mapping[str, frozenset[str]],
 ) -> Callable[[ShardPlan], ShardEntry]:
     from pipelines.tokens.tokenizers import load_tokenizer
@@ -129,12 +133,12 @@ def _encoder(
         if entry is None:
             skipped = left_out.get(plan.corpus, frozenset()) if plan.split == "train" else ()
             tokenizer.begin()
-            entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
+            entry = _make(folder, plan, documents[plan.corpus], tokenizer, version, skipped)
             if not tokenizer.by_bulk:
                 # The bulk library was wrong in the middle. Encode all with the reference, so that
                 # the bytes do not depend on other texts that this process encoded.
                 tokenizer.begin(bulk=False)
-                entry = _make(folder, plan, documents[plan.corpus], tokenizer, skipped)
+                entry = _make(folder, plan, documents[plan.corpus], tokenizer, version, skipped)
             note = {"entry": asdict(entry), "sha256": _digest(entry)}
             _write_note(folder / f"{plan.path}.json", json.dumps(note).encode())
         return entry
@@ -168,17 +172,19 @@ def _make(
     plan: ShardPlan,
     documents: Path,
     tokenizer: Tokenizer,
+    version: str,
     skipped: frozenset[str] | tuple[()],
 ) -> ShardEntry:
     """Write one shard, first as a partial file."""
     table, dtype = ArrowFile(documents, plan.table), dtype_for(tokenizer.vocab_size)
-    token_counts, text_bytes = [], 0
+    token_counts, text_bytes, gone = [], 0, []
     partial = f"{plan.path}.partial"
     with ArrowWriter(folder, partial, shard_schema(dtype)) as writer:
         for number in range(plan.first, plan.last):
-            ids, digests, texts = _columns(table.batch(number), skipped)
-            text_bytes += sum(len(text.encode()) for text in texts)
-            for token_count, batch in _record_batches(ids, digests, texts, tokenizer, dtype):
+            rows = _Rows.of(table.batch(number), skipped, version)
+            text_bytes += sum(len(text.encode()) for text in rows.texts)
+            gone += [count for count in rows.holes if count]
+            for token_count, batch in _record_batches(rows, tokenizer, dtype):
                 writer.write(batch)
                 token_counts.append(token_count)
     index = writer.index
@@ -189,7 +195,8 @@ def _make(
         )
     (folder / partial).replace(folder / plan.path)
     file = FileIndex(plan.path, index.size, index.frame_sha256, index.batches)
-    return ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, tuple(token_counts))
+    counts = tuple(token_counts), len(gone), sum(gone)
+    return ShardEntry(file, plan.split, plan.corpus, dtype, text_bytes, *counts)
 
 
 def _write_note(path: Path, content: bytes) -> None:
@@ -201,25 +208,60 @@ def _write_note(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def _columns(batch: pa.RecordBatch, skipped: frozenset[str] | tuple[()]) -> list[list[str]]:
-    """The ids, digests and texts of the documents that are not skipped."""
-    columns = [batch.column(name).to_pylist() for name in ("id", "sha256", "text")]
-    if skipped:
-        kept = [i for i, name in enumerate(columns[0]) if name not in skipped]
-        columns = [[values[i] for i in kept] for values in columns]
-    return columns
+class _Rows(NamedTuple):
+    """Documents to encode, and holes: ``holes`` has the tokens of each hole, 0 for a document."""
+
+    ids: list[str]
+    digests: list[bytes]
+    texts: list[str]
+    holes: list[int]
+
+    @classmethod
+    def of(
+        cls, batch: pa.RecordBatch, skipped: frozenset[str] | tuple[()], tokenizer: str
+    ) -> _Rows:
+        """The rows of a table that are not skipped; a hole has its tokens under the version of the
+        ``tokenizer``, and is no row under a tokenizer that never encoded it."""
+        columns = [batch.column(name).to_pylist() for name in ("id", "sha256", "text", "changes")]
+        rows = cls([], [], [], [])
+        for name, digest, text, notes in zip(*columns, strict=True):
+            tokens = 0 if digest else json.loads(notes[0])["tokens"].get(tokenizer, 0)
+            if name in skipped or not (digest or tokens):
+                continue
+            for values, value in zip(
+                rows, (name, bytes.fromhex(digest) or GONE, text, tokens), strict=True
+            ):
+                values.append(value)
+        return rows
+
+
+def _with_holes(
+    tokens: npt.NDArray[Any], lengths: npt.NDArray[Any], holes: Sequence[int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The tokens of documents, with as many marks as each hole has tokens in its place."""
+    import numpy as np
+
+    parts = np.split(tokens, np.cumsum(lengths)[:-1])
+    mark = np.iinfo(tokens.dtype).max
+    whole = [
+        np.full(count, mark, tokens.dtype) if count else part
+        for count, part in zip(holes, parts, strict=True)
+    ]
+    return np.concatenate(whole), np.array([len(part) for part in whole])
 
 
 def _record_batches(
-    ids: list[str], digests: list[str], texts: list[str], tokenizer: Tokenizer, dtype: str
+    rows: _Rows, tokenizer: Tokenizer, dtype: str
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(number of tokens, record batch): as many documents as a batch may hold, at least one."""
     import numpy as np
     import pyarrow as pa
 
     schema = shard_schema(dtype)
-    tokens, lengths = tokenizer.encode_stream(texts, dtype)
-    ends = np.cumsum(lengths)
+    tokens, lengths = tokenizer.encode_stream(rows.texts, dtype)
+    if any(rows.holes):
+        tokens, lengths = _with_holes(tokens, lengths, rows.holes)
+    ids, ends = rows.ids, np.cumsum(lengths)
     first = start = 0
     while first < len(ids):
         last = int(np.searchsorted(ends, start + TOKENS_PER_BATCH, side="right"))
@@ -228,13 +270,13 @@ def _record_batches(
         if end - start > np.iinfo(np.int32).max:
             raise TextError(f"document {ids[first]}: {end - start} tokens; split it")
         offsets = np.concatenate([[start], ends[first:last]]) - start
-        rows = pa.ListArray.from_arrays(
+        values = pa.ListArray.from_arrays(
             integers(offsets.astype(np.int32), pa.int32()),
             integers(tokens[start:end], schema.field("tokens").type.value_type),
             type=schema.field("tokens").type,
         )
-        named = [bytes.fromhex(digest) for digest in digests[first:last]]
-        columns = [column(ids[first:last], pa.string()), column(named, pa.binary(32)), rows]
+        digests = column(rows.digests[first:last], pa.binary(32))
+        columns = [column(ids[first:last], pa.string()), digests, values]
         yield end - start, pa.record_batch(columns, schema=schema)
         first, start = last, end
 
@@ -253,11 +295,20 @@ def shard_schema(dtype: str) -> pa.Schema:
     )
 
 
-def write_index(folder: Path, entries: Iterable[ShardEntry], vocab_size: int) -> Path:
-    """Write ``shards.json``, the index of all splits and corpora; equal shards give equal bytes."""
+def write_index(
+    folder: Path, entries: Iterable[ShardEntry], vocab_size: int, end_of_text: int
+) -> Path:
+    """Write ``shards.json``, the index of all splits and corpora; equal shards give equal bytes.
+
+    With holes it says what marks them, and what is read in their place: the end of text.
+    """
     shards = sorted((asdict(entry) for entry in entries), key=lambda entry: entry["file"]["path"])
+    content: dict[str, Any] = {"vocab_size": vocab_size, "shards": shards}
+    if any(entry["holes"] for entry in shards):
+        bits = 16 if shards[0]["dtype"] == "uint16" else 32
+        content["hole"] = [(1 << bits) - 1, end_of_text]
     path = folder / INDEX
-    text = json.dumps({"vocab_size": vocab_size, "shards": shards}, indent=1, sort_keys=True)
+    text = json.dumps(content, indent=1, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
     return path
 
@@ -280,6 +331,7 @@ def encode(
         plans,
         {corpus: texts.folder for corpus, texts in documents.items()},
         {name: tokenizer.read(name) for name in tokenizer.files},
+        version=tokenizer.version,
         left_out=left_out(contamination),
         workers=making.project.workers,
         advance=making.advance(sum(plan.size for plan in plans)),
@@ -292,13 +344,17 @@ def encode(
             )
     for entry in entries:
         making.take(entry.file.path)
-    write_index(making.folder, entries, int(tokenizer.figures()["vocab_size"]))
+    encoder = tokenizer.load()
+    write_index(making.folder, entries, encoder.vocab_size, encoder.end_of_text)
     making.write(FIGURES, _figures(entries))
 
 
 def _figures(entries: list[ShardEntry]) -> dict[str, float]:
     """The tokens by split, and the bytes of text for each token (compression)."""
-    tokens = {s: sum(sum(e.tokens) for e in entries if e.split == s) for s in SPLITS}
+    tokens = {
+        split: sum(sum(e.tokens) - e.hole_tokens for e in entries if e.split == split)
+        for split in SPLITS
+    }
     text_bytes = sum(entry.text_bytes for entry in entries)
     return {
         **{f"{split}_tokens": count for split, count in tokens.items()},

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.core.artefact import FIGURES
+from pipelines.core.identity import canonical
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, Documents, left_out
+from pipelines.tokens.artefacts import MEASURED
 from pipelines.tokens.building import build_tokenizer
 from pipelines.tokens.options import TokenizerChoice
 from pipelines.tokens.tokenizers import statistics
@@ -29,10 +31,11 @@ def make(
     )
     tokenizer = build_tokenizer(settings, texts, making.project.root, making.project.downloads)
     tokenizer.save(making.folder)
-    figures = {"vocab_size": float(tokenizer.vocab_size)}
+    making.write(FIGURES, {"vocab_size": float(tokenizer.vocab_size)})
     if documents:
-        figures |= statistics(tokenizer, [t for d in documents.values() for t in _sample(d)])
-    making.write(FIGURES, figures)
+        # Beside the version: other texts that give the same merges give the same tokenizer.
+        measured = statistics(tokenizer, [t for d in documents.values() for t in _sample(d)])
+        making.beside[MEASURED] = canonical(measured)
 
 
 def _sample(documents: Documents) -> Iterator[str]:

@@ -110,13 +110,13 @@ def fit(
         trained = group.spread(network)
         precision = precision_of(training)
         optimizer = optimizer_of(trained, training, precision, group)
-        environment = _environment(precision, group)
+        surroundings = environment(precision, group)
         receipt = Receipt(reading.sources if reading else None, trail.wants if trail else never)
         with States(making, training, trained, steps, trail, receipt, group) as states:
             states.require_room(optimizer, best=training.keep_best)
-            state = states.resume(environment, origin)
+            state = states.resume(surroundings, origin)
             _tell_resumed(making, states.history)
-            making.made.update(environment, **processor.waiting(), legs=states.history.legs)
+            making.made.update(surroundings, **processor.waiting(), legs=states.history.legs)
             speed = Speed(network, objective, device(), partial(_peak, making, precision, group))
             events = train(
                 trained,
@@ -201,7 +201,7 @@ def _require_finite(event: Validated) -> None:
         raise NonFinite(event.step, "validation_loss", event.loss, ("the validation split",))
 
 
-def _environment(precision: Precision, group: Group) -> dict[str, Any]:
+def environment(precision: Precision, group: Group = ALONE) -> dict[str, Any]:
     """What surrounds the run and may change the last bits of its result."""
     return {
         "device": str(device()),

@@ -18,6 +18,7 @@ from pipelines.core.order import ORDER, order_of
 from pipelines.core.record import Record
 from pipelines.core.store import Fence, Store
 from pipelines.core.work import seal
+from pipelines.training import replay
 from pipelines.training.launching import Start, make_together, processes_of, start_here
 
 log = logging.getLogger("dragon")
@@ -39,6 +40,7 @@ def make_and_publish(
     """
     began = time.monotonic()
     log.info("%s ...", declared.address, extra={"progress": True, "fleeting": True})
+    replay.begin(declared, making, loaded, store)
     if processes_of(declared) > 1:
         make_together(declared, making, loaded, start)
     else:

@@ -228,13 +228,22 @@ class Texts:
         """
         assert isinstance(row, Row)
         documents = self.documents[row.corpus]
+        for number, begin, end in self.places(row):
+            start = int(documents.starts[number])
+            yield row.corpus, documents.ids[number].as_py(), begin - start, end - start
+
+    def places(self, row: Row) -> Iterator[tuple[int, int, int]]:
+        """The number of each document that a row reads, and which places [begin, end) of the
+        stream; holes are passed over."""
+        documents = self.documents[row.corpus]
         for start, stop in row.spans:
             for begin, end in documents.split(start, stop):
                 first, last = documents.find([begin, end - 1]).tolist()
                 for number in range(first, last + 1):
+                    if not documents.digests[number].any():
+                        continue  # the hole of a forgotten document
                     starts, stops = documents.starts[number : number + 2].tolist()
-                    name = documents.ids[number].as_py()
-                    yield row.corpus, name, max(begin, starts) - starts, min(end, stops) - starts
+                    yield number, max(begin, starts), min(end, stops)
 
     def draws(self, batches: Batches, first: int, last: int) -> pa.Table:
         """The documents that the steps [first, last) read, in the order of the streams."""
@@ -291,7 +300,8 @@ class _Counts:
         np.subtract.at(self._tokens, last, starts[last + 1] - stop)
 
     def table(self, corpus: str) -> pa.Table:
-        drawn = np.flatnonzero(self._first < np.iinfo(np.int64).max)
+        is_there = self.documents.digests.any(axis=1)  # no hole of a forgotten document
+        drawn = np.flatnonzero((self._first < np.iinfo(np.int64).max) & is_there)
         digests = self.documents.digests[drawn]
         columns = [
             pa.array([corpus] * len(drawn), pa.string()),
