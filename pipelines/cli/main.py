@@ -27,6 +27,7 @@ VERBS = {
     "export": "Write a model with its tokenizer and lineage as others read it.",
     "trace": "Print what an asset was made from, down to the documents.",
     "steps": "Print the documents and texts that the steps of a training read.",
+    "forget": "Take documents back, and prove that they are gone.",
     "show": "Print an asset's files, figures and record.",
     "compare": "Compare two versions, assets or recipes: figures side by side.",
     "documents": "Print a corpus' data card, or read its documents.",

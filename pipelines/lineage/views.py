@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.core.artefact import Artefact
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
-from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, RawText
 from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Examples
 from pipelines.interop.artefacts import Weights
@@ -19,6 +19,7 @@ VIEWS: dict[str, type[Artefact]] = {
     view.__name__: view
     for view in (
         RawText,
+        Forgotten,
         Documents,
         Contamination,
         TokenizerFiles,

@@ -47,6 +47,8 @@ def begin(
         if any({**leg, "step": 0} != {**now, "step": 0} for leg in record.made.get("legs", [{}])):
             continue
         states = store.open(declared.key, record.version, KeptStates, record.derivation)
+        if states.trail()["fault"]:
+            continue
         step = _shared(states, Receipt(reading.sources), reading.batches)
         if step:
             _take(making, states, record, step)

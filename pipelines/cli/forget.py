@@ -1,0 +1,113 @@
+"""``dragon forget``: takes documents back."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.showing import suggest
+from pipelines.cli.store import open_store, store_option
+from pipelines.core.record import StoreError
+
+if TYPE_CHECKING:
+    from pipelines.lineage.forget import Entry, Stale
+
+
+@click.command()
+@click.argument("corpus", help="A corpus that was made.")
+@click.argument("documents", nargs=-1, help="Ids of documents, or sha256 of their texts.")
+@click.option("--reason", metavar="TEXT", help="Why; it is kept in the list.")
+@click.option("--yes", is_flag=True, help="Write the list; without it, only say what would be.")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="After the run: search all current artefacts for the texts, and write what was found.",
+)
+@store_option
+def forget(
+    corpus: str,
+    documents: tuple[str, ...],
+    reason: str | None,
+    yes: bool,
+    certificate: Path | None,
+    store: Path | None,
+) -> None:
+    """Take documents back: put them on the list of what a corpus has forgotten.
+
+    The next run makes everything without them. The list holds digests, never texts. The files of
+    your own source still hold the documents: remove them there yourself.
+    """
+    from pipelines.core.project import Project
+    from pipelines.lineage import forget as forgetting
+
+    opened, root = open_store(store), Project.here().root
+    if certificate is not None:
+        _certify(opened, root, corpus, certificate)
+        return
+    if not documents or not reason:
+        raise ValueError("name the documents, and give --reason; see dragon documents CORPUS")
+    entries = forgetting.entries_of(opened, corpus, documents)
+    for line in _lines(entries, forgetting.stale(opened, corpus, entries)):
+        click.echo(line)
+    if not yes:
+        click.echo("\nnothing was written; --yes puts them on the list")
+        return
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    path = forgetting.write_list(root, corpus, entries, reason, today)
+    click.echo(f"\n{path}: has {len(entries)} more; the next run makes everything without them")
+    suggest("dragon run RECIPE", f"dragon forget {corpus} --certificate FILE", "dragon gc --yes")
+
+
+def _lines(entries: list[Entry], stale: list[Stale]) -> Iterator[str]:
+    for entry in entries:
+        copy = f", a copy of {entry.because}" if entry.because else ""
+        yield f"{entry.id}  sha256 {entry.sha256[:12]}  {entry.bytes:,} bytes{copy}"
+        for part in entry.parts:
+            counts = sorted(set(part["tokens"].values()))
+            tokens = f", {' or '.join(f'{n:,}' for n in counts)} tokens" if counts else ""
+            yield f"  {part['id']}: {part['split']}{tokens}"
+    yield "\nthe next run makes anew:"
+    for one in stale:
+        yield f"  {one.key}  {one.seconds:,.0f} s last time{_replay(one)}"
+    yield f"  {sum(one.seconds for one in stale):,.0f} s in all, if everything is trained anew"
+
+
+def _replay(one: Stale) -> str:
+    if not one.steps:
+        return ""
+    if not one.first_step:
+        return f"; none of its {one.steps:,} steps read them"
+    if not one.state:
+        return f"; first read in step {one.first_step:,} of {one.steps:,}; no state kept before it"
+    return (
+        f"; first read in step {one.first_step:,} of {one.steps:,}: goes on from the state of step"
+        f" {one.state:,}, if the tokenizer, the mixture's limits and the splits stay the same"
+    )
+
+
+def _certify(store: object, root: Path, corpus: str, path: Path) -> None:
+    from pipelines.core.store import Store
+    from pipelines.corpora.forgotten import read_list
+    from pipelines.corpora.options import FORGOTTEN
+    from pipelines.lineage.forget import certificate
+
+    assert isinstance(store, Store)
+    listed = read_list(root, f"{FORGOTTEN}/{corpus}.json")["documents"]
+    told = certificate(store, corpus, listed)
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    scan = told["scan"]
+    click.echo(
+        f"searched {scan['bytes'] / 1e6:,.1f} MB in {scan['files']:,} files of"
+        f" {scan['artefacts']:,} current artefacts for {scan['texts']} texts of"
+        f" {len(listed)} forgotten ones"
+    )
+    if not scan["texts"]:
+        click.echo("no version in the store holds any of them any more")
+    if scan["found"]:
+        raise StoreError(f"{scan['found'][0]}: the text is still there; run the recipe again")
+    click.echo(f"none was found; {path} says so")
