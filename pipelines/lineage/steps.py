@@ -59,7 +59,7 @@ class Trained:
         Raises ValueError for steps that the training did not make, and CorruptArtefact if the
         receipt says that it read something else.
         """
-        begun = int(self.receipt.get("begins", {}).get("steps", 0))
+        begun = self._begun["steps"]
         if not begun < first <= last <= self.receipt["steps"]:
             raise ValueError(
                 f"{self.checkpoint.key}: made the steps {begun + 1} to {self.receipt['steps']},"
@@ -79,8 +79,7 @@ class Trained:
         told = self.receipt
         links = {int(step): link for step, link in told["links"].items()}
         links[told["steps"]] = told["last"]
-        begins = told.get("begins", {"steps": 0, "last": Receipt(None).last})
-        starts = {begins["steps"]: begins["last"]} | links
+        starts = {self._begun["steps"]: self._begun["last"]} | links
         start = max(step for step in starts if step < first)
         receipt = Receipt(self.reading.sources, begun={"steps": start, "last": starts[start]})
         compared, before = 0, start
@@ -98,6 +97,16 @@ class Trained:
             if step + 1 >= last:
                 break
         return compared
+
+    @property
+    def _begun(self) -> dict[str, Any]:
+        """The receipt of the steps that another training made, of which this one is a branch."""
+        branch = getattr(self.inputs["settings"].training, "branch", None)
+        if branch is None:
+            return Receipt(None).told()
+        states = self.inputs["origin"]["states"]
+        assert isinstance(states, KeptStates)
+        return states.receipt(branch.step)
 
     def _parts(self, row: Row | Example) -> Iterator[Part]:
         sources = self.reading.sources

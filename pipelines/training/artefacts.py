@@ -142,6 +142,12 @@ class KeptStates(Artefact):
         table = self.table(draws_name(step))
         return pa.Table.from_batches(table.batches(), table.schema)
 
+    def receipt(self, step: int) -> dict[str, Any]:
+        """The receipt up to a state, as ``Receipt.told``."""
+        trail = self.trail()
+        links = {at: link for at, link in trail["links"].items() if int(at) <= step}
+        return {"steps": step, "last": trail["states"][str(step)]["receipt"], "links": links}
+
     def state(self, step: int) -> bytes:
         """The checked file of a state. Raises ValueError if there is none of ``step``."""
         self.require(step)

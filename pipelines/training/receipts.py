@@ -106,14 +106,13 @@ class Receipt:
         self.steps, self.last = 0, hashlib.sha256(b"").hexdigest()
         self.links: dict[int, str] = {}
         self.kept: dict[int, str] = {}
-        self.begun: dict[str, Any] = {}
         if begun:
             self.begin(begun)
 
     def begin(self, told: Mapping[str, Any]) -> None:
         """Go on from the receipt of another training, whose last step this one begins after."""
         self.steps, self.last = told["steps"], told["last"]
-        self.begun = {"steps": self.steps, "last": self.last}
+        self.links = {int(step): link for step, link in told.get("links", {}).items()}
 
     def reading(self, batches: Callable[[int], Batch]) -> Callable[[int], Batch]:
         """The same batches; the receipt takes each as it is read."""
@@ -147,11 +146,10 @@ class Receipt:
     def told(self) -> dict[str, Any]:
         """The receipt as JSON: the digest after the ``last`` step and ``links`` before it, by step.
 
-        That of a branch says from which digest it ``begins``.
+        That of a branch has the links of the training that it branched from, up to there.
         """
         links = {str(step): link for step, link in self.links.items()}
-        told = {"steps": self.steps, "last": self.last, "links": links}
-        return {**told, "begins": self.begun} if self.begun else told
+        return {"steps": self.steps, "last": self.last, "links": links}
 
     def notes(self) -> dict[str, Any]:
         """All that a resumed training needs to go on with the receipt."""
@@ -159,9 +157,7 @@ class Receipt:
 
     def resume(self, notes: Mapping[str, Any]) -> None:
         """Go on from the notes of a checkpoint."""
-        self.steps, self.last = notes["steps"], notes["last"]
-        self.begun = dict(notes.get("begins", {}))
-        self.links = {int(step): link for step, link in notes["links"].items()}
+        self.begin(notes)
         self.kept = {int(step): link for step, link in notes["kept"].items()}
 
 

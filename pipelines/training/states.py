@@ -208,7 +208,7 @@ class States:
             for step, loss in getattr(origin.history, kind):
                 self.add(kind, step, loss)
         self._best = dict(origin.best)
-        self._receipt.begin({"steps": origin.state.step, "last": origin.receipt})
+        self._receipt.begin(origin.receipt)
         return origin.state
 
     def due(self, step: int) -> bool:

@@ -37,8 +37,8 @@ class Origin:
     """Where a training begins that is not new: a state, its best weights, the losses before it.
 
     ``drawn`` is what the state's weights have read of each corpus, ``best_drawn`` what the best
-    weights have; ``draws`` and ``best_draws`` are the same by document. ``receipt`` is the running
-    digest over what the steps up to the state read.
+    weights have; ``draws`` and ``best_draws`` are the same by document. ``receipt`` tells of what
+    the steps up to the state read, as ``Receipt.told``.
     """
 
     state: State
@@ -48,7 +48,7 @@ class Origin:
     best_drawn: Drawn = field(default_factory=dict)
     draws: pa.Table | None = None
     best_draws: pa.Table | None = None
-    receipt: str = ""
+    receipt: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Trail:
@@ -122,7 +122,8 @@ class Trail:
         if self.draws is not None:
             wanted = sorted({*steps, *(one["best"] for one in states.values() if one["best"])})
             write_draws(self._making, {draws_name(step): self.draws(step) for step in wanted})
-        self._making.write(TRAIL, {**about, "states": states, "fault": fault})
+        told = {**about, "states": states, "fault": fault, "links": self.receipt.told()["links"]}
+        self._making.write(TRAIL, told)
         self._making.write(TRAIL_FIGURES, {"states": len(steps), "last_step": steps[-1]})
 
     def _told(self, step: int, *, looks: bool) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def origin_in(trail: KeptStates, step: int, *, looks: bool) -> Origin:
     told = trail.trail()["states"][str(step)]
     train, seen = ([(s, loss) for s, loss in told[kind]] for kind in ("train", "looks"))
     state = State(step, tensors)  # nothing of a new network is frozen
-    read = {"drawn": told["drawn"], "draws": trail.draws(step), "receipt": told["receipt"]}
+    read = {"drawn": told["drawn"], "draws": trail.draws(step), "receipt": trail.receipt(step)}
     if not (looks and best):
         return Origin(state, history=History(train), **read)
     held = {name.removeprefix(BEST): tensor for name, tensor in best.items()}
