@@ -94,7 +94,7 @@ def _take(making: Making, states: KeptStates, record: Record, step: int) -> None
     mark = file.mark()
     file.sync()
     file.close()
-    told, receipt = states.trail()["states"], states.json("receipt.json")
+    told = states.trail()["states"]
     kept = [one for one in states.steps() if one <= step]
     notes = {
         "legs": record.made["legs"],
@@ -102,9 +102,7 @@ def _take(making: Making, states: KeptStates, record: Record, step: int) -> None
         "key": making.key,
         "decides": making.decides,
         "receipt": {
-            "steps": step,
-            "last": told[str(step)]["receipt"],
-            "links": {at: link for at, link in receipt["links"].items() if int(at) <= step},
+            **states.receipt(step),
             "kept": {str(one): told[str(one)]["receipt"] for one in kept},
         },
     }
