@@ -166,7 +166,8 @@ def _backward(
     group: Group,
 ) -> Tensor:
     """Adds the gradients of the batch's mean loss, part by part; returns that loss, detached."""
-    device, count = next(network.parameters()).device, batch.counted
+    # All rows may lie in forgotten documents: then nothing is asked, and the loss is 0.
+    device, count = next(network.parameters()).device, max(1, batch.counted)
     total = torch.zeros((), dtype=torch.float64, device=device)
     cut = batch.split(parts)
     for number, part in enumerate(cut):
