@@ -9,7 +9,8 @@ from pipelines.corpora.artefacts import DROPPED, Documents
 def look(documents: Documents, _: Readers) -> Outcome:
     """Compare the rows of each table with the ledger; no text is read."""
     ledger = documents.ledger()  # raises unless it adds up
-    counted = {f"{split}.arrow": count for split, count in ledger.kept.items()}
+    kept = {split: count + ledger.holes[split] for split, count in ledger.kept.items()}
+    counted = {f"{split}.arrow": count for split, count in kept.items()}
     counted[DROPPED] = ledger.dropped.total()
     rows = {name: documents.table(name).index.rows for name in counted}
     numbers = {f"rows of {name.removesuffix('.arrow')}": count for name, count in rows.items()}

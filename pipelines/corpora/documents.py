@@ -225,6 +225,7 @@ class _Tables:
             told = json.dumps({"bytes": part["bytes"], "tokens": part["tokens"]}, sort_keys=True)
             place = Hole(part["id"], hole.source, hole.licence, told)
             add_hole(self._kept[part["split"]], place)
+            self._ledger.holes[part["split"]] += 1
 
     def indexes(self) -> Iterator[FileIndex]:
         for writer in (*self._kept.values(), self._dropped):

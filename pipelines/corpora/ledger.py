@@ -46,7 +46,7 @@ class Ledger:
     includes ``unread``: the rows that were left out when the source was read, before any step;
     their length is not known. ``licences`` and ``lengths`` count the kept documents. A length is
     the lowest power of two above the number of characters. After a thousand licences all others
-    are counted under one name.
+    are counted under one name. ``holes`` counts, by split, the places of forgotten documents.
     """
 
     documents_in: int = 0
@@ -58,6 +58,7 @@ class Ledger:
     bytes_dropped: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     lengths: Counter[str] = field(default_factory=Counter)
+    holes: Counter[str] = field(default_factory=Counter)
     steps: list[StepCount] = field(default_factory=list)
 
     def drop(self, reason: str, size: int) -> None:

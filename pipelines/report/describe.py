@@ -90,7 +90,7 @@ def _(artefact: RawText) -> dict[str, Any]:
     )
     return {
         **artefact.figures(),
-        ROWS: artefact.table(artefact.TABLE).index.rows,
+        ROWS: int(artefact.figures()["documents"]),
         "samples": samples,
         **({"rows_left_out": unread} if unread else {}),
     }
