@@ -19,8 +19,9 @@ from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.lineage.views import view_of
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.tokens.draws import Texts
 from pipelines.training.artefacts import RECEIPT, Checkpoint, KeptStates
-from pipelines.training.receipts import Reading, Receipt, Taught, Texts
+from pipelines.training.receipts import Reading, Receipt, Taught
 
 
 class Part(NamedTuple):

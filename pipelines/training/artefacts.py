@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pipelines.core.artefact import FIGURES, Artefact
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
+
+    from pipelines.tokens.draws import Draw
 
 CURVE = "curve.json"
 TRAIL, TRAIL_FIGURES = "trail.json", "trail_figures.json"
-RECEIPT, DRAWS = "receipt.json", "draws.arrow"
-RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES, RECEIPT, DRAWS)
+RECEIPT = "receipt.json"
+RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES, RECEIPT)
 """The files of a foundation that was trained here."""
-
-
-class Draw(NamedTuple):
-    """What a training read of one document, or of one example of a document.
-
-    ``corpus`` is ``examples`` for an example, and ``example_id`` is empty for a document of a
-    corpus. ``sha256`` is that of the document's text or of the example. ``tokens`` counts the
-    targets over all steps. ``first_step``, counted from 1, is the first that read any token of it.
-    """
-
-    corpus: str
-    document_id: str
-    example_id: str
-    sha256: bytes
-    tokens: int
-    first_step: int
-
-
-def draws_schema() -> pa.Schema:
-    """The columns of a table of draws."""
-    import pyarrow as pa
-
-    kinds = [*[pa.string()] * 3, pa.binary(32), pa.int64(), pa.int64()]
-    return pa.schema(
-        [pa.field(n, kind, nullable=False) for n, kind in zip(Draw._fields, kinds, strict=True)]
-    )
 
 
 def draws_name(step: int) -> str:
@@ -81,8 +56,10 @@ class Checkpoint(Artefact):
 
         None for weights from elsewhere and for a version of an earlier program.
         """
+        from pipelines.tokens.draws import DRAWS, read_draws
+
         if DRAWS in self.files:
-            yield from map(Draw._make, self.table(DRAWS).rows(Draw._fields))
+            yield from read_draws(self.table(DRAWS))
 
     def receipt(self) -> dict[str, Any]:
         """The running digest over what the steps read, as ``Receipt.told``; empty without one."""
@@ -135,12 +112,11 @@ class KeptStates(Artefact):
                 f"training.from.step: {self.key} has no state of step {step}; it has {known}"
             )
 
-    def draws(self, step: int) -> pa.Table:
-        """The documents that the weights of a state have read, in the columns of ``Draw``."""
-        import pyarrow as pa
+    def draws(self, step: int) -> Iterator[Draw]:
+        """The documents that the weights of a state have read, in the order of the data."""
+        from pipelines.tokens.draws import read_draws
 
-        table = self.table(draws_name(step))
-        return pa.Table.from_batches(table.batches(), table.schema)
+        yield from read_draws(self.table(draws_name(step)))
 
     def receipt(self, step: int) -> dict[str, Any]:
         """The receipt up to a state, as ``Receipt.told``."""

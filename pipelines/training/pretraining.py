@@ -15,12 +15,13 @@ from model.training.loop import NonFinite
 from pipelines.core.making import Making
 from pipelines.text.tables import write_index
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.training.artefacts import CURVE, DRAWS, RESULT, KeptStates
+from pipelines.tokens.draws import DRAWS, Texts
+from pipelines.training.artefacts import CURVE, RESULT, KeptStates
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.options import Pretrained, Pretraining
-from pipelines.training.receipts import Reading, Texts
+from pipelines.training.receipts import Reading
 from pipelines.training.trail import Drawn, Origin, Trail, draws_of, origin_in
 
 log = logging.getLogger("dragon.training")
@@ -68,7 +69,7 @@ def take(making: Making, settings: Pretrained, states: KeptStates) -> None:
             f"{fault}; to go on with other rates from a state before that, write training.from:"
             f" {{asset: {states.key}, step: {states.steps()[-1]}}} into a recipe of another name"
         )
-    for name in RESULT:
+    for name in (*RESULT, DRAWS):
         (making.folder / name).write_bytes(states.read(name))
     write_index(making.folder, [states.table(DRAWS).index])
     if states.beside and (curve := states.beside.read(CURVE)):

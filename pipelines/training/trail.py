@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load
 
 from model.training.loop import State
+from pipelines.tokens.draws import Draws, joined, table_of, write_draws
 from pipelines.training.artefacts import TRAIL, TRAIL_FIGURES, draws_name
 from pipelines.training.history import History
-from pipelines.training.receipts import Reading, Receipt, joined, write_draws
+from pipelines.training.receipts import Reading, Receipt
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
 
     from pipelines.core.making import Making
@@ -46,8 +46,8 @@ class Origin:
     history: History = field(default_factory=History)
     drawn: Drawn = field(default_factory=dict)
     best_drawn: Drawn = field(default_factory=dict)
-    draws: pa.Table | None = None
-    best_draws: pa.Table | None = None
+    draws: Draws | None = None
+    best_draws: Draws | None = None
     receipt: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,7 +64,7 @@ class Trail:
         """The losses of the run, which its states fill."""
         self.drawn: Callable[[int], Drawn] = lambda _: {}
         """Tells what the weights after a step have read; the training sets it."""
-        self.draws: Callable[[int], pa.Table] | None = None
+        self.draws: Callable[[int], Draws] | None = None
         """The same by document; the training sets it."""
         self.receipt = Receipt(None)
         """The running digest over what the training reads; the training sets it."""
@@ -143,7 +143,7 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}.safetensors"
 
 
-def draws_of(reading: Reading[Any], origin: Origin | None, steps: int) -> pa.Table:
+def draws_of(reading: Reading[Any], origin: Origin | None, steps: int) -> Draws:
     """The documents that the weights after so many steps have read.
 
     Of a branch, the steps before its first one were read by another training.
@@ -183,9 +183,13 @@ def origin_in(trail: KeptStates, step: int, *, looks: bool) -> Origin:
     told = trail.trail()["states"][str(step)]
     train, seen = ([(s, loss) for s, loss in told[kind]] for kind in ("train", "looks"))
     state = State(step, tensors)  # nothing of a new network is frozen
-    read = {"drawn": told["drawn"], "draws": trail.draws(step), "receipt": trail.receipt(step)}
+    read = {
+        "drawn": told["drawn"],
+        "draws": table_of(trail.draws(step)),
+        "receipt": trail.receipt(step),
+    }
     if not (looks and best):
         return Origin(state, history=History(train), **read)
     held = {name.removeprefix(BEST): tensor for name, tensor in best.items()}
-    read |= {"best_drawn": told["best_drawn"], "best_draws": trail.draws(told["best"])}
+    read |= {"best_drawn": told["best_drawn"], "best_draws": table_of(trail.draws(told["best"]))}
     return Origin(state, held, History(train, seen), **read)

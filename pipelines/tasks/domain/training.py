@@ -11,6 +11,7 @@ from model.batches.packing import Packed
 from pipelines.core.making import Making
 from pipelines.tasks.domain.options import TrainedOn
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
+from pipelines.tokens.draws import Texts
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import (
@@ -20,7 +21,7 @@ from pipelines.training.checkpoint import (
     write_checkpoint,
 )
 from pipelines.training.fitting import fit
-from pipelines.training.receipts import Reading, Texts
+from pipelines.training.receipts import Reading
 
 OBJECTIVE = "next_token"  # the recipe's schema allows tasks only on foundations with this objective
 
