@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 @json_option
 @store_option
 def gc(does: bool, days: float, as_json: bool, store: Path | None) -> None:
-    """Remove what nothing in the store needs any more; without --yes, say what that is.
+    """Remove what nothing in the store needs any more.
 
-    Kept are the current version of each asset, versions with an alias in MLflow, pinned ones
-    (dragon pin), those younger than a limit, what unfinished trainings read, and all from which any
-    of these were made. Removed are older versions with their records, files to which nothing
-    refers, and work that nobody will finish. The states of a training stay only as long as
-    something was taken or branched from them.
+    Without --yes it only says what that is. Kept are the current version of each asset, versions
+    with an alias in MLflow, pinned ones (dragon pin), those younger than a limit, what unfinished
+    trainings read, and all from which any of these were made. Removed are older versions with their
+    records, files to which nothing refers, and work that nobody will finish. The states of a
+    training stay only as long as something was taken or branched from them.
     """
     from pipelines.core.project import Project
     from pipelines.core.tracking.aliases import aliases_in

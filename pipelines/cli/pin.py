@@ -18,9 +18,10 @@ from pipelines.cli.store import TARGET, open_store, store_option
 @json_option
 @store_option
 def pin(target: str | None, reason: str, listed: bool, as_json: bool, store: Path | None) -> None:
-    """Keep a version and all that it was made from, whatever dragon gc removes.
+    """Keep a version and all that it was made from.
 
-    Of an asset it pins the current version, which stays pinned when another is current.
+    Then dragon gc does not remove it. Of an asset it pins the current version, which stays pinned
+    when another one is current.
     """
     from pipelines.lineage.history import when
     from pipelines.lineage.trace import locate

@@ -8,10 +8,7 @@ import contextlib
 import functools
 import logging
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha256
-from typing import Any
 
 import dagster as dg
 
@@ -19,12 +16,11 @@ from pipelines.checks import Applied, checks_of
 from pipelines.core import processor
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration, key_of
-from pipelines.core.identity import digest, forget_code, library_versions
+from pipelines.core.identity import digest
 from pipelines.core.making import Making
 from pipelines.core.project import environment
 from pipelines.core.record import Record
-from pipelines.core.store import Fence, Store
-from pipelines.core.work import seal
+from pipelines.core.store import Store
 from pipelines.inference.watching import written
 from pipelines.lineage.history import current
 from pipelines.orchestration import telling
@@ -38,7 +34,7 @@ from pipelines.orchestration.shown import Shown, definition
 from pipelines.orchestration.story import story_of
 from pipelines.text.errors import SourceUnavailable
 from pipelines.text.parallel import end_with_parent
-from pipelines.training.launching import Start, make_together, processes_of, start_here
+from pipelines.training.publishing import make_and_publish
 
 processor.prepare()  # before any asset imports torch
 
@@ -182,7 +178,7 @@ def made_or_reused(
             making.made.update(environment(), key=declared.key, dagster_run=run_id)
             fence = functools.partial(publishing, project.home, context.instance, run_id)
             start = through_pipes(context)
-            artefact = _make(declared, making, decides, loaded, store, fence, start)
+            artefact = make_and_publish(declared, making, decides, loaded, store, fence, start)
             result = telling.after_work(artefact, declared, loaded, store, project, run)
             figures, is_model = telling.figures_of(artefact), artefact.kind == telling.MODEL
             tracked.finish(artefact.version, figures, model=is_model, result=result)
@@ -206,62 +202,6 @@ def _require_one_lineage(
                     f"{key} was made from version {parent['version'][:12]} of {current.key}, whose"
                     f" version is {current.version[:12]} now; materialize {key} first"
                 )
-
-
-def _make(
-    declared: Declaration,
-    making: Making,
-    decides: Mapping[str, Any],
-    loaded: Mapping[str, Artefact],
-    store: Store,
-    fence: Fence,
-    start: Start = start_here,
-) -> Artefact:
-    """Fill the draft, publish it with its record and open the published artefact.
-
-    ``fence`` is held during the publication; it raises ValueError if the run is over by then.
-    ``start`` starts the processes of a making that takes several.
-    """
-    began = time.monotonic()
-    log.info("%s ...", declared.address, extra={"progress": True, "fleeting": True})
-    if processes_of(declared) > 1:
-        make_together(declared, making, loaded, start)
-    else:
-        declared.make()(making, **declared.arguments(loaded))
-    forget_code()  # read the code files again: code is imported only when it is needed
-    if declared.decided_by(loaded, making.project) != decides:
-        raise ValueError(
-            "its source or code changed while it was made; run again when the files no longer"
-            " change"
-        )
-    if "torch" in declared.libraries:
-        making.made.update(processor.abilities())
-    made = {
-        **making.made,
-        "libraries": library_versions(declared.libraries, exact=True),
-        "seconds": round(time.monotonic() - began, 3),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    if making.beside:
-        made["beside"] = {name: sha256(held).hexdigest() for name, held in making.beside.items()}
-    parents = tuple(
-        {"input": name, "version": loaded[key].version, "derivation": loaded[key].derivation}
-        for name, key in declared.reads().items()
-    )
-    version, view = seal(making.folder), declared.makes.__name__
-    record = Record(version, view, decides, parents, made)
-    _require_same(declared, store.record(record.derivation), record)
-    store.publish(declared.key, making.folder, record, fence, making.beside)
-    return store.open(declared.key, record.version, declared.makes, record.derivation)
-
-
-def _require_same(declared: Declaration, before: Record | None, now: Record) -> None:
-    if declared.exact and before is not None and before.version != now.version:
-        raise ValueError(
-            f"the new version is {now.version[:12]}, but its record says {before.version[:12]}: its"
-            f" source gave other bytes; keep the old version, or remove the record"
-            f" {now.derivation[:12]} and run again"
-        )
 
 
 def _result(
