@@ -14,37 +14,49 @@ from pipelines.core.journal import JOURNAL
 from pipelines.core.pins import PINS, Pin
 from pipelines.core.records import RECORD
 from pipelines.core.references import CURRENT, KEY, OBJECTS, RECORDS, TO_CURRENT, TO_VERSION
+from pipelines.core.store import Store
 from pipelines.core.work import POINTER, checkpoint_state
 from pipelines.lineage.faults import Mark, Verified
 from pipelines.lineage.survey import Survey
 
 KNOWN = {OBJECTS, RECORDS, ".work", "README.md"}
 AGAIN = "remove it and run again"
+Links = list[tuple[Path, str | None]]
+"""The references of a store, and the text of each link; None for one that is no link."""
 
 
-def check_references(survey: Survey, found: Verified) -> set[Mark]:
+def read_references(store: Store, found: Verified) -> Links:
+    """The links of all keys, and to what they lead; what else lies in their places is a stray."""
+    links: Links = []
+    for folder in _keys(store.root, found):
+        current = folder / CURRENT
+        newest = _text(current)  # before the others: a new version is referred to by them first
+        for path in sorted(folder.iterdir()):
+            if path == current or HEX.fullmatch(path.name):
+                links.append((path, (newest if path == current else None) or _text(path)))
+            else:
+                found.stray(path)
+    return links
+
+
+def check_references(links: Links, survey: Survey, found: Verified) -> set[Mark]:
     """Check that each reference leads to a version with a record; returns what they refer to."""
     referred: set[Mark] = set()
-    for folder in _keys(survey.store.root, found):
-        links = sorted(folder.iterdir())
-        names = {link.name for link in links}
-        newest = _text(folder / CURRENT) if CURRENT in names else ""
-        for link in links:
-            if link.name != CURRENT and not HEX.fullmatch(link.name):
-                found.stray(link)
-                continue
-            found.references += 1
-            form = TO_CURRENT if link.name == CURRENT else TO_VERSION
-            target = form.fullmatch(_text(link) or "")
-            if target is None:
-                found.add(link, "is not a reference of the store", AGAIN)
-            elif form is TO_CURRENT:
-                if target[1] not in names:
-                    found.add(link, f"the key has no reference {target[1][:12]}", AGAIN)
-            else:
-                referred.add((link.name, target[1]))
-                is_current = link.name == newest
-                _check_reference(survey, link, (link.name, target[1]), is_current, found)
+    paths = {path for path, _ in links}
+    newest = {path.parent: text for path, text in links if path.name == CURRENT}
+    for path, text in links:
+        found.references += 1
+        form = TO_CURRENT if path.name == CURRENT else TO_VERSION
+        target = form.fullmatch(text or "")
+        if target is None:
+            found.add(path, "is not a reference of the store", AGAIN)
+        elif form is TO_CURRENT:
+            if path.with_name(target[1]) not in paths:
+                found.add(path, f"the key has no reference {target[1][:12]}", AGAIN)
+        else:
+            mark, is_current = (path.name, target[1]), path.name == newest.get(path.parent)
+            referred.add(mark)
+            _check_reference(survey, path, mark, is_current, found)
     return referred
 
 

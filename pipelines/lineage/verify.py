@@ -30,14 +30,22 @@ def verify(store: Store, artefact: Artefact | None, tell: Tell) -> Verified:
     """Verify the lineage of an artefact, or the whole store.
 
     The whole store also has references, pins, work areas, and files to which nothing refers
-    (strays).
+    (strays). Nobody removes anything meanwhile; others may make and publish.
     """
-    survey, found = Survey.of(store), Verified(str(store.root))
+    with store.workplace.staying():
+        return _verify(store, artefact, tell)
+
+
+def _verify(store: Store, artefact: Artefact | None, tell: Tell) -> Verified:
+    found = Verified(str(store.root))
+    # As they are published, backwards: so what one of them names is there when it is read.
+    links = [] if artefact else layout.read_references(store, found)
+    survey = Survey.of(store)
     if artefact is None:
         chosen = set(survey.records)
         for error in (error for errors in survey.bad.values() for error in errors):
             found.add_error(error)
-        kept = layout.check_references(survey, found) | layout.check_pins(survey, found)
+        kept = layout.check_references(links, survey, found) | layout.check_pins(survey, found)
         layout.check_areas(survey, found)
         layout.find_strays(survey, kept, found)
         folders = _folders(store, found)
