@@ -3,10 +3,12 @@
 <derivation>.json             the record of the version that the derivation made last
 <derivation>.<version>.json   the record of one that it made earlier
 beside/<sha256>               a file that belongs to a record, such as the curve of a training
+journal.jsonl, pins/          see ``journal`` and ``pins``
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -20,6 +22,7 @@ from pipelines.core.identity import HEX
 from pipelines.core.record import Record
 from pipelines.text.regular import read_regular
 
+RECORD = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?\.json")
 EARLIER = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.json")
 
 log = logging.getLogger("dragon.store")
@@ -47,6 +50,17 @@ class Records:
                 if version in (None, record.version):
                     return record
         return None
+
+    def files(self) -> list[Path]:
+        """The files of all records, sorted."""
+        paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [path for path in paths if RECORD.fullmatch(path.name)]
+
+    def good(self) -> Iterator[Record]:
+        """All records that can be read."""
+        for path in self.files():
+            with contextlib.suppress(CorruptArtefact):
+                yield Record.from_file(path)
 
     def file_beside(self, sha256: str) -> Path:
         """The place of a file that belongs to a record."""

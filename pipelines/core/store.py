@@ -4,10 +4,12 @@
     records/<derivation>.json                   the record of a version
     records/<derivation>.<version>.json         the record of an earlier version of the derivation
     records/beside/<sha256>                     a file that a record names, such as a training curve
+    records/journal.jsonl                       a line for each publication (``journal``)
+    records/pins/                               versions that ``dragon gc`` keeps (``pins``)
     <scope>/<name>/...                          the keys of versions (``references``)
     .work/<derivation>/                         a draft, finished parts and checkpoints, removed
                                                 after publication
-    .work/lock                                  shared by writers, exclusive for the sweep
+    .work/lock                                  shared by writers, exclusive for who removes
 
 See ``assets_store/README.md`` for the contract and docs/adr/0001 and 0013 for the reasons.
 """
@@ -16,12 +18,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -31,14 +31,17 @@ from pipelines.core.artefact import (
     CorruptArtefact,
     read_manifest,
 )
-from pipelines.core.disk import lock_file, make_folder, persist, replace, sync
+from pipelines.core.disk import make_folder, persist, sync
 from pipelines.core.earlier import require_layout
 from pipelines.core.identity import HEX
+from pipelines.core.journal import JOURNAL, Journal
+from pipelines.core.pins import PINS, Pin, Pins
 from pipelines.core.record import Record, StoreError
 from pipelines.core.records import Beside, Records
 from pipelines.core.references import OBJECTS, RECORDS, References
 from pipelines.core.sweeping import sweep
 from pipelines.core.work import Work, locked, tidy
+from pipelines.core.workplace import READ_ONLY, Workplace
 
 View = TypeVar("View", bound=Artefact)
 log = logging.getLogger("dragon.store")
@@ -52,7 +55,10 @@ class Store:
         require_layout(root)
         self.root = root
         self.references = References(root)
+        self.workplace = Workplace(root / ".work")
         self._records = Records(root / RECORDS)
+        self.journal = Journal(root / RECORDS / JOURNAL)
+        self.pins = Pins(root / RECORDS / PINS)
 
     def folder(self, version: str) -> Path:
         """The folder of a version. Raises StoreError if ``version`` is not a sha256."""
@@ -67,18 +73,7 @@ class Store:
         """
         if key:
             self.references.require_room(key)
-        probe = self.root / ".work" / f"{uuid.uuid4().hex}.probe"
-        try:
-            make_folder(probe.parent)
-            probe.write_bytes(b"")
-            probe.unlink(missing_ok=True)  # a sweep may have removed it already
-            probe.symlink_to("nowhere")  # not every file system has links
-            probe.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"{self.root}: the store cannot be written ({error.strerror}); make it writable"
-                " or choose another with DRAGON_STORE"
-            ) from None
+        self.workplace.require_writable()
 
     # Reading
 
@@ -150,22 +145,36 @@ class Store:
         The key refers to this version afterwards. A removed version folder is made again. A changed
         one raises CorruptArtefact, because only a person can judge whether the change matters.
         """
-        record = self.record(derivation)
-        if record is None or not self.holds(record.version):
-            return None
-        artefact = self.open(key, record.version, view, derivation)
-        artefact.verify()
-        try:
-            self._refer(key, derivation, artefact.version)
-        except OSError as error:  # a version in a read-only store can still be used
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise
-            log.warning(
-                "%s: the store cannot be written (%s), so its current version stays the same",
-                key,
-                error.strerror,
-            )
-        return artefact
+        with self.workplace.staying():
+            record = self.record(derivation)
+            if record is None or not self.holds(record.version):
+                return None
+            artefact = self.open(key, record.version, view, derivation)
+            artefact.verify()
+            try:
+                self._refer(key, derivation, artefact.version)
+            except OSError as error:  # a version in a read-only store can still be used
+                if error.errno not in READ_ONLY:
+                    raise
+                log.warning(
+                    "%s: the store cannot be written (%s), so its current version stays the same",
+                    key,
+                    error.strerror,
+                )
+            return artefact
+
+    def require(self, artefacts: Iterable[Artefact]) -> None:
+        """Raise StoreError if a version was removed since it was opened.
+
+        In a block of ``work`` nobody removes a version any more.
+        """
+        for artefact in artefacts:
+            known = self.record(artefact.derivation, artefact.version)
+            if known is None or not self.holds(artefact.version):
+                raise StoreError(
+                    f"{artefact.key}: version {artefact.version[:12]} was removed from the store"
+                    " after it was opened; run again"
+                )
 
     def keys(self) -> list[str]:
         """Every key that has a reference, sorted."""
@@ -227,10 +236,10 @@ class Store:
         lock when the process ends, so a killed run leaves no lock behind. With ``keep`` the
         checkpoints and finished parts stay after the work.
         """
-        folder = self.root / ".work" / derivation
+        folder = self.workplace.folder / derivation
         lock = folder.with_suffix(".lock")
         self.sweep(spare=derivation)
-        with self._writing():
+        with self.workplace.writing():
             handle = locked(lock, key)
             try:
                 make_folder(folder)
@@ -278,9 +287,10 @@ class Store:
         for name, content in beside.items():
             path = self._records.file_beside(record.beside[name])
             make_folder(path.parent)
-            self._replace(path, content)
+            self.workplace.replace(path, content)
         self._keep_record(record)
-        self._replace(self._records.path(record.derivation), record.to_bytes())
+        self.journal.add(record, self._records.good)
+        self.workplace.replace(self._records.path(record.derivation), record.to_bytes())
 
     def _keep_record(self, record: Record) -> None:
         """Keep the record of another version that the same derivation made earlier."""
@@ -296,7 +306,7 @@ class Store:
                 before.version[:12],
                 record.version[:12],
             )
-            self._replace(self.root / RECORDS / before.earlier_name, before.to_bytes())
+            self.workplace.replace(self.root / RECORDS / before.earlier_name, before.to_bytes())
 
     def _keep_or_replace(self, final: Path, draft: Path, record: Record) -> None:
         """Keep the version's folder from another derivation; replace it if its files are corrupt.
@@ -306,7 +316,7 @@ class Store:
         try:
             self.open(record.first_key, record.version, Artefact, record.derivation).verify()
         except (CorruptArtefact, StoreError):
-            aside = self._aside()
+            aside = self.workplace.aside()
             final.rename(aside)
             draft.rename(final)
             if aside.is_dir() and not aside.is_symlink():
@@ -314,26 +324,16 @@ class Store:
             else:
                 aside.unlink()
 
+    def pin(self, artefact: Artefact, reason: str) -> Pin:
+        """Keep a version, whatever ``dragon gc`` removes, until it is unpinned."""
+        with self.workplace.writing():
+            return self.pins.add(artefact, reason, self.workplace.aside())
+
     def _refer(self, key: str, derivation: str, version: str) -> None:
-        """Let a key refer to a version. The sweep removes what a killed process leaves."""
+        """Let a key refer to a version."""
         if not self.references.refers(key, derivation, version):
-            with self._writing():
-                self.references.refer(key, derivation, version, self._aside())
-
-    def _replace(self, path: Path, content: bytes) -> None:
-        """Replace a file. The sweep removes the partial file of a killed process."""
-        with self._writing():
-            replace(path, content, self._aside())
-
-    def _aside(self) -> Path:
-        return self.root / ".work" / f"{uuid.uuid4().hex}.partial"
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Keep the sweep away while files in ``.work`` are in use."""
-        with lock_file(self.root / ".work" / "lock") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH)
-            yield
+            with self.workplace.writing():
+                self.references.refer(key, derivation, version, self.workplace.aside())
 
     def sweep(self, spare: str = "") -> None:
         """Remove what killed processes left in ``.work``.
@@ -341,4 +341,4 @@ class Store:
         Checkpoints and finished parts stay until their derivation has a record, or nobody will
         finish them. Those of the derivation ``spare`` stay.
         """
-        sweep(self.root / ".work" / "lock", self.references, self._records, spare)
+        sweep(self.workplace.lock, self.references, self._records, spare)

@@ -39,10 +39,16 @@ def sweep(lock: Path, references: References, records: Records, spare: str) -> N
                     tidy(path)
                     continue
                 log.info("%s: removes this unfinished work, since %s", path, reason)
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path != lock:
-                path.unlink(missing_ok=True)
+            if path != lock:
+                discard(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def why_useless(area: Path, references: References, records: Records) -> str:

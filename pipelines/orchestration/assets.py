@@ -163,6 +163,7 @@ def made_or_reused(
     begins = declared.begins
     area = derivation if begins is None else digest(begins.decided_by(loaded, project))
     with store.work(declared.address, area, keep=begins is not None) as work:
+        store.require(loaded.values())
         # The previous owner of the lock may have made it.
         artefact = store.reusable(declared.key, derivation, declared.makes)
         if artefact is not None:

@@ -49,7 +49,6 @@ from pipelines.interop.packed import Stored, read_header, read_tensors
 from pipelines.interop.reading import External, read_weights
 from pipelines.interop.vocabulary import named_by_gguf, read_words
 from pipelines.lineage.trace import trace, tree
-from pipelines.orchestration.assets import _make
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import scope_of
 from pipelines.text.addresses import HUB_ADDRESS
@@ -61,6 +60,7 @@ from pipelines.tokens.tokenizers.conversion import from_gguf
 from pipelines.tokens.turns import encode_labelled, encode_prompt
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network
+from pipelines.training.publishing import make_and_publish
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 AWKWARD = [
@@ -783,7 +783,8 @@ def assets(project: Project, source: dict[str, Any]) -> dict[str, Artefact]:
         folder = project.home / "draft"
         folder.mkdir(parents=True)
         making = Making(declared.key, folder, project)
-        loaded[declared.key] = _make(declared, making, decides, given, store, nullcontext)
+        made = make_and_publish(declared, making, decides, given, store, nullcontext)
+        loaded[declared.key] = made
     return loaded
 
 

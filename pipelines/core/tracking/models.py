@@ -124,6 +124,23 @@ def make_current(server: Server, line: Line) -> None:
             _point(server, found, number, line["time"])
 
 
+def aliased(server: Server) -> dict[tuple[str, str], list[str]]:
+    """The aliases, as ``model@alias``, by the derivation and the version that they lead to."""
+    found: dict[tuple[str, str], list[str]] = {}
+    client = server.client
+    token: str | None = None
+    while True:
+        page = asked(client.search_registered_models, max_results=100, page_token=token)
+        for model in page:
+            for alias in model.aliases:
+                to = asked(client.get_model_version_by_alias, model.name, alias).tags
+                mark = to.get(DERIVATION, ""), to.get(VERSION, "")
+                found.setdefault(mark, []).append(f"{model.name}@{alias}")
+        token = page.token
+        if not token:
+            return found
+
+
 def tell(server: Server, model: LoggedModel, key: str, headline: str) -> None:
     """Show an evaluation's first figure at the model and at its version in the registry."""
     asked(server.client.set_logged_model_tags, model.model_id, {key: headline})

@@ -33,6 +33,11 @@ class Place:
         """Whether MLflow is a server, which keeps the artefacts itself."""
         return self.uri.startswith(("http://", "https://"))
 
+    @property
+    def is_own(self) -> bool:
+        """Whether MLflow's database is the one in our folder."""
+        return self.uri == self._own
+
     def initialise(self) -> None:
         """Make or upgrade MLflow's tables once: two processes at the same time would break them.
 
@@ -47,7 +52,7 @@ class Place:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.uri.startswith("sqlite:"):
             return
-        own = self.uri == self._own
+        own = self.is_own
         # Another version of MLflow has other tables.
         name = f"ready-{metadata.version('mlflow')}"
         ready = self.folder / (name if own else f"{name}-{short(self.uri)}")
