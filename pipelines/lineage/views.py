@@ -8,6 +8,7 @@ from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents, RawText
 from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Examples
+from pipelines.index.artefacts import TextIndex
 from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
 from pipelines.sweeps.artefacts import SweepComparison, Trial
@@ -20,6 +21,7 @@ VIEWS: dict[str, type[Artefact]] = {
     for view in (
         RawText,
         Documents,
+        TextIndex,
         Contamination,
         TokenizerFiles,
         TokenShards,
