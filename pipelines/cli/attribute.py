@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     help="How many places of each passage to list.",
 )
 @click.option("--all", "all_places", is_flag=True, help="List every place.")
+@click.option(
+    "--influence",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rank the N documents that influenced a foundation's answer most, instead of passages.",
+)
+@click.option("--prompt", default="", help="What the text answers, for --influence.")
 @json_option
 @store_option
 def attribute(
@@ -57,6 +64,8 @@ def attribute(
     characters: int,
     places: int,
     all_places: bool,
+    influence: int | None,
+    prompt: str,
     as_json: bool,
     store: Path | None,
 ) -> None:
@@ -66,6 +75,9 @@ def attribute(
     places where it stands. The corpora need an index: dragon run RECIPE --select CORPUS/index.
     """
     given = _given(text, file)
+    if influence is not None:
+        _rank(store, target, given, prompt, influence, as_json)
+        return
     from pipelines.lineage import attribute as asked
 
     searched = asked.opened(open_store(store), target)
@@ -75,6 +87,19 @@ def attribute(
         print_json(_as_json(searched, given, found))
         return
     for line in _lines(searched, given, found):
+        click.echo(line)
+
+
+def _rank(
+    store: Path | None, target: str, text: str, prompt: str, most: int, as_json: bool
+) -> None:
+    from pipelines.cli import influenced
+
+    ranking = influenced.ranked(open_store(store), target, text, prompt, most)
+    if as_json:
+        print_json(influenced.as_json(ranking))
+        return
+    for line in influenced.lines(ranking):
         click.echo(line)
 
 

@@ -23,7 +23,8 @@ from pipelines.text.blocks import BLOCK, BlockFile, checksums
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document
 
-ALPHABETS = ("ab", "a b.", "aé日 \0", "ab\n日\U0001f600\u0301 '")
+# éè and 日旦 begin with the same bytes.
+ALPHABETS = ("ab", "a b.", "aé日 \0", "aéè日旦", "ab\n日\U0001f600\u0301 '")
 TEXTS = st.sampled_from(ALPHABETS).flatmap(
     lambda letters: st.tuples(
         st.lists(st.text(letters, min_size=1, max_size=30), min_size=1, max_size=8),
