@@ -12,6 +12,7 @@ from pipelines.core.scope import Scope
 from pipelines.core.stanza import RecipeError
 from pipelines.corpora.declare import contamination, corpus
 from pipelines.evaluation.declare import foundation_evaluation
+from pipelines.index.declare import index
 from pipelines.interop import declare as interop
 from pipelines.recipe.schema import Recipe
 from pipelines.report.declare import report
@@ -81,11 +82,14 @@ def _circles(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
 def stages(recipe: Recipe) -> list[Declaration]:
     """A recipe's declarations, each after the assets that it reads.
 
-    The report comes last, and after it the sweep: a report does not wait for a sweep.
+    The report comes last, and after it the sweep: a report does not wait for a sweep, nor for what
+    is made on demand.
     """
     scope = scope_of(recipe)
     chain = list(_before_the_report(recipe, scope))
-    return [*chain, *report(scope, recipe.description, chain), *_sweep(recipe, scope)]
+    on_demand = [declared for name in recipe.corpora for declared in index(name)]
+    made = report(scope, recipe.description, chain)
+    return [*chain, *on_demand, *made, *_sweep(recipe, scope)]
 
 
 def scope_of(recipe: Recipe) -> Scope:

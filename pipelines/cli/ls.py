@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 WIDE = 110  # columns from which versions and full dates are shown
 JOURNEY = (
-    *("RawText", "Documents", "WordVectors", "Examples", "Contamination", "Weights"),
+    *("RawText", "Documents", "TextIndex", "WordVectors", "Examples", "Contamination"),
+    "Weights",
     *(
         "TokenizerFiles",
         "TokenShards",

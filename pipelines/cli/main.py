@@ -30,6 +30,7 @@ VERBS = {
     "forget": "Take documents back, and prove that they are gone.",
     "verify": "Read and hash everything, and name every fault with its mend.",
     "reproduce": "Make a lineage again from its records, and compare the hashes.",
+    "attribute": "Find passages of a text in the training documents.",
     "show": "Print an asset's files, figures and record.",
     "compare": "Compare two versions, assets or recipes: figures side by side.",
     "documents": "Print a corpus' data card, or read its documents.",

@@ -59,7 +59,8 @@ def _plan(named: str, minutes: float | None, seconds: float, *, quiet: bool) -> 
 
     project = Project.here()
     recipe = find_recipe(named, project)
-    declarations = stages(_without_trail_and_sweep(recipe))
+    declared = stages(_without_trail_and_sweep(recipe))
+    declarations = [one for one in declared if not one.on_demand]
     from pipelines.planning.plan import plan_of
     from pipelines.planning.rehearsal import Rehearsal
 

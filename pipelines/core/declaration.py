@@ -35,9 +35,10 @@ class Declaration:
     that the asset uses, such as the architectures whose networks it builds. The code of the other
     entries does not decide the result. Every entry decides it if ``uses`` leaves the catalogue out.
     With ``reads_beside`` the files beside its inputs, such as the curves of trainings, decide the
-    result too. With ``together`` as many processes make it as its settings name. ``about`` tells
-    people what this very asset is, in a sentence or two. ``samples`` are prompts that a network
-    continues while it is trained, for who watches. These two decide nothing.
+    result too. With ``together`` as many processes make it as its settings name. An asset that is
+    made ``on_demand`` is no part of a recipe's run: a person selects it. ``about`` tells people
+    what this very asset is, in a sentence or two. ``samples`` are prompts that a network continues
+    while it is trained, for who watches. These three decide nothing.
 
     A sweep has ``points``: under each name the declarations that lead to the end of a training, the
     last of them the training itself. Such a declaration has the name as its ``point``, and if it is
@@ -56,6 +57,7 @@ class Declaration:
     uses: Uses = field(default_factory=dict)
     reads_beside: bool = False
     together: bool = True
+    on_demand: bool = False
     about: str = ""
     samples: tuple[str, ...] = ()
     point: str = ""

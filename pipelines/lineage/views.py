@@ -8,6 +8,7 @@ from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, RawText
 from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Examples
+from pipelines.index.artefacts import TextIndex
 from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
 from pipelines.sweeps.artefacts import SweepComparison, Trial
@@ -21,6 +22,7 @@ VIEWS: dict[str, type[Artefact]] = {
         RawText,
         Forgotten,
         Documents,
+        TextIndex,
         Contamination,
         TokenizerFiles,
         TokenShards,

@@ -56,7 +56,7 @@ def _job(recipe: Recipe) -> Any:
 
 def _cost(recipe: Recipe) -> str:
     """What a job does at most, in numbers of assets and steps of training."""
-    declared = stages(recipe)
+    declared = [one for one in stages(recipe) if not one.on_demand]
     trainings = [t for one in declared if (t := getattr(one.settings, "training", None))]
     steps = sum(training.steps or 0 for training in trainings)
     tokens = sum(training.tokens or 0 for training in trainings)

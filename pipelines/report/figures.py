@@ -128,6 +128,7 @@ def _headlines(artefact: Artefact) -> list[Figure]:
 
 FIRST: Mapping[str, tuple[str, ...]] = {
     "Documents": ("documents_kept", "bytes_kept", "documents_in"),
+    "TextIndex": ("documents", "text_bytes", "parts"),
     "Contamination": ("documents", "evaluation_texts_too_short"),
     "TokenizerFiles": ("vocab_size", "bytes_per_token", "tokens_per_word", "unused_share"),
     "Trial": ("validation_loss", "steps", "planned_steps"),

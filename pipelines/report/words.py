@@ -23,6 +23,7 @@ KNOWN = {
 OF_A_CORPUS = {
     "raw_text": "Raw text of {}",
     "documents": "Documents of {}",
+    "index": "Index of the text of {}",
     "word_vectors": "Word vectors of {}",
 }
 # What a network predicts at one step, and its loss is the mean of; a token if it is not here.

@@ -22,6 +22,7 @@ SHORT = {
     "pipelines.corpora.raw_text:read": "raw text",
     "pipelines.corpora.documents:clean": "documents",
     "pipelines.corpora.overlaps:find": "contamination",
+    "pipelines.index.building:build": "index",
     "pipelines.tokens.training:make": "tokenizer",
     "pipelines.tokens.shards:encode": "shards",
     "pipelines.examples.pairs:take": "pairs",
@@ -91,6 +92,10 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "where weights are from": (
         "pipelines/interop/kinds/hub.py", "cache", "kept", set(),
     ),
+    "how places are sorted": (
+        "pipelines/index/building.py", "<< 20", "<< 21", {"index"},
+    ),
+    "how checked blocks are read": ("pipelines/text/blocks.py", "4096", "8192", {"index"}),
     "the BPE trainer": (
         "pipelines/tokens/tokenizers/bpe_training.py", "256", "257", {"tokenizer"},
     ),
