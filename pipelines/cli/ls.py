@@ -28,6 +28,7 @@ WIDE = 110  # columns from which versions and full dates are shown
 JOURNEY = (
     *("RawText", "Documents", "WordVectors", "Examples", "Contamination", "Weights"),
     *(
+        "Licences",
         "TokenizerFiles",
         "TokenShards",
         "Checkpoint",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.core.artefact import Artefact
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
-from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.artefacts import Contamination, Documents, Licences, RawText
 from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Examples
 from pipelines.interop.artefacts import Weights
@@ -21,6 +21,7 @@ VIEWS: dict[str, type[Artefact]] = {
         RawText,
         Documents,
         Contamination,
+        Licences,
         TokenizerFiles,
         TokenShards,
         Checkpoint,
