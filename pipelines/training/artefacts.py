@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.core.artefact import FIGURES, Artefact
 
@@ -12,8 +13,25 @@ if TYPE_CHECKING:
 
 CURVE = "curve.json"
 TRAIL, TRAIL_FIGURES = "trail.json", "trail_figures.json"
+DRAWS = "draws.arrow"
 RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES)
 """The files of a foundation that was trained here."""
+
+
+class Draw(NamedTuple):
+    """What a training read of one document, or of one example of a document.
+
+    ``corpus`` is ``examples`` for an example, and ``example_id`` is empty for a document of a
+    corpus. ``sha256`` is that of the document's text or of the example. ``tokens`` counts the
+    targets over all steps. ``first_step``, counted from 1, is the first that read any token of it.
+    """
+
+    corpus: str
+    document_id: str
+    example_id: str
+    sha256: bytes
+    tokens: int
+    first_step: int
 
 
 class Checkpoint(Artefact):
@@ -41,6 +59,14 @@ class Checkpoint(Artefact):
         """What training drew from each corpus: windows, tokens, epochs; empty if it had none."""
         corpora = self.json("drawn.json") if "drawn.json" in self.files else {}
         return dict(corpora)
+
+    def draws(self) -> Iterator[Draw]:
+        """The documents or examples that the weights have read, in the order of the data.
+
+        None for weights from elsewhere and for a version of an earlier program.
+        """
+        if DRAWS in self.files:
+            yield from map(Draw._make, self.table(DRAWS).rows(Draw._fields))
 
     def curve(self) -> dict[str, list[list[float]]]:
         """``train`` and ``validation``: [step, loss] pairs, as the training that its derivation
