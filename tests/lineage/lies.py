@@ -54,6 +54,12 @@ def _stranger(proof: Proof, source: random.Random) -> Proof:
     return {**proof, "document": stranger if stranger != proof["document"] else "e" * 64}
 
 
+def _elsewhere(proof: Proof, _: random.Random) -> Proof:
+    """The absence of a document that lies on the other side of a neighbour."""
+    outside = ["0" * 64] * (proof["place"] > 0) + ["f" * 64] * (len(proof["leaf"]) > 1)
+    return {**proof, "claim": "absent", "document": [*outside, proof["leaf"][0]][0]}
+
+
 def _cut_leaf(proof: Proof, source: random.Random) -> Proof:
     leaf = proof["leaf"]
     return {**proof, "leaf": leaf[:1] if len(leaf) > 1 else [*leaf, _other("f" * 64, source)]}
@@ -107,7 +113,7 @@ def _kind(proof: Proof, source: random.Random) -> Proof:
 
 
 LIES: tuple[Callable[[Proof, random.Random], Proof], ...] = (
-    *(_claim, _root, _leaf, _stranger, _cut_leaf, _place, _documents),
+    *(_claim, _root, _leaf, _stranger, _elsewhere, _cut_leaf, _place, _documents),
     *(_hash, _shorter, _longer, _order, _swap, _kind),
 )
 

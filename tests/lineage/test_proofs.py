@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.merkle import Tree
+from pipelines.core.merkle import ROOT, Tree, levels_of
 from pipelines.lineage import check_proof
 from pipelines.lineage.certificate import proof_of
-from pipelines.lineage.check_proof import MOST_BYTES, Refused, check, told
+from pipelines.lineage.check_proof import FORMAT, MOST_BYTES, Refused, check, told
 from tests.lineage.lies import changed, sealed
 
 SCRIPT = Path(check_proof.__file__)
@@ -142,6 +142,38 @@ def test_everything_hostile_is_refused_in_one_line(content: bytes) -> None:
     said = str(fault.value)
     assert "\n" not in said
     assert len(said) < 120
+
+
+REASONS = {
+    "too large": "the file has more than 16,384 bytes",
+    "a place below 0": "place -1 of 5 documents: there is none",
+    "a place past the end": "place 5 of 5 documents: there is none",
+    "more documents than there can be": "documents: there is none",
+    "a place that is true": "place: is not of type int",
+    "a leaf of equal ones": "leaf: is not a document and the next one",
+    "a leaf of three": "leaf: is not a document and the next one",
+    "a path of 200 hashes": "path: does not lead to the root",
+    "an entry twice": "not written as a proof is",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_the_reason_is_told(name: str) -> None:
+    with pytest.raises(Refused) as fault:
+        check(HOSTILE[name])
+    assert REASONS[name] in str(fault.value)
+
+
+def test_a_tree_that_is_not_sorted_proves_nothing() -> None:
+    """Whoever builds the tree may lie as well: two neighbours in the wrong order are refused."""
+    low, high = b"\x11" * 32, b"\x99" * 32
+    top = levels_of([high + low, low])
+    root = sha256(ROOT + (2).to_bytes(8, "big") + top[-1][0]).hexdigest()
+    proof = {"claim": "included", "document": high.hex(), "documents": 2, "format": FORMAT,
+             "leaf": [high.hex(), low.hex()], "path": [top[0][1].hex()], "place": 0,
+             "root": root}  # fmt: skip
+    with pytest.raises(Refused, match="leaf: is not a document and the next one"):
+        check(sealed(proof))
 
 
 def test_the_script_needs_python_alone(tmp_path: Path) -> None:
