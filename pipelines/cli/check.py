@@ -25,7 +25,7 @@ from pipelines.core.record import StoreError
 @json_option
 @store_option
 def check(proof: Path, text: Path | None, as_json: bool, store: Path | None) -> None:
-    """Check a proof that a document was read in training, or was not.
+    """Check a proof that a document was trained on, or was not.
 
     With a store it also says of which of its models the proof speaks; it computes the root again
     from what these models read. Without one the proof is checked by itself.

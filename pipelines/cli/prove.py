@@ -44,7 +44,7 @@ def prove(
     as_json: bool,
     store: Path | None,
 ) -> None:
-    """Write the proof that a document was read in training, or was not.
+    """Write a proof that a document was trained on, or was not.
 
     A proof speaks of the exact text, as dragon documents shows it after cleaning. Near copies are
     told apart from it: they are an estimate by fingerprints, not a proof.

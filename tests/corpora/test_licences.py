@@ -53,7 +53,7 @@ def test_what_is_permitted_is_trained_on(place: Place, recipe: Callable[[str], P
     target = ("--select", "smaller/token_shards")
     said = place.dragon("run", str(recipe("{refuse: [GPL-*]}")), *target)
     assert said.code == 0, said.err
-    (warned,) = [line for line in said.out.splitlines() if "unknown licence" in line]
+    (warned,) = [line for line in said.out.splitlines() if "an unknown licence" in line]
     assert "corpus talk has documents of an unknown licence ['my own']: row" in warned
     assert " of rows.jsonl" in warned
     corpora = place.store.current("smaller/licences", Licences).corpora()
