@@ -10,7 +10,7 @@ from pipelines.attention_ladder.declare import ladder
 from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.core.stanza import RecipeError
-from pipelines.corpora.declare import contamination, corpus
+from pipelines.corpora.declare import contamination, corpus, licences
 from pipelines.evaluation.declare import foundation_evaluation
 from pipelines.index.declare import index
 from pipelines.interop import declare as interop
@@ -103,6 +103,7 @@ def scope_of(recipe: Recipe) -> Scope:
         epochs=recipe.epochs(),
         samples=recipe.samples,
         drops=recipe.decontamination is not None and recipe.decontamination.drop,
+        permits=recipe.licences is not None,
     )
 
 
@@ -122,6 +123,9 @@ def _before_the_report(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:
     for name, vectors in recipe.word_vectors.items():
         yield from word_vectors(name, vectors)
     yield from contamination(scope, recipe.corpora, recipe.decontamination)
+    trained_on = [*scope.mixture, *(task.corpus for task in recipe.tasks.values())]
+    taken = recipe.weights.licence if recipe.weights else None
+    yield from licences(scope, trained_on, recipe.licences, taken)
     if recipe.weights is None:
         assert recipe.tokenizer is not None  # the schema requires all three without `from`
         assert recipe.model is not None

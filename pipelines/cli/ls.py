@@ -29,6 +29,7 @@ JOURNEY = (
     *("RawText", "Documents", "TextIndex", "WordVectors", "Examples", "Contamination"),
     "Weights",
     *(
+        "Licences",
         "TokenizerFiles",
         "TokenShards",
         "Checkpoint",

@@ -23,7 +23,7 @@ EXAMPLE = "sweep: {points: {training.batch_size: [8, 16]}}"
 @click.option("--all", "all_points", is_flag=True, help="Stop no point; go on with stopped ones.")
 @json_option
 def sweep(named: str, all_points: bool, as_json: bool) -> None:
-    """Train a recipe with several values of its settings, and compare.
+    """Train a recipe with several values of its settings and compare.
 
     Points that are made are reused, and others go on where they are. Hopeless ones are stopped
     early if the recipe says so. Prints a table of all choices, and the change of the recipe that

@@ -12,7 +12,8 @@ class Scope:
 
     ``mixture`` has the weights of the pretraining corpora. ``epochs`` is the most often that each
     corpus may be repeated. ``samples`` are the prompts that evaluations continue. ``drops`` says
-    whether documents that share words with held-out text are left out of training.
+    whether documents that share words with held-out text are left out of training, ``permits``
+    whether the recipe says which licences they may have.
     """
 
     recipe: str
@@ -23,6 +24,7 @@ class Scope:
     epochs: Mapping[str, float]
     samples: tuple[str, ...]
     drops: bool
+    permits: bool = False
 
     def key(self, name: str) -> str:
         """The key of an asset of this recipe."""
@@ -52,6 +54,11 @@ class Scope:
     def contamination(self) -> dict[str, str]:
         """The input ``contamination`` of each asset that must leave out contaminated documents."""
         return {"all": self.key("contamination")} if self.drops else {}
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """The input ``licences`` of the tokenizer, and so of all that is trained after it."""
+        return {"all": self.key("licences")} if self.permits else {}
 
     def under(self, corpus: str, task: str) -> dict[str, str]:
         """The inputs of each model that a task fine-tunes on the examples of a corpus."""

@@ -23,7 +23,7 @@ from pipelines.text.regular import read_regular
 
 log = logging.getLogger("dragon.store")
 
-POINTER, CURVE = "checkpoint.json", "curve.jsonl"
+POINTER, CURVE, PROMISE = "checkpoint.json", "curve.jsonl", "promise.json"
 
 
 class Work:
@@ -51,6 +51,11 @@ class Work:
     def curve(self) -> Path:
         """The file with the losses of a running training; a checkpoint says how far it is valid."""
         return self.folder / CURVE
+
+    @property
+    def promise(self) -> Path:
+        """The file with what a training promised at its first start; gone without a checkpoint."""
+        return self.folder / PROMISE
 
     def save_checkpoint(
         self, step: int, state: Iterable[bytes | memoryview], notes: Mapping[str, Any]
@@ -113,7 +118,7 @@ class Work:
 
 
 def checkpoint_state(pointer: Path) -> dict[str, Any]:
-    """The content of ``checkpoint.json``. Raises ValueError if its digest does not fit."""
+    """The content of a file with its own digest. Raises ValueError if its digest does not fit."""
     state: dict[str, Any] = json.loads(read_regular(pointer))
     if state.pop("digest") != digest(state):
         raise ValueError(f"{pointer}: the content does not match its digest")
@@ -124,7 +129,7 @@ def tidy(work: Path) -> None:
     """Remove the files that no later try can use; checkpoints and finished parts stay."""
     shutil.rmtree(work / "draft", ignore_errors=True)
     if not (work / POINTER).exists():
-        for left in (work / CURVE, *work.glob("step-*")):
+        for left in (work / CURVE, work / PROMISE, *work.glob("step-*")):
             left.unlink(missing_ok=True)
     for partial in work.rglob("*.partial"):
         partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipelines.core.artefact import Artefact, Rows
 from pipelines.corpora.ledger import LEDGER, Ledger
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DROPPED = "dropped.arrow"
 OVERLAPS = "overlaps.arrow"
+LICENCES = "licences.json"
 
 
 class RawText(Artefact):
@@ -111,6 +112,17 @@ class Documents(Artefact):
         }
 
 
+class Licences(Artefact):
+    """The licences of the training documents of a recipe, by corpus."""
+
+    kind = "json"
+
+    def corpora(self) -> dict[str, list[dict[str, Any]]]:
+        """``licence`` (an SPDX expression), ``known``, ``documents``, ``stated`` of each corpus."""
+        corpora: dict[str, list[dict[str, Any]]] = self.json(LICENCES)
+        return corpora
+
+
 class Contamination(Artefact):
     """Training documents that share n-grams of words with text the model is evaluated on."""
 
@@ -126,6 +138,15 @@ class Contamination(Artefact):
         for row in self.overlaps():
             ids_by_corpus.setdefault(row.corpus, set()).add(row.document_id)
         return {corpus: frozenset(ids) for corpus, ids in ids_by_corpus.items()}
+
+
+def licences_in(licences: Mapping[str, Licences]) -> dict[str, Any]:
+    """The licences of a recipe's texts, for the record of what is made of them; none without that
+    input."""
+    if not licences:
+        return {}
+    corpora = licences["all"].corpora()
+    return {"licences": {name: [row["licence"] for row in rows] for name, rows in corpora.items()}}
 
 
 def left_out(contamination: Mapping[str, Contamination]) -> dict[str, frozenset[str]]:

@@ -1,4 +1,4 @@
-"""``<corpus>/raw_text``, ``<corpus>/documents`` and ``<recipe>/contamination``."""
+"""A corpus' ``raw_text`` and ``documents``, and a recipe's ``contamination`` and ``licences``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from pipelines.core.declaration import Declaration, listed
 from pipelines.core.scope import Scope
-from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, RawText
+from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, Licences, RawText
 from pipelines.corpora.cleaning import steps
 from pipelines.corpora.cleaning.options import Cleaning
 from pipelines.corpora.decontamination import Against, Decontamination
 from pipelines.corpora.options import Corpus, ForgottenList
+from pipelines.corpora.permission import Permission, Surveyed
 from pipelines.corpora.sources import kinds
 from pipelines.corpora.sources.kind import Kind
 
@@ -80,6 +81,30 @@ def contamination(
         about=f"Training documents of {scope.recipe} that share {options.ngram} words in a row with"
         " a held-out document; "
         + ("training leaves them out." if scope.drops else "training keeps them."),
+    )
+
+
+def licences(
+    scope: Scope, corpora: Iterable[str], permission: Permission | None, weights: str | None
+) -> Iterator[Declaration]:
+    """The licences of all texts that a recipe trains on, if it says which ones it permits.
+
+    ``weights`` is the licence of weights that it takes from elsewhere.
+    """
+    if permission is None:
+        return
+    trained_on = sorted(set(corpora))
+    yield Declaration(
+        key=scope.key("licences"),
+        makes=Licences,
+        making="pipelines.corpora.licences:survey",
+        inputs={"documents": {corpus: f"{corpus}/documents" for corpus in trained_on}},
+        settings=permission.part(Surveyed, weights=weights),
+        libraries=("license-expression",),
+        exact=True,
+        group=scope.recipe,
+        about=f"The licences of the training texts of {scope.recipe}: {listed(trained_on)}. A text"
+        " with a licence that the recipe refuses stops all training.",
     )
 
 

@@ -41,23 +41,27 @@ class NearDuplicates:
 
     def __call__(self, text: str, document_id: str) -> Match | None:
         """The kept document most similar to this one, the first of several; None: keep this one."""
-        match = self._index.find_or_add(self._signature(text))
+        size = self._bands * self._rows
+        match = self._index.find_or_add(signature(text, self._ngram, size))
         if match is None:
             self._kept.append(document_id)
             return None
         return Match(self._kept[match.number - 1], match.similarity)
 
-    def _signature(self, text: str) -> NDArray[np.uint16]:
-        import numpy as np
-        from rensa import RMinHash
 
-        words_of_text = words(text)
-        shifted = (words_of_text[start:] for start in range(self._ngram))
-        ngrams = list(map(" ".join, zip(*shifted, strict=False)))
-        sketch = RMinHash(self._bands * self._rows, 1)
-        sketch.update(ngrams or [" ".join(words_of_text) or text])
-        # Half of the 32 bits of a minimum separate n-grams well enough (Li and König 2010).
-        return np.array(sketch.digest(), np.uint32).astype(np.uint16)
+def signature(text: str, ngram: int, size: int) -> NDArray[np.uint16]:
+    """The ``size`` minima of a text: of two texts the share of equal ones estimates how alike they
+    are, as the Jaccard similarity of their sets of ``ngram`` words in a row."""
+    import numpy as np
+    from rensa import RMinHash
+
+    words_of_text = words(text)
+    shifted = (words_of_text[start:] for start in range(ngram))
+    ngrams = list(map(" ".join, zip(*shifted, strict=False)))
+    sketch = RMinHash(size, 1)
+    sketch.update(ngrams or [" ".join(words_of_text) or text])
+    # Half of the 32 bits of a minimum separate n-grams well enough (Li and König 2010).
+    return np.array(sketch.digest(), np.uint32).astype(np.uint16)
 
 
 def bands_and_rows(similarity: float, permutations: int) -> tuple[int, int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.lineage.licences import NO_ADVICE
 from pipelines.lineage.trace import tree
+from pipelines.text.spdx import asks, licence_of
 
 if TYPE_CHECKING:
     from pipelines.lineage.trace import Node
@@ -49,9 +51,11 @@ the settings that decided each artefact, and the sha256 of its files.
 {tree}
 ```
 
-| source | licence |
-| --- | --- |
+| source | licence | asks for |
+| --- | --- | --- |
 {licences}
+
+{note} `dragon licences {key}` counts the documents that were read under each.
 """
 
 
@@ -65,7 +69,7 @@ def model_card(
     """
     artefact = lineage.artefact
     licences = [
-        f"| {node.artefact.key} | {node.record.decides['recipe']['licence']} |"
+        _row(node.artefact.key, node.record.decides["recipe"]["licence"])
         for node in lineage.walk()
         if "licence" in node.record.decides["recipe"]
     ]
@@ -76,8 +80,20 @@ def model_card(
         since=since,
         framing=_framing(begins, end),
     )
-    text = _TEXT.format(end=end, tree="\n".join(tree(lineage)), licences="\n".join(licences))
+    text = _TEXT.format(
+        key=artefact.key,
+        end=end,
+        tree="\n".join(tree(lineage)),
+        licences="\n".join(licences),
+        note=NO_ADVICE,
+    )
     return head + (_CHAT if chats else "") + text
+
+
+def _row(key: str, stated: str) -> str:
+    """A source, its licence as an SPDX expression, and what that asks for."""
+    licence = licence_of(stated)
+    return f"| {key} | {licence.expression} | {', '.join(asks(licence)) or 'nothing'} |"
 
 
 def _framing(begins: str | None, end: str) -> str:

@@ -40,7 +40,7 @@ def tokenizer(scope: Scope) -> Iterator[Declaration]:
         key=scope.tokenizer,
         makes=TokenizerFiles,
         making="pipelines.interop.vocabulary:take",
-        inputs={"weights": scope.key("weights")},
+        inputs={"weights": scope.key("weights"), "licences": scope.licences},
         libraries=TOKENIZER,
         exact=True,
         group=scope.recipe,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
+from pipelines.corpora.artefacts import Licences, licences_in
 from pipelines.interop.artefacts import Weights
 from pipelines.interop.json_files import Read, read_options
 from pipelines.text.errors import TextError
@@ -133,8 +134,9 @@ def named_by_gguf(plain: HuggingFaceTokenizer, metadata: Mapping[str, Any]) -> N
     return Named(token_id("eos"), beginning, token_id("padding"), opens and beginning is not None)
 
 
-def take(making: Making, weights: Weights) -> None:
+def take(making: Making, weights: Weights, licences: dict[str, Licences]) -> None:
     """The tokenizer of the external weights; user and assistant have ids above its own."""
+    making.made.update(licences_in(licences))
     tokenizer = read_words(weights.names(), weights.content)
     tokenizer.save(making.folder)
     making.write(FIGURES, {"vocab_size": float(tokenizer.vocab_size)})

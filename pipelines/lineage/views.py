@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.core.artefact import Artefact
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
-from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, RawText
+from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, Licences, RawText
 from pipelines.evaluation.findings import Evaluation
 from pipelines.examples.artefacts import Examples
 from pipelines.index.artefacts import TextIndex
@@ -24,6 +24,7 @@ VIEWS: dict[str, type[Artefact]] = {
         Documents,
         TextIndex,
         Contamination,
+        Licences,
         TokenizerFiles,
         TokenShards,
         Checkpoint,

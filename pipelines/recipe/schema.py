@@ -28,6 +28,7 @@ from pipelines.attention_ladder.options import AttentionLadder
 from pipelines.core.stanza import Name, Strict
 from pipelines.corpora.decontamination import Decontamination
 from pipelines.corpora.options import Corpus
+from pipelines.corpora.permission import Permission
 from pipelines.interop import kinds
 from pipelines.recipe.points import FaultyPoint, own_values, with_point
 from pipelines.sweeps.options import Sweep, comparison_steps
@@ -93,6 +94,8 @@ class Recipe(Strict):
     tokenizer: TokenizerChoice | None = None
     """Leave it out if ``from`` brings a tokenizer."""
     decontamination: Decontamination | None = None
+    licences: Permission | None = None
+    """The licences that training texts may have; without it all are used."""
     model: architectures_for("next_token", "masked_token") | None = None  # type: ignore[valid-type]
     """A new network with random weights."""
     weights: Annotated[kinds.sections() | None, Field(alias="from")] = None  # type: ignore[valid-type]

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.core.artefact import Artefact
-from pipelines.corpora.artefacts import Contamination, Documents, RawText
+from pipelines.corpora.artefacts import Contamination, Documents, Licences, RawText
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
@@ -119,6 +119,21 @@ def _(artefact: Contamination) -> dict[str, Any]:
         **artefact.figures(),
         **{title: Rows(readable(rows)) for title, rows in tables.items() if rows},
     }
+
+
+@describe.register
+def _(artefact: Licences) -> dict[str, Any]:
+    rows = Rows(
+        {
+            "corpus": corpus,
+            "licence": legible(row["licence"]),
+            "documents": row["documents"],
+            "stated": legible(", ".join(row["stated"])),
+        }
+        for corpus, found in artefact.corpora().items()
+        for row in found
+    )
+    return {**artefact.figures(), "by_corpus": rows}
 
 
 @describe.register

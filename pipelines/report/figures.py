@@ -20,7 +20,10 @@ MILLION = 1_000_000
 SHARES = ("accuracy", "precision", "recall", "share", "probability")
 SCORES = ("f1", "bleu", "chrf", "auc")
 LOSSES = ("loss", "loss_before")
-PLURALS = ("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows")
+PLURALS = (
+    *("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows"),
+    "licences",
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ FIRST: Mapping[str, tuple[str, ...]] = {
     "Documents": ("documents_kept", "bytes_kept", "documents_in"),
     "TextIndex": ("documents", "text_bytes", "parts"),
     "Contamination": ("documents", "evaluation_texts_too_short"),
+    "Licences": ("documents", "licences", "documents_of_unknown_licence"),
     "TokenizerFiles": ("vocab_size", "bytes_per_token", "tokens_per_word", "unused_share"),
     "Trial": ("validation_loss", "steps", "planned_steps"),
     "SweepComparison": (

@@ -166,6 +166,8 @@ def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
 
 
 INDEX = "shards.json"
+DRAWS = "draws.arrow"
+"""The file beside weights with the documents that their training read."""
 MEASURED = "measured.json"
 """The file beside a tokenizer with the figures of its vocabulary on the texts of its training."""
 GONE = bytes(32)
@@ -268,3 +270,24 @@ def _tokens(batch: pa.RecordBatch) -> npt.NDArray[Any]:
 def _offsets(batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
     bounds: npt.NDArray[np.int32] = batch.column("tokens").offsets.to_numpy()
     return bounds
+
+
+class Draw(NamedTuple):
+    """What a training read of one document, or of one example of a document.
+
+    ``corpus`` is ``examples`` for an example, and ``example_id`` is empty for a document of a
+    corpus. ``sha256`` is that of the document's text or of the example. ``tokens`` counts the
+    targets over all steps. ``first_step``, counted from 1, is the first that read any token of it.
+    """
+
+    corpus: str
+    document_id: str
+    example_id: str
+    sha256: bytes
+    tokens: int
+    first_step: int
+
+
+def read_draws(table: ArrowFile) -> Iterator[Draw]:
+    """The rows of a table of draws, in order."""
+    yield from map(Draw._make, table.rows(Draw._fields))

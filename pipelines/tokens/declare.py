@@ -21,6 +21,7 @@ def tokenizer(scope: Scope, options: TokenizerChoice) -> Iterator[Declaration]:
         inputs={
             "documents": scope.documents if trained else {},
             "contamination": scope.contamination if trained else {},
+            "licences": scope.licences,
         },
         settings=options,
         libraries=LIBRARIES[options.kind],

@@ -9,25 +9,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from model.batches.rows import Row, RowId
 from pipelines.core.making import Making
-from pipelines.text.arrow import ArrowFile
 from pipelines.text.tables import TABLES, TableWriter, read_index, write_index
+from pipelines.tokens.artefacts import Draw
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipelines.tokens.artefacts import Shard, TokenShards
 
-DRAWS = "draws.arrow"
 STEPS_TOGETHER = 1024  # so many steps are counted together
-Draws = pa.Table
-"""A table with the columns of ``Draw``."""
+Draws: TypeAlias = Any
+"""A pyarrow table with the columns of ``Draw``."""
 
 
 class Rows(Protocol):
@@ -35,22 +34,6 @@ class Rows(Protocol):
 
     def rows(self, step: int) -> Sequence[RowId]:
         """What the rows of a step's batch read."""
-
-
-class Draw(NamedTuple):
-    """What a training read of one document, or of one example of a document.
-
-    ``corpus`` is ``examples`` for an example, and ``example_id`` is empty for a document of a
-    corpus. ``sha256`` is that of the document's text or of the example. ``tokens`` counts the
-    targets over all steps. ``first_step``, counted from 1, is the first that read any token of it.
-    """
-
-    corpus: str
-    document_id: str
-    example_id: str
-    sha256: bytes
-    tokens: int
-    first_step: int
 
 
 def draws_schema() -> pa.Schema:
@@ -64,11 +47,6 @@ def draws_schema() -> pa.Schema:
 def table_of(draws: Iterable[Draw]) -> Draws:
     """Draws as a table."""
     return pa.Table.from_pylist([draw._asdict() for draw in draws], schema=draws_schema())
-
-
-def read_draws(table: ArrowFile) -> Iterator[Draw]:
-    """The rows of a table of draws, in order."""
-    yield from map(Draw._make, table.rows(Draw._fields))
 
 
 @dataclass(frozen=True)
@@ -220,6 +198,11 @@ class _Counts:
             pa.array(self._first[drawn]),
         ]
         return pa.table(columns, schema=draws_schema())
+
+
+def digests_in(draws: Draws) -> set[bytes]:
+    """The digests of all documents in a table of draws."""
+    return set(draws.column("sha256").to_pylist())
 
 
 def joined(before: Draws, after: Draws) -> Draws:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipelines.core.artefact import FIGURES
 from pipelines.core.identity import canonical
 from pipelines.core.making import Making
-from pipelines.corpora.artefacts import Contamination, Documents, left_out
+from pipelines.corpora.artefacts import Contamination, Documents, Licences, left_out, licences_in
 from pipelines.tokens.artefacts import MEASURED
 from pipelines.tokens.building import build_tokenizer
 from pipelines.tokens.options import TokenizerChoice
@@ -21,8 +21,10 @@ def make(
     settings: TokenizerChoice,
     documents: dict[str, Documents],
     contamination: dict[str, Contamination],
+    licences: dict[str, Licences],
 ) -> None:
     """A tokenizer that is trained on the training split alone, published, or from a file."""
+    making.made.update(licences_in(licences))
     left_out_ids = left_out(contamination)
     texts = (
         text

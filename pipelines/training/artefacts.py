@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.artefact import FIGURES, Artefact
+from pipelines.tokens.artefacts import DRAWS, Draw, read_draws
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from pipelines.tokens.draws import Draw
 
 CURVE = "curve.json"
 TRAIL, TRAIL_FIGURES = "trail.json", "trail_figures.json"
@@ -56,8 +55,6 @@ class Checkpoint(Artefact):
 
         None for weights from elsewhere and for a version of an earlier program.
         """
-        from pipelines.tokens.draws import DRAWS, read_draws
-
         if DRAWS in self.files:
             yield from read_draws(self.table(DRAWS))
 
@@ -114,8 +111,6 @@ class KeptStates(Artefact):
 
     def draws(self, step: int) -> Iterator[Draw]:
         """The documents that the weights of a state have read, in the order of the data."""
-        from pipelines.tokens.draws import read_draws
-
         yield from read_draws(self.table(draws_name(step)))
 
     def receipt(self, step: int) -> dict[str, Any]:

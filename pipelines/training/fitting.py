@@ -34,6 +34,8 @@ from model.training.state import weights  # noqa: E402
 from pipelines.core.identity import canonical, library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.core.tracking.live import SAMPLE, SAVED  # noqa: E402
+from pipelines.tokens.draws import digests_in  # noqa: E402
+from pipelines.training.certificate import commit  # noqa: E402
 from pipelines.training.checkpoint import device  # noqa: E402
 from pipelines.training.history import History, thinned  # noqa: E402
 from pipelines.training.machine import peak_flops  # noqa: E402
@@ -108,7 +110,11 @@ def fit(
     with one_at_a_time(making) if group is ALONE else contextlib.nullcontext():
         network.to(device())
         trained = group.spread(network)
-        precision = precision_of(training)
+        precision, planned = precision_of(training), None
+        if reading is not None:
+            planned = draws_of(reading, origin, steps)
+            if not group.rank:
+                commit(making, digests_in(planned))
         optimizer = optimizer_of(trained, training, precision, group)
         surroundings = environment(precision, group)
         receipt = Receipt(reading.sources if reading else None, trail.wants if trail else never)
@@ -144,7 +150,9 @@ def fit(
             parameters = sum(tensor.numel() for tensor in weights(network).values())
             raise Paused(states.history, parameters)
         if reading is not None:
-            write_receipt(making, receipt, draws_of(reading, origin, states.history.steps))
+            read = states.history.steps
+            draws = planned if read == steps else draws_of(reading, origin, read)
+            write_receipt(making, receipt, draws)
         return states.history
 
 

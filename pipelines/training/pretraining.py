@@ -14,8 +14,8 @@ from model.batches.packing import Packed
 from model.training.loop import NonFinite
 from pipelines.core.making import Making
 from pipelines.text.tables import write_index
-from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.tokens.draws import DRAWS, Texts
+from pipelines.tokens.artefacts import DRAWS, TokenizerFiles, TokenShards
+from pipelines.tokens.draws import Texts
 from pipelines.training.artefacts import CURVE, RESULT, KeptStates
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import HELD_OUT_BATCH, write_checkpoint

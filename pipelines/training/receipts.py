@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from model.batches.batching import Batch
 from model.batches.rows import Example, RowId
 from pipelines.core.identity import canonical
-from pipelines.tokens.draws import DRAWS, Draw, Draws, table_of, write_draws
+from pipelines.tokens.artefacts import DRAWS, Draw
+from pipelines.tokens.draws import Draws, table_of, write_draws
 from pipelines.training.artefacts import RECEIPT
 
 if TYPE_CHECKING:

@@ -346,7 +346,7 @@ def test_help_names_every_verb_and_loads_none():
         module = importlib.import_module(f"pipelines.cli.{verb}")
         own = getattr(module, verb)
         assert own.help.splitlines()[0] == line
-        assert f"  {verb:<10}  {line}" in said
+        assert f"  {verb:<{max(map(len, VERBS))}}  {line}" in said
         assert all(option.help for option in own.params), "every argument and option says its use"
 
 

@@ -23,7 +23,8 @@ from model.batches.rows import Row
 from model.batches.streams import DocumentPiece
 from pipelines.core.artefact import Artefact
 from pipelines.examples.artefacts import Labelled
-from pipelines.tokens.draws import Documents, Draw, Texts, joined
+from pipelines.tokens.artefacts import Draw
+from pipelines.tokens.draws import Documents, Texts, joined
 from pipelines.training.artefacts import Checkpoint, KeptStates
 from pipelines.training.receipts import EVERY, Reading, Receipt, Taught
 from tests.conftest import Chain
