@@ -26,6 +26,8 @@ VERBS = {
     "neighbours": "List the words whose vectors lie nearest.",
     "export": "Write a model with its tokenizer and lineage as others read it.",
     "trace": "Print what an asset was made from, down to the documents.",
+    "impact": "Print what a document, file, corpus or library is in.",
+    "diff": "Print the smallest set of differences between two versions.",
     "show": "Print an asset's files, figures and record.",
     "compare": "Compare two versions, assets or recipes: figures side by side.",
     "documents": "Print a corpus' data card, or read its documents.",

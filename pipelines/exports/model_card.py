@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.lineage.trace import tree
+from pipelines.lineage.tree import tree
 
 if TYPE_CHECKING:
     from pipelines.lineage.trace import Node

@@ -19,7 +19,7 @@ from pipelines.checks import Applied, checks_of
 from pipelines.core import processor
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration, key_of
-from pipelines.core.identity import digest, forget_code, library_versions
+from pipelines.core.identity import code_modules, digest, forget_code, library_versions
 from pipelines.core.making import Making
 from pipelines.core.project import environment
 from pipelines.core.record import Record
@@ -237,6 +237,7 @@ def _make(
         making.made.update(processor.abilities())
     made = {
         **making.made,
+        "modules": code_modules(declared.making.split(":")[0], declared.uses),
         "libraries": library_versions(declared.libraries, exact=True),
         "seconds": round(time.monotonic() - began, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
