@@ -27,7 +27,8 @@ from pathlib import Path
 
 from pipelines.core.artefact import MANIFEST, Artefact
 from pipelines.core.store import Store
-from pipelines.lineage.trace import locate, trace, tree
+from pipelines.lineage.trace import locate, trace
+from pipelines.lineage.tree import tree
 from pipelines.lineage.views import open_version
 from pipelines.tokens.artefacts import TokenShards
 

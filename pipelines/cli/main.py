@@ -35,6 +35,8 @@ VERBS = {
     "prove": "Write a proof that a document was trained on, or was not.",
     "check": "Check a proof that a document was trained on, or was not.",
     "licences": "Print what the licences of a model's training texts ask for.",
+    "impact": "Print what a document, file, corpus or library is in.",
+    "diff": "Print the smallest set of differences between two versions.",
     "show": "Print an asset's files, figures and record.",
     "compare": "Compare two versions, assets or recipes: figures side by side.",
     "documents": "Print a corpus' data card, or read its documents.",

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 PROJECT = ("model", "pipelines")
+MODULE_DIGITS = 16  # of a module's digest in a record
 HEX = re.compile(r"[0-9a-f]{64}")
 """A sha256 as text: a version or a derivation."""
 RESERVED = ("objects", "records")
@@ -74,19 +75,32 @@ def code_fingerprint(module: str, uses: Uses = EVERYTHING) -> str:
     show results do not count. For a catalogue in ``uses`` only the listed entries count; for any
     other catalogue all entries count. Raises ValueError for an unknown entry.
     """
-    return _code_fingerprint(module, tuple(sorted((k, tuple(sorted(v))) for k, v in uses.items())))
+    return _code_fingerprint(module, _sorted(uses))
+
+
+def code_modules(module: str, uses: Uses = EVERYTHING) -> dict[str, str]:
+    """The start of the digest of each module of ``code_fingerprint``, to say later which differ."""
+    modules = _code_digests(module, _sorted(uses))
+    return {name: sha256[:MODULE_DIGITS] for name, sha256 in modules.items()}
+
+
+def _sorted(uses: Uses) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple(sorted((k, tuple(sorted(v))) for k, v in uses.items()))
 
 
 @functools.cache
 def _code_fingerprint(module: str, uses: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    return digest(_code_digests(module, uses))
+
+
+def _code_digests(module: str, uses: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, str]:
+    """The digest of each module that counts, and of each package that is imported in passing."""
     names = reachable(module, dict(uses))
     passed = {package for name in names for package in _packages_of(name)} - names
-    return digest(
-        {
-            **{name: _code_digest(name) for name in sorted(names)},
-            **{f"{name} in passing": _passing_digest(name) for name in sorted(passed)},
-        }
-    )
+    return {
+        **{name: _code_digest(name) for name in sorted(names)},
+        **{f"{name} in passing": _passing_digest(name) for name in sorted(passed)},
+    }
 
 
 def forget_code() -> None:

@@ -25,7 +25,7 @@ class Record:
     ``decides``: making, code, recipe part, seed, versions of the inputs, libraries. ``parents`` are
     (input, version, derivation), in the order of the making function's inputs. ``made`` holds what
     does not decide the result: the key at the time, git commit, device, threads, times, the Dagster
-    run.
+    run, and under ``modules`` the start of the digest of each module of the code.
     """
 
     version: str

@@ -55,14 +55,19 @@ class References:
     def keys(self) -> list[str]:
         """Every key that has a reference, sorted."""
         keys = (f"{scope}/{name}" for scope in _in(self.root) for name in _in(self.root / scope))
-        return sorted(key for key in keys if KEY.fullmatch(key) and any(self._links(key)))
+        return sorted(key for key in keys if KEY.fullmatch(key) and self._links(key))
+
+    def has(self, key: str) -> bool:
+        """Whether a name is a key that has a reference."""
+        return bool(KEY.fullmatch(key) and self._links(key))
 
     def versions(self, key: str) -> dict[str, str]:
         """The versions that a key refers to, by derivation, the current one first.
 
         Raises CorruptArtefact for a reference that is not a link of the store.
         """
-        targets = {link.name: _target(link, TO_VERSION) for link in self._links(key)}
+        folder = self.folder(key)
+        targets = {name: _target(folder / name, TO_VERSION) for name in self._links(key)}
         current = self.folder(key) / CURRENT
         first = _target(current, TO_CURRENT) if os.path.lexists(current) else ""
         return dict(sorted(targets.items(), key=lambda pair: (pair[0] != first, pair[0])))
@@ -111,16 +116,20 @@ class References:
         """
         references = []
         for key in self.keys():
-            current = _text(self.folder(key) / CURRENT)
-            for link in self._links(key):
-                if match := TO_VERSION.fullmatch(_text(link) or ""):
-                    references.append((link.name != current, Reference(key, link.name, match[1])))
+            folder = str(self.folder(key))
+            current = _text(f"{folder}/{CURRENT}")
+            for name in self._links(key):
+                if match := TO_VERSION.fullmatch(_text(f"{folder}/{name}") or ""):
+                    references.append((name != current, Reference(key, name, match[1])))
         return [reference for _, reference in sorted(references)]
 
-    def _links(self, key: str) -> Iterator[Path]:
-        folder = self.folder(key)
-        links = sorted(folder.iterdir()) if folder.is_dir() else []
-        return (link for link in links if HEX.fullmatch(link.name))
+    def _links(self, key: str) -> list[str]:
+        """The names of a key's references, sorted; names, because a path costs more than a link."""
+        try:
+            names = os.listdir(self.folder(key))  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(filter(HEX.fullmatch, names))
 
 
 def _links_to(derivation: str, version: str) -> dict[str, str]:
@@ -142,10 +151,10 @@ def _in(place: Path) -> Iterator[str]:
         yield from [e.name for e in os.scandir(place) if e.is_dir(follow_symlinks=False)]
 
 
-def _text(link: Path) -> str | None:
+def _text(link: Path | str) -> str | None:
     """The target of a link, as written in the link; None if the path is not a link."""
     with contextlib.suppress(OSError):
-        return str(link.readlink())
+        return os.readlink(link)  # noqa: PTH115
     return None
 
 

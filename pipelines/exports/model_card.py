@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.lineage.licences import NO_ADVICE
-from pipelines.lineage.trace import tree
+from pipelines.lineage.tree import tree
 from pipelines.text.spdx import asks, licence_of
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from pipelines.core.store import Store
 from pipelines.core.sweeping import DAY, why_useless
 from pipelines.core.work import POINTER, checkpoint_state
 from pipelines.lineage.faults import Mark, size_of
-from pipelines.lineage.survey import Survey
+from pipelines.lineage.recorded import Survey
 from pipelines.training.artefacts import KeptStates
 
 NO_KEY = "(no key)"

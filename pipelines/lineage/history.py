@@ -83,7 +83,7 @@ def changes(before: Record, after: Record) -> list[str]:
     told = _differing(old["inputs"], new["inputs"])
     return [
         *_inputs(old["inputs"], new["inputs"]),
-        *_settings(_recipe(old), _recipe(new), told),
+        *_settings(old, new, told),
         *(["the code"] if _code(old) != _code(new) else []),
         *_libraries(old.get("libraries", {}), new.get("libraries", {})),
         *(
@@ -157,6 +157,24 @@ def _named(value: Any) -> Any:
     return value
 
 
+def setting_changes(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """The deciding parts' settings that differ, as (dotted name, old value, new value).
+
+    Of an entry of a list that is new or gone it is only the entry: its name ends with a dot, and
+    its value is True where it is.
+    """
+    before, after = _recipe(old), _recipe(new)
+    whole: tuple[str, ...] = ()
+    for name in dict.fromkeys((*after, *before)):
+        if before.get(name) == after.get(name) or name.startswith(whole):
+            continue
+        if name.endswith("."):
+            whole += (name,)
+        yield name, before.get(name), after.get(name)
+
+
 def _settings(
     old: Mapping[str, Any], new: Mapping[str, Any], told: Collection[str]
 ) -> Iterator[str]:
@@ -164,30 +182,29 @@ def _settings(
 
     ``told`` are the names of inputs that differ: what a report says of those says nothing more.
     """
-    whole = tuple(f"parts.{name}." for name in told)
+    parts = tuple(f"parts.{name}." for name in told)
     found = False
-    for name in dict.fromkeys((*new, *old)):
-        if old.get(name) == new.get(name):
-            continue
+    for name, before, after in setting_changes(old, new):
         found = True
-        if name.startswith(whole):
+        if name.startswith(parts):
             continue
         if name.endswith("."):
-            whole += (name,)
-            yield f"{name[:-1]} is {'new' if name in new else 'gone'}"
+            yield f"{name[:-1]} is {'new' if after else 'gone'}"
         else:
-            yield f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
-    if not found and list(old) != list(new) and old == new:
+            yield f"{name}: {shown(before)} -> {shown(after)}"
+    ours, theirs = _recipe(old), _recipe(new)
+    if not found and list(ours) != list(theirs) and ours == theirs:
         yield "the order of its settings"
 
 
 def _libraries(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     for name in dict.fromkeys((*new, *old)):
         if old.get(name) != new.get(name):
-            yield f"library {name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
+            yield f"library {name}: {shown(old.get(name))} -> {shown(new.get(name))}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a setting for people, at most ``LONGEST`` characters."""
     text = "none" if value is None else str(value)
     if isinstance(value, list) and not any(isinstance(one, list | Mapping) for one in value):
         text = ", ".join(map(str, value)) or "none"

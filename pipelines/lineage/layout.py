@@ -17,7 +17,7 @@ from pipelines.core.references import CURRENT, KEY, OBJECTS, RECORDS, TO_CURRENT
 from pipelines.core.store import Store
 from pipelines.core.work import POINTER, checkpoint_state
 from pipelines.lineage.faults import Mark, Verified
-from pipelines.lineage.survey import Survey
+from pipelines.lineage.recorded import Survey
 
 KNOWN = {OBJECTS, RECORDS, ".work", "README.md"}
 AGAIN = "remove it and run again"

@@ -1,137 +1,165 @@
-"""All records of a store, read once: which artefacts there are, and from which others they come."""
+"""A survey of the small files of a store: its records, its manifests and its references.
+
+A survey remembers the state of each file (time of change, size, inode). So the next survey reads
+only the files that have changed since.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipelines.core.artefact import CorruptArtefact
-from pipelines.core.journal import Line, digest_of_file
+from pipelines.core.artefact import MANIFEST, CorruptArtefact, read_manifest
+from pipelines.core.identity import HEX
 from pipelines.core.record import Record
-from pipelines.core.records import Records
-from pipelines.core.references import RECORDS
-from pipelines.core.store import Store
-from pipelines.lineage.faults import Mark, Verified
+from pipelines.core.records import EARLIER
+from pipelines.core.references import CURRENT, KEY, OBJECTS, RECORDS, TO_CURRENT, TO_VERSION
+
+# A clock of a file system may stand still for some milliseconds. A file that changed this shortly
+# before it was read may change again without a new time, so its state is not remembered.
+SETTLED_NS = 2_000_000_000
+
+State = list[int]
+Files = Iterator[tuple[str, Path, State]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Survey:
-    """The records of a store by mark, their files, and by derivation the errors of bad records."""
+    """What the small files say, each with its state; all of it can be written as JSON.
 
-    store: Store
-    folder: Records
-    records: dict[Mark, Record] = field(default_factory=dict)
-    files: list[tuple[Path, Record]] = field(default_factory=list)
-    bad: dict[str, list[CorruptArtefact]] = field(default_factory=dict)
+    ``records``: by file name ``[state, told]``; ``told`` has the ``version``, ``derivation``,
+    ``makes``, ``parents`` as [input, version, derivation], ``key`` at its making, ``finished``,
+    ``libraries`` and the ``sha256`` of the file. ``manifests``: by version ``[state, told]``;
+    ``told`` has the size and the sha256 of each file by name. ``references``: by key ``[state,
+    told]``; ``told`` has the version of each derivation, and ``current``. A file that is damaged
+    has ``{"fault": the fault}`` in place of what it tells.
+    """
 
-    @classmethod
-    def of(cls, store: Store) -> Survey:
-        """Read all records of a store."""
-        survey = cls(store, Records(store.root / RECORDS))
-        for path in survey.folder.files():
-            derivation = path.name[:64]
-            try:
-                record = Record.from_file(path)
-            except CorruptArtefact as error:
-                survey.bad.setdefault(derivation, []).append(error)
-                continue
-            survey.files.append((path, record))
-            survey.records.setdefault((derivation, record.version), record)
-        return survey
+    records: dict[str, Any] = field(default_factory=dict)
+    manifests: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, Any] = field(default_factory=dict)
 
-    def lineage(self, roots: Iterable[Mark]) -> set[Mark]:
-        """Some marks and all from which they come, as far as the store has their records."""
-        reached: set[Mark] = set()
-        waiting = list(roots)
-        while waiting:
-            mark = waiting.pop()
-            if mark not in reached and mark in self.records:
-                reached.add(mark)
-                waiting += parents_of(self.records[mark])
-        return reached
+    def as_json(self) -> dict[str, Any]:
+        """The survey for ``Survey(**...)``."""
+        return asdict(self)
 
-    def named(self, roots: Iterable[Mark]) -> set[Mark]:
-        """The lineage of some marks, with those of which the store has no record."""
-        roots = list(roots)
-        known = self.lineage(roots)
-        return {*roots, *known, *(p for mark in known for p in parents_of(self.records[mark]))}
 
-    def check_records(self, chosen: Collection[Mark], found: Verified) -> None:
-        """Check that the parents of artefacts exist and fit, and that files beside records exist.
+NOTHING = Survey()
 
-        An artefact whose folder was removed needs no parents: it is made again when it is wanted.
-        """
-        for path, record in self.files:
-            if (path.name[:64], record.version) not in chosen:
-                continue
-            found.records += 1
-            if not self._has_folder(record.version):
-                found.gone += 1
-                continue
-            if {p["input"]: p["version"] for p in record.parents} != record.decides["inputs"]:
-                found.add(path, "has parents that are not its inputs", "remove it and run again")
-            for parent in record.parents:
-                self._check_parent(path, parent["input"], _mark(parent), found)
-            for name, sha256 in record.beside.items():
-                kept = self.store.root / RECORDS / "beside" / sha256
-                if not kept.exists():
-                    wrong = f"is missing; {path.name} names it as {name}"
-                    found.add(kept, wrong, f"remove {path} and run again")
 
-    def _check_parent(self, path: Path, name: str, mark: Mark, found: Verified) -> None:
-        derivation, version = mark
-        mend = f"run its recipe again, or remove {path}"
-        if mark not in self.records:
-            for error in self.bad.get(derivation, ()):
-                found.add_error(error)
-            if derivation not in self.bad:
-                wrong = f"the store has no record of its parent {name} ({version[:12]})"
-                found.add(path, wrong, mend)
-        if not self._has_folder(version):
-            found.add(path, f"the store has not its parent {name} ({version[:12]})", mend)
+def survey(root: Path, before: Survey = NOTHING) -> Survey:
+    """The survey of the store in ``root``; what has not changed is taken from an earlier one."""
+    return Survey(
+        _told(_record_files(root / RECORDS), before.records, _record),
+        _told(_manifest_files(root / OBJECTS), before.manifests, _manifest),
+        _told(_reference_folders(root), before.references, _references),
+    )
 
-    def _has_folder(self, version: str) -> bool:
-        folder = self.store.folder(version)
-        return folder.is_dir() and not folder.is_symlink()
 
-    def check_journal(self, chosen: Collection[Mark], found: Verified) -> None:
-        """Check the journal, and that it has each record as it lies in the store."""
-        path = self.store.journal.path
+def _told(
+    files: Files, before: dict[str, Any], read: Callable[[Path], dict[str, Any]]
+) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, path, state in files:
+        known = before.get(name)
+        if known is not None and known[0] == state:
+            told[name] = known
+            continue
+        is_settled = state[0] < time.time_ns() - SETTLED_NS
         try:
-            published = {line.record for line in self._lines(found)}
+            told[name] = [state if is_settled else None, read(path)]
         except FileNotFoundError:
-            if self.files:
-                found.notes.append(
-                    "the store has no journal yet (an earlier version of dragon made it), so a"
-                    " record that was changed together with its digest does not show; the next"
-                    " publication begins one"
-                )
-            return
-        except OSError as error:
-            found.add(path, f"cannot be read ({error.strerror})", "")
-            return
+            continue  # removed between the listing and the reading
         except ValueError as error:
-            mend = "find out who changed it, then move it away: the next publication begins anew"
-            found.add(path, str(error), mend)
-            return
-        for path, record in self.files:
-            mark = path.name[:64], record.version
-            if mark in chosen and digest_of_file(record) not in published:
-                wrong = "was changed after its publication, or was never published here"
-                wrong += ": the journal has no such record"
-                found.add(path, wrong, "remove it and run again")
-
-    def _lines(self, found: Verified) -> list[Line]:
-        lines = list(self.store.journal.read())
-        found.publications = len(lines)
-        return lines
+            told[name] = [None, {"fault": str(error)}]
+    return told
 
 
-def parents_of(record: Record) -> list[Mark]:
-    """The marks of a record's parents."""
-    return [_mark(parent) for parent in record.parents]
+def _state(found: os.stat_result) -> State:
+    return [found.st_ctime_ns, found.st_size, found.st_ino]
 
 
-def _mark(parent: Mapping[str, str]) -> Mark:
-    return parent["derivation"], parent["version"]
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _record_files(folder: Path) -> Files:
+    for entry in _listed(folder):
+        stem = entry.name.removesuffix(".json")
+        if stem != entry.name and (HEX.fullmatch(stem) or EARLIER.fullmatch(entry.name)):
+            yield entry.name, folder / entry.name, _state(entry.stat(follow_symlinks=False))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record = Record.from_file(path)
+    return {
+        "version": record.version,
+        "derivation": record.derivation,
+        "makes": record.makes,
+        "parents": [[p["input"], p["version"], p["derivation"]] for p in record.parents],
+        "key": record.first_key,
+        "finished": str(record.made.get("finished", "")),
+        "libraries": dict(record.decides.get("libraries", {})),
+        "sha256": hashlib.sha256(record.to_bytes()).hexdigest(),
+    }
+
+
+def _manifest_files(folder: Path) -> Files:
+    for entry in _listed(folder):
+        if HEX.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            path = folder / entry.name / MANIFEST
+            try:
+                yield entry.name, path, _state(path.lstat())
+            except OSError:
+                yield entry.name, path, [0, 0, 0]  # its reading names the fault
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    files = read_manifest(path.parent, path.parent.name)
+    return {name: [entry.size, entry.sha256] for name, entry in files.items()}
+
+
+def _reference_folders(root: Path) -> Files:
+    """The folders of keys; a folder's own state changes when one of its links is replaced."""
+    for scope in _listed(root):
+        if scope.name in (OBJECTS, RECORDS) or not scope.is_dir(follow_symlinks=False):
+            continue
+        for name in _listed(root / scope.name):
+            key = f"{scope.name}/{name.name}"
+            if KEY.fullmatch(key) and name.is_dir(follow_symlinks=False):
+                yield key, root / key, _state(name.stat(follow_symlinks=False))
+
+
+def _references(folder: Path) -> dict[str, Any]:
+    """The links of a key. What is no link of the store is left out, as ``References.all`` does."""
+    versions, current = {}, ""
+    for entry in _listed(folder):
+        if not entry.is_symlink():
+            continue
+        target = os.readlink(entry.path)  # noqa: PTH115 - a Path costs more than the call
+        if entry.name == CURRENT and TO_CURRENT.fullmatch(target):
+            current = target
+        elif HEX.fullmatch(entry.name) and (match := TO_VERSION.fullmatch(target)):
+            versions[entry.name] = match[1]
+    return {"versions": versions, CURRENT: current}
+
+
+def faults(known: Survey) -> list[str]:
+    """The faults of damaged records and manifests, each in one line."""
+    parts = (known.records, known.manifests)
+    return [told["fault"] for part in parts for _, told in part.values() if "fault" in told]
+
+
+def require_whole(known: Survey) -> None:
+    """Raise CorruptArtefact naming the first damaged file: an answer about all would lack it."""
+    if found := faults(known):
+        more = f" (and {len(found) - 1} more such files)" if len(found) > 1 else ""
+        raise CorruptArtefact(f"{found[0]}{more}")

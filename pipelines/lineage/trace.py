@@ -11,15 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipelines.core.artefact import MANIFEST, Artefact, CorruptArtefact, read_manifest
 from pipelines.core.identity import HEX, file_digest
+from pipelines.core.project import Project
 from pipelines.core.record import Record, StoreError
 from pipelines.core.references import CURRENT, KEY
 from pipelines.core.store import Store
-from pipelines.corpora.artefacts import Documents, RawText
-from pipelines.interop.artefacts import Weights
+from pipelines.lineage.elsewhere import MLFLOW, of_mlflow, of_reply, reply_in
 from pipelines.lineage.views import open_current, open_derivation, open_version, view_of
 from pipelines.text.nearest import did_you_mean, nearest
 
@@ -58,27 +57,31 @@ class Node:
 def locate(store: Store, target: str) -> Artefact:
     """The artefact for an asset key, ``key@version``, a version folder or a file's bytes.
 
-    For an exported folder, or a file of it, this is the artefact that was exported. Raises
+    For an exported folder, or a file of it, this is the artefact that was exported; for a served
+    reply in a file, and for a run or a model in MLflow, the version that it names. Raises
     StoreError if the store does not hold it.
     """
-    path, keys = Path(target), store.keys()
+    path = Path(target)
     if len(target) > LONGEST:  # no file has such a name, and asking for it would be an OSError
         raise StoreError(f"{target[:40]}...: no asset has a name of {len(target)} characters")
+    if target.startswith(MLFLOW):
+        return of_mlflow(store, Project.here().mlflow, target)
     if path.is_file():
-        return _locate_file(store, path)
+        reply = reply_in(path)
+        return _locate_file(store, path) if reply is None else of_reply(store, path, reply)
     if (path / MANIFEST).is_file():
         return _locate_folder(store, path)
     if (path / LINEAGE).is_file():
         return _locate_export(store, path, None)
     key, _, prefix = target.partition("@")
-    if key not in keys:
+    if not store.references.has(key):
         if target and path.exists():
             raise StoreError(
                 f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one of"
                 " these, an asset or a file"
             )
         fault = "not made yet" if KEY.fullmatch(key) else "no such file, version folder or asset"
-        raise StoreError(f"{target}: {fault}; {did_you_mean(key, keys, LISTED)}")
+        raise StoreError(f"{target}: {fault}; {did_you_mean(key, store.keys(), LISTED)}")
     return named(store, key, prefix)
 
 
@@ -87,9 +90,8 @@ def named(store: Store, key: str, prefix: str = "") -> Artefact:
 
     Raises StoreError if the store has no such asset, or not exactly one such version.
     """
-    known = store.keys()
-    if key not in known:
-        raise StoreError(f"{key}: not made yet; {did_you_mean(key, known, LISTED)}")
+    if not store.references.has(key):
+        raise StoreError(f"{key}: not made yet; {did_you_mean(key, store.keys(), LISTED)}")
     if not prefix:
         return open_current(store, key)
     versions = [v for v in store.versions(key) if v.startswith(prefix)]
@@ -274,74 +276,3 @@ def _fit(key: str, place: str, child: str) -> tuple[bool, bool, int]:
     said = key in (inner, f"{ours}/{inner}", f"{inner}/{parameter}")
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, about, strict=False))
     return said, scope == ours, len(list(alike))
-
-
-def tree(node: Node) -> list[str]:
-    """The lineage as lines of a tree; a repeated artefact has one line without its parents."""
-    return _tree(node, "", "", set())
-
-
-def _tree(node: Node, lead: str, below: str, seen: set[tuple[str, str]]) -> list[str]:
-    artefact = node.artefact
-    mark = (artefact.version, artefact.derivation)
-    again = mark in seen and bool(node.parents)
-    seen.add(mark)
-    told = "see above" if again else ", ".join(facts(node))
-    line = f"{lead}{artefact.key}  {artefact.version[:12]}" + (f"  {told}" if told else "")
-    lines = [line]
-    children = () if again else node.parents
-    for number, parent in enumerate(children):
-        last = number == len(children) - 1
-        branch, deeper = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        lines += _tree(parent, below + branch, below + deeper, seen)
-    return lines
-
-
-def facts(node: Node) -> list[str]:
-    """The main facts of one artefact in words: documents, source, commit.
-
-    Raises CorruptArtefact if its files or its record lack the fields of their kind.
-    """
-    try:
-        return _facts(node)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        artefact = node.artefact
-        raise CorruptArtefact(
-            f"{artefact.key}: version {artefact.version[:12]} or its record"
-            f" {node.record.derivation[:12]} is not a valid {node.record.makes} ({error!r});"
-            " remove both and run again"
-        ) from None
-
-
-def _facts(node: Node) -> list[str]:
-    # Here, because the catalogues load pydantic, which other verbs than trace do without.
-    from pipelines.corpora.sources import kinds as sources
-    from pipelines.interop import kinds as weights
-
-    artefact = node.artefact
-    facts: list[str] = []
-    if isinstance(artefact, Documents):
-        ledger = artefact.ledger()
-        divided = sum(step.added for step in ledger.steps)
-        unit = f"parts of {ledger.documents_in:,} documents" if divided else "documents"
-        facts.append(f"{ledger.kept.total():,} of {ledger.documents_in + divided:,} {unit}")
-    figures: dict[str, Any] = artefact.figures()
-    if isinstance(artefact, RawText):
-        facts += [f"{figures['documents']:,} documents", *_origin(node, sources.catalogue())]
-    if isinstance(artefact, Weights):
-        count = int(figures["source_files"])
-        facts += [f"{count:,} file{'s' * (count > 1)}", *_origin(node, weights.catalogue())]
-    if "parameters" in figures:
-        commit = node.record.made.get("git_commit")
-        dirty = " with changes" if node.record.made.get("git_dirty") else ""
-        facts += [
-            f"{figures['parameters']:,} parameters",
-            f"commit {commit[:10]}{dirty}" if commit else "no commit",
-        ]
-    return facts
-
-
-def _origin(node: Node, kinds: Mapping[str, Any]) -> tuple[str, str]:
-    """The origin of a source's bytes and their licence; ``kinds`` is a catalogue of sources."""
-    section = node.record.decides["recipe"]
-    return kinds[section["kind"]].origin.format(**section), section["licence"]

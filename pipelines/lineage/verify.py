@@ -19,7 +19,7 @@ from pipelines.core.references import OBJECTS, RECORDS
 from pipelines.core.store import Store
 from pipelines.lineage import layout
 from pipelines.lineage.faults import Verified, size_of
-from pipelines.lineage.survey import Survey
+from pipelines.lineage.recorded import Survey
 
 Tell = Callable[[int, int], None]
 """Called with the number of bytes that were hashed so far, and the number of all bytes."""

@@ -7,6 +7,7 @@ fault of it ends a step: the tracker is told less, and a warning says so.
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipelines.core.artefact import Artefact, CorruptArtefact
@@ -18,6 +19,7 @@ from pipelines.core.tracking import About, Result
 from pipelines.core.tracking.names import masked
 from pipelines.corpora.artefacts import Documents
 from pipelines.evaluation.findings import Evaluation
+from pipelines.lineage.root import lineage_root_at
 from pipelines.report.artefacts import Report
 from pipelines.report.describe import Picture, describe
 from pipelines.report.figures import headlines, measured, spell
@@ -81,7 +83,8 @@ def after_work(
         parts = (declared.about, links, _figures(artefact), trace, data)
         note = "\n\n".join(part for part in parts if part)
         files = dict(_files(artefact, record, ancestors, note))
-        return _result(artefact, inputs, note, files)
+        root = lineage_root_at(store, artefact.version, artefact.derivation)
+        return replace(_result(artefact, inputs, note, files), lineage_root=root)
     except Exception as error:
         _tell_less(artefact.key, error)
         return Result()

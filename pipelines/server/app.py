@@ -22,6 +22,7 @@ from pipelines.server import live
 from pipelines.server.assets import asset
 from pipelines.server.guard import LOOPBACK, App, Receive, Scope, Send
 from pipelines.server.home import home
+from pipelines.server.lineages import changed, drawn
 from pipelines.server.parts import whole
 from pipelines.server.recipes import recipe
 from pipelines.server.reports import report, swept
@@ -52,6 +53,8 @@ def application(site: Site, dagster: App) -> App:
         Route("/sweeps/{name}", pages.page(lambda r: swept(site, r.path_params["name"]))),
         Route("/assets/{scope}/{name}", pages.page(lambda r: asset(site, _key(r)))),
         Route("/trace/{scope}/{name}", pages.page(functools.partial(_trace, site))),
+        Route("/documents/{scope}/{name}", pages.page(functools.partial(_of_version, site, drawn))),
+        Route("/diff/{scope}/{name}", pages.page(functools.partial(_of_version, site, changed))),
         Route("/live", pages.page(lambda _: live.live(site))),
         Route("/live/{scope}/{name}", pages.page(lambda r: live.live(site, _key(r)))),
         Route("/live.js", lambda _: Response(live.script(), media_type="text/javascript")),
@@ -160,6 +163,10 @@ def _key(request: Request) -> str:
 def _trace(site: Site, request: Request) -> str:
     version, verify = request.query_params.get("version", ""), "verify" in request.query_params
     return lineage(site, _key(request), version, verify=verify)
+
+
+def _of_version(site: Site, page: Callable[[Site, str, str], str], request: Request) -> str:
+    return page(site, _key(request), request.query_params.get("version", ""))
 
 
 def _unknown(request: Request, _: Exception) -> Response:

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.core import processor
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration
-from pipelines.core.identity import forget_code, library_versions
+from pipelines.core.identity import code_modules, forget_code, library_versions
 from pipelines.core.making import Making
 from pipelines.core.order import ORDER, order_of
 from pipelines.core.record import Record
@@ -56,6 +56,7 @@ def make_and_publish(
     made = {
         **making.made,
         ORDER: order_of(declared),
+        "modules": code_modules(declared.making.split(":")[0], declared.uses),
         "libraries": library_versions(declared.libraries, exact=True),
         "seconds": round(time.monotonic() - began, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -48,7 +48,8 @@ from pipelines.interop.kinds.package import PackageWeights
 from pipelines.interop.packed import Stored, read_header, read_tensors
 from pipelines.interop.reading import External, read_weights
 from pipelines.interop.vocabulary import named_by_gguf, read_words
-from pipelines.lineage.trace import trace, tree
+from pipelines.lineage.trace import trace
+from pipelines.lineage.tree import tree
 from pipelines.recipe.schema import Recipe
 from pipelines.stages import scope_of
 from pipelines.text.addresses import HUB_ADDRESS

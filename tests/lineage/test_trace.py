@@ -16,7 +16,8 @@ from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.core.work import seal
 from pipelines.corpora.artefacts import Documents
-from pipelines.lineage.trace import DEEPEST, Node, locate, trace, tree
+from pipelines.lineage.trace import DEEPEST, Node, locate, trace
+from pipelines.lineage.tree import tree
 from pipelines.lineage.views import open_current
 from pipelines.training.artefacts import Checkpoint
 

@@ -20,7 +20,8 @@ from pipelines.core.record import Record, StoreError
 from pipelines.core.stanza import RecipeError
 from pipelines.core.store import Store
 from pipelines.core.work import seal
-from pipelines.lineage.trace import locate, trace, tree
+from pipelines.lineage.trace import locate, trace
+from pipelines.lineage.tree import tree
 from pipelines.recipe.loading import load_recipe
 from pipelines.text.errors import TextError
 

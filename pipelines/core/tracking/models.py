@@ -20,6 +20,7 @@ from pipelines.core.tracking.server import (
     KEY,
     NOTE,
     RECIPE,
+    ROOT,
     VERSION,
     GoneError,
     LoggedModel,
@@ -58,6 +59,7 @@ def make_model(
         VERSION: text(version),
         DERIVATION: text(start["derivation"]),
         ATTEMPT: start["attempt"],
+        ROOT: line.get("result", {}).get("lineage_root", ""),
         RECIPE: start.get("about", {}).get("recipe", ""),
         NOTE: line.get("result", {}).get("note", ""),
         "mlflow.model.isExternal": "true",
@@ -93,9 +95,12 @@ def register(server: Server, model: LoggedModel, start: Line, line: Line) -> Non
             found = asked(client.create_registered_model, name, tags=tags, description=note)
         number = _number(server, name, line["version"])
         if number is None:
+            root = line.get("result", {}).get("lineage_root", "")
             tags = {
+                KEY: text(start["key"]),
                 VERSION: text(line["version"]),
                 DERIVATION: text(start["derivation"]),
+                **({ROOT: root} if root else {}),
                 **line.get("facts", {}),
             }
             made = asked(
@@ -149,6 +154,23 @@ def tell(server: Server, model: LoggedModel, key: str, headline: str) -> None:
         number = _number(server, name, model.tags[VERSION])
         if number is not None:
             asked(server.client.set_model_version_tag, name, number, key, headline)
+
+
+def tags_of(server: Server, target: str) -> dict[str, str]:
+    """The tags of ``runs:/RUN``, of a logged model or of a version of a registered model.
+
+    Raises GoneError if MLflow has none of this name.
+    """
+    kind, _, name = target.partition(":/")
+    registered, slash, number = name.partition("/")
+    if kind == "runs":
+        return dict(asked(server.client.get_run, registered).data.tags)
+    if "@" in name:
+        registered, _, alias = name.partition("@")
+        return dict(asked(server.client.get_model_version_by_alias, registered, alias).tags)
+    if slash:
+        return dict(asked(server.client.get_model_version, registered, number).tags)
+    return dict(asked(server.client.get_logged_model, name).tags)
 
 
 def attach(server: Server, run_id: str, models: list[str], files: list[Path]) -> None:

@@ -53,7 +53,7 @@ class Result:
     the key of the input whose quality the figures tell, and ``on`` the key of the input that they
     were measured on. ``facts`` are numbers that are no curves, such as a count of parameters.
     ``finals`` are curves whose last points are figures of the model. ``files`` are shown beside the
-    run and its model.
+    run and its model. ``lineage_root`` is the digest of the version's whole lineage.
     """
 
     note: str = ""
@@ -65,6 +65,7 @@ class Result:
     facts: Mapping[str, str] = field(default_factory=dict)
     finals: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    lineage_root: str = ""
 
     def fields(self) -> dict[str, Any]:
         """The fields for a line of a spool; the files lie beside it."""
@@ -75,6 +76,7 @@ class Result:
             "leads": "yes" if self.leads else "",
             "of": text(self.of),
             "on": text(self.on),
+            "lineage_root": self.lineage_root,
         }
         facts = {legal(name): text(value) for name, value in self.facts.items()}
         return {"result": result, "facts": facts, "finals": [legal(name) for name in self.finals]}

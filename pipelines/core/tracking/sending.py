@@ -28,6 +28,7 @@ from pipelines.core.tracking.server import (
     AT_ONCE,
     ATTEMPT,
     NOTE,
+    ROOT,
     VERSION,
     AwayError,
     DeletedError,
@@ -199,6 +200,7 @@ class Sending:
         self._attach(server, made, is_judged=judged is not None)
         # Last: who finds the version of a run also finds all that belongs to it.
         names = {"note": NOTE, "headline": HEADLINE, "figure": FIGURE, "leads": LEADS}
+        names["lineage_root"] = ROOT
         tags = {tag: result.get(name, "") for name, tag in names.items()}
         self._log(server, "tags", tagged({**tags, VERSION: text(line["version"])}))
 

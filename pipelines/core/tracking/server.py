@@ -65,6 +65,7 @@ KEY, DERIVATION, VERSION, ATTEMPT, DAGSTER = (
     "dragon.attempt",
     "dagster.run_id",
 )
+ROOT = "dragon.lineage_root"
 RECIPE, NOTE = "dragon.recipe", "mlflow.note.content"  # a note is a description in Markdown
 EXPERIMENT_TAGS = {
     OURS: EXPERIMENT,

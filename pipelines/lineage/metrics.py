@@ -1,0 +1,55 @@
+"""The figures of the evaluations of two models beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pipelines.core.store import Store
+from pipelines.evaluation.findings import Evaluation
+from pipelines.lineage.graph import Graph, Place
+
+EVALUATION = "Evaluation"
+
+
+class Metric(NamedTuple):
+    """A figure of two evaluations of one name; None where one of them does not have it."""
+
+    evaluation: str
+    name: str
+    a: float | None
+    b: float | None
+
+
+def metrics(store: Store, graph: Graph, a: Place, b: Place) -> Iterator[Metric]:
+    """The figures that the newest evaluations of two places have, by evaluation and name.
+
+    The first figure of an evaluation is that of its comparison with the baselines. Evaluations
+    belong together by the last part of their keys. Raises CorruptArtefact.
+    """
+    evaluations = [_evaluations(graph, place) for place in (a, b)]
+    for name in [name for name in evaluations[0] if name in evaluations[1]]:
+        places = [side[name] for side in evaluations]
+        opened = [_open(store, graph, place) for place in places]
+        first, second = (_figures(evaluation) for evaluation in opened)
+        for figure in dict.fromkeys((*first, *second)):
+            yield Metric(name, figure, first.get(figure), second.get(figure))
+
+
+def _evaluations(graph: Graph, place: Place) -> dict[str, Place]:
+    """The newest evaluation of a model by name; an evaluation is its own."""
+    found = [place, *graph.children(place)]
+    found = [one for one in found if one in graph.made and graph.made[one].makes == EVALUATION]
+    held = [one for one in found if graph.holds(one.version)]
+    ordered = sorted(held, key=lambda one: graph.made[one].finished)
+    return {graph.name(one).rpartition("/")[2]: one for one in ordered}
+
+
+def _open(store: Store, graph: Graph, place: Place) -> Evaluation:
+    graph.proven(store, place)
+    return store.open(graph.name(place), place.version, Evaluation, place.derivation)
+
+
+def _figures(evaluation: Evaluation) -> dict[str, float]:
+    comparison = evaluation.findings().comparison
+    return {comparison.measure: comparison.ours, **evaluation.figures()}
