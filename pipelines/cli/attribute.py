@@ -161,4 +161,11 @@ def _line(place: Place) -> str:
     from pipelines.report.card import legible
 
     where = f"line {place.line:,}, character {place.character:,}"
-    return f"    {place.corpus}  {legible(place.document_id)}  {where}  {legible(place.licence)}"
+    line = f"    {place.corpus}  {legible(place.document_id)}  {where}  {legible(place.licence)}"
+    if place.readings is None:
+        return line
+    read = (
+        f"{one.model} read it from step {one.first_step:,} on, {one.tokens:,} tokens"
+        for one in place.readings
+    )
+    return f"{line}  {'; '.join(read) or 'never read'}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,19 +11,34 @@ from pipelines.core.artefact import Artefact
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents
-from pipelines.index.artefacts import OpenIndex, TextIndex
+from pipelines.index.artefacts import OpenIndex, Standing, TextIndex
 from pipelines.index.parts import Part
 from pipelines.index.spans import spans
 from pipelines.lineage.trace import Node, locate, trace
+from pipelines.training.artefacts import Checkpoint
 
 WORDS, CHARACTERS, PLACES = 4, 1, 3  # the least of a passage, and the places that are told of it
+LOOKED = 100  # of a frequent passage so many places are looked at for a document that was read
+
+
+@dataclass(frozen=True)
+class Reading:
+    """When the training of a ``model`` read a document: from ``first_step`` on, ``tokens`` in all.
+
+    Steps count from 1.
+    """
+
+    model: str
+    first_step: int
+    tokens: int
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a passage stands: a document, and the character and the line of it, from 0 and 1.
 
-    ``sha256`` is the digest of the document's text.
+    ``sha256`` is the digest of the document's text. ``readings`` has each model of the lineage that
+    read the document; None if no training of the lineage says what it read.
     """
 
     corpus: str
@@ -31,6 +48,7 @@ class Place:
     sha256: str
     character: int
     line: int
+    readings: tuple[Reading, ...] | None
 
 
 @dataclass(frozen=True)
@@ -50,16 +68,34 @@ class Passage:
 
 @dataclass(frozen=True)
 class Searched:
-    """What is searched: the indexes of the training documents of ``key``, by corpus."""
+    """What is searched: the indexes of the training documents of ``key``, by corpus.
+
+    ``node`` is the lineage of ``key``; without one nothing is known of what was read.
+    """
 
     key: str
     version: str
     indexes: Mapping[str, OpenIndex]
+    node: Node | None = None
 
     def parts(self) -> Iterator[Part]:
         """The parts of all indexes, opened one after another."""
         for index in self.indexes.values():
             yield from (part for _, part in index.parts())
+
+    @functools.cached_property
+    def readings(self) -> dict[tuple[str, str], tuple[Reading, ...]]:
+        """By corpus and document: when trainings of the lineage read it; empty if none says so."""
+        found: dict[tuple[str, str], dict[str, Reading]] = {}
+        for node in self.node.walk() if self.node else ():
+            if isinstance(node.artefact, Checkpoint):
+                for corpus, document_id, reading in _readings(node):
+                    of_document = found.setdefault((corpus, document_id), {})
+                    before = of_document.get(reading.model, reading)
+                    first = min(before.first_step, reading.first_step)
+                    tokens = reading.tokens + (before.tokens if before is not reading else 0)
+                    of_document[reading.model] = Reading(reading.model, first, tokens)
+        return {document: tuple(by_model.values()) for document, by_model in found.items()}
 
 
 def attribute(
@@ -80,28 +116,63 @@ def attribute(
         piece = text[span.start : span.end]
         wanted = piece.encode()
         count = sum(part.count(wanted) for part in searched.parts())
-        told = tuple(_places(searched.indexes, wanted, places))
+        told = tuple(_places(searched, wanted, places))
         found.append(Passage(*span, piece, count, told))
     return found
 
 
-def _places(indexes: Mapping[str, OpenIndex], wanted: bytes, most: int | None) -> Iterator[Place]:
-    """The first places of a text, in the order of the corpora and of their documents."""
-    left = most
+def _places(searched: Searched, wanted: bytes, most: int | None) -> list[Place]:
+    """The first places of a text, those in documents that were read before all others."""
+    looked = None if most is None else max(most, LOOKED) if searched.readings else most
+    found = list(itertools.islice(_standing(searched.indexes, wanted, looked), looked))
+    if searched.readings:
+        found.sort(key=lambda one: (one[0], one[2].id) not in searched.readings)
+    return [_place(searched, *one) for one in found[:most]]
+
+
+def _standing(
+    indexes: Mapping[str, OpenIndex], wanted: bytes, most: int | None
+) -> Iterator[tuple[str, OpenIndex, Standing, int]]:
+    """Each place of a text and its document, in the order of the corpora and their documents."""
     for corpus, index in indexes.items():
         for begin, part in index.parts():
-            if left == 0:
-                return
-            for place in part.places(wanted)[:left].tolist():
-                yield _place(corpus, index, begin + place)
-                left = None if left is None else left - 1
+            for place in part.places(wanted)[:most].tolist():
+                yield corpus, index, index.document(begin + place), begin + place
 
 
-def _place(corpus: str, index: OpenIndex, place: int) -> Place:
-    document = index.document(place)
+def _place(
+    searched: Searched, corpus: str, index: OpenIndex, document: Standing, place: int
+) -> Place:
     before = index.text(document.start, place)
     about = (document.id, document.source, document.licence, document.sha256)
-    return Place(corpus, *about, len(before), before.count("\n") + 1)
+    readings = searched.readings.get((corpus, document.id), ()) if searched.readings else None
+    return Place(corpus, *about, len(before), before.count("\n") + 1, readings)
+
+
+def _readings(node: Node) -> Iterator[tuple[str, str, Reading]]:
+    """(corpus, document id, reading) of each row that a model's own training read."""
+    corpora: dict[str, str] = {}
+    assert isinstance(node.artefact, Checkpoint)
+    for draw in node.artefact.draws():
+        if draw.corpus not in corpora:
+            corpora[draw.corpus] = _corpus_of(node, draw.corpus)
+        reading = Reading(node.artefact.key, draw.first_step, draw.tokens)
+        yield corpora[draw.corpus], draw.document_id, reading
+
+
+def _corpus_of(node: Node, name: str) -> str:
+    """The corpus behind an input of a model, or of what it was made from: ``examples`` are of one.
+
+    The nearest input of that name counts.
+    """
+    waiting = [node]
+    while waiting:
+        node = waiting.pop(0)
+        for read, parent in zip(node.record.parents, node.parents, strict=True):
+            if read["input"].rpartition("/")[2] == name:
+                return next((corpus for corpus, _ in documents_of(parent)), name)
+        waiting += node.parents
+    return name
 
 
 def opened(store: Store, target: str) -> Searched:
@@ -111,13 +182,14 @@ def opened(store: Store, target: str) -> Searched:
     make one.
     """
     artefact = named(store, target)
-    corpora = dict(documents_of(trace(store, artefact, verify=False)))
+    node = trace(store, artefact, verify=False)
+    corpora = dict(documents_of(node))
     if not corpora:
         raise StoreError(f"{artefact.key}: no documents are in its lineage, so nothing is searched")
     recipe = artefact.key.partition("/")[0]
     recipe = "RECIPE" if recipe in corpora else recipe
     indexes = {name: _index_of(store, found, recipe).open() for name, found in corpora.items()}
-    return Searched(artefact.key, artefact.version, indexes)
+    return Searched(artefact.key, artefact.version, indexes, node)
 
 
 def named(store: Store, target: str) -> Artefact:

@@ -6,13 +6,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from pipelines.core.record import StoreError
 from pipelines.corpora.artefacts import Documents
 from pipelines.index.artefacts import TextIndex
-from pipelines.lineage.attribute import attribute, opened
+from pipelines.lineage.attribute import Reading, attribute, opened
+from pipelines.training.artefacts import Checkpoint
 from tests.conftest import Chain, Place
 
 MADE = ("--select", "toy_dialogues/index", "--select", "toy_messages/index")
@@ -150,3 +152,41 @@ def test_a_changed_index_is_named(found: Place, tmp_path: Path) -> None:
     path.write_bytes(data)
     said = place.dragon("attribute", "tiny", "I like the cat very much")
     assert said.fault.startswith(f"dragon: {path}: block ")
+
+
+class Draw(NamedTuple):
+    corpus: str
+    document_id: str
+    tokens: int
+    first_step: int
+
+
+def test_a_place_says_when_a_training_read_it(
+    found: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = texts(found)
+    phrase = "What is your hobby?"
+    having = [name for name, text in known.items() if phrase in text]
+    late = having[5]
+    rows = {
+        "tiny/foundation": [Draw("toy_dialogues", late, 640, 12)],
+        "tiny/toy_reply_assistant": [
+            Draw("examples", late, 20, 7), Draw("examples", late, 30, 3),
+            Draw("examples", having[0], 9, 1),
+        ],
+    }  # fmt: skip
+    monkeypatch.setattr(Checkpoint, "draws", lambda self: iter(rows[self.key]), raising=False)
+    searched = opened(found.store, "tiny/toy_reply_assistant")
+    (passage,) = attribute(searched, phrase, places=3)
+    assert [place.document_id for place in passage.places] == [having[0], late, having[1]]
+    assert passage.places[0].readings == (Reading("tiny/toy_reply_assistant", 1, 9),)
+    assert set(passage.places[1].readings or ()) == {
+        Reading("tiny/foundation", 12, 640), Reading("tiny/toy_reply_assistant", 3, 50),
+    }  # fmt: skip
+    assert passage.places[2].readings == ()
+    lines = found.dragon("attribute", "tiny", phrase, "--places", "2").out.splitlines()
+    assert lines[2].endswith("  tiny/foundation read it from step 12 on, 640 tokens")
+    assert lines[3].endswith("  never read")
+    monkeypatch.setattr(Checkpoint, "draws", lambda _: iter(()))
+    (passage,) = attribute(opened(found.store, "tiny"), phrase)
+    assert [place.readings for place in passage.places] == [None] * 3
