@@ -6,6 +6,7 @@ the record. ``proof_of`` writes the proof that a document is, or is not, among t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,11 +23,12 @@ from pipelines.corpora.splits import SPLITS
 from pipelines.examples.artefacts import Examples
 from pipelines.lineage.check_proof import FORMAT, digests_of, written
 from pipelines.lineage.sources import sources_of, trainings_of
-from pipelines.lineage.trace import Node, trace
+from pipelines.lineage.trace import Node, named, trace
 from pipelines.text.regular import read_regular
 from pipelines.text.tables import Document
 from pipelines.training.artefacts import DRAWS, Checkpoint, Draw, KeptStates
 
+CERTIFICATE = "dragon-certificate-1"
 PROMISED = ("root", "documents", "committed", "timestamp")
 LONGEST_PATH = 4000
 LONGEST = 60  # characters of a name in a message
@@ -71,10 +73,9 @@ class Certificate:
         """The certificate for a file."""
         artefact, promised = self.training.artefact, self.promised or {}
         return {
-            "format": "dragon-certificate-1",
+            "format": CERTIFICATE,
             "key": artefact.key,
             "version": artefact.version,
-            "derivation": artefact.derivation,
             "root": self.root,
             "documents": len(self.tree),
             "tokens": sum(draw.tokens for draw in self.draws),
@@ -146,6 +147,27 @@ def _ended_early(artefact: Artefact) -> bool:
     return "steps_run" in artefact.figures()
 
 
+def check_certificate(store: Store, content: bytes) -> Certificate:
+    """The certificate in a file, computed again from what the store's model read.
+
+    Raises ValueError naming the entries that differ, and StoreError without the model.
+    """
+    try:
+        told = json.loads(content)
+        key, version = str(told["key"]), str(told["version"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("is not a certificate") from None
+    if not HEX.fullmatch(version):
+        raise ValueError("version: is not a sha256")
+    found = certificate_of(trace(store, named(store, key, version), verify=False))
+    right = found.to_json()
+    if content != canonical(right):
+        names = [name for name in {**right, **told} if told.get(name) != right.get(name)]
+        wrong = f"{', '.join(map(repr, names))} differ" if names else "it is written otherwise"
+        raise ValueError(f"{wrong} from what {key} {version[:12]} has; write it again")
+    return found
+
+
 def models_of(store: Store, root: str) -> Iterator[Artefact]:
     """The models of a store that were trained on the documents with a root, each version once.
 
@@ -191,28 +213,28 @@ class Found(NamedTuple):
     text: str | None
 
 
-def find(certificate: Certificate, named: str) -> Found:
+def find(certificate: Certificate, name: str) -> Found:
     """The document by its sha256, by a text file, or by an id (``id`` or ``corpus/id``).
 
     Raises StoreError if it is none of these, or more than one document.
     """
-    if HEX.fullmatch(named):
-        return Found(bytes.fromhex(named), None)
-    if "\0" not in named and len(named) < LONGEST_PATH and Path(named).is_file():
-        return _in_file(certificate, Path(named))
-    if digests := {d.sha256: d for d in certificate.draws if named in _names(d)}:
+    if HEX.fullmatch(name):
+        return Found(bytes.fromhex(name), None)
+    if "\0" not in name and len(name) < LONGEST_PATH and Path(name).is_file():
+        return _in_file(certificate, Path(name))
+    if digests := {d.sha256: d for d in certificate.draws if name in _names(d)}:
         if len(digests) > 1:
             others = sorted(d.example_id or f"{d.corpus}/{d.document_id}" for d in digests.values())
             raise StoreError(
-                f"{named[:LONGEST]}: the training read {len(others)} of this name; name one of"
+                f"{name[:LONGEST]}: the training read {len(others)} of this name; name one of"
                 f" {', '.join(others[:3])}"
             )
         return Found(next(iter(digests)), None)
     unread = _unread_example if certificate.is_of_examples else _unread_document
-    if found := unread(certificate.training, named):
+    if found := unread(certificate.training, name):
         return found
     raise StoreError(
-        f"{named[:LONGEST]}: neither a text file nor a sha256, and no document of the corpora of"
+        f"{name[:LONGEST]}: neither a text file nor a sha256, and no document of the corpora of"
         f" {certificate.training.artefact.key} has this id; dragon documents CORPUS lists ids"
     )
 
@@ -234,17 +256,17 @@ def _in_file(certificate: Certificate, path: Path) -> Found:
     return Found(digest, content.decode("utf-8", "replace"))
 
 
-def _unread_document(training: Node, named: str) -> Found | None:
+def _unread_document(training: Node, name: str) -> Found | None:
     for corpus, document in _documents(training, SPLITS):
-        if named in (document.id, f"{corpus}/{document.id}"):
+        if name in (document.id, f"{corpus}/{document.id}"):
             return Found(bytes.fromhex(document.sha256), document.text)
     return None
 
 
-def _unread_example(training: Node, named: str) -> Found | None:
+def _unread_example(training: Node, name: str) -> Found | None:
     tables = (node.artefact for node in training.parents if isinstance(node.artefact, Examples))
     rows = (row for examples in tables for split in SPLITS for row in examples.rows(split))
-    example = next((row for row in rows if row["id"] == named), None)
+    example = next((row for row in rows if row["id"] == name), None)
     return Found(sha256(canonical(example)).digest(), None) if example else None
 
 
