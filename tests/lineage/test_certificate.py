@@ -16,8 +16,9 @@ from pipelines.core.record import Record, StoreError
 from pipelines.corpora.artefacts import Documents
 from pipelines.interop.artefacts import Weights
 from pipelines.lineage import certificate as certificates
-from pipelines.lineage.certificate import certificate_of, find, models_of, near_copies
+from pipelines.lineage.certificate import certificate_of, models_of
 from pipelines.lineage.licences import notice, terms_of
+from pipelines.lineage.proof import find, near_copies
 from pipelines.lineage.sources import trainings_of
 from pipelines.lineage.trace import Node, locate, trace
 from pipelines.text.tables import Document
