@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pipelines.core.merkle import Tree
 from pipelines.lineage import check_proof
-from pipelines.lineage.certificate import proof_of
+from pipelines.lineage.proof import proof_of
 from tests.lineage.lies import changed, sealed
 
 BY_SCRIPT = 50  # proofs, and lies, that the script judges in a process of its own

@@ -49,17 +49,17 @@ def certificate(
     training = trace(opened, locate(opened, target), verify=False)
     found = certificate_of(training)
     stamp = _stamp(found, authority)
-    content = {**found.to_json(), "time_stamp": stamp}
+    content = found.to_json()
     if file is not None:
         from pipelines.core.identity import canonical
 
         file.write_bytes(canonical(content))
     if as_json:
-        print_json(content)
+        print_json({**content, "time_stamp": stamp})
         return
     _print(found, stamp)
     if file is not None:
-        click.echo(f"written to {file}")
+        click.echo(f"written to {file}; dragon check {file} compares it with the store")
     suggest(f"dragon prove {target} DOCUMENT", f"dragon licences {target}")
 
 

@@ -1,4 +1,4 @@
-"""``dragon check``: whether a proof is right, and of which training of the store it speaks."""
+"""``dragon check``: whether a proof or a certificate is right, and of which model it speaks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from pipelines.cli.store import open_store, store_option
 from pipelines.core.project import Project
 from pipelines.core.record import StoreError
 
+MOST_BYTES = 1 << 17  # of a certificate with a time stamp
+
 
 @click.command()
-@click.argument("proof", type=click.Path(path_type=Path), help="A file that dragon prove wrote.")
+@click.argument(
+    "file",
+    type=click.Path(path_type=Path),
+    help="A file that dragon prove or dragon certificate wrote.",
+)
 @click.argument(
     "text",
     required=False,
@@ -24,18 +30,24 @@ from pipelines.core.record import StoreError
 )
 @json_option
 @store_option
-def check(proof: Path, text: Path | None, as_json: bool, store: Path | None) -> None:
+def check(file: Path, text: Path | None, as_json: bool, store: Path | None) -> None:
     """Check a proof that a document was trained on, or was not.
 
     With a store it also says of which of its models the proof speaks; it computes the root again
-    from what these models read. Without one the proof is checked by itself.
+    from what these models read. Without one the proof is checked by itself. A certificate is
+    compared with the store of its model.
     """
     from pipelines.lineage import check_proof
+    from pipelines.lineage.certificate import CERTIFICATE
 
+    content = _read(file)
+    if CERTIFICATE.encode() in content:
+        _check_certificate(file, content, as_json, store)
+        return
     try:
-        right = check_proof.check(_read(proof))
+        right = check_proof.check(content)
     except check_proof.Refused as fault:
-        raise ValueError(f"{proof}: refused: {fault}") from None
+        raise ValueError(f"{file}: refused: {fault}") from None
     if text is not None and not check_proof.is_text_of(text.read_bytes(), right["document"]):
         raise ValueError(f"{text}: is not the document of the proof; name the file as it was read")
     models = _models(store, right["root"])
@@ -49,12 +61,25 @@ def check(proof: Path, text: Path | None, as_json: bool, store: Path | None) -> 
         click.echo("no store is here, so it is not known of which model the root is")
 
 
-def _read(proof: Path) -> bytes:
-    from pipelines.lineage.check_proof import MOST_BYTES
+def _read(file: Path) -> bytes:
     from pipelines.text.regular import open_regular
 
-    with os.fdopen(open_regular(proof), "rb") as file:
-        return file.read(MOST_BYTES + 1)
+    with os.fdopen(open_regular(file), "rb") as opened:
+        return opened.read(MOST_BYTES)
+
+
+def _check_certificate(file: Path, content: bytes, as_json: bool, store: Path | None) -> None:
+    from pipelines.lineage.certificate import check_certificate
+
+    try:
+        right = check_certificate(open_store(store), content)
+    except ValueError as fault:
+        raise ValueError(f"{file}: refused: {fault}") from None
+    if as_json:
+        print_json({"certificate": right.to_json()})
+        return
+    artefact = right.training.artefact
+    click.echo(f"right: {artefact.key} {artefact.version[:12]} has the root {right.root}")
 
 
 def _models(path: Path | None, root: str) -> list[dict[str, Any]] | None:

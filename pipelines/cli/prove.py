@@ -12,7 +12,7 @@ from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import TARGET, open_store, store_option
 
 if TYPE_CHECKING:
-    from pipelines.lineage.certificate import Near
+    from pipelines.lineage.proof import Near
 
 SCRIPT = "check_proof.py"
 
@@ -50,7 +50,8 @@ def prove(
     told apart from it: they are an estimate by fingerprints, not a proof.
     """
     from pipelines.lineage import check_proof
-    from pipelines.lineage.certificate import certificate_of, find, near_copies, proof_of
+    from pipelines.lineage.certificate import certificate_of
+    from pipelines.lineage.proof import find, near_copies, proof_of
     from pipelines.lineage.trace import locate, trace
 
     opened = open_store(store)

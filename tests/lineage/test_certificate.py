@@ -15,8 +15,10 @@ from pipelines.core.merkle import Tree
 from pipelines.core.record import Record, StoreError
 from pipelines.corpora.artefacts import Documents
 from pipelines.interop.artefacts import Weights
-from pipelines.lineage.certificate import certificate_of, find, models_of, near_copies
+from pipelines.lineage import certificate as certificates
+from pipelines.lineage.certificate import certificate_of, models_of
 from pipelines.lineage.licences import notice, terms_of
+from pipelines.lineage.proof import find, near_copies
 from pipelines.lineage.sources import trainings_of
 from pipelines.lineage.trace import Node, locate, trace
 from pipelines.text.tables import Document
@@ -73,11 +75,30 @@ def test_the_root_is_over_what_was_read(chain: Chain) -> None:
 def test_a_certificate_is_a_file(chain: Chain, tmp_path: Path) -> None:
     told = chain.dragon("certificate", FOUNDATION, str(tmp_path / "c.json"), "--json")
     content = json.loads((tmp_path / "c.json").read_bytes())
-    assert content == json.loads(told.out)
+    stamp = json.loads(told.out).pop("time_stamp")
+    assert {**content, "time_stamp": stamp} == json.loads(told.out)
     version = chain.store.current(FOUNDATION, Checkpoint).version
     assert (content["key"], content["version"]) == (FOUNDATION, version)
-    assert set(content) == {"format", "key", "version", "derivation", "root", "documents",
-                            "tokens", "promised", "time_stamp"}  # fmt: skip
+    assert set(content) == {"format", "key", "version", "root", "documents", "tokens", "promised"}
+    right = chain.dragon("check", str(tmp_path / "c.json"))
+    assert right.out == f"right: {FOUNDATION} {version[:12]} has the root {content['root']}\n"
+
+
+def test_no_byte_of_a_certificate_can_be_changed(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, found = tmp_path / "c.json", certificate_of(node(chain))
+    monkeypatch.setattr(certificates, "certificate_of", lambda _: found)
+    chain.dragon("certificate", FOUNDATION, str(file))
+    content = file.read_bytes()
+    for place in range(len(content)):
+        for byte in {content[place] ^ 1, ord("7"), ord(" ")} - {content[place]}:
+            file.write_bytes(content[:place] + bytes([byte]) + content[place + 1 :])
+            fault = chain.dragon("check", str(file)).fault
+            assert fault.startswith(f"dragon: {file}: refused: ")
+    changed = json.dumps({**json.loads(content), "tokens": 1}, separators=(",", ":"))
+    file.write_text(changed)
+    assert "refused: 'tokens' differ from what" in chain.dragon("check", str(file)).fault
 
 
 def test_a_document_is_proved_by_its_text_its_id_and_its_digest(

@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.core.merkle import ROOT, Tree, levels_of
 from pipelines.lineage import check_proof
-from pipelines.lineage.certificate import proof_of
 from pipelines.lineage.check_proof import FORMAT, MOST_BYTES, Refused, check, told
+from pipelines.lineage.proof import proof_of
 from tests.lineage.lies import changed, sealed
 
 SCRIPT = Path(check_proof.__file__)
