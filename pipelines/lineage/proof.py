@@ -22,7 +22,7 @@ from pipelines.lineage.sources import sources_of
 from pipelines.lineage.trace import Node
 from pipelines.text.regular import read_regular
 from pipelines.text.tables import Document
-from pipelines.training.artefacts import Draw
+from pipelines.tokens.artefacts import Draw
 
 LONGEST_PATH = 4000
 LONGEST = 60  # characters of a name in a message
