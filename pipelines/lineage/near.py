@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.identity import canonical
 from pipelines.core.progress import Progress
 from pipelines.core.store import Store
-from pipelines.corpora.deduplication import NearDuplicates
+from pipelines.corpora.deduplication import bands_and_rows, signature
 from pipelines.corpora.splits import SPLITS
 from pipelines.lineage.blocks import Blocks, DamagedError, Mended
 from pipelines.lineage.graph import Graph
@@ -24,20 +24,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIMILARITY = 0.5  # the default of the cleaning step
+SIMILARITY, NGRAM, PERMUTATIONS = 0.5, 2, 128  # the defaults of the cleaning step
 TABLES = "tables"
 SPLIT_TABLES = tuple(f"{split}.arrow" for split in SPLITS)
 
 
-class Signatures(NearDuplicates):
-    """Signatures of single texts, as the cleaning step makes them."""
-
-    def __init__(self) -> None:
-        super().__init__(SIMILARITY)
-
-    def of(self, text: str) -> NDArray[np.uint16]:
-        """The signature of a text: the share of equal values estimates the similarity of two."""
-        return self._signature(text)
+def signed(text: str) -> NDArray[np.uint16]:
+    """The signature of a text, as the cleaning step makes it with its defaults."""
+    bands, rows = bands_and_rows(SIMILARITY, PERMUTATIONS)
+    return signature(text, NGRAM, bands * rows)
 
 
 class NearIndex(Mended):
@@ -46,7 +41,6 @@ class NearIndex(Mended):
     def __init__(self, store: Store, path: Path | None) -> None:
         super().__init__(path)
         self.store = store
-        self._signatures = Signatures()
 
     def alike(self, graph: Graph, text: str, but: Iterable[str]) -> list[tuple[Row, float]]:
         """The rows of documents like a text with their similarity, the most alike first.
@@ -54,14 +48,14 @@ class NearIndex(Mended):
         Texts with a sha256 in ``but`` are left out. The similarity of each was computed again from
         its text, which was read from the store.
         """
-        asked, apart = self._signatures.of(text), set(but)
+        asked, apart = signed(text), set(but)
         found: list[tuple[Row, float]] = []
         for sha256, numbers in self.do(lambda blocks: self._numbers(blocks, graph, asked)).items():
             version, name = graph.holders[sha256][0]
             artefact = open_version_bare(self.store, version)
             texts = dict(texts_of(artefact, name, numbers))
             for row in rows_of(artefact, name, numbers):
-                share = float((self._signatures.of(texts[row.number]) == asked).mean())
+                share = float((signed(texts[row.number]) == asked).mean())
                 if share >= SIMILARITY and row.values["sha256"] not in apart:
                     found.append((row, share))
         return sorted(found, key=lambda one: (-one[1], one[0].version, one[0].number))
@@ -104,7 +98,7 @@ class NearIndex(Mended):
             table = open_table(open_version_bare(self.store, wanted[sha256][0]), wanted[sha256][1])
             for part, batch in enumerate(table.batches()):
                 texts = batch.column("text").to_pylist()
-                parts[part] = b"".join(self._signatures.of(one).tobytes() for one in texts)
+                parts[part] = b"".join(signed(one).tobytes() for one in texts)
                 known[sha256].append(len(texts))
                 done += table.index.batches[part].length
                 progress.update(done, done / 1e6)
