@@ -223,13 +223,14 @@ class _Rows(NamedTuple):
         """The rows of a table that are not skipped; a hole has its tokens under the version of the
         ``tokenizer``, and is no row under a tokenizer that never encoded it."""
         columns = [batch.column(name).to_pylist() for name in ("id", "sha256", "text", "changes")]
-        rows = []
+        rows: list[tuple[str, bytes, str, int]] = []
         for name, digest, text, notes in zip(*columns, strict=True):
             tokens = 0 if digest else json.loads(notes[0])["tokens"].get(tokenizer, 0)
             if name in skipped or not (digest or tokens):
                 continue
             rows.append((name, bytes.fromhex(digest) or GONE, text, tokens))
-        return cls(*([row[part] for row in rows] for part in range(len(cls._fields))))
+        names, digests = [row[0] for row in rows], [row[1] for row in rows]
+        return cls(names, digests, [row[2] for row in rows], [row[3] for row in rows])
 
 
 def _with_holes(
