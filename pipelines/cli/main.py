@@ -26,7 +26,7 @@ VERBS = {
     "neighbours": "List the words whose vectors lie nearest.",
     "export": "Write a model with its tokenizer and lineage as others read it.",
     "trace": "Print what an asset was made from, down to the documents.",
-    "steps": "Print the documents and texts that the steps of a training read.",
+    "steps": "Print what the steps of a training read.",
     "forget": "Take documents back, and prove that they are gone.",
     "verify": "Read and hash everything, and name every fault with its mend.",
     "reproduce": "Make a lineage again from its records, and compare the hashes.",

@@ -23,7 +23,7 @@ MOST = 20  # parts of a step that are shown without --full
 @json_option
 @store_option
 def steps(network: str, steps: str, full: bool, as_json: bool, store: Path | None) -> None:
-    """Print the documents and texts that the steps of a training read.
+    """Print what the steps of a training read.
 
     They are computed again from the record, and checked against the receipt of the training.
     """
