@@ -39,7 +39,10 @@ SHOWS_ONLY = {
         "pipelines.core.tracking",
     },
     "pipelines.attention_ladder.climb": {"pipelines.core.tracking"},
-    "pipelines.training.fitting": {"pipelines.core.progress"},
+    "pipelines.training.fitting": {
+        "pipelines.core.progress",
+        "pipelines.training.certificate",  # it fills the record alone
+    },
 }
 
 

@@ -26,7 +26,6 @@ from pipelines.text.tables import Document
 from pipelines.tokens.artefacts import TokenShards
 from pipelines.training.artefacts import Checkpoint, KeptStates
 
-EXAMPLES = "examples"  # the corpus of a draw of a fine-tuning
 LIKE = " like "  # before the id in what the cleaning says of a near copy
 
 

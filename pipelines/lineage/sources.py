@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pipelines.corpora.artefacts import Documents
 from pipelines.examples.artefacts import Examples
 from pipelines.lineage.trace import Node
-from pipelines.tokens.artefacts import TokenShards
+from pipelines.tokens.artefacts import EXAMPLES, TokenShards
 from pipelines.training.artefacts import Checkpoint, KeptStates
-
-EXAMPLES = "examples"  # stands for the corpus where a training read examples
 
 
 def sources_of(training: Node) -> dict[str, list[Documents]]:

@@ -166,6 +166,8 @@ def _pieces(shards: Iterable[Shard]) -> list[DocumentPiece]:
 
 
 INDEX = "shards.json"
+EXAMPLES = "examples"
+"""The corpus of a draw that is an example."""
 DRAWS = "draws.arrow"
 """The file beside weights with the documents that their training read."""
 MEASURED = "measured.json"

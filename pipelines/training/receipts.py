@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from model.batches.batching import Batch
 from model.batches.rows import Example, RowId
 from pipelines.core.identity import canonical
-from pipelines.tokens.artefacts import DRAWS, Draw
+from pipelines.tokens.artefacts import DRAWS, EXAMPLES, Draw
 from pipelines.tokens.draws import Draws, table_of, write_draws
 from pipelines.training.artefacts import RECEIPT
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 EVERY = 100
 """After so many steps a link of the running digest is kept."""
-EXAMPLES = "examples"  # stands in a table of draws where there is no corpus
 
 
 class Batches(Protocol):

@@ -22,17 +22,10 @@ from pipelines.lineage.proof import find, near_copies
 from pipelines.lineage.sources import trainings_of
 from pipelines.lineage.trace import Node, locate, trace
 from pipelines.text.tables import Document
-from pipelines.tokens.artefacts import DRAWS
 from pipelines.training.artefacts import Checkpoint
 from tests.conftest import Chain, Place
 
 FOUNDATION = "tiny/foundation"
-
-
-@pytest.fixture(autouse=True)
-def has_draws(chain: Chain) -> None:
-    if DRAWS not in chain.store.current(FOUNDATION, Checkpoint).files:
-        pytest.skip("the trainings of this program write no list of what they read")
 
 
 def node(place: Place, key: str = FOUNDATION) -> Node:
