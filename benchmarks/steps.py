@@ -24,7 +24,6 @@ PARTS = (
     "waiting threads as they come",
     "gradients of norm, rotation, nonlinearity by autograd",
     "logits of all rows at once",
-    "attention's weights computed again",
     "three products for queries, keys, values",
     "AdamW not fused",
     "AdamW for all, no Muon",
@@ -154,8 +153,6 @@ def undo(part: str) -> None:
         elementwise.written_out = lambda _: False
     elif part == "logits of all rows at once":
         network.head_nats = whole
-    elif part == "attention's weights computed again":
-        attention.remembers = lambda *_: False
     elif part == "three products for queries, keys, values":
         layer._project = lambda self, x, rotary, **_: project(self, x, rotary, joined=False)
     elif part == "AdamW not fused":

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks.causal import attend_causal, remembers
 from model.blocks.masks import Apart, causal
 from model.blocks.norms import RMSNorm
 
@@ -225,8 +224,6 @@ class MultiHeadAttention(nn.Module):
             return self._attend_apart(queries, keys, values, visible.lengths)
         if self.fused and self.causal and visible is None:
             # With the causal flag instead of a mask, the kernel skips the blocks that are hidden.
-            if remembers(queries, keys):
-                return attend_causal(queries, keys, values)
             return attend_fused(queries, keys, values, is_causal=True)
         # With a cache there are more keys than queries, and ``visible`` contains the causal mask.
         is_causal = self.causal and queries.shape[-2] == keys.shape[-2]

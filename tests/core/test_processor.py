@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,16 +74,39 @@ def test_a_wrong_number_of_threads_is_refused(told: str, monkeypatch: pytest.Mon
         processor.choose_threads()
 
 
-@pytest.mark.parametrize(("load", "spins"), [(0.0, processor.SPINS), (64.0, None)])
-def test_threads_spin_for_a_moment_on_an_idle_machine(
-    load: float, spins: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("idle", "spins"),
+    [(2.0, processor.SPINS), (1.8, processor.SPINS), (1.2, None), (math.inf, processor.SPINS)],
+)
+def test_threads_spin_for_a_moment_if_their_cores_are_idle(
+    idle: float, spins: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(processor, "cores", lambda: 2)
+    monkeypatch.setattr(processor, "idle_cores", lambda: idle)
     processor.choose_waiting()
     assert processor.waiting() == {"omp_wait_policy": "PASSIVE", "gomp_spincount": spins}
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     processor.choose_waiting()
     assert processor.waiting()["omp_wait_policy"] == "ACTIVE"
+
+
+def test_idle_cores_are_those_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([1000.0, 1000.0 + 1.5 * processor.LOOK_SECONDS])
+    monkeypatch.setattr(processor, "_idle_seconds", lambda: next(told))
+    assert processor.idle_cores() == pytest.approx(1.5)
+
+
+def test_idle_seconds_are_read_from_the_system() -> None:
+    if not Path("/proc/stat").exists():
+        pytest.skip("this system has no /proc/stat")
+    before = processor._idle_seconds()
+    time.sleep(0.05)
+    assert 0 <= processor._idle_seconds() - before <= 2 * (os.cpu_count() or 1)
+
+
+def test_a_system_that_does_not_tell_counts_as_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "Path", lambda _: Path("/nowhere"))
+    assert processor.idle_cores() == math.inf
