@@ -118,9 +118,10 @@ class Graph:
     def holders(self) -> dict[str, list[tuple[str, str]]]:
         """Each file of the store as (version, name), by the sha256 of its bytes."""
         found: dict[str, list[tuple[str, str]]] = {}
-        for version in self.known.manifests:
-            for name, entry in self.files(version).items():
-                found.setdefault(entry.sha256, []).append((version, name))
+        for version, (_, told) in self.known.manifests.items():
+            if "fault" not in told:
+                for name, (_, sha256) in told.items():
+                    found.setdefault(sha256, []).append((version, name))
         return found
 
     # Edges
@@ -192,7 +193,7 @@ def _made(told: Mapping[str, Any]) -> Made:
     return Made(
         Place(told["version"], told["derivation"]),
         told["makes"],
-        tuple(map(_edge, told["parents"])),
+        tuple(Edge(name, Place(*parent)) for name, *parent in told["parents"]),
         told["key"],
         told["finished"],
         told["libraries"],

@@ -52,6 +52,7 @@ class Index(Mended):
     def __init__(self, store: Store, path: Path | None) -> None:
         super().__init__(path)
         self.store = store
+        self._ready: tuple[Graph, Blocks, dict[str, int]] | None = None
 
     def graph(self) -> Graph:
         """The graph of the store as it is now."""
@@ -130,6 +131,11 @@ class Index(Mended):
 
         They are -1 for a table without names.
         """
+        if self._ready is None or self._ready[:2] != (graph, blocks):
+            self._ready = (graph, blocks, self._brought_up(blocks, graph))
+        return self._ready[2]
+
+    def _brought_up(self, blocks: Blocks, graph: Graph) -> dict[str, int]:
         wanted = {
             sha256: holders[0]
             for sha256, holders in graph.holders.items()

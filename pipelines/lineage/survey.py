@@ -25,7 +25,7 @@ from pipelines.core.references import CURRENT, KEY, OBJECTS, RECORDS, TO_CURRENT
 SETTLED_NS = 2_000_000_000
 
 State = list[int]
-Files = Iterator[tuple[str, Path, State]]
+Files = Iterator[tuple[str, str, State]]  # a path as text: a Path costs more than a stat
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _told(
             continue
         is_settled = state[0] < time.time_ns() - SETTLED_NS
         try:
-            told[name] = [state if is_settled else None, read(path)]
+            told[name] = [state if is_settled else None, read(Path(path))]
         except FileNotFoundError:
             continue  # removed between the listing and the reading
         except ValueError as error:
@@ -95,7 +95,7 @@ def _record_files(folder: Path) -> Files:
     for entry in _listed(folder):
         stem = entry.name.removesuffix(".json")
         if stem != entry.name and (HEX.fullmatch(stem) or EARLIER.fullmatch(entry.name)):
-            yield entry.name, folder / entry.name, _state(entry.stat(follow_symlinks=False))
+            yield entry.name, entry.path, _state(entry.stat(follow_symlinks=False))
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def _record(path: Path) -> dict[str, Any]:
 def _manifest_files(folder: Path) -> Files:
     for entry in _listed(folder):
         if HEX.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-            path = folder / entry.name / MANIFEST
+            path = f"{entry.path}/{MANIFEST}"
             try:
-                yield entry.name, path, _state(path.lstat())
+                yield entry.name, path, _state(os.lstat(path))
             except OSError:
                 yield entry.name, path, [0, 0, 0]  # its reading names the fault
 
@@ -132,10 +132,10 @@ def _reference_folders(root: Path) -> Files:
     for scope in _listed(root):
         if scope.name in (OBJECTS, RECORDS) or not scope.is_dir(follow_symlinks=False):
             continue
-        for name in _listed(root / scope.name):
+        for name in _listed(Path(scope.path)):
             key = f"{scope.name}/{name.name}"
             if KEY.fullmatch(key) and name.is_dir(follow_symlinks=False):
-                yield key, root / key, _state(name.stat(follow_symlinks=False))
+                yield key, name.path, _state(name.stat(follow_symlinks=False))
 
 
 def _references(folder: Path) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_no_changed_byte_of_the_index_passes(
     with Index(making.store, path) as index:
         expected = [rows_of(index, name) for name in ("a-3", HELD[3].sha256, "a-50")]
     content = path.read_bytes()
-    step = max(1, len(content) // 400)
+    step = max(1, len(content) // 100)
     noticed = 0
     for place in range(0, len(content), step):
         changed = bytearray(content)
