@@ -294,15 +294,19 @@ def shard_schema(dtype: str) -> pa.Schema:
 
 
 def write_index(
-    folder: Path, entries: Iterable[ShardEntry], vocab_size: int, end_of_text: int
+    folder: Path,
+    entries: Iterable[ShardEntry],
+    vocab_size: int,
+    end_of_text: int | None = None,
 ) -> Path:
     """Write ``shards.json``, the index of all splits and corpora; equal shards give equal bytes.
 
-    With holes it says what marks them, and what is read in their place: the end of text.
+    With holes it says what marks them, and what is read in their place: the ``end_of_text``.
     """
     shards = sorted((asdict(entry) for entry in entries), key=lambda entry: entry["file"]["path"])
     content: dict[str, Any] = {"vocab_size": vocab_size, "shards": shards}
     if any(entry["holes"] for entry in shards):
+        assert end_of_text is not None
         bits = 16 if shards[0]["dtype"] == "uint16" else 32
         content["hole"] = [(1 << bits) - 1, end_of_text]
     path = folder / INDEX

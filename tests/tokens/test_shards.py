@@ -488,6 +488,6 @@ def test_a_broken_index_is_named() -> None:
 def test_the_index_comes_back(tmp_path: Path, small: Tokenizer, texts: list[str]) -> None:
     made = make(tmp_path, texts[:3], small)
     content = (tmp_path / "shards" / INDEX).read_bytes()
-    assert read_index(content) == (512, made)
+    assert read_index(content) == (512, made, None)
     write_index(tmp_path, reversed(made), 512)
     assert (tmp_path / INDEX).read_bytes() == content
