@@ -8,7 +8,6 @@ proven before it is printed: ``proven`` reads record and manifest of a place aga
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -33,8 +32,7 @@ class Edge(NamedTuple):
     parent: Place
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """What the record of a place says; ``key`` is the key at the time, ``finished`` is in UTC."""
 
     place: Place
@@ -193,7 +191,7 @@ def _made(told: Mapping[str, Any]) -> Made:
     return Made(
         Place(told["version"], told["derivation"]),
         told["makes"],
-        tuple(Edge(name, Place(*parent)) for name, *parent in told["parents"]),
+        tuple(Edge(name, Place(version, of)) for name, version, of in told["parents"]),
         told["key"],
         told["finished"],
         told["libraries"],
