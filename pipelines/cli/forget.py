@@ -37,7 +37,7 @@ def forget(
     certificate: Path | None,
     store: Path | None,
 ) -> None:
-    """Take documents back: put them on the list of what a corpus has forgotten.
+    """Take documents back: put them on the list of a corpus.
 
     The next run makes everything without them. The list holds digests, never texts. The files of
     your own source still hold the documents: remove them there yourself.

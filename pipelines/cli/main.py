@@ -27,7 +27,7 @@ VERBS = {
     "export": "Write a model with its tokenizer and lineage as others read it.",
     "trace": "Print what an asset was made from, down to the documents.",
     "steps": "Print what the steps of a training read.",
-    "forget": "Take documents back, and prove that they are gone.",
+    "forget": "Take documents back: put them on the list of a corpus.",
     "verify": "Read and hash everything, and name every fault with its mend.",
     "reproduce": "Make a lineage again from its records, and compare the hashes.",
     "attribute": "Find passages of a text in the training documents.",

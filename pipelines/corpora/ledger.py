@@ -103,6 +103,8 @@ class Ledger:
     def as_dict(self) -> dict[str, Any]:
         # dataclasses.asdict garbles a Counter on Python 3.11.
         plain = {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
+        if not self.holes:
+            del plain["holes"]  # a corpus that has forgotten nothing has the ledger that it had
         return {**plain, "steps": [asdict(step) for step in self.steps]}
 
     def to_json(self) -> str:

@@ -224,7 +224,7 @@ def declaration(path: Path, key: str) -> Declaration:
 
 def test_a_making_is_called_plainly(chain, tmp_path):
     declared = declaration(TINY, "toy_dialogues/raw_text")
-    read(Making(declared.key, tmp_path, chain.project), declared.settings)
+    read(Making(declared.key, tmp_path, chain.project), declared.settings, {})
     made = chain.store.current(declared.key, RawText)
     assert {path.name for path in tmp_path.iterdir()} == set(made.files)
     for name in made.files:
