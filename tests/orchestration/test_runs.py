@@ -31,7 +31,7 @@ from pipelines.orchestration import runs
 from pipelines.orchestration.graph import LivingExecutor, build
 from pipelines.orchestration.runs import CODE_SERVER, end_dead, living, publishing
 from pipelines.recipe.loading import load_recipe
-from pipelines.training import publishing
+from pipelines.training import publishing as publisher
 
 Status = dg.DagsterRunStatus
 
@@ -315,7 +315,7 @@ def test_what_outlived_its_run_publishes_nothing(recipe_file, tmp_path, monkeypa
     project = Project(CHECKOUT, tmp_path / "home", tmp_path / "store")
     definitions = build(project, [load_recipe(recipe_file())])
     job = definitions.resolve_implicit_global_asset_job_def()
-    seal, key, run_id = publishing.seal, "talk/raw_text", str(uuid.uuid4())
+    seal, key, run_id = publisher.seal, "talk/raw_text", str(uuid.uuid4())
     with dg.DagsterInstance.ephemeral() as instance:
 
         def seal_late(draft: Path) -> str:
@@ -323,7 +323,7 @@ def test_what_outlived_its_run_publishes_nothing(recipe_file, tmp_path, monkeypa
             fate(instance, project.home / "running" / run_id)
             return version
 
-        monkeypatch.setattr(publishing, "seal", seal_late)
+        monkeypatch.setattr(publisher, "seal", seal_late)
         monkeypatch.setattr(Tracker, "run", lambda *_: contextlib.nullcontext(TrackedRun(None)))
         result = job.execute_in_process(
             instance=instance,

@@ -47,8 +47,8 @@ DATA = {
     "toy_messages/toy_spam_examples": (
         "f8392f8f36604d901ac18a84663e31008ed0dada9a90f8d00987794933df6d40"
     ),
-    "tiny/tokenizer": "73fab7977ee7a16621b19459095198859d74ec0772278e44c41232cfcf1024a1",
-    "tiny/token_shards": "f6191bec6558344732f75fd8bf4271ae108816e286bb4f908e28dcaade943b69",
+    "tiny/tokenizer": "9bc4afa57e832d0e036a9b8754b2b212078bb01873276c517c472312853afd73",
+    "tiny/token_shards": "1428d89bac9eacab192e0b6353c65103ea96ada962ede981773ea4519eb33642",
 }
 EVALUATIONS = {f"tiny/{name}_evaluation" for name in ("foundation", "toy_reply", "toy_spam")}
 KEYS = {*DATA, *MODELS, *EVALUATIONS, "tiny/report"}
