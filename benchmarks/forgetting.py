@@ -1,4 +1,6 @@
-"""Forgets documents of tiny, and compares each replay with a training from scratch on the same holes.
+"""Forgets documents of tiny, and compares each replay with a training from scratch.
+
+Both have the same holes:
 
     python benchmarks/forgetting.py FOLDER [--documents 20] [--together 5]
 
