@@ -1,6 +1,6 @@
 """Forgets documents of tiny, and compares each replay with a training from scratch.
 
-Both have the same holes:
+Both have the same holes. Run it from the checkout:
 
     python benchmarks/forgetting.py FOLDER [--documents 20] [--together 5]
 
