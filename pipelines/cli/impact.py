@@ -46,7 +46,7 @@ HELD = {
 def impact(
     subject: str, near: bool, exports: Path | None, as_json: bool, store: Path | None
 ) -> None:
-    """Print everything that a document is in, or that hangs on a version.
+    """Print what a document, file, corpus or library is in.
 
     For a document it says which models read it, how many of its tokens, and in which step first.
     Exports are not recorded: it reads the lineage of each folder in the folder of exports.
