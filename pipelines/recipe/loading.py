@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pipelines.core.identity import RESERVED
 from pipelines.core.project import Project
 from pipelines.core.stanza import NAME, RecipeError
-from pipelines.corpora.options import FORGOTTEN
+from pipelines.recipe.lists import name_lists
 from pipelines.recipe.points import FaultyPoint, placed
 from pipelines.recipe.schema import Recipe
 from pipelines.recipe.wording import as_written, plain
@@ -57,20 +57,11 @@ def load_recipe(path: Path) -> Recipe:
             f"{path}: rename the file: a recipe's name has lower case letters, digits and _, at"
             f" most 63 characters, and is none of {', '.join(RESERVED)}"
         )
-    _name_lists(content, Project.here().root)
+    name_lists(content, Project.here().root)
     try:
         return Recipe.model_validate({"name": path.stem, **content})
     except ValidationError as error:
         raise RecipeError(_explain(error, path, root)) from None
-
-
-def _name_lists(content: dict[str, Any], root: Path) -> None:
-    """Name the list of forgotten documents of each corpus that has one in the project."""
-    corpora = content.get("corpora")
-    for name, corpus in corpora.items() if isinstance(corpora, dict) else ():
-        path = f"{FORGOTTEN}/{name}.json"
-        if isinstance(corpus, dict) and "forget" not in corpus and (root / path).is_file():
-            corpus["forget"] = path
 
 
 def load_recipes(folder: Path) -> dict[str, Recipe]:
