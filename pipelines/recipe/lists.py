@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from pipelines.core.project import Project
 from pipelines.corpora.options import FORGOTTEN
 
 
-def name_lists(content: dict[str, Any], root: Path) -> None:
+def name_lists(content: dict[str, Any]) -> None:
     """Name the list of forgotten documents of each corpus that has one in the project."""
+    root = Project.here().root
     corpora = content.get("corpora")
     for name, corpus in corpora.items() if isinstance(corpora, dict) else ():
         path = f"{FORGOTTEN}/{name}.json"

@@ -13,7 +13,6 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.core.identity import RESERVED
-from pipelines.core.project import Project
 from pipelines.core.stanza import NAME, RecipeError
 from pipelines.recipe.lists import name_lists
 from pipelines.recipe.points import FaultyPoint, placed
@@ -57,7 +56,7 @@ def load_recipe(path: Path) -> Recipe:
             f"{path}: rename the file: a recipe's name has lower case letters, digits and _, at"
             f" most 63 characters, and is none of {', '.join(RESERVED)}"
         )
-    name_lists(content, Project.here().root)
+    name_lists(content)
     try:
         return Recipe.model_validate({"name": path.stem, **content})
     except ValidationError as error:
@@ -119,7 +118,7 @@ def disagreements(recipes: Mapping[str, Recipe]) -> dict[str, RecipeError]:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema that editors check a recipe against."""
     schema = Recipe.model_json_schema()
-    schema["properties"].pop("name")
+    del schema["properties"]["name"]
     schema["required"].remove("name")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
