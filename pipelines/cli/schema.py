@@ -13,6 +13,6 @@ def schema() -> None:
 
     The file recipes/recipe.schema.json holds the same text; each recipe names it in line one.
     """
-    from pipelines.recipe.loading import json_schema
+    from pipelines.recipe.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, sort_keys=True))

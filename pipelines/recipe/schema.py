@@ -307,3 +307,11 @@ class Recipe(Strict):
     def tokenizer_kind(self) -> str:
         """The kind of the tokenizer; a tokenizer that came with foreign weights is a file."""
         return self.tokenizer.kind if self.tokenizer else "file"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema that editors check a recipe against."""
+    schema = Recipe.model_json_schema()
+    del schema["properties"]["name"]
+    schema["required"].remove("name")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -19,11 +19,11 @@ from model.batches.examples import Examples
 from pipelines.core.stanza import RecipeError
 from pipelines.recipe.loading import (
     disagreements,
-    json_schema,
     load_recipe,
     load_recipes,
     read_recipes,
 )
+from pipelines.recipe.schema import json_schema
 from pipelines.training.options import LOOK_TOKENS, Training
 from tests.conftest import SMALLER
 
