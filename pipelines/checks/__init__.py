@@ -32,20 +32,23 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A condition for every artefact that is read as ``view``.
+    """A condition for every artefact that is read as ``view``, or as one of several.
 
     ``look(artefact, readers)`` gives the outcome; a check that ``compares`` an artefact with what
-    it was made from has ``look(artefact, readers, inputs)``. If an artefact does not pass, a
+    it was made from has ``look(artefact, readers, inputs)``, and one that ``recomputes`` a part of
+    it has ``look(artefact, readers, inputs, declared)``. If an artefact does not pass, a
     ``blocking`` check stops all assets that depend on it; any other check warns. A check looks at
-    few rows of a large artefact: it runs at each materialization, also of a reused version.
+    few rows of a large artefact: it runs at each materialization, also of a reused version. One
+    that recomputes runs once, when a version is made.
     """
 
     name: str
-    view: type[Artefact]
+    view: type[Artefact] | tuple[type[Artefact], ...]
     description: str
     look: Callable[..., Outcome]
     blocking: bool = False
     compares: bool = False
+    recomputes: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,22 @@ class Applied:
     """A check of one asset, and the declarations that read the asset."""
 
     check: Check
-    key: str
+    declared: Declaration
     readers: tuple[Declaration, ...]
 
-    def look(self, artefact: Artefact, inputs: Inputs) -> Outcome:
+    @property
+    def key(self) -> str:
+        """The key of the asset."""
+        return self.declared.key
+
+    def look(self, artefact: Artefact, inputs: Inputs, *, reused: bool = False) -> Outcome:
         """The outcome for a version of the asset that was made from ``inputs``."""
-        more = (inputs,) if self.check.compares else ()
-        return self.check.look(artefact, self.readers, *more)
+        if not self.check.recomputes:
+            more = (inputs,) if self.check.compares else ()
+            return self.check.look(artefact, self.readers, *more)
+        if reused:
+            return Outcome(True, {"checked": "when this version was made"})
+        return self.check.look(artefact, self.readers, inputs, self.declared)
 
 
 @functools.cache
@@ -79,4 +91,4 @@ def checks_of(declarations: Iterable[Declaration]) -> Iterator[Applied]:
     for asset in assets:
         for check in catalogue().values():
             if issubclass(asset.makes, check.view):
-                yield Applied(check, asset.key, tuple(readers.get(asset.key, ())))
+                yield Applied(check, asset, tuple(readers.get(asset.key, ())))

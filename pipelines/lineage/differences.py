@@ -75,14 +75,19 @@ def _receipts(then: Artefact, now: Artefact) -> Iterator[str]:
     """The first steps that did not read the same."""
     if RECEIPT not in then.files or RECEIPT not in now.files:
         return
-    old, new = then.json(RECEIPT), now.json(RECEIPT)
-    pairs = zip_longest(old.get("links", []), new.get("links", []))
-    for number, (link, other) in enumerate(pairs):
-        if link != other:
-            every = int(old["every"])
-            first, last = number * every + 1, (number + 1) * every
-            yield f"{RECEIPT}: one of the steps {first:,} to {last:,} read something else"
+    old, new = (_links(one.json(RECEIPT)) for one in (then, now))
+    before = 0
+    for step in sorted({*old, *new}):
+        if old.get(step) != new.get(step):
+            yield f"{RECEIPT}: one of the steps {before + 1:,} to {step:,} read something else"
             return
+        before = step
+
+
+def _links(receipt: Mapping[str, Any]) -> dict[int, str]:
+    """The running digest of a receipt by the step after which it was taken."""
+    links = {int(step): link for step, link in receipt["links"].items()}
+    return {**links, int(receipt["steps"]): receipt["last"]}
 
 
 def _file(name: str, then: bytes, now: bytes) -> str:

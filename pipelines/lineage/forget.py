@@ -1,4 +1,4 @@
-"""Takes documents back: what they had become, the list of what is forgotten, the proof of absence.
+"""Takes documents back: what they had become, the list of what is forgotten, and what it costs.
 
 The list lies in the project (``forgotten/<corpus>.json``) and holds digests and lengths, never a
 text. The next run reads it: where a forgotten document was, a hole stays, so that no other document
@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.artefact import Artefact
 from pipelines.core.disk import make_folder, replace
 from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents, RawText
 from pipelines.corpora.options import FORGOTTEN
 from pipelines.corpora.splits import SPLITS
-from pipelines.lineage.views import open_current, view_of
-from pipelines.text.tables import Document
+from pipelines.lineage.views import open_current
 from pipelines.tokens.artefacts import TokenShards
 from pipelines.training.artefacts import Checkpoint, KeptStates
 
@@ -65,7 +63,7 @@ def entries_of(store: Store, corpus: str, documents: Sequence[str]) -> list[Entr
     clean = store.current(f"{corpus}/documents", Documents)
     parts, texts = _parts(clean, documents)
     wanted = dict.fromkeys(part["raw"] for part in parts)
-    copies = _copies(clean, wanted, texts)
+    copies = _copies(clean, wanted, texts.values())
     raw = store.current(f"{corpus}/raw_text", RawText)
     entries = {
         one.id: Entry(one.id, one.sha256, len(one.text.encode()), copies.get(one.id, ""))
@@ -80,31 +78,40 @@ def entries_of(store: Store, corpus: str, documents: Sequence[str]) -> list[Entr
     return list(entries.values())
 
 
-def _parts(clean: Documents, documents: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """All documents that the raw texts behind some ids or digests had become, and their texts."""
+def _parts(
+    clean: Documents, documents: Sequence[str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """All documents that the raw texts behind some ids or digests had become; their texts by id."""
     asked = dict.fromkeys(documents, False)
     raw = set()
     for split in SPLITS:
         for one in clean.split(split):
-            for name in (one.id, _raw(one.id), one.sha256):
+            for name in (one.id, raw_id(one.id), one.sha256):
                 if name in asked:
                     asked[name] = True
-                    raw.add(_raw(one.id))
+                    raw.add(raw_id(one.id))
     if missing := [name for name, found in asked.items() if not found]:
         raise StoreError(
             f"{clean.key}: has no document {missing[0]!r}; dragon documents lists them"
         )
-    parts, texts = [], []
+    parts, texts = [], dict[str, str]()
     for split in SPLITS:
         for one in clean.split(split):
-            if _raw(one.id) in raw:
+            if raw_id(one.id) in raw:
                 size = len(one.text.encode())
-                parts.append({"raw": _raw(one.id), "id": one.id, "split": split, "bytes": size})
-                texts.append(one.text)
+                parts.append({"raw": raw_id(one.id), "id": one.id, "split": split, "bytes": size})
+                texts[one.id] = one.text
     return parts, texts
 
 
-def _raw(name: str) -> str:
+def clean_texts(store: Store, corpus: str, entries: Iterable[Entry]) -> dict[str, str]:
+    """The clean texts of what is to be forgotten, by document id."""
+    clean = store.current(f"{corpus}/documents", Documents)
+    ids = {part["id"] for entry in entries for part in entry.parts}
+    return {one.id: one.text for split in SPLITS for one in clean.split(split) if one.id in ids}
+
+
+def raw_id(name: str) -> str:
     """The id of the raw document that a document is a part of."""
     return name.rpartition("#")[0] if "#" in name and "/" in name.rpartition("#")[2] else name
 
@@ -114,11 +121,11 @@ def _copies(clean: Documents, wanted: Mapping[str, Any], texts: Iterable[str]) -
     starts = {(len(text), text[:200]) for text in texts}
     found = {}
     for row in clean.dropped():
-        original = _raw(row.detail.partition(LIKE)[2].strip())
+        original = raw_id(row.detail.partition(LIKE)[2].strip())
         if row.reason.startswith("near_duplicate") and original in wanted:
-            found[_raw(row.id)] = original
+            found[raw_id(row.id)] = original
         elif row.reason == "duplicate" and (row.characters, row.text[:200]) in starts:
-            found[_raw(row.id)] = "an equal text"
+            found[raw_id(row.id)] = "an equal text"
     return {name: original for name, original in found.items() if name not in wanted}
 
 
@@ -176,27 +183,27 @@ def write_list(root: Path, corpus: str, entries: Iterable[Entry], reason: str, w
 
 def stale(store: Store, corpus: str, entries: Sequence[Entry]) -> list[Stale]:
     """The current assets that hang on a corpus' raw text, in the order of the journey."""
-    below = _below(store, f"{corpus}/raw_text")
     ids = {part["id"] for entry in entries for part in entry.parts}
-    return [_stale(store, key, corpus, ids) for key in below]
+    return [_stale(store, key, corpus, ids) for key in below(store, f"{corpus}/raw_text")]
 
 
-def _below(store: Store, key: str) -> list[str]:
+def below(store: Store, key: str) -> list[str]:
     """The key and all current keys that hang on its current version, parents first."""
     records = {one: store.current_record(one) for one in store.keys()}  # noqa: SIM118
     places = {(r.version, r.derivation): one for one, r in records.items()}
-    found, order = {key}, [key]
-    while True:
-        more = [
-            one
-            for one, record in records.items()
-            if one not in found
-            and any(places.get((p["version"], p["derivation"])) in found for p in record.parents)
-        ]
-        if not more:
-            return order
-        found.update(more)
-        order += more
+    parents = {
+        one: {places.get((p["version"], p["derivation"]), "") for p in record.parents}
+        for one, record in records.items()
+    }
+    found = {key}
+    while more := {one for one, above in parents.items() if above & found} - found:
+        found |= more
+    order: list[str] = []
+    while len(order) < len(found):
+        order += sorted(
+            one for one in found.difference(order) if not (parents[one] & found).difference(order)
+        )
+    return order
 
 
 def _stale(store: Store, key: str, corpus: str, ids: set[str]) -> Stale:
@@ -221,85 +228,3 @@ def _stale(store: Store, key: str, corpus: str, ids: set[str]) -> Stale:
 
 def _states(store: Store, parent: Mapping[str, str]) -> KeptStates:
     return store.open("states", parent["version"], KeptStates, parent["derivation"])
-
-
-# The proof
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A search for forgotten texts in the bytes of all current artefacts: where one was found."""
-
-    artefacts: int
-    files: int
-    bytes: int
-    found: list[str]
-
-
-def scan(store: Store, texts: Mapping[str, str]) -> Scan:
-    """Search every file of every current version for each text, plain and as JSON writes it."""
-    wanted = [
-        (name, form)
-        for name, text in texts.items()
-        for form in {text.encode(), json.dumps(text)[1:-1].encode()}
-        if form
-    ]
-    seen: set[str] = set()
-    files, size, found = 0, 0, []
-    for key in store.keys():  # noqa: SIM118
-        artefact = open_current(store, key)
-        if artefact.version in seen:
-            continue
-        seen.add(artefact.version)
-        for name in artefact.files:
-            content = artefact.read(name)
-            files, size = files + 1, size + len(content)
-            found += [f"{key}: {name}: {text}" for text, form in wanted if form in content]
-    return Scan(len(seen), files, size, found)
-
-
-def texts_of(store: Store, corpus: str, digests: Iterable[str]) -> dict[str, str]:
-    """The forgotten texts that earlier versions of a corpus still hold, by id: raw and clean."""
-    wanted, found = set(digests), dict[str, str]()
-    for key, kind in ((f"{corpus}/raw_text", RawText), (f"{corpus}/documents", Documents)):
-        for version in store.versions(key):
-            for one in _documents(store, key, version, kind):
-                if kind is RawText and one.sha256 in wanted:
-                    found[one.id] = one.text
-                elif kind is Documents and _raw(one.id) in found:
-                    found[f"{one.id}, cleaned"] = one.text
-    return found
-
-
-def _documents(store: Store, key: str, version: str, kind: Any) -> Iterator[Document]:
-    artefact: Artefact = store.open(key, version, kind)
-    if isinstance(artefact, RawText):
-        yield from artefact.documents()
-    elif isinstance(artefact, Documents):
-        for split in SPLITS:
-            yield from artefact.split(split)
-
-
-def certificate(store: Store, corpus: str, listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What was forgotten, when and why; the models before and after; the search for the texts."""
-    texts = texts_of(store, corpus, [entry["sha256"] for entry in listed])
-    searched = scan(store, texts)
-    return {
-        "corpus": corpus,
-        "forgotten": [
-            {name: entry[name] for name in ("id", "sha256", "because", "reason", "when")}
-            for entry in listed
-        ],
-        "models": list(_models(store, corpus)),
-        "scan": {**vars(searched), "texts": len(texts)},
-    }
-
-
-def _models(store: Store, corpus: str) -> Iterator[dict[str, Any]]:
-    """The networks below a corpus, each with its versions and how the current one was trained."""
-    for key in _below(store, f"{corpus}/raw_text"):
-        record = store.current_record(key)
-        if view_of(record.makes) in (Checkpoint, KeptStates):
-            others = [one for one in store.versions(key) if one != record.version]
-            replayed = record.made.get("replayed")
-            yield {"key": key, "version": record.version, "before": others, "replayed": replayed}

@@ -128,8 +128,12 @@ def _beside(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _recipe(decides: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings by dotted names. The name of an entry of a list ends with a dot."""
-    return dict(flat(_named(decides.get("recipe", {}))))
+    """The settings by dotted names. The name of an entry of a list ends with a dot.
+
+    An empty list or mapping is no setting: with its first entry it has other names.
+    """
+    named = flat(_named(decides.get("recipe", {})))
+    return {name: value for name, value in named if value != []}
 
 
 def _named(value: Any) -> Any:

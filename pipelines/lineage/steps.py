@@ -21,7 +21,7 @@ from pipelines.lineage.views import view_of
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.tokens.draws import Texts
 from pipelines.training.artefacts import RECEIPT, Checkpoint, KeptStates
-from pipelines.training.receipts import Reading, Receipt, Taught
+from pipelines.training.receipts import Reading, Taught, branched_from
 
 
 class Part(NamedTuple):
@@ -77,37 +77,18 @@ class Trained:
         Returns how many links were compared. Raises CorruptArtefact naming the steps in which the
         training read something else.
         """
-        told = self.receipt
-        links = {int(step): link for step, link in told["links"].items()}
-        links[told["steps"]] = told["last"]
-        starts = {self._begun["steps"]: self._begun["last"]} | links
-        start = max(step for step in starts if step < first)
-        receipt = Receipt(self.reading.sources, begun={"steps": start, "last": starts[start]})
-        compared, before = 0, start
-        for step in range(start, told["steps"]):
-            receipt.add(self.reading.batches.batch(step))
-            if step + 1 not in links:
-                continue
-            if receipt.last != links[step + 1]:
-                raise CorruptArtefact(
-                    f"{self.checkpoint.folder / RECEIPT}: says that the steps {before + 1} to"
-                    f" {step + 1} read something else than the record's inputs give; one of them"
-                    " was changed, or another version of the program trained"
-                )
-            compared, before = compared + 1, step + 1
-            if step + 1 >= last:
-                break
-        return compared
+        equal, wrong = self.reading.compare(self.receipt, self._begun, first, last)
+        if wrong:
+            raise CorruptArtefact(
+                f"{self.checkpoint.folder / RECEIPT}: says that the steps {wrong[0]} to {wrong[1]}"
+                " read something else than the record's inputs give; one of them was changed, or"
+                " another version of the program trained"
+            )
+        return equal
 
     @property
     def _begun(self) -> dict[str, Any]:
-        """The receipt of the steps that another training made, of which this one is a branch."""
-        branch = getattr(self.inputs["settings"].training, "branch", None)
-        if branch is None:
-            return Receipt(None).told()
-        states = self.inputs["origin"]["states"]
-        assert isinstance(states, KeptStates)
-        return states.receipt(branch.step)
+        return branched_from(self.inputs)
 
     def _parts(self, row: Row | Example) -> Iterator[Part]:
         sources = self.reading.sources

@@ -104,7 +104,7 @@ def _asset_of(
             artefact, reused = made_or_reused(context, store, declared, loaded, by_key)
             yield _result(context, store, declared, artefact, earlier, reused=reused)
             inputs = {name: loaded[key] for name, key in declared.reads().items()}
-            results = [result_of(applied, artefact, inputs) for applied in checks]
+            results = [result_of(one, artefact, inputs, reused=reused) for one in checks]
         yield from results
         if reason := stopping(checks, results):
             reason = f"{declared.key}: {reason}; no asset that depends on it was made"

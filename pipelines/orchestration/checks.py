@@ -28,14 +28,16 @@ def spec_of(applied: Applied) -> dg.AssetCheckSpec:
     )
 
 
-def result_of(applied: Applied, artefact: Artefact, inputs: Inputs) -> dg.AssetCheckResult:
-    """The outcome for an artefact that was made from ``inputs``.
+def result_of(
+    applied: Applied, artefact: Artefact, inputs: Inputs, *, reused: bool = False
+) -> dg.AssetCheckResult:
+    """The outcome for an artefact that was made from ``inputs``, now or (``reused``) earlier.
 
     A failure is an error if the check is blocking, else a warning. A check that cannot
     read the artefact has not passed, and its fault is among its values.
     """
     try:
-        outcome = applied.look(artefact, inputs)
+        outcome = applied.look(artefact, inputs, reused=reused)
     except (ValueError, OSError) as error:
         outcome = Outcome(False, {"fault": " ".join(str(error).split())})
     severity = dg.AssetCheckSeverity

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from model.batches.batching import Batch
 from model.batches.rows import Example, RowId
@@ -21,6 +21,7 @@ from pipelines.training.artefacts import RECEIPT
 if TYPE_CHECKING:
     from pipelines.core.making import Making
     from pipelines.examples.artefacts import Labelled, Pair
+    from pipelines.training.artefacts import KeptStates
 
 EVERY = 100
 """After so many steps a link of the running digest is kept."""
@@ -52,6 +53,14 @@ class Sources(Protocol):
 B = TypeVar("B", bound=Batches)
 
 
+class Compared(NamedTuple):
+    """How many links of a receipt are equal to those computed again, and the first and last step
+    of the stretch that is not; None if all are."""
+
+    equal: int
+    wrong: tuple[int, int] | None
+
+
 @dataclass(frozen=True)
 class Reading(Generic[B]):
     """The batches of a training and the documents behind them.
@@ -73,6 +82,43 @@ class Reading(Generic[B]):
         for step in range(receipt.steps, steps):
             receipt.add(self.batches.batch(step))
         return receipt.told()
+
+    def compare(
+        self, told: Mapping[str, Any], begun: Mapping[str, Any], first: int, last: int
+    ) -> Compared:
+        """Compute a receipt again, from the link before step ``first`` to that after ``last``.
+
+        ``told`` is the receipt, ``begun`` that of the steps before a branch. Steps are counted
+        from 1. It ends at the first link that differs.
+        """
+        links = {int(step): link for step, link in told["links"].items()}
+        links[told["steps"]] = told["last"]
+        starts = {begun["steps"]: begun["last"]} | links
+        start = max(step for step in starts if step < first)
+        receipt = Receipt(self.sources, begun={"steps": start, "last": starts[start]})
+        equal, before = 0, start
+        for step in range(start + 1, told["steps"] + 1):
+            receipt.add(self.batches.batch(step - 1))
+            if step not in links:
+                continue
+            if receipt.last != links[step]:
+                return Compared(equal, (before + 1, step))
+            equal, before = equal + 1, step
+            if step >= last:
+                break
+        return Compared(equal, None)
+
+
+def branched_from(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The receipt of the steps that another training made, of which this one is a branch.
+
+    ``arguments`` are those of the making. It is empty if the training is no branch.
+    """
+    branch = getattr(arguments["settings"].training, "branch", None)
+    if branch is None:
+        return Receipt(None).told()
+    states: KeptStates = arguments["origin"]["states"]
+    return states.receipt(branch.step)
 
 
 def never(_: int) -> bool:

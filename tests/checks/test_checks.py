@@ -18,6 +18,7 @@ import yaml
 
 from pipelines.checks import Applied, Check, Outcome, catalogue, checks_of
 from pipelines.core.artefact import build_manifest, read_manifest
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import file_digest
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT, Project
@@ -37,6 +38,11 @@ DECLARED = declare([*SHIPPED.values(), Recipe.model_validate(SWEPT)])
 BEATS = "beats_every_baseline"
 
 
+def an_evaluation(key: str) -> Declaration:
+    """A declaration of an evaluation."""
+    return Declaration(key=key, makes=Evaluation, making="x:y", group="x")
+
+
 def evaluation_in(folder: Path, findings: Findings) -> Evaluation:
     """An evaluation that found this."""
     folder.mkdir()
@@ -50,7 +56,7 @@ def evaluation_in(folder: Path, findings: Findings) -> Evaluation:
 
 def beats_in_dagster(evaluation: Evaluation) -> dg.AssetCheckResult:
     """The check of an evaluation, as Dagster calls it."""
-    return result_of(Applied(catalogue()[BEATS], evaluation.key, ()), evaluation, {})
+    return result_of(Applied(catalogue()[BEATS], an_evaluation(evaluation.key), ()), evaluation, {})
 
 
 FINDINGS = Findings(
@@ -109,7 +115,7 @@ def test_what_does_not_block_warns(blocking: bool, tmp_path: Path) -> None:
         look=lambda *_: Outcome(False, {"loss": 1.0}),
         blocking=blocking,
     )
-    applied = Applied(check, "x/foundation_evaluation", ())
+    applied = Applied(check, an_evaluation("x/foundation_evaluation"), ())
     result = result_of(applied, evaluation_in(tmp_path / "x", FINDINGS), {})
     assert not result.passed
     assert result.severity.name == ("ERROR" if blocking else "WARN")
@@ -260,10 +266,10 @@ def test_a_blocking_check_stops_what_depends_in_one_line(
 ) -> None:
     real = Applied.look
 
-    def look(self: Applied, artefact: Any, inputs: Any) -> Outcome:
+    def look(self: Applied, artefact: Any, inputs: Any, *, reused: bool) -> Outcome:
         if self.check.name == "ledger_adds_up":
             return Outcome(False, {"documents in": 7, "rows of train": 6})
-        return real(self, artefact, inputs)
+        return real(self, artefact, inputs, reused=reused)
 
     monkeypatch.setattr(Applied, "look", look)
     said = place.dragon("run", str(recipe_file()), "--select", "smaller/tokenizer")

@@ -34,11 +34,12 @@ from pipelines.stages import declare, stages
 from pipelines.text import tables
 from pipelines.text.tables import Document
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
-from pipelines.training.artefacts import Checkpoint
+from pipelines.training.artefacts import RECEIPT, Checkpoint
 from tests.conftest import Chain
 
 DECLARED = declare(load_recipes(CHECKOUT / "recipes").values())
 MADE = stages(load_recipe(CHECKOUT / "recipes" / "tiny.yaml"))
+READS = "reads_as_declared"
 TINY = {one.key: one for one in MADE if not one.on_demand}
 
 
@@ -214,6 +215,32 @@ def test_a_report_that_lacks_an_asset_is_told(tmp_path: Path) -> None:
     assert outcome.numbers["first"] == ["sms/documents"]
 
 
-def test_a_check_that_compares_says_so() -> None:
+def test_a_check_that_compares_or_recomputes_says_so() -> None:
     for check in catalogue().values():
         assert check.compares is (check.look.__code__.co_argcount == 3)
+        assert check.recomputes is (check.look.__code__.co_argcount == 4)
+
+
+@pytest.mark.parametrize("key", ["tiny/foundation", "tiny/toy_reply_assistant"])
+def test_a_training_that_read_otherwise_is_told(
+    key: str, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (applied,) = (
+        one for one in checks_of(TINY.values()) if (one.key, one.check.name) == (key, READS)
+    )
+    trained, inputs = open_current(chain.store, key), inputs_of(chain, key)
+    assert isinstance(trained, Checkpoint)
+    outcome = applied.look(trained, inputs)
+    assert (outcome.passed, outcome.numbers["read otherwise"]) == (True, [])
+    assert outcome.numbers["links"] >= 2
+    steps = trained.receipt()["steps"]
+    lie = {**trained.receipt(), "last": "0" * 64}
+    real = Checkpoint.json
+
+    def lying(self: Checkpoint, name: str) -> Any:
+        return lie if (self.key, name) == (key, RECEIPT) else real(self, name)
+
+    monkeypatch.setattr(Checkpoint, "json", lying)
+    assert not applied.look(trained, inputs).passed
+    assert applied.look(trained, inputs, reused=True).passed
+    assert f"{steps}" in applied.look(trained, inputs).numbers["read otherwise"][-1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.corpora.artefacts import Documents, RawText
-from pipelines.lineage import forget
+from pipelines.lineage import absence
 from pipelines.training.artefacts import Checkpoint
 from tests.conftest import Place
 
@@ -81,8 +81,35 @@ def test_a_document_is_forgotten_by_replay(
 
 def test_the_scan_finds_a_text_that_is_there(made: Place) -> None:
     document = next(made.store.current("talk/raw_text", RawText).documents())
-    found = forget.scan(made.store, {document.id: document.text}).found
+    found = absence.scan(made.store, {document.id: document.text}).found
     assert any(place.startswith("talk/raw_text: documents.arrow") for place in found)
+
+
+def test_a_near_copy_that_stays_is_told(
+    home: Path, tmp_path: Path, project: Path, recipe_file: Callable[..., Path]
+) -> None:
+    words = [f"word{number}" for number in range(60)]
+    texts = {f"{name}.txt": f"{name} " * 40 for name in ("one", "two", "three", "four", "five")}
+    texts |= {"planted.txt": " ".join(words), "near.txt": " ".join([*words[:55], *"vwxyz"])}
+    (project / "texts").mkdir()
+    for name, text in texts.items():
+        (project / "texts" / name).write_text(text)
+    source = "source: {kind: folder, path: texts, licence: CC0-1.0}"
+    old = "source: {kind: generated, generator: dialogues, documents: 300, seed: 5}"
+    shutil.copy(recipe_file((old, source)), project / "recipes")
+    place = Place(home, tmp_path / "store")
+    said = place.dragon("run", "smaller", "--select", "talk/documents")
+    assert said.code == 0, said.err
+    said = place.dragon("forget", "talk", "planted.txt", "--reason", "asked for")
+    assert said.code == 0, said.err
+    assert "talk near.txt: " in said.out
+    assert "of planted.txt" in said.out
+    assert "one.txt" not in said.out
+    said = place.dragon("forget", "talk", "planted.txt", "near.txt", "--reason", "asked for")
+    assert "nearly the same" not in said.out
+    assert said.out.index("talk/raw_text") < said.out.index("talk/documents")
+    silent = place.dragon("forget", "talk", "planted.txt", "--reason", "x", "--no-near")
+    assert "nearly the same" not in silent.out
 
 
 def test_an_unknown_document_is_one_line(made: Place, project: Path) -> None:

@@ -69,6 +69,12 @@ def test_the_entries_of_lists_are_told_by_their_names() -> None:
     assert changes(*words) == ["samples: A: hello B:, C -> none"]
 
 
+def test_the_first_entry_of_a_mapping_is_told_alone() -> None:
+    old, new = settings(epochs=[]), settings(epochs=[["chitchat", 4.0]])
+    assert changes(old, new) == ["epochs.chitchat: none -> 4.0"]
+    assert changes(new, old) == ["epochs.chitchat: 4.0 -> none"]
+
+
 def test_a_report_says_once_what_changed() -> None:
     def report(version: str, steps: int, samples: int) -> Record:
         parts = [

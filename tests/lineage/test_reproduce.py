@@ -149,7 +149,10 @@ def test_the_first_byte_of_other_files_is_named(tmp_path: Path) -> None:
 
 def test_the_first_step_of_a_curve_and_of_a_receipt_is_named(tmp_path: Path) -> None:
     curves = [{"train": [[1, 3.0], [2, last]], "validation": [[2, last]]} for last in (2.5, 2.25)]
-    receipts = [{"every": 10, "links": ["a", *rest]} for rest in (["b", "c"], ["d", "e"])]
+    receipts = [
+        {"steps": 250, "links": {"100": "a", "200": second}, "last": last}
+        for second, last in ("bc", "de")
+    ]
     both = [
         publish(
             Store(tmp_path / str(number)),
@@ -161,8 +164,8 @@ def test_the_first_step_of_a_curve_and_of_a_receipt_is_named(tmp_path: Path) -> 
     ]
     curve, receipt, file = differences(*both)
     assert curve == "curve.json: the first step that differs is 2: train loss 2.5 -> 2.25"
-    assert receipt == "receipt.json: one of the steps 11 to 20 read something else"
-    assert file.startswith("receipt.json: links")
+    assert receipt == "receipt.json: one of the steps 101 to 200 read something else"
+    assert file.startswith("receipt.json: ")
 
 
 def test_environments_are_compared() -> None:
