@@ -45,8 +45,19 @@ def draws_schema() -> pa.Schema:
 
 
 def table_of(draws: Iterable[Draw]) -> Draws:
-    """Draws as a table."""
-    return pa.Table.from_pylist([draw._asdict() for draw in draws], schema=draws_schema())
+    """Draws as a table, in the order of ``in_order``."""
+    rows = [draw._asdict() for draw in draws]
+    return in_order(pa.Table.from_pylist(rows, schema=draws_schema()))
+
+
+def in_order(draws: Draws) -> Draws:
+    """The draws in the order in which training first read them; those of one step by name.
+
+    The order follows from the rows alone: a branch, whose draws are joined from those of two
+    trainings, has the same table as a training that was none.
+    """
+    names = ("first_step", "corpus", "document_id", "example_id")
+    return draws.sort_by([(name, "ascending") for name in names])
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ class Texts:
                     yield number, max(begin, starts), min(end, stops)
 
     def draws(self, batches: Rows, first: int, last: int) -> Draws:
-        """The documents that the steps [first, last) read, in the order of the streams."""
+        """The documents that the steps [first, last) read, in the order of ``in_order``."""
         counts = {name: _Counts(documents) for name, documents in self.documents.items()}
         for begin in range(first, last, STEPS_TOGETHER):
             spans: dict[str, list[tuple[int, int, int, int]]] = {}
@@ -141,7 +152,7 @@ class Texts:
                         spans.setdefault(row.corpus, []).append((start, stop, row.lead, step + 1))
             for corpus, found in spans.items():
                 counts[corpus].add(np.array(found, dtype=np.int64))
-        return pa.concat_tables([counted.table(name) for name, counted in counts.items()])
+        return in_order(pa.concat_tables(counted.table(name) for name, counted in counts.items()))
 
 
 class _Counts:
@@ -216,7 +227,7 @@ def joined(before: Draws, after: Draws) -> Draws:
             known["tokens"] += row["tokens"]
         else:
             rows[place] = row
-    return pa.Table.from_pylist(list(rows.values()), schema=draws_schema())
+    return in_order(pa.Table.from_pylist(list(rows.values()), schema=draws_schema()))
 
 
 def write_draws(making: Making, tables: Mapping[str, Draws]) -> None:

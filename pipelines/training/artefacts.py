@@ -51,7 +51,7 @@ class Checkpoint(Artefact):
         return dict(corpora)
 
     def draws(self) -> Iterator[Draw]:
-        """The documents or examples that the weights have read, in the order of the data.
+        """The documents or examples that the weights have read, in the order of their first step.
 
         None for weights from elsewhere and for a version of an earlier program.
         """
@@ -110,7 +110,7 @@ class KeptStates(Artefact):
             )
 
     def draws(self, step: int) -> Iterator[Draw]:
-        """The documents that the weights of a state have read, in the order of the data."""
+        """The documents that the weights of a state have read, as ``Checkpoint.draws``."""
         yield from read_draws(self.table(draws_name(step)))
 
     def receipt(self, step: int) -> dict[str, Any]:

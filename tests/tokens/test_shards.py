@@ -25,7 +25,7 @@ from pipelines.text import tables
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document, open_table, write_documents
 from pipelines.text.tables import write_index as write_tables
-from pipelines.tokens import shards
+from pipelines.tokens import shard_rows, shards
 from pipelines.tokens.artefacts import INDEX, Shard, ShardEntry, read_index
 from pipelines.tokens.shards import dtype_for, plan_shards, write_index, write_shards
 from pipelines.tokens.tokenizers import Tokenizer, bulk
@@ -74,7 +74,7 @@ def make(
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Record batches of 100 tokens, of documents of 1,000 bytes; shards of 4,000 bytes of them."""
-    monkeypatch.setattr(shards, "TOKENS_PER_BATCH", 100)
+    monkeypatch.setattr(shard_rows, "TOKENS_PER_BATCH", 100)
     monkeypatch.setattr(tables, "BYTES_PER_BATCH", 1000)
     monkeypatch.setattr(shards, "TABLE_BYTES_PER_SHARD", 4000)
 
@@ -271,8 +271,9 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from pipelines.text import tables
-from pipelines.tokens import shards
-tables.BYTES_PER_BATCH, shards.TABLE_BYTES_PER_SHARD, shards.TOKENS_PER_BATCH = 1000, 4000, 100
+from pipelines.tokens import shard_rows, shards
+tables.BYTES_PER_BATCH, shards.TABLE_BYTES_PER_SHARD = 1000, 4000
+shard_rows.TOKENS_PER_BATCH = 100
 from pipelines.text.tables import open_table
 folder = Path({folder!r})
 index = open_table(folder / "documents", "train.arrow").index
