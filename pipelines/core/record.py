@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,14 +76,16 @@ class Record:
             raw = read_regular(path)
             content = json.loads(raw)
             stated = content.pop("digest")
-            faithful = raw == canonical({**content, "digest": stated})
+            # The digest is that of the canonical bytes without it: so nothing is encoded again.
+            bare = raw.replace(f'"digest":"{stated}",'.encode(), b"", 1)
+            faithful = hashlib.sha256(bare).hexdigest() == stated
             record = cls(**{**content, "parents": tuple(content["parents"])})
             shaped = record.has_shape()
         except OSError as error:
             raise CorruptArtefact(f"{path}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise CorruptArtefact(f"{path}: is not a record; remove it and run again") from None
-        if not faithful or stated != digest(content):
+        if not faithful:
             raise CorruptArtefact(
                 f"{path}: the content does not match its digest; remove it and run again"
             )

@@ -95,7 +95,7 @@ def rows_of(index: Index, graph: Graph, names: Sequence[str]) -> list[Row]:
     known = {(row.version, row.table, row.number) for row in first}
     below = set(graph.below(p for row in first for p in graph.of_version.get(row.version, [])))
     names_of_corpora = {key.partition("/")[0] for key in graph.current if "/documents" in key}
-    more = index.rows(graph, [*ids, *shas]) if texts else []
+    more = index.rows(graph, [name for name in (*ids, *shas) if name not in names])
     for row in more:
         if (row.version, row.table, row.number) in known:
             continue

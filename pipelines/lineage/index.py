@@ -9,12 +9,14 @@ another process writes it or the home cannot be written, is made in memory for o
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 from pipelines.core.identity import canonical
 from pipelines.core.progress import Progress
@@ -32,10 +34,10 @@ from pipelines.lineage.tables import (
     rows_of,
 )
 
-FORM = 1  # a number that changes with the form of the blocks
+FORM = 2  # a number that changes with the form of the blocks
 SURVEY, TABLES = "survey", "tables"
 KEY_BYTES, ENTRY_BYTES = 8, 12  # the start of a name's sha256, and the number of its row
-BLOCK_BYTES = 16_384
+BLOCK_BYTES = 4_096
 CHUNK_ROWS = 1 << 20  # rows whose entries are in memory at once
 SAVE_SECONDS = 2.0  # work that a killed process may lose
 
@@ -53,6 +55,18 @@ class Index(Mended):
         super().__init__(path)
         self.store = store
         self._ready: tuple[Graph, Blocks, dict[str, int]] | None = None
+        self._collects = gc.isenabled()
+
+    def __enter__(self) -> Self:
+        # A graph is many small objects without a cycle: to search them for cycles takes as long as
+        # an answer.
+        gc.disable()
+        return super().__enter__()
+
+    def __exit__(self, *fault: object) -> None:
+        super().__exit__(*fault)
+        if self._collects:
+            gc.enable()
 
     def graph(self) -> Graph:
         """The graph of the store as it is now."""
