@@ -37,7 +37,7 @@ def evaluate(
         held_out = pair_examples(encoder, pairs, **sizes, by_length=True, as_text=as_text)
         return mean_loss(network, next_token, held_out.in_order()).nats
 
-    tuned = load_network(assistant)
+    tuned = load_network(assistant, foundation)
     after = loss(tuned, as_text=False)
     # The foundation never saw the control tokens of the roles: it reads the turns as text.
     before = loss(load_network(foundation), as_text=True)

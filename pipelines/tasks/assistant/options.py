@@ -6,14 +6,14 @@ from typing import Literal
 
 from pipelines.examples.options import PairsTaken
 from pipelines.tasks.options import TaskOptions
-from pipelines.training.options import Training
+from pipelines.training.options import FineTuning
 
 
 class AssistantTask(TaskOptions, PairsTaken):
     """Fine-tuning on pairs of a prompt and a reply from a corpus of conversations."""
 
     kind: Literal["assistant"]
-    training: Training
+    training: FineTuning
 
     def taken(self) -> PairsTaken:
         """The options of its pairs."""

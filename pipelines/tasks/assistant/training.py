@@ -10,6 +10,7 @@ from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import FineTuned
 from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.adapting import prepare
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
@@ -29,6 +30,7 @@ def train(
     training = settings.training
     require_tokenizer(foundation, tokenizer)
     encoder, network = tokenizer.load(), load_network(foundation)
+    adapted = prepare(network, training.method, foundation, settings.seed)
     read = reading(settings, foundation, tokenizer, examples, contamination)
     train, sizes = read.batches, _sizes(settings, foundation)
     held_out = pair_examples(encoder, examples.pairs("validation"), **sizes)
@@ -45,7 +47,7 @@ def train(
         reading=read,
     )
     making.made["cut_examples"] = train.unfinished(encoder.end_of_text)
-    write_checkpoint(making, network, history, foundation.config())
+    write_checkpoint(making, network, history, foundation.config() | adapted)
 
 
 def reading(
