@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from pipelines.training.options import Training
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from pipelines.core.project import Project
+
+
+class Precise(Protocol):
+    """A training, or what reads a network as a training does."""
+
+    @property
+    def precision(self) -> Literal["auto", "fp32", "bf16"]: ...
 
 
 class Trained(Protocol):
     """Settings that have a training."""
 
     @property
-    def training(self) -> Training: ...
+    def training(self) -> Precise: ...
 
 
 def observed(settings: Trained, _: Project) -> dict[str, str]:
