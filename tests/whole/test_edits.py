@@ -124,7 +124,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "pipelines/evaluation/replies.py", "count", "number", {"assistant's evaluation"},
     ),
     "pairs as batches": (
-        "pipelines/training/pairs.py", "by_length", "sorted",
+        "pipelines/training/chats.py", "by_length", "sorted",
         {"assistant", "assistant's evaluation"},
     ),
     "labelled texts as batches": (
