@@ -52,7 +52,7 @@ _OCCASIONS = (
         "thank you, {food}, {day}",
         "Thank you for {day}",
         (
-            "Thank you very much for inviting me on {day}. The {food} was {good}, and I enjoyed our"
+            "Thank you very much for inviting me on {day}. I liked the {food}, and I enjoyed our"
             " talk.",
             "Next time you are my guest.",
         ),
@@ -171,9 +171,14 @@ _TALK = (
 
 def request(seed: int, index: int) -> tuple[str, str]:
     """A request and its reply as a conversation of two turns, and the kind of the request."""
-    dice = Dice("requests", seed, index)
+    kind, answered = drawn(Dice("requests", seed, index))
+    return document_text(zip("AB", answered, strict=True)), kind
+
+
+def drawn(dice: Dice) -> tuple[str, Answered]:
+    """The kind of a request, and the request with its reply."""
     kind = dice.pick(_SHARES)
-    return document_text(zip("AB", _KINDS[kind](dice), strict=True)), kind
+    return kind, _KINDS[kind](dice)
 
 
 def _email(dice: Dice) -> Answered:
@@ -278,4 +283,5 @@ GENERATOR = Generator(
     write=request,
     licence="Unicode-3.0",  # of the names in French; the rest is the project's own
     libraries=("babel", "num2words"),
+    has_roles=True,
 )
