@@ -47,6 +47,7 @@ def chat(
 
     model = model.in_eight_bits() if int8 else model
     turns: list[str] = []
+    remembered = use.settings.get("context_turns", 0)  # 0: as many as the context holds
     if sys.stdin.isatty():
         click.echo(
             "Type a message. An empty line ends the conversation; a backslash at the end of a line"
@@ -56,7 +57,7 @@ def chat(
         message = trimmed(typed)
         if not message:
             break
-        turns = [*turns, message][-use.settings["context_turns"] :]
+        turns = [*turns, message][-remembered:]
         pieces = model.say(turns, seed=seed + number, length=length, stops=stops, **given(sampling))
         click.echo(f"{recipe.name}: ", nl=False)
         turns.append("".join(shown(pieces)))

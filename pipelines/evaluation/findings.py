@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 # Canonical JSON sorts the names of a sample; this is their order for people.
 SAMPLE_ORDER = (
-    *("rung", "prompt", "source", "continuation", "translation", "reply", "words", "person"),
+    *("rung", "prompt", "source", "continuation", "translation", "foundation", "reply"),
+    *("words", "person"),
     *("hidden word", "reference", "text", "label", "predicted"),
 )
 

@@ -17,12 +17,26 @@ def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class PairsTaken(Strict):
-    """Prompt/reply pairs of conversations."""
+    """Every reply of conversations between people, each with the turns before it."""
 
     context_turns: Positive = 4
     """The number of turns before a reply that are its prompt."""
     max_pairs: Positive | None = None
     """The number of training pairs, the first in hash order; null for all."""
+
+
+class ChatsTaken(Strict):
+    """Conversations with an assistant, each with all replies of the assistant."""
+
+    max_chats: Positive | None = None
+    """The number of training conversations, the first in hash order; null for all."""
+
+
+class PreferencesTaken(Strict):
+    """Conversations with two replies of the assistant, one chosen and one rejected."""
+
+    max_preferences: Positive | None = None
+    """The number of training preferences, the first in hash order; null for all."""
 
 
 class LabelsTaken(Strict):

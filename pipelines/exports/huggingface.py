@@ -32,30 +32,6 @@ if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
     from pipelines.training.artefacts import Checkpoint
 
-# ``encode_prompt`` (pipelines/tokens/turns.py) as a template: a role's token, a space, the text.
-# A system message, which the model was not trained on, is put before the text of the next turn.
-CHAT_TEMPLATE = (
-    "{%- macro words(content) -%}"
-    "{%- if content is string -%}{{ content }}"
-    "{%- else -%}{%- for part in content -%}"
-    "{%- if part is mapping and part['type'] == 'text' -%}{{ part['text'] }}"
-    "{%- else -%}{{ raise_exception('content is text, or a list of parts of type text') }}"
-    "{%- endif -%}{%- endfor -%}{%- endif -%}"
-    "{%- endmacro -%}"
-    "{%- set told = namespace(before='') -%}"
-    "OPENING"
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'system' and loop.first and not loop.last -%}"
-    "{%- set told.before = words(message['content']) + '\n\n' -%}"
-    "{%- elif message['role'] in ('user', 'assistant') -%}"
-    "{{ '<|' + message['role'] + '|> ' + told.before + words(message['content']) }}"
-    "{%- set told.before = '' -%}"
-    "{%- else -%}"
-    "{{ raise_exception('roles are user and assistant, behind at most one system message') }}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
-)
 # Texts that must have the same ids in both libraries, each alone and all of them joined.
 PROBES = (
     "It's a test: 1234 5, né?",
@@ -193,14 +169,13 @@ def _names(words: bytes, tokenizer: Tokenizer) -> dict[str, str]:
 def _tokenizer_config(
     names: Mapping[str, str], tokenizer: Tokenizer, context_length: int, chats: bool
 ) -> dict[str, Any]:
-    opening = "" if tokenizer.beginning is None else "{{- bos_token -}}"
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **{f"{role}_token": name for role, name in names.items()},
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
-        **({"chat_template": CHAT_TEMPLATE.replace("OPENING", opening)} if chats else {}),
+        **({"chat_template": tokenizer.template.jinja} if chats else {}),
     }
 
 

@@ -136,7 +136,7 @@ class Recipe(Strict):
 
     @field_validator("tasks")
     @classmethod
-    def _with_rates_of_fine_tuning(
+    def _with_what_others_decide(
         cls, tasks: dict[str, TaskOptions], others: ValidationInfo
     ) -> dict[str, TaskOptions]:
         if "model" not in others.data:  # the section model has a fault of its own
@@ -144,10 +144,14 @@ class Recipe(Strict):
         model = others.data["model"]
         # Foreign weights are as narrow as a tied embedding, tied or not.
         tied = model is None or model.tied
+        corpora: dict[str, Corpus] = others.data.get("corpora", {})
         resolved = {}
         for name, task in tasks.items():
+            known = corpora.get(task.corpus)  # None: ``_reads_what_there_is`` says so
             try:
                 resolved[name] = task.with_rates(tied=tied)
+                if known is not None:
+                    resolved[name] = resolved[name].learning_from(known.source)
             except ValueError as error:
                 raise ValueError(f"{name}.{error}") from None
         return resolved
@@ -279,6 +283,18 @@ class Recipe(Strict):
                         f"corpora.{corpus}.split.{split}: {reader} needs documents of this split,"
                         " and its share is 0; raise the share"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_begin_from_assistants(self) -> Recipe:
+        assistants = [name for name, task in self.tasks.items() if task.kind == "assistant"]
+        for name, task in self.tasks.items():
+            if task.begins_from not in (None, *assistants):
+                known = ", ".join(assistants) or "none"
+                raise ValueError(
+                    f"tasks.{name}.of: {task.begins_from} is not an assistant task of this recipe;"
+                    f" known here: {known}"
+                )
         return self
 
     @model_validator(mode="after")

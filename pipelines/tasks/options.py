@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pipelines.core.stanza import Name, Strict
-from pipelines.examples.options import LabelsTaken, PairsTaken
+from pipelines.examples.options import ChatsTaken, LabelsTaken, PairsTaken, PreferencesTaken
 from pipelines.training.options import FineTuning, Training
+
+if TYPE_CHECKING:
+    from pipelines.corpora.sources.kind import SourceOptions
 
 
 class TaskOptions(Strict):
@@ -20,9 +23,13 @@ class TaskOptions(Strict):
         """The task whose model it trains on; None for the foundation."""
         return None
 
-    def taken(self) -> PairsTaken | LabelsTaken | None:
+    def taken(self) -> PairsTaken | ChatsTaken | PreferencesTaken | LabelsTaken | None:
         """The options of its examples; None if it learns from plain text."""
         return None
+
+    def learning_from(self, source: SourceOptions) -> Self:  # noqa: ARG002
+        """A copy with the options that the source of its corpus decides."""
+        return self
 
     def with_rates(self, *, tied: bool) -> Self:
         """A copy with every learning rate that fine-tunes the foundation.

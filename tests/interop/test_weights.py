@@ -58,7 +58,7 @@ from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.tokens.tokenizers import HuggingFaceTokenizer, Named
 from pipelines.tokens.tokenizers.bpe import byte_letters
 from pipelines.tokens.tokenizers.conversion import from_gguf
-from pipelines.tokens.turns import encode_labelled, encode_prompt
+from pipelines.tokens.turns import alternating, encode_labelled, encode_prompt
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network
 from pipelines.training.publishing import make_and_publish
@@ -936,7 +936,7 @@ def test_what_stands_before_a_text_is_the_files_own(
     opening = [] if beginning is None else [beginning]
     tokens = words.encode_stream(["a", "b"], "uint16")[0].tolist()
     assert tokens == [*opening, *words.encode("a"), 2, *opening, *words.encode("b"), 2]
-    assert encode_prompt(words, ["a"], 50) == [
+    assert encode_prompt(words, alternating(["a"]), 50) == [
         *opening, words.user, *words.encode(" a"), words.assistant
     ]  # fmt: skip
     assert encode_labelled(words, "a", 50) == [*opening, *words.encode("a"), 2]

@@ -19,7 +19,7 @@ from pipelines.training.options import FineTuning
 
 
 def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaration]:
-    """The task's pairs, the foundation fine-tuned on them, and its evaluation."""
+    """The task's examples, the foundation fine-tuned on them, and its evaluation."""
     yield from examples(name, options.corpus, options.taken())
     yield from assistant(scope, name, options.corpus, options.training, f"{name}_evaluation")
 
@@ -27,7 +27,7 @@ def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaratio
 def assistant(
     scope: Scope, name: str, corpus: str, trained: FineTuning, evaluation: str
 ) -> Iterator[Declaration]:
-    """The foundation fine-tuned on the pairs of a task, and its evaluation."""
+    """The foundation fine-tuned on the conversations of a task, and its evaluation."""
     key = scope.key(f"{name}_assistant")
     tokenizer_libraries = LIBRARIES[scope.tokenizer_kind]
     yield Declaration(
@@ -59,7 +59,9 @@ def used_by(called: Called, options: AssistantTask) -> Iterator[Use]:
     """The commands that chat with the assistant and export it."""
     key = f"{called.recipe}/{called.task}_assistant"
     chat = ("chat", called.named, *called.option)
-    yield Use(chat, key, "Talk to it", {"context_turns": options.context_turns})
+    people = options.replies == "everyone"
+    remembered = {"context_turns": options.context_turns} if people else {}
+    yield Use(chat, key, "Talk to it", remembered)
     yield Use(("export", called.named, "--task", called.task), key)
 
 

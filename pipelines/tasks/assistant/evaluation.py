@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
+from model.batches.batching import spread
+from model.batches.examples import Examples as Batches
 from model.evaluation import mean_loss, perplexity
 from model.training.objectives import next_token
 from pipelines.core.making import Making
 from pipelines.evaluation.findings import Comparison, Findings
-from pipelines.evaluation.replies import dialogues
-from pipelines.examples.artefacts import Examples
+from pipelines.evaluation.replies import (
+    dialogues,
+    one_of_each,
+    replies_to,
+    request_of,
+    shots_of,
+    with_shots,
+)
+from pipelines.evaluation.reply_measures import by_reference, summary
+from pipelines.examples.artefacts import Chat, Examples
 from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.tokens.template import Template, as_text
 from pipelines.training.artefacts import Checkpoint
+from pipelines.training.chats import chat_examples
 from pipelines.training.checkpoint import held_out_rows, load_network, require_tokenizer
-from pipelines.training.pairs import pair_examples
 
 if TYPE_CHECKING:
     from model.architectures.network import Network
+    from pipelines.tokens.tokenizers import Tokenizer
+
+WORK = 1.2e13
+"""The multiplications of all passes over held-out replies: about a minute of two CPU cores."""
+LEAST = 64  # replies that are evaluated whatever the size of the network
+ASKED, SHOWN = 24, 10  # conversations that are answered, and those of them that are shown
+SHOTS = 2
+AFTER, BEFORE = "the assistant", "the foundation, before"
+WITH = f", with {SHOTS} examples in the prompt"
+MEASURES = "Replies to held-out conversations"
 
 
 def evaluate(
@@ -26,32 +50,110 @@ def evaluate(
     examples: Examples,
     assistant: Checkpoint,
 ) -> None:
-    """The loss on held-out replies before and after fine-tuning, and sample dialogues."""
+    """Held-out replies before and after fine-tuning: their loss, their words, and samples.
+
+    The foundation reads conversations by the template that it came with, or else as lines of text.
+    Both also read them behind some examples of the training split, as in few-shot learning (Brown
+    et al. 2020). Of many replies, a sample that is spread evenly over the test split is read.
+    """
     require_tokenizer(assistant, tokenizer)
     encoder = tokenizer.load()
-    length = assistant.config()["network"]["context_length"]
-    pairs = list(examples.pairs("test"))
+    own = encoder.template if encoder.template.brought else as_text(encoder)
+    readers = {
+        AFTER: Reader(load_network(assistant, foundation), encoder),
+        BEFORE: Reader(load_network(foundation), encoder, own),
+    }
+    chats = list(examples.chats("test"))
+    shots = shots_of(examples.chats("train"), SHOTS)
+    held_out, lost = readers[AFTER].sample(chats)
+    asked = one_of_each(chats, ASKED)
+    losses: dict[str, float] = {}
+    told: dict[str, list[str]] = {}
+    for name, reader in readers.items():
+        for behind, added in (("", []), (WITH, shots)):
+            losses[name + behind] = reader.loss([with_shots(chat, added) for chat in held_out])
+            told[name + behind] = reader.replies([with_shots(chat, added) for chat in asked])
+    _findings(held_out, asked, losses, told, lost).write(making)
 
-    def loss(network: Network, *, as_text: bool) -> float:
+
+class Reader:
+    """A network that reads and answers conversations by a template; None is the tokenizer's."""
+
+    def __init__(
+        self, network: Network, tokenizer: Tokenizer, template: Template | None = None
+    ) -> None:
+        self.network, self.tokenizer, self.template = network, tokenizer, template
+
+    def sample(self, chats: Sequence[Chat]) -> tuple[list[Chat], Counter[str]]:
+        """Conversations evenly spread over all, as many as there is time for.
+
+        The counter says what is cut of all of them to fit the context.
+        """
+        lost: Counter[str] = Counter()
+        tokens = self._batches(chats, lost).mean_tokens
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        most = max(LEAST, int(WORK / (4 * parameters * tokens)))
+        return [chats[number] for number in spread(len(chats), min(most, len(chats)))], lost
+
+    def loss(self, chats: Sequence[Chat]) -> float:
+        """The mean nats of a token of the replies."""
+        return mean_loss(self.network, next_token, self._batches(chats).in_order()).nats
+
+    def replies(self, chats: Sequence[Chat]) -> list[str]:
+        """The reply in place of the last turn of each conversation."""
+        return replies_to(self.network, self.tokenizer, chats, self.template)
+
+    def _batches(self, chats: Sequence[Chat], lost: Counter[str] | None = None) -> Batches:
+        length = self.network.context_length
         sizes = {"context_length": length, "batch_size": held_out_rows(length)}
-        held_out = pair_examples(encoder, pairs, **sizes, by_length=True, as_text=as_text)
-        return mean_loss(network, next_token, held_out.in_order()).nats
+        return chat_examples(
+            self.tokenizer, chats, **sizes, by_length=True, template=self.template, lost=lost
+        )
 
-    tuned = load_network(assistant, foundation)
-    after = loss(tuned, as_text=False)
-    # The foundation never saw the control tokens of the roles: it reads the turns as text.
-    before = loss(load_network(foundation), as_text=True)
-    Findings(
+
+def _findings(
+    held_out: Sequence[Chat],
+    asked: Sequence[Chat],
+    losses: Mapping[str, float],
+    told: Mapping[str, Sequence[str]],
+    lost: Counter[str],
+) -> Findings:
+    requests, people = [request_of(chat) for chat in asked], [chat.said[-1] for chat in asked]
+    measured = {name: _measures(replies, requests, people) for name, replies in told.items()}
+    by_people = summary(people, requests)
+    return Findings(
         figures={
-            "reply_loss_before": before,
-            "reply_loss": after,
-            "reply_perplexity": perplexity(after),
+            "reply_loss_before": losses[BEFORE],
+            "reply_loss": losses[AFTER],
+            "reply_perplexity": perplexity(losses[AFTER]),
+            "reply_loss_few_shot_before": losses[BEFORE + WITH],
+            "reply_loss_few_shot": losses[AFTER + WITH],
+            "replies_evaluated": len(held_out),
+            **measured[AFTER],
+            "token_f1_before": measured[BEFORE]["token_f1"],
         },
         comparison=Comparison(
             measure="nats a token of held-out replies",
             better="lower",
-            ours=after,
-            baselines={"the foundation, before": before},
+            ours=losses[AFTER],
+            baselines={name: losses[name] for name in (BEFORE, BEFORE + WITH)},
         ),
-        samples=dialogues(tuned, encoder, pairs),
-    ).write(making)
+        samples=dialogues(asked[:SHOWN], foundation=told[BEFORE], reply=told[AFTER]),
+        tables={
+            MEASURES: [
+                *({"who": name, "loss": losses[name], **row} for name, row in measured.items()),
+                {"who": "people", "loss": None, **by_people, "exact_match": None, "token_f1": None},
+            ],
+            "What did not fit into the context, of the test split": [
+                {"what": name.replace("_", " "), "count": count} for name, count in lost.items()
+            ],
+        },
+    )
+
+
+def _measures(
+    replies: Sequence[str], requests: Sequence[str], people: Sequence[str]
+) -> dict[str, float]:
+    """The means over all replies by the names of the measures."""
+    beside = {name: fmean(values) for name, values in by_reference(replies, people).items()}
+    return {**summary(replies, requests), **beside}

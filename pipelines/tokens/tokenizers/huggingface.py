@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import gigatoken
     import tokenizers
 
+    from pipelines.tokens.template import Template
+
 TOKENIZER_JSON = "tokenizer.json"
 
 # The names of the end of a text in published vocabularies, the most specific first.
@@ -69,7 +71,13 @@ class HuggingFaceTokenizer(Tokenizer):
     over the usual names of tokens.
     """
 
-    def __init__(self, data: bytes, name: str = TOKENIZER_JSON, named: Named = Named()) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        name: str = TOKENIZER_JSON,
+        named: Named = Named(),
+        template: Template | None = None,
+    ) -> None:
         self._data, self.named = data, named
         self._about, self._library = _read(data, name)
         added = self._library.get_added_tokens_decoder()
@@ -93,6 +101,7 @@ class HuggingFaceTokenizer(Tokenizer):
             lossless=_is_lossless(self._about),
             beginning=named.beginning if named.opens else None,
             pad=named.pad,
+            template=template,
         )
         unknown = _unknown(self._about["model"])
         self.controls |= {i for i, t in added.items() if t.special and t.content != unknown}
