@@ -18,14 +18,14 @@ def words_of(text: str) -> list[str]:
 
 
 def by_reference(replies: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
-    """``exact_match`` (0 or 1) and ``token_f1`` of each reply beside a person's.
+    """``exact_match_share`` (0 or 1) and ``token_f1`` of each reply beside a person's.
 
     Token F1 is the harmonic mean of the shares of words in common (Rajpurkar et al. 2016, "SQuAD",
     6.1). Texts are equal for an exact match if their words are, whatever the white space.
     """
     pairs = list(zip(replies, references, strict=True))
     return {
-        "exact_match": [float(reply.split() == person.split()) for reply, person in pairs],
+        "exact_match_share": [float(reply.split() == person.split()) for reply, person in pairs],
         "token_f1": [token_f1(words_of(reply), words_of(person)) for reply, person in pairs],
     }
 
@@ -39,19 +39,19 @@ def token_f1(words: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def by_itself(replies: Sequence[str], requests: Sequence[str]) -> dict[str, list[float]]:
-    """Of each reply: whether it is ``empty`` or an ``echo``, ``repeated_4grams``, ``words``.
+    """Of each reply: whether it is empty or an echo, how much it repeats itself, how long it is.
 
     A reply is an echo if it has four words or more and repeats the request, or a part of it, or has
-    the whole request in it. ``repeated_4grams`` is the share of runs of four words that the reply
+    the whole request in it. ``repeated_share`` is the share of runs of four words that the reply
     already has (Welleck et al. 2020, "Neural text generation with unlikelihood training").
     """
     told = [words_of(reply) for reply in replies]
     asked = [words_of(request) for request in requests]
     return {
-        "empty": [float(not reply.strip()) for reply in replies],
-        "echo": [float(_is_echo(w, q)) for w, q in zip(told, asked, strict=True)],
-        "repeated_4grams": [_repeated(words, _RUN) for words in told],
-        "words": [float(len(words)) for words in told],
+        "empty_share": [float(not reply.strip()) for reply in replies],
+        "echo_share": [float(_is_echo(w, q)) for w, q in zip(told, asked, strict=True)],
+        "repeated_share": [_repeated(words, _RUN) for words in told],
+        "mean_words": [float(len(words)) for words in told],
     }
 
 
@@ -67,7 +67,16 @@ def distinct(replies: Sequence[str], n: int) -> float:
 def summary(replies: Sequence[str], requests: Sequence[str]) -> dict[str, float]:
     """The means of ``by_itself`` and the shares of different words and pairs of words."""
     means = {name: fmean(values) for name, values in by_itself(replies, requests).items()}
-    return {**means, "distinct_1": distinct(replies, 1), "distinct_2": distinct(replies, 2)}
+    return {
+        **means,
+        "distinct_1_share": distinct(replies, 1),
+        "distinct_2_share": distinct(replies, 2),
+    }
+
+
+def beside_people(replies: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """The means of ``by_reference``."""
+    return {name: fmean(values) for name, values in by_reference(replies, references).items()}
 
 
 def _is_echo(words: Sequence[str], request: Sequence[str]) -> bool:

@@ -80,13 +80,17 @@ def _taken(
 
 def _counted(split: str, examples: Iterable[Example], card: Card) -> Iterator[Example]:
     for example in examples:
-        if isinstance(example, Chat):
-            card.add(split, example.roles, example.said, example.learned)
-        else:
-            roles = [*example.roles, ASSISTANT, ASSISTANT]
-            said = [*example.said, example.chosen, example.rejected]
-            card.add(split, roles, said, [False] * len(example.said) + [True, False])
+        _count(card, split, example)
         yield example
+
+
+def _count(card: Card, split: str, example: Chat | Preference) -> None:
+    if isinstance(example, Chat):
+        card.add(split, example.roles, example.said, example.learned)
+        return
+    roles = [*example.roles, ASSISTANT, ASSISTANT]
+    said = [*example.said, example.chosen, example.rejected]
+    card.add(split, roles, said, [False] * len(example.said) + [True, False])
 
 
 def _hash_order(example: Chat | Preference) -> str:

@@ -75,7 +75,8 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
     _require_same_ids(tokenizer, words)
     (folder / TOKENIZER_JSON).write_bytes(words)
     layout, context_length = _write_network(checkpoint, tokenizer, lineage, folder)
-    chats = "examples" in lineage.record.reads  # reply pairs: a classifier was refused above
+    # Examples are conversations: a classifier was refused above.
+    chats = "examples" in lineage.record.reads or tokenizer.template.brought
     names = _names(words, tokenizer)
     options = _tokenizer_config(names, tokenizer, context_length, chats)
     write_json(folder / "tokenizer_config.json", options)
@@ -147,7 +148,8 @@ def _whole(checkpoint: Checkpoint, lineage: Node) -> Mapping[str, Tensor]:
 def _ends(tokenizer: Tokenizer, *, chats: bool = False) -> dict[str, Any]:
     """The ids of special tokens for the configurations; a role's token also ends a reply."""
     ids = _around(tokenizer)
-    ends = [ids["eos"], tokenizer.user, tokenizer.assistant] if chats else ids["eos"]
+    controls = (ids["eos"], tokenizer.template.end, tokenizer.user, tokenizer.assistant)
+    ends = list(dict.fromkeys(controls)) if chats else ids["eos"]
     return {f"{role}_token_id": i for role, i in ids.items()} | {"eos_token_id": ends}
 
 

@@ -112,8 +112,8 @@ class Session:
         self._require("next_token")
         if not (self.learned_pairs or self.tokenizer.template.brought):
             raise ValueError(
-                f"{self.checkpoint.key} did not learn to reply: load an assistant, or let it"
-                " continue a text with generate"
+                f"{self.checkpoint.key} did not learn to reply, and brought no template of"
+                " conversations: load an assistant, or let it continue a text with generate"
             )
         told = [] if system is None else [Turn(SYSTEM, system)]
         asked = [*told, *alternating(turns)]

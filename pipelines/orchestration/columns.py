@@ -6,7 +6,6 @@ import dagster as dg
 
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration
-from pipelines.core.stanza import Strict
 from pipelines.corpora.artefacts import Documents, RawText
 from pipelines.examples.artefacts import Examples
 from pipelines.examples.options import LabelsTaken, PreferencesTaken
@@ -50,7 +49,7 @@ LABELLED: Columns = (
     ("text", "large_string", "The text"),
     ("label", "string", "One of the labels of the task"),
 )
-EXAMPLES: dict[type[Strict], Columns] = {LabelsTaken: LABELLED, PreferencesTaken: PREFERENCES}
+EXAMPLES: dict[type, Columns] = {LabelsTaken: LABELLED, PreferencesTaken: PREFERENCES}
 
 
 def columns_of(declared: Declaration) -> list[dg.TableColumn]:

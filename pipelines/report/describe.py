@@ -167,7 +167,8 @@ def _(artefact: Examples) -> dict[str, Any]:
         for row in itertools.islice(artefact.rows("train"), 5)
     )
     count = sum(artefact.table(f"{split}.arrow").index.rows for split in SPLITS)
-    return {**artefact.figures(), ROWS: count, "samples": samples}
+    card = {title: Rows(rows) for title, rows in artefact.card().items()}
+    return {**artefact.figures(), ROWS: count, **card, "samples": samples}
 
 
 @describe.register

@@ -22,7 +22,7 @@ SCORES = ("f1", "bleu", "chrf", "auc")
 LOSSES = ("loss", "loss_before")
 PLURALS = (
     *("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows"),
-    "licences",
+    *("licences", "chats", "preferences", "replies"),
 )
 
 

@@ -80,7 +80,8 @@ def published_adapter(
     figures = {"parameters": 7, "trained_parameters": sum(t.numel() for t in tensors.values())}
     (draft / "figures.json").write_bytes(canonical(figures))
     parents = [{"input": "foundation", "version": base.version, "derivation": base.derivation}]
-    decides = {"code": "adapter", "recipe": {}, "libraries": {}, "inputs": {"foundation": base.version}}
+    inputs = {"foundation": base.version}
+    decides = {"code": "adapter", "recipe": {}, "libraries": {}, "inputs": inputs}
     record = Record(seal(draft), "Checkpoint", decides, tuple(parents), {"key": "small/reply"})
     store.publish("small/reply", draft, record)
     checkpoint = store.current("small/reply", Checkpoint)

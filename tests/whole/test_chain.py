@@ -42,7 +42,7 @@ DATA = {
     "toy_dialogues/documents": "09bf080e68ab355f22f0de441262ff44bd17b85ac48722ca6e97274dc4b72b16",
     "toy_messages/documents": "d714f76c6fdba1261adc86191532a54aa0d1333171da8491150a7b952ed72d45",
     "toy_dialogues/toy_reply_examples": (
-        "f3c3afb75d9cfe46c5aec2f840fa68184794cb759d3e74c1b96fdfdbf6a678a5"
+        "85bc3833424958f25877f4dc2cbedddeacaf6c9cde98a72e51246dbb278d2833"
     ),
     "toy_messages/toy_spam_examples": (
         "f8392f8f36604d901ac18a84663e31008ed0dada9a90f8d00987794933df6d40"

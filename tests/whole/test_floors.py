@@ -160,6 +160,7 @@ def test_each_heavy_library_has_its_place() -> None:
         "uvicorn": r"pipelines\.(server\..*|orchestration\.front)",
         "dagster": r"pipelines\.(orchestration\..*|definitions)",
         "safetensors": r"pipelines\.(training|interop|exports)\..*",
+        "jinja2": r"pipelines\.interop\.chat_templates",
         "gguf": r"pipelines\.interop\..*",
         "transformers": "nowhere",
         "sacrebleu": r"pipelines\.tasks\.translation\.evaluation",

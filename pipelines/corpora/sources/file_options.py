@@ -33,6 +33,7 @@ class Reading(Records):
 
     format: Literal[("auto", *FORMATS)] = "auto"  # type: ignore[valid-type]
     """auto: by the file's name and its first bytes. A plain, Markdown or HTML file is one document.
+    jsonl: one object a line, or one JSON list of objects.
     A file of any format may be packed with gzip or zstandard. pairs: lines ``source TAB target``;
     further columns are ignored."""
     encoding: Encoding | dict[str, Encoding] = "utf-8"
@@ -43,3 +44,6 @@ class Reading(Records):
 
     def names_documents(self) -> bool:
         return super().names_documents() or self.format == "conversations"
+
+    def has_roles(self) -> bool:
+        return super().has_roles() or self.format == "pairs"

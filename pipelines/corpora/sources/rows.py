@@ -156,7 +156,7 @@ class _Lines:
 
 
 def _check_header(header: list[str], fields: Fields, where: str) -> None:
-    for path in fields.model_dump(exclude_none=True).values():
+    for path in fields.columns():
         if header.count(path) != 1:
             reason = f"two columns {path!r}" if path in header else no_field(path, header)
             raise TextError(f"{where}:1: {reason}; correct the recipe's `fields` or the header")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from model.batches.batching import spread
@@ -21,7 +20,7 @@ from pipelines.evaluation.replies import (
     shots_of,
     with_shots,
 )
-from pipelines.evaluation.reply_measures import by_reference, summary
+from pipelines.evaluation.reply_measures import beside_people, summary
 from pipelines.examples.artefacts import Chat, Examples
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.tokens.template import Template, as_text
@@ -35,12 +34,11 @@ if TYPE_CHECKING:
 
 WORK = 1.2e13
 """The multiplications of all passes over held-out replies: about a minute of two CPU cores."""
-LEAST = 64  # replies that are evaluated whatever the size of the network
+LEAST, MOST = 64, 2000  # replies that are evaluated, whatever the size of the network
 ASKED, SHOWN = 24, 10  # conversations that are answered, and those of them that are shown
 SHOTS = 2
 AFTER, BEFORE = "the assistant", "the foundation, before"
 WITH = f", with {SHOTS} examples in the prompt"
-MEASURES = "Replies to held-out conversations"
 
 
 def evaluate(
@@ -92,7 +90,7 @@ class Reader:
         lost: Counter[str] = Counter()
         tokens = self._batches(chats, lost).mean_tokens
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        most = max(LEAST, int(WORK / (4 * parameters * tokens)))
+        most = min(MOST, max(LEAST, int(WORK / (4 * parameters * tokens))))
         return [chats[number] for number in spread(len(chats), min(most, len(chats)))], lost
 
     def loss(self, chats: Sequence[Chat]) -> float:
@@ -119,18 +117,18 @@ def _findings(
     lost: Counter[str],
 ) -> Findings:
     requests, people = [request_of(chat) for chat in asked], [chat.said[-1] for chat in asked]
-    measured = {name: _measures(replies, requests, people) for name, replies in told.items()}
-    by_people = summary(people, requests)
+    beside = {name: beside_people(replies, people) for name, replies in told.items()}
+    words = {name: summary(replies, requests) for name, replies in told.items()}
     return Findings(
         figures={
             "reply_loss_before": losses[BEFORE],
             "reply_loss": losses[AFTER],
             "reply_perplexity": perplexity(losses[AFTER]),
-            "reply_loss_few_shot_before": losses[BEFORE + WITH],
-            "reply_loss_few_shot": losses[AFTER + WITH],
-            "replies_evaluated": len(held_out),
-            **measured[AFTER],
-            "token_f1_before": measured[BEFORE]["token_f1"],
+            "few_shot_loss_before": losses[BEFORE + WITH],
+            "few_shot_reply_loss": losses[AFTER + WITH],
+            "evaluated_replies": len(held_out),
+            **beside[AFTER],
+            **words[AFTER],
         },
         comparison=Comparison(
             measure="nats a token of held-out replies",
@@ -140,20 +138,15 @@ def _findings(
         ),
         samples=dialogues(asked[:SHOWN], foundation=told[BEFORE], reply=told[AFTER]),
         tables={
-            MEASURES: [
-                *({"who": name, "loss": losses[name], **row} for name, row in measured.items()),
-                {"who": "people", "loss": None, **by_people, "exact_match": None, "token_f1": None},
+            "Replies beside a person's": [
+                {"of": name, "nats a token": losses[name], **row} for name, row in beside.items()
             ],
-            "What did not fit into the context, of the test split": [
+            "Words of the replies": [
+                {"of": name, **row}
+                for name, row in {**words, "people": summary(people, requests)}.items()
+            ],
+            "Cut to fit the context, of the test split": [
                 {"what": name.replace("_", " "), "count": count} for name, count in lost.items()
             ],
         },
     )
-
-
-def _measures(
-    replies: Sequence[str], requests: Sequence[str], people: Sequence[str]
-) -> dict[str, float]:
-    """The means over all replies by the names of the measures."""
-    beside = {name: fmean(values) for name, values in by_reference(replies, people).items()}
-    return {**summary(replies, requests), **beside}

@@ -123,6 +123,23 @@ class HuggingFaceTokenizer(Tokenizer):
         added = self._library.get_added_tokens_decoder()
         return token if token in added and added[token].special else None
 
+    def special_names(self) -> dict[str, int]:
+        """The ids of the special tokens of the file by their spelling."""
+        added = self._library.get_added_tokens_decoder()
+        return {token.content: i for i, token in added.items() if i in self.controls}
+
+    def parsed(self, text: str) -> list[int]:
+        """The ids of a text in which the spelling of a special token is that token.
+
+        It is for the texts that a template writes; a text of a person is never read so.
+        """
+        self._library.encode_special_tokens = False
+        try:
+            ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        finally:
+            self._library.encode_special_tokens = True
+        return ids
+
     def with_controls(self) -> bytes:
         """The ``tokenizer.json`` with the added control tokens, and the beginning of a text.
 
