@@ -200,8 +200,14 @@ class Preferences(Examples):
         batch_size: int,
         seed: int = 0,
     ) -> None:
-        sizes = {"context_length": context_length, "batch_size": batch_size}
-        super().__init__(tokens, counted=counted, pad=pad, seed=seed, **sizes)
+        super().__init__(
+            tokens,
+            counted=counted,
+            pad=pad,
+            context_length=context_length,
+            batch_size=batch_size,
+            seed=seed,
+        )
         if not len(tokens) == len(reference) == 2 * self.count:
             raise ValueError(
                 f"rows={len(tokens)} reference={len(reference)}: give two rows a pair, and the nats"

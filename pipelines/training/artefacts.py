@@ -58,8 +58,7 @@ class Checkpoint(Artefact):
         """
         if not self.is_adapter:
             return None
-        key = f"the base of {self.key}"
-        return store.open(key, self.config()["base"]["version"], Checkpoint)
+        return store.open(self.key, self.config()["base"]["version"], Checkpoint)
 
     def base_among(self, *known: Checkpoint) -> Checkpoint | None:
         """The one of some checkpoints that it adapts; None if it is none of them."""

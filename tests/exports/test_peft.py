@@ -35,6 +35,8 @@ from tests.exports.test_huggingface import SIZES, TEXTS, network, published_mode
 
 peft = pytest.importorskip("peft", reason="peft is absent: install the extra dev")
 
+# peft asks the models of transformers by a name that those deprecate.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
 TOKENS = torch.randint(290, (2, 12), generator=torch.Generator().manual_seed(0))
 ALL = ("contract", "expand", "keys", "output", "queries", "values")
 KINDS = {
@@ -78,7 +80,8 @@ def published_adapter(
     figures = {"parameters": 7, "trained_parameters": sum(t.numel() for t in tensors.values())}
     (draft / "figures.json").write_bytes(canonical(figures))
     parents = [{"input": "foundation", "version": base.version, "derivation": base.derivation}]
-    decides = {"code": "adapter", "recipe": {}, "libraries": {}, "inputs": {"f": base.version}}
+    inputs = {"foundation": base.version}
+    decides = {"code": "adapter", "recipe": {}, "libraries": {}, "inputs": inputs}
     record = Record(seal(draft), "Checkpoint", decides, tuple(parents), {"key": "small/reply"})
     store.publish("small/reply", draft, record)
     checkpoint = store.current("small/reply", Checkpoint)

@@ -154,6 +154,15 @@ def test_an_adapter_of_other_layers_than_its_configuration_names_is_refused(tmp_
         load_network(adapter, base)
 
 
+def test_a_head_that_does_not_fit_the_labels_is_refused(tmp_path: Path) -> None:
+    """FAULTS 55: three labels, and two outputs."""
+    base = foundation(tmp_path)
+    network, told = tuned(base, labels=2)
+    adapter = written(tmp_path, network, "tiny/spam", **told | {"labels": ["a", "b", "c"]})
+    with pytest.raises(ValueError, match=r"adapter state has faults=2: head\.weight is \(2, "):
+        load_network(adapter, base)
+
+
 def test_the_header_names_the_base(tmp_path: Path) -> None:
     base = foundation(tmp_path)
     network, told = tuned(base)

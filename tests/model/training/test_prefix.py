@@ -98,6 +98,8 @@ def test_kept_or_computed_anew_it_trains_to_the_same_bits(
     start = unfrozen(network(**kind))
     assert not same(plain, start)
     for name, tensor in plain.items():
+        if name.endswith("keys.bias"):  # its gradient is 0, and AdamW follows the rounding of it
+            continue
         torch.testing.assert_close(ended[0][name], tensor, atol=2e-4, rtol=2e-3)
 
 
