@@ -55,9 +55,7 @@ def examples(data: str, count: int) -> tuple[list[list[int]], list[int]]:
 
 
 def ours(method: str, data: str, batch: int, count: int) -> Iterator[float]:
-    """Our training as the product makes it: yields the loss of each step."""
-    import torch
-
+    """Our training as the product makes it: yields once when it is ready, then each step's loss."""
     from model.architectures import build, find
     from model.batches.examples import Examples
     from model.training.adapters import Classifier
@@ -90,19 +88,23 @@ def ours(method: str, data: str, batch: int, count: int) -> Iterator[float]:
     steps = training.steps or 0
     batches = Begun(network, read, "fp32").batch if pays(network, read, steps) else read.batch
     optimizer = optimizer_of(network, training, "fp32")
-    assert torch.is_grad_enabled()
+    yield 0.0
     for event in train(network, classify, batches, optimizer, steps=steps, clip=training.clip):
         yield event.loss  # type: ignore[union-attr]
 
 
 def textbook(method: str, data: str, batch: int, count: int) -> Iterator[float]:
-    """The textbook's training: yields the loss of each step."""
+    """The textbook's training: yields once when it is ready, then the loss of each step."""
+    import torch
     from textbook import TextbookClassifier, prepared, steps_of
 
     rows, labels = examples(data, count)
     network = TextbookClassifier(VOCABULARY, WIDTH, LAYERS, HEADS, CONTEXT)
     prepared(network, method)
+    network(torch.tensor(rows[:1])).sum().backward()  # warm; no update
+    network.zero_grad()
     step: Callable[[int], float] = steps_of(network, rows, labels, batch)
+    yield 0.0
     number = 0
     while True:
         yield step(number)
@@ -122,13 +124,13 @@ def work(variant: str, data: str, batch: int, count: int) -> None:
     method = {"last block": "last_block", "lora": "lora", "all weights": "full"}[what]
     torch.manual_seed(0)
     steps = (ours if who == "ours" else textbook)(method, data, batch, count)
-    losses: list[float] = []
+    next(steps)
     for _ in sys.stdin:
         began = time.perf_counter()
-        losses.append(next(steps))
+        loss = next(steps)
         took = time.perf_counter() - began
         memory = peak_memory(torch.device("cpu"))
-        print(json.dumps({"seconds": took, "memory": memory, "loss": losses[-1]}), flush=True)
+        print(json.dumps({"seconds": took, "memory": memory, "loss": loss}), flush=True)
 
 
 class Worker:
