@@ -140,5 +140,6 @@ def _before_the_report(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:
         yield from interop.foundation(scope, recipe.weights)
     yield from foundation_evaluation(scope)
     yield from ladder(scope, recipe.attention_ladder)
-    for name, task in recipe.tasks.items():
+    # After the others come the tasks that train on another one's model.
+    for name, task in sorted(recipe.tasks.items(), key=lambda one: bool(one[1].begins_from)):
         yield from tasks.plan(scope, name, task)

@@ -21,7 +21,7 @@ from model.evaluation import autocast, mean_loss
 from model.training.distributed import ALONE, Group
 from model.training.objectives import Objective
 from model.training.optim import Optimizer
-from model.training.state import copy_exactly, frozen_digest, unfrozen, weights
+from model.training.state import copy_exactly, frozen_digest, unfrozen
 
 Precision = Literal["fp32", "bf16"]
 Snapshots = Callable[[nn.Module, Optimizer, int, Group], "State"]
@@ -207,8 +207,8 @@ def _update(
 
 
 def _require_finite(network: nn.Module, step: int, batch: Batch, group: Group) -> None:
-    """Checks the weights: a loss shows a broken update one step too late for a checkpoint."""
-    tensors = weights(network)
+    """Checks what learns: a loss shows a broken update one step too late for a checkpoint."""
+    tensors = unfrozen(network)
     broken = [(~group.local(tensor).isfinite()).sum() for tensor in tensors.values()]
     for name, count in zip(tensors, group.total(torch.stack(broken)).tolist(), strict=True):
         if count:

@@ -33,6 +33,7 @@ JOURNEY = (
         "TokenizerFiles",
         "TokenShards",
         "Checkpoint",
+        "Reference",
         "Evaluation",
         "Report",
         "Trial",

@@ -184,9 +184,13 @@ class Session:
 
 
 def open_session(store: Store, checkpoint: Checkpoint) -> Session:
-    """The session of a checkpoint in a store, with its tokenizer; every byte is checked."""
+    """The session of a checkpoint in a store, with its tokenizer; every byte is checked.
+
+    An adapter is merged into the weights that it adapts.
+    """
     origin = checkpoint.config()["tokenizer"]
     tokenizer = store.open(checkpoint.key, origin["version"], TokenizerFiles).load()
     record = store.record(checkpoint.derivation, checkpoint.version)
     learned_pairs = record is not None and "examples" in record.reads
-    return Session(checkpoint, load_network(checkpoint).eval(), tokenizer, learned_pairs)
+    network = load_network(checkpoint, checkpoint.base_in(store))
+    return Session(checkpoint, network.eval(), tokenizer, learned_pairs)

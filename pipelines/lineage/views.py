@@ -12,6 +12,7 @@ from pipelines.index.artefacts import TextIndex
 from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
 from pipelines.sweeps.artefacts import SweepComparison, Trial
+from pipelines.tasks.preference.artefacts import Reference
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint, KeptStates
 from pipelines.word_vectors.artefacts import WordVectors
@@ -32,6 +33,7 @@ VIEWS: dict[str, type[Artefact]] = {
         Weights,
         Examples,
         WordVectors,
+        Reference,
         Evaluation,
         Report,
         Trial,

@@ -286,6 +286,18 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _tasks_begin_from_assistants(self) -> Recipe:
+        assistants = [name for name, task in self.tasks.items() if task.kind == "assistant"]
+        for name, task in self.tasks.items():
+            if task.begins_from not in (None, *assistants):
+                known = ", ".join(assistants) or "none"
+                raise ValueError(
+                    f"tasks.{name}.of: {task.begins_from} is not an assistant task of this recipe;"
+                    f" known here: {known}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _samples_have_a_blank(self) -> Recipe:
         fills = catalogue()[self.architecture].objective == "masked_token"
         for number, text in enumerate(self.samples if fills else ()):

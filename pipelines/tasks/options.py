@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from pydantic import SerializeAsAny
-
 from pipelines.core.stanza import Name, Strict
 from pipelines.examples.options import ChatsTaken, LabelsTaken, PairsTaken, PreferencesTaken
-from pipelines.training.options import Training
+from pipelines.training.options import FineTuning, Training
 
 if TYPE_CHECKING:
     from pipelines.corpora.sources.kind import SourceOptions
@@ -19,6 +17,11 @@ class TaskOptions(Strict):
 
     kind: str
     corpus: Name
+
+    @property
+    def begins_from(self) -> str | None:
+        """The task whose model it trains on; None for the foundation."""
+        return None
 
     def taken(self) -> PairsTaken | ChatsTaken | PreferencesTaken | LabelsTaken | None:
         """The options of its examples; None if it learns from plain text."""
@@ -36,12 +39,12 @@ class TaskOptions(Strict):
         """
         return self._resolved("training", tied)
 
-    def _resolved(self, field: str, tied: bool) -> Self:
+    def _resolved(self, field: str, tied: bool, share: float = 1.0) -> Self:
         training: Training | None = getattr(self, field, None)
         if training is None:  # the task does not train this model
             return self
         try:
-            resolved = training.resolved(tied=tied, trained=True)
+            resolved = training.resolved(tied=tied, trained=True, share=share)
         except ValueError as error:
             raise ValueError(f"{field}.{error}") from None
         return self.model_copy(update={field: resolved})
@@ -51,7 +54,7 @@ class FineTuned(Strict):
     """Settings of the making of a fine-tuned network; they decide it together with its inputs."""
 
     corpus: Name
-    training: SerializeAsAny[Training]
+    training: FineTuning
     seed: int
 
 

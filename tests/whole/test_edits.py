@@ -110,6 +110,11 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "model/architectures/encoder_decoder/network.py", "0.02", "0.03", TRANSLATOR,
     ),
     "the loop": ("model/training/loop.py", "steps", "paces", LEARNED | BESIDE),
+    "what frozen blocks keep": ("model/training/prefix.py", "LIMIT", "MOST", LEARNED | BESIDE),
+    "how a network is adapted": (
+        "pipelines/training/adapting.py", "attention", "heed",
+        {"assistant", "classifier", "domain"},
+    ),
     "the optimizer": ("model/training/optim.py", "4.7750", "4.7751", LEARNED | BESIDE),
     "one task's options": (
         "pipelines/tasks/translation/options.py", "beams", "rays", TRANSLATOR,

@@ -15,7 +15,7 @@ from pipelines.tasks.options import FineTuned
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of
-from pipelines.training.options import Training
+from pipelines.training.options import FineTuning
 
 
 def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaration]:
@@ -25,7 +25,7 @@ def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaratio
 
 
 def assistant(
-    scope: Scope, name: str, corpus: str, trained: Training, evaluation: str
+    scope: Scope, name: str, corpus: str, trained: FineTuning, evaluation: str
 ) -> Iterator[Declaration]:
     """The foundation fine-tuned on the conversations of a task, and its evaluation."""
     key = scope.key(f"{name}_assistant")

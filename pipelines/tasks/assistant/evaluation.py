@@ -58,7 +58,7 @@ def evaluate(
     encoder = tokenizer.load()
     own = encoder.template if encoder.template.brought else as_text(encoder)
     readers = {
-        AFTER: Reader(load_network(assistant), encoder),
+        AFTER: Reader(load_network(assistant, foundation), encoder),
         BEFORE: Reader(load_network(foundation), encoder, own),
     }
     chats = list(examples.chats("test"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pipelines.examples.options import ChatsTaken, PairsTaken
 from pipelines.tasks.options import TaskOptions
-from pipelines.training.options import Training
+from pipelines.training.options import FineTuning
 
 if TYPE_CHECKING:
     from pipelines.corpora.sources.kind import SourceOptions
@@ -21,7 +21,7 @@ class AssistantTask(TaskOptions, PairsTaken):
     everyone: every reply of a conversation between people, each an example with up to
     ``context_turns`` turns before it. Default: assistant if the source of the corpus has roles (its
     fields map messages, a target, or a chosen reply), and everyone otherwise."""
-    training: Training
+    training: FineTuning
 
     def taken(self) -> PairsTaken | ChatsTaken:
         """The options of its examples."""

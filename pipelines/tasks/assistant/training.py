@@ -11,6 +11,7 @@ from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.options import FineTuned
 from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.adapting import prepare
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.chats import chat_examples
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
@@ -30,6 +31,7 @@ def train(
     training = settings.training
     require_tokenizer(foundation, tokenizer)
     encoder, network = tokenizer.load(), load_network(foundation)
+    adapted = prepare(network, training.method, foundation, settings.seed)
     cut: Counter[str] = Counter()
     read = reading(settings, foundation, tokenizer, examples, contamination, cut)
     train, sizes = read.batches, _sizes(settings, foundation)
@@ -48,7 +50,7 @@ def train(
     )
     making.made["cut_examples"] = cut["chats_cut"]
     making.made["cut_turns"] = dict(cut)
-    write_checkpoint(making, network, history, foundation.config())
+    write_checkpoint(making, network, history, foundation.config() | adapted)
 
 
 def reading(

@@ -40,10 +40,9 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         scope.key(f"{name}_evaluation"),
         "pipelines.tasks.classifier.evaluation:evaluate",
         inputs={
+            **scope.under(options.corpus, name),
             "contamination": scope.contamination,
             "classifier": key,
-            "tokenizer": scope.tokenizer,
-            "examples": f"{options.corpus}/{name}_examples",
         },
         settings=options.part(Judged),
         libraries=("numpy", "scikit-learn", "scipy", "torch", *tokenizer_libraries),

@@ -29,10 +29,11 @@ from pipelines.training.labelled import labelled_examples, require_labels
 def evaluate(
     making: Making,
     settings: Judged,
-    classifier: Checkpoint,
+    foundation: Checkpoint,
     tokenizer: TokenizerFiles,
     examples: Examples,
     contamination: dict[str, Contamination],
+    classifier: Checkpoint,
 ) -> None:
     """Accuracy, precision, recall and F1 on the test split, compared with two baselines (means over
     the labels if there are more than two)."""
@@ -49,7 +50,7 @@ def evaluate(
         batch_size=held_out_rows(length),
     )
     truth = [labels.index(row.label) for row in test]
-    likely = probabilities(load_network(classifier), held_out.in_order())
+    likely = probabilities(load_network(classifier, foundation), held_out.in_order())
     baselines = label_baselines(
         list(examples.labelled("train", left_out_of(settings.corpus, contamination))),
         test,

@@ -27,7 +27,7 @@ def evaluate(
     samples: dict[str, list[dict[str, str]]] = {}
     for model, checkpoint in {"general": foundation, "domain": domain}.items():
         require_tokenizer(checkpoint, tokenizer)
-        network = load_network(checkpoint)
+        network = load_network(checkpoint, foundation)
         for text, held_out in texts.items():
             figures = language_figures(network, held_out, encoder)
             bits[model, text] = figures["test"]["bits_per_byte"]

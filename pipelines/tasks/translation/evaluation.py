@@ -241,6 +241,9 @@ def _legible(tokenizer: Tokenizer, token: int) -> str:
     return "end" if token in tokenizer.controls else tokenizer.decode([token]).strip()
 
 
+BASE = "of the decoder-only GPT"
+
+
 def evaluate(
     making: Making,
     settings: JudgedTranslations,
@@ -250,6 +253,7 @@ def evaluate(
     documents: Documents,
     translator: Checkpoint,
     decoder_only: dict[str, Checkpoint],
+    foundation: dict[str, Checkpoint],
 ) -> None:
     """BLEU, chrF and the exact share on held-out sentences, of the translator and of the GPT."""
     for checkpoint in (translator, *decoder_only.values()):
@@ -265,7 +269,7 @@ def evaluate(
         "encoder-decoder, greedy": translations(network, encoder, texts),
     }
     for name, checkpoint in decoder_only.items():
-        by_translator[name] = replies(load_network(checkpoint), encoder, texts)
+        by_translator[name] = replies(load_network(checkpoint, foundation[BASE]), encoder, texts)
     baseline_texts = baselines(train, texts)
     by_translator |= baseline_texts
     judged = scores_by_kind(by_translator, sentences)
