@@ -30,7 +30,7 @@ def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iter
 
 def _about(settings: PairsTaken | LabelsTaken) -> str:
     if isinstance(settings, LabelsTaken):
-        return f"Texts labelled {listed(settings.labels)}"
+        return f"Texts labelled {listed(settings.names())}"
     turns = settings.context_turns
     before = "the turn" if turns == 1 else f"up to {turns} turns"
     return f"Pairs of a reply and {before} before it"

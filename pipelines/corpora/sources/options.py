@@ -6,14 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.core.stanza import Strict
+from pipelines.core.stanza import Outside, Strict
 from pipelines.corpora.sources.kind import SourceOptions
+
+WHOLE = "."
+"""In the place of a field: the whole record, as JSON."""
 
 
 class Fields(Strict):
     """The field of a record for each part of a document; ``meta.id`` is a nested field."""
 
     text: str = "text"
+    """A field, or a text with fields in braces: ``"{title}. {body}"``. A single point stands for
+    the whole record, as JSON."""
     id: str | None = None
     """null: the place of the record in its file."""
     source: str | None = None
@@ -35,6 +40,8 @@ class Records(SourceOptions):
     fail in both cases, because the start of the next row is then unknown."""
     max_document_bytes: Annotated[int, Field(gt=0, le=1 << 30, strict=True)] = 60_000_000
     """A longer document is refused or split; see ``on_long``."""
+    unescape: Outside = False
+    """true: entities of HTML in a text, such as ``&amp;``, become their characters."""
     on_long: Literal["fail", "split"] = "fail"
     """split: a document that is too long becomes several, cut at line ends."""
     licence: str

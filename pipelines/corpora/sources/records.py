@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import html
+import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.corpora.sources.decoding import mended, pieces, utf8_length
+from pipelines.corpora.sources.options import WHOLE
 from pipelines.corpora.turns import document_text, trimmed
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document, Unread
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 # be shorter, because its text may be cut into several documents.
 HELD_BYTES = 64 << 20
 _ABSENT = object()
+_IN_BRACES = re.compile(r"\{([^{}\n]+)\}")  # a field in a template of several
 MAX_NAME = 60
 _INPUT = "input"  # the column for the input of an instruction in Alpaca's layout
 MAX_TOLD = 300  # characters of the kept reason for which a row was left out
@@ -78,6 +83,8 @@ def documents_of_rows(
     for place, row in rows:
         try:
             document = _document(place, row, fields, origin, records.licence)
+            if records.unescape:
+                document = document._replace(text=html.unescape(document.text))
             long = 4 * len(document.text) > most and utf8_length(document.text) > most
             if long and records.on_long == "fail":
                 raise _too_long(most)
@@ -130,7 +137,7 @@ def _too_long(most: int) -> BadRow:
 def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licence: str) -> Document:
     if isinstance(row, BadRow):
         raise row
-    text = _string(row, fields.text)  # first, because most faults are in this field
+    text = text_of(row, fields.text)  # first, because most faults are in this field
     if fields.target:
         pair = ("A", _turn(row, fields.text)), ("B", _turn(row, fields.target))
         text = document_text(pair)
@@ -144,8 +151,15 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
 
 
 def columns_of(fields: Fields) -> list[str]:
-    """The columns that ``fields`` maps, each once."""
-    return list(dict.fromkeys(fields.model_dump(exclude_none=True).values()))
+    """The columns that ``fields`` maps, each once; none if it takes the whole record."""
+    paths = fields.model_dump(exclude_none=True).values()
+    named = (name for path in paths if path != WHOLE for name in _named_in(path))
+    return list(dict.fromkeys(named))
+
+
+def _named_in(path: str) -> list[str]:
+    """The fields in the braces of a template, or the one field itself."""
+    return _IN_BRACES.findall(path) or [path]
 
 
 def mend_of(columns: Iterable[str]) -> str:
@@ -159,7 +173,20 @@ def looked_at(fields: Fields) -> list[str]:
     return [name for name in ([_INPUT] if fields.target else []) if name not in columns_of(fields)]
 
 
-def _value(row: dict[str, Any], path: str) -> Any:
+def text_of(row: Mapping[str, Any], path: str) -> str:
+    """The text of a field; of several in braces the template with their texts; or the record.
+
+    Raises BadRow if there is no such field, or if it is no text.
+    """
+    if path == WHOLE:
+        return json.dumps(row, ensure_ascii=False, default=str)
+    if path not in row and _IN_BRACES.search(path):
+        return _IN_BRACES.sub(lambda found: _string(row, found[1]), path)
+    return _string(row, path)
+
+
+def value_of(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a field; ``meta.id`` is a nested one. Raises BadRow if there is none."""
     value = row.get(path, _ABSENT)
     if value is _ABSENT and "." in path:
         value = row
@@ -185,8 +212,8 @@ def no_field(path: str, names: Iterable[str]) -> str:
     return f"no field {path!r} ({hint})"
 
 
-def _string(row: dict[str, Any], path: str) -> str:
-    value = _value(row, path)
+def _string(row: Mapping[str, Any], path: str) -> str:
+    value = value_of(row, path)
     if not isinstance(value, str):
         type_name, reason = type(value).__name__, "not_a_string"
         if value is None:
@@ -201,21 +228,21 @@ def _string(row: dict[str, Any], path: str) -> str:
     return value
 
 
-def _turn(row: dict[str, Any], path: str) -> str:
+def _turn(row: Mapping[str, Any], path: str) -> str:
     """The trimmed text of a field for one turn, with its lines unchanged."""
-    words = trimmed(_string(row, path))
+    words = trimmed(text_of(row, path))
     if not words:
         raise BadRow(f"field {path!r} is empty, but a pair needs both", reason="half_a_pair")
     return words
 
 
-def _name(row: dict[str, Any], path: str) -> str:
-    value = _value(row, path)
+def _name(row: Mapping[str, Any], path: str) -> str:
+    value = value_of(row, path)
     return str(value) if type(value) is int else _string(row, path)
 
 
-def _label(row: dict[str, Any], path: str) -> str | None:
-    value = _value(row, path)
+def _label(row: Mapping[str, Any], path: str) -> str | None:
+    value = value_of(row, path)
     if value is None:
         return None
     if isinstance(value, bool):
