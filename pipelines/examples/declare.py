@@ -33,7 +33,7 @@ def examples(task: str, corpus: str, settings: Strict) -> Iterator[Declaration]:
 
 def _about(settings: Strict) -> str:
     if isinstance(settings, LabelsTaken):
-        return f"Texts labelled {listed(settings.labels)}"
+        return f"Texts labelled {listed(settings.names())}"
     if isinstance(settings, ChatsTaken):
         return "Conversations and the replies of the assistant in them"
     if isinstance(settings, PreferencesTaken):

@@ -7,6 +7,7 @@ from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, Licences, RawText
 from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.items import Items, SeenItems
 from pipelines.examples.artefacts import Examples
 from pipelines.index.artefacts import TextIndex
 from pipelines.interop.artefacts import Weights
@@ -34,6 +35,8 @@ VIEWS: dict[str, type[Artefact]] = {
         Examples,
         WordVectors,
         Reference,
+        Items,
+        SeenItems,
         Evaluation,
         Report,
         Trial,

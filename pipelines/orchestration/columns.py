@@ -7,6 +7,7 @@ import dagster as dg
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration
 from pipelines.corpora.artefacts import Documents, RawText
+from pipelines.evaluation.items import Items
 from pipelines.examples.artefacts import Examples
 from pipelines.examples.options import LabelsTaken, PreferencesTaken
 from pipelines.tokens.artefacts import TokenShards
@@ -26,6 +27,12 @@ DOCUMENT: Columns = (
 TABLES: dict[type[Artefact], Columns] = {
     RawText: DOCUMENT,
     Documents: DOCUMENT,
+    Items: (
+        ("id", "string", "The item's name in its source"),
+        ("contexts", "list<item: string not null>", "What stands before each answer"),
+        ("continuations", "list<item: string not null>", "The answers"),
+        ("gold", "int64", "The number of the right answer, from 0 on"),
+    ),
     TokenShards: (
         ("document_id", "string", "The id of the document"),
         ("tokens", "list<item: uint16 not null>", "Its token ids, closed by the end of text"),

@@ -18,6 +18,7 @@ from pipelines.corpora.artefacts import Contamination, Documents, Licences, RawT
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
+from pipelines.evaluation.items import SeenItems
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, contests, pictures, swept
 from pipelines.report.alternatives import NONE
@@ -119,6 +120,12 @@ def _(artefact: Contamination) -> dict[str, Any]:
         **artefact.figures(),
         **{title: Rows(readable(rows)) for title, rows in tables.items() if rows},
     }
+
+
+@describe.register
+def _(artefact: SeenItems) -> dict[str, Any]:
+    overlaps = Rows(readable(card.overlaps(artefact)))
+    return {**artefact.figures(), **({"overlaps": overlaps} if overlaps else {})}
 
 
 @describe.register

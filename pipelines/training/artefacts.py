@@ -151,6 +151,14 @@ class KeptStates(Artefact):
         links = {at: link for at, link in trail["links"].items() if int(at) <= step}
         return {"steps": step, "last": trail["states"][str(step)]["receipt"], "links": links}
 
+    def weights(self, step: int) -> dict[str, Tensor]:
+        """The network's weights in a state. Raises ValueError if there is none of ``step``."""
+        from safetensors.torch import load
+
+        named = load(self.state(step)).items()
+        own = "network."  # before the names of weights (model/training/loop.py)
+        return {name.removeprefix(own): tensor for name, tensor in named if name.startswith(own)}
+
     def state(self, step: int) -> bytes:
         """The checked file of a state. Raises ValueError if there is none of ``step``."""
         self.require(step)

@@ -192,6 +192,7 @@ def test_findings_are_read_as_they_were_written(tmp_path: Path) -> None:
         curves={"loss": {"x": "step", "y": "nats", "lines": {"ours": [[0, 2.0]]}}},
         heatmaps={"reads": {"rows": ["la"], "columns": ["the"], "values": [[1.0]]}},
         map=[{"name": "la", "x": 0.0, "y": 1.0, "group": "words"}],
+        answers={"measure": "accuracy", "ids": ["a"], "values": [1.0]},
     )
     evaluation = evaluation_in(tmp_path / "whole", whole)
     assert evaluation.findings() == whole

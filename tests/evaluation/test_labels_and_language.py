@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -14,10 +15,14 @@ from model.inference.generation import generate
 from pipelines.corpora.turns import turns_of
 from pipelines.evaluation.labels import (
     TEXT,
+    calibration,
     headline,
     label_baselines,
+    lead,
     mistakes,
     probabilities,
+    reliability,
+    score_bounds,
     scores,
     scores_by_label,
     sureness,
@@ -33,7 +38,12 @@ from pipelines.tokens.template import as_text
 from pipelines.tokens.tokenizers.words import WordTokenizer, train_words
 from pipelines.tokens.turns import alternating, decode_reply, encode_prompt
 from pipelines.training.chats import chat_examples
-from pipelines.training.labelled import require_labels
+from pipelines.training.labelled import (
+    cut_texts,
+    labelled_examples,
+    repeated,
+    require_labels,
+)
 
 WORDS = [f"{first}{second}" for first in "abcdefg" for second in "aeiou"]
 PROMPTS = ["aa be ci", "do", "eu fa ga ae bi co", "ba be"]
@@ -215,8 +225,59 @@ def test_a_label_that_the_test_split_lacks_ends_nothing() -> None:
 
 def test_of_two_labels_the_last_is_scored() -> None:
     found = scores([0, 0, 1, 1], [0, 1, 1, 1], 2)
-    assert found == pytest.approx({"accuracy": 0.75, "precision": 2 / 3, "recall": 1, "f1": 0.8})
+    assert found == pytest.approx(
+        {
+            "accuracy": 0.75,
+            "precision": 2 / 3,
+            "recall": 1,
+            "f1": 0.8,
+            "macro_f1": (0.8 + 2 / 3) / 2,
+        }
+    )
     assert headline(("ham", "spam")) == ("f1", "F1 of spam")
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_bounds_are_around_the_scores(n_labels: int) -> None:
+    draw = random.Random(n_labels)
+    truth = [draw.randrange(n_labels) for _ in range(400)]
+    guesses = [one if draw.random() < 0.7 else draw.randrange(n_labels) for one in truth]
+    found, around = scores(truth, guesses, n_labels), score_bounds(truth, guesses, n_labels)
+    names = {"accuracy", "macro_f1"} | ({"f1"} if n_labels == 2 else set())
+    assert {name.removesuffix("_low").removesuffix("_high") for name in around} == names
+    for name in names:
+        low, high = around[f"{name}_low"], around[f"{name}_high"]
+        assert low < found[name] < high
+        # Of 400 right and wrong answers the standard error is about 0.02.
+        assert 0.05 < high - low < 0.13
+    same = score_bounds([0, 1] * 50, [0, 1] * 50, n_labels)
+    assert same["accuracy_low"] == same["accuracy_high"] == same["macro_f1_low"] == 1
+
+
+def test_a_lead_is_of_the_same_texts() -> None:
+    """Both miss the same hard half; ours is right on ten texts more, which is no chance."""
+    truth = [0, 1] * 100
+    theirs = [one if n < 100 else 1 - one for n, one in enumerate(truth)]
+    ours = [one if n < 110 else 1 - one for n, one in enumerate(truth)]
+    low, high = lead("accuracy", truth, ours, theirs, 2)
+    assert 0.02 <= low < 0.05 < high < 0.09
+    assert lead("macro_f1", truth, theirs, theirs, 2) == (0, 0)
+    alone = score_bounds(truth, ours, 2)
+    assert alone["accuracy_high"] - alone["accuracy_low"] > 2 * (high - low)
+
+
+def test_calibration_is_the_gap_between_sureness_and_truth() -> None:
+    """By hand: 0.9 sure and right in 3 of 5, 0.6 sure and right in 1 of 2."""
+    likely = torch.tensor([[0.1, 0.9]] * 5 + [[0.4, 0.6]] * 2, dtype=torch.float64)
+    truth = [1, 1, 1, 0, 0, 1, 0]
+    found = calibration(truth, likely)
+    by_hand = (5 * abs(0.9 - 0.6) + 2 * abs(0.6 - 0.5)) / 7
+    assert found["calibration_error"] == pytest.approx(by_hand)
+    assert found["calibration_error_low"] <= by_hand <= found["calibration_error_high"]
+    lines = reliability(truth, likely)["lines"]
+    assert lines["this model"] == [pytest.approx([0.6, 0.5]), pytest.approx([0.9, 0.6])]
+    perfect = calibration([1] * 4, torch.tensor([[0.0, 1.0]] * 4, dtype=torch.float64))
+    assert perfect["calibration_error"] == 0
 
 
 def test_baselines_are_scored_as_the_model_is() -> None:
@@ -310,3 +371,27 @@ def test_one_label_alone_is_refused_with_its_split() -> None:
         require_labels(labelled("up", "up"), "test")
     with pytest.raises(ValueError, match="the train split has no example"):
         require_labels([], "train")
+
+
+def test_labels_that_do_not_fit_the_head_are_named(tokenizer: WordTokenizer) -> None:
+    """FAULTS 55: three labels for two outputs."""
+    sizes = {"context_length": 8, "batch_size": 2}
+    rows = labelled("up", "down", "flat")
+    assert len(list(labelled_examples(tokenizer, rows, THREE, **sizes).in_order())) == 2
+    with pytest.raises(ValueError, match="example 2: label=flat is none of the head's 2 labels"):
+        labelled_examples(tokenizer, rows, ("up", "down"), **sizes)
+
+
+def test_rarer_labels_are_repeated_until_all_are_as_frequent() -> None:
+    rows = labelled("up", "down", "up", "up", "flat", "up", "down")
+    more = repeated(rows)
+    assert more[: len(rows)] == rows
+    assert Counter(row.label for row in more) == {"up": 4, "down": 4, "flat": 4}
+    assert {row.id for row in more} == {row.id for row in rows}
+
+
+def test_cut_texts_are_counted(tokenizer: WordTokenizer) -> None:
+    """The end of text takes a token of the context."""
+    found = cut_texts(tokenizer, ["aa be", "aa be ci", "aa be ci do"], 4)
+    assert found == sum(len(tokenizer.encode(text)) > 3 for text in ("aa be ci", "aa be ci do"))
+    assert cut_texts(tokenizer, ["aa be ci do"], 50) == 0

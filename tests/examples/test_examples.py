@@ -13,6 +13,7 @@ from pipelines.corpora.splits import SPLITS, Split
 from pipelines.corpora.splitting import Splitting
 from pipelines.examples.artefacts import Chat, Labelled, pair_of, read_chats, read_labelled
 from pipelines.examples.labelled import make_labelled
+from pipelines.examples.options import LabelsTaken
 from pipelines.examples.pairs import conversation_pairs, make_pairs, reply_chat
 from pipelines.examples.writing import write_chats
 from pipelines.text.errors import TextError
@@ -23,6 +24,7 @@ from pipelines.tokens.turns import encode_labelled
 ONE_EACH: dict[Split, list[Document]] = {
     split: [Document(split, "A: Hi.\nB: Hello.", "s", "l", "ham")] for split in SPLITS
 }
+HAM = LabelsTaken.model_construct(labels=("ham",))  # one label alone, which no recipe may have
 
 
 # --- pairs --------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def test_labelled_texts_keep_their_documents_split(tmp_path: Path) -> None:
     ]
     (tmp_path / "documents").mkdir()
     documents = split_documents(tmp_path / "documents", rows)
-    counts = make_labelled(documents, tmp_path, ["ham", "spam"])
+    counts, _ = make_labelled(documents, tmp_path, LabelsTaken(labels=("ham", "spam")))
     for split in SPLITS:
         assert list(read_labelled(open_table(tmp_path, f"{split}.arrow"))) == [
             Labelled(d.id, d.id, d.text, d.label or "") for d in documents[split]
@@ -142,11 +144,11 @@ def test_labelled_texts_keep_their_documents_split(tmp_path: Path) -> None:
 def test_unknown_and_absent_labels_are_named(tmp_path: Path) -> None:
     train = [Document("7", "text", "s", "l", "eggs")]
     with pytest.raises(TextError, match="document 7: label=eggs is not one of ham, spam"):
-        make_labelled({**ONE_EACH, "train": train}, tmp_path, ["ham", "spam"])
+        make_labelled({**ONE_EACH, "train": train}, tmp_path, LabelsTaken(labels=("ham", "spam")))
     with pytest.raises(TextError, match="label=ham has no training example"):
-        make_labelled({**ONE_EACH, "train": train}, tmp_path, ["eggs", "ham"])
-    with pytest.raises(TextError, match="document 8: label=None"):
-        make_labelled({**ONE_EACH, "test": [Document("8", "t", "s", "l")]}, tmp_path, ["ham"])
+        make_labelled({**ONE_EACH, "train": train}, tmp_path, LabelsTaken(labels=("eggs", "ham")))
+    with pytest.raises(TextError, match="document 8 has no label; map its field"):
+        make_labelled({**ONE_EACH, "test": [Document("8", "t", "s", "l")]}, tmp_path, HAM)
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -156,7 +158,7 @@ def test_a_split_without_an_example_is_named(tmp_path: Path, split: Split) -> No
     with pytest.raises(TextError, match=named):
         make_pairs(documents, tmp_path)
     with pytest.raises(TextError, match=named):
-        make_labelled(documents, tmp_path, ["ham"])
+        make_labelled(documents, tmp_path, HAM)
 
 
 # --- as tokens ----------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def test_each_heavy_library_has_its_place() -> None:
         "sacrebleu": r"pipelines\.tasks\.translation\.evaluation",
         "babel": r"pipelines\.corpora\.generators\.translations",
         "num2words": r"pipelines\.corpora\.generators\.translations",
-        "pyarrow": r"pipelines\.(text|corpora|examples|index|tokens)\..*",
+        "pyarrow": r"pipelines\.(text|corpora|examples|index|tokens)\..*|.*\.item_sets",
         "pydivsufsort": r"pipelines\.index\.building",
         "sklearn": r"pipelines\.(evaluation\.baselines|word_vectors\.neighbours)",
         "matplotlib": r"pipelines\.report\.pictures",

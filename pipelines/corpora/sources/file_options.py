@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from pipelines.corpora.sources.formats import FORMATS
 from pipelines.corpora.sources.options import Records
@@ -36,6 +36,12 @@ class Reading(Records):
     jsonl: one object a line, or one JSON list of objects.
     A file of any format may be packed with gzip or zstandard. pairs: lines ``source TAB target``;
     further columns are ignored."""
+    header: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The names of the columns of CSV files without a line of names, in their order:
+    ``[class, title, text]``."""
+    quotes: Literal["csv", "literal"] = "csv"
+    """csv: a field in quotation marks may hold line ends and delimiters. literal: quotation marks
+    in a CSV file are plain signs."""
     encoding: Encoding | dict[str, Encoding] = "utf-8"
     """The encoding of text files: one for all, or one for each glob; the first glob that matches
     counts (``{"old/*.txt": latin-1, "*": utf-8}``; a star matches slashes too)."""

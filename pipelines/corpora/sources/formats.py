@@ -51,7 +51,7 @@ def _jsonl(file: Opened) -> Documents:
 def _csv(file: Opened) -> Documents:
     arguments, where = (file.chunks(), file.most, file.notes), file.origin.where
     tabs = file.name.lower().endswith(".tsv")
-    return file.of_rows(csv_rows(*arguments, fields=file.source.fields, tabs=tabs, where=where))
+    return file.of_rows(csv_rows(*arguments, file.source, where, tabs=tabs))
 
 
 def _parquet(file: Opened) -> Documents:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.core.stanza import Strict
+from pipelines.core.stanza import Outside, Strict
 from pipelines.corpora.sources.kind import SourceOptions
+
+WHOLE = "."
+"""In the place of a field: the whole record, as JSON."""
+IN_BRACES = re.compile(r"\{([^{}\n]+)\}")
+"""A field in a template of several."""
 
 
 class Fields(Strict):
@@ -19,7 +25,9 @@ class Fields(Strict):
     """
 
     text: str = "text"
-    """The text of a document, or the request of a conversation of two turns."""
+    """The text of a document, or the request of a conversation of two turns: a field, or a text
+    with fields in braces (``"{title}. {body}"``). A single point stands for the whole record, as
+    JSON."""
     id: str | None = None
     """null: the place of the record in its file."""
     source: str | None = None
@@ -59,11 +67,13 @@ class Fields(Strict):
         return bool(self.messages or self.target or self.chosen)
 
     def columns(self) -> list[str]:
-        """The columns that are mapped, each once."""
+        """The columns that are mapped, each once; none if the whole record is taken."""
         mapped = self.model_dump(exclude_none=True)
         if self.messages or (self.chosen and "text" not in self.model_fields_set):
             del mapped["text"]
-        return list(dict.fromkeys(mapped.values()))
+        paths = (path for path in mapped.values() if path != WHOLE)
+        named = (name for path in paths for name in IN_BRACES.findall(path) or [path])
+        return list(dict.fromkeys(named))
 
 
 class Records(SourceOptions):
@@ -75,6 +85,8 @@ class Records(SourceOptions):
     fail in both cases, because the start of the next row is then unknown."""
     max_document_bytes: Annotated[int, Field(gt=0, le=1 << 30, strict=True)] = 60_000_000
     """A longer document is refused or split; see ``on_long``."""
+    unescape: Outside = False
+    """true: entities of HTML in a text, such as ``&amp;``, become their characters."""
     on_long: Literal["fail", "split"] = "fail"
     """split: a document that is too long becomes several, cut at line ends."""
     licence: str

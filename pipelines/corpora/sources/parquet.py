@@ -75,7 +75,7 @@ def _batches(file: IO[bytes], fields: Fields, where: str) -> Iterator[pa.RecordB
     paths = [
         column.path for column in map(parquet_file.schema.column, range(len(parquet_file.schema)))
     ]
-    columns = fields.columns()
+    columns = fields.columns() or parquet_file.schema_arrow.names
     for name in columns:
         if not any(path == name or path.startswith(f"{name}.") for path in paths):
             raise TextError(f"{where}: {no_field(name, paths)}; {mend_of(paths)}")

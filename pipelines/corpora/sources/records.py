@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import html
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.corpora.roles import ASSISTANT, LETTERS, SYSTEM, USER
@@ -16,6 +18,7 @@ from pipelines.corpora.sources.messages import (
     text_at,
     turns_of_messages,
 )
+from pipelines.corpora.sources.options import IN_BRACES, WHOLE
 from pipelines.corpora.turns import document_text, trimmed
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document, Unread
@@ -83,6 +86,8 @@ def documents_of_rows(
     for place, row in rows:
         try:
             document = _document(place, row, fields, origin, records.licence)
+            if records.unescape:
+                document = document._replace(text=html.unescape(document.text))
             long = 4 * len(document.text) > most and utf8_length(document.text) > most
             if long and records.on_long == "fail":
                 raise _too_long(most)
@@ -137,7 +142,7 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
         raise row
     # The text is first, because most faults are in this field.
     spoken = fields.are_conversations()
-    text = document_text(_turns(row, fields)) if spoken else _string(row, fields.text)
+    text = document_text(_turns(row, fields)) if spoken else text_of(row, fields.text)
     return Document(
         id=_name(row, fields.id) if fields.id else f"{origin.name}:{place}",
         text=text,
@@ -152,14 +157,14 @@ def _turns(row: dict[str, Any], fields: Fields) -> list[Spoken]:
     try:
         turns = _optional(row, fields.system, LETTERS[SYSTEM])
         if fields.messages:
-            turns += turns_of_messages(_value(row, fields.messages), fields.messages)
+            turns += turns_of_messages(value_of(row, fields.messages), fields.messages)
         elif "text" in fields.model_fields_set or not fields.chosen:
             more = [words for _, words in _optional(row, fields.input, LETTERS[USER])]
             turns.append((LETTERS[USER], "\n\n".join([_turn(row, fields.text), *more])))
         if fields.target:
             turns.append((LETTERS[ASSISTANT], _turn(row, fields.target)))
         if fields.chosen and fields.rejected:
-            sides = [(_value(row, path), path) for path in (fields.chosen, fields.rejected)]
+            sides = [(value_of(row, path), path) for path in (fields.chosen, fields.rejected)]
             turns = preference_turns(turns, *sides)
     except Malformed as fault:
         raise BadRow(str(fault), reason="malformed_conversation") from None
@@ -186,7 +191,19 @@ def looked_at(fields: Fields) -> list[str]:
     return [name for name in ([_INPUT] if pair else []) if name not in fields.columns()]
 
 
-def _found(row: dict[str, Any], path: str) -> Any:
+def text_of(row: Mapping[str, Any], path: str) -> str:
+    """The text of a field; of several in braces the template with their texts; or the record.
+
+    Raises BadRow if there is no such field, or if it is no text.
+    """
+    if path == WHOLE:
+        return json.dumps(row, ensure_ascii=False, default=str)
+    if path not in row and IN_BRACES.search(path):
+        return IN_BRACES.sub(lambda found: _string(row, found[1]), path)
+    return _string(row, path)
+
+
+def _found(row: Mapping[str, Any], path: str) -> Any:
     """The value of a field, or ``_ABSENT``."""
     value = row.get(path, _ABSENT)
     if value is _ABSENT and "." in path:
@@ -196,7 +213,8 @@ def _found(row: dict[str, Any], path: str) -> Any:
     return value
 
 
-def _value(row: dict[str, Any], path: str) -> Any:
+def value_of(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a field; ``meta.id`` is a nested one. Raises BadRow if there is none."""
     value = _found(row, path)
     lists = [name for name in _MESSAGES if _of_messages(row.get(name))]
     if value is _ABSENT and lists:
@@ -219,8 +237,8 @@ def no_field(path: str, names: Iterable[str]) -> str:
     return f"no field {path!r} ({hint})"
 
 
-def _string(row: dict[str, Any], path: str) -> str:
-    value = _value(row, path)
+def _string(row: Mapping[str, Any], path: str) -> str:
+    value = value_of(row, path)
     if not isinstance(value, str):
         type_name, reason = type(value).__name__, "not_a_string"
         if value is None:
@@ -235,21 +253,21 @@ def _string(row: dict[str, Any], path: str) -> str:
     return value
 
 
-def _turn(row: dict[str, Any], path: str) -> str:
+def _turn(row: Mapping[str, Any], path: str) -> str:
     """The trimmed text of a field for one turn, with its lines unchanged."""
-    words = trimmed(_string(row, path))
+    words = trimmed(text_of(row, path))
     if not words:
         raise BadRow(f"field {path!r} is empty, but a pair needs both", reason="half_a_pair")
     return words
 
 
-def _name(row: dict[str, Any], path: str) -> str:
-    value = _value(row, path)
+def _name(row: Mapping[str, Any], path: str) -> str:
+    value = value_of(row, path)
     return str(value) if type(value) is int else _string(row, path)
 
 
-def _label(row: dict[str, Any], path: str) -> str | None:
-    value = _value(row, path)
+def _label(row: Mapping[str, Any], path: str) -> str | None:
+    value = value_of(row, path)
     if value is None:
         return None
     if isinstance(value, bool):

@@ -20,5 +20,9 @@ class ClassifierTask(TaskOptions, LabelsTaken):
         return self.part(LabelsTaken)
 
 
-class Labelling(FineTuned, LabelsTaken):
+class Labelling(FineTuned):
     """Settings of the making of a classifier; they decide it together with its inputs."""
+
+    labels: tuple[str, ...]
+    """The labels as they are shown, in the order of the head's outputs."""
+    balance: str

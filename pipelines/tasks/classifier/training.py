@@ -13,7 +13,7 @@ from pipelines.training.adapting import prepare
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
-from pipelines.training.labelled import labelled_examples, require_labels
+from pipelines.training.labelled import cut_texts, labelled_examples, repeated, require_labels
 from pipelines.training.receipts import Reading, Taught
 
 
@@ -48,6 +48,8 @@ def train(
         seed=settings.seed,
         reading=read,
     )
+    texts = [row.text for row in examples.labelled("train")]
+    making.made["cut_examples"] = cut_texts(encoder, texts, classifier.network.context_length)
     config = {**foundation.config(), "labels": list(labels), **adapted}
     write_checkpoint(making, classifier, history, config)
 
@@ -65,6 +67,8 @@ def reading(
     """
     rows = list(examples.labelled("train", left_out_of(settings.corpus, contamination)))
     require_labels(rows, "train")
+    if settings.balance == "repeat":
+        rows = repeated(rows)
     sizes = _sizes(settings, foundation)
     batches = labelled_examples(
         tokenizer.load(), rows, settings.labels, **sizes, seed=settings.seed
