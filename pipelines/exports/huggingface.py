@@ -82,7 +82,8 @@ def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: 
     write_json(folder / "tokenizer_config.json", options)
     write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
     begins = None if tokenizer.beginning is None else names["bos"]
-    card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], chats=chats)
+    form = {"chats": chats, "brought": tokenizer.template.brought}
+    card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], **form)
     (folder / "README.md").write_text(card, "utf-8")
     write_lineage(lineage, folder)
     return layout.class_name

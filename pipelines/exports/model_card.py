@@ -59,7 +59,13 @@ adapter merged into them too.
 _CHAT = """
 It was fine-tuned to reply: `tokenizer.apply_chat_template(messages, add_generation_prompt=True)`
 writes turns of `user` and `assistant` in the form that it was trained on. A system message at the
-start of a conversation is put before the text of the next turn; the model was not trained with any.
+start of a conversation is put before the text of the next turn, and a turn of a `tool` is written
+as a user's.
+"""
+_BROUGHT_CHAT = """
+`tokenizer.apply_chat_template(messages, add_generation_prompt=True)` writes a conversation by the
+template that came with the weights that it was made from; it was trained and evaluated in that
+form.
 """
 _CONTROLS = """
 In training no text could become a control token. `transformers` reads `{end}`, `<|user|>` and
@@ -85,12 +91,20 @@ the settings that decided each artefact, and the sha256 of its files.
 
 
 def model_card(
-    lineage: Node, class_name: str, since: str, begins: str | None, end: str, *, chats: bool
+    lineage: Node,
+    class_name: str,
+    since: str,
+    begins: str | None,
+    end: str,
+    *,
+    chats: bool,
+    brought: bool = False,
 ) -> str:
     """A README in Markdown with the header that the Hugging Face hub reads.
 
     ``since`` is the first version of transformers that loads the model. ``begins`` is the token
-    before a text, or None; ``end`` is the token after it.
+    before a text, or None; ``end`` is the token after it. ``chats``: it has a template of
+    conversations; ``brought``: that came with the weights it was made from.
     """
     artefact = lineage.artefact
     head = _HEAD.format(
@@ -100,7 +114,8 @@ def model_card(
         since=since,
         framing=_framing(begins, end),
     )
-    return head + (_CHAT if chats else "") + _CONTROLS.format(end=end) + _made_of(lineage)
+    chat = (_BROUGHT_CHAT if brought else _CHAT) if chats else ""
+    return head + chat + _CONTROLS.format(end=end) + _made_of(lineage)
 
 
 def adapter_card(lineage: Node, class_name: str, base: str) -> str:

@@ -341,6 +341,27 @@ def test_an_assistants_chat_template_writes_what_it_learned(
     assert generation.eos_token_id == [words.end_of_text, words.user, words.assistant]
 
 
+def test_a_template_that_came_along_goes_out_again(tmp_path: Path) -> None:
+    """Also of weights that nobody has taught anything yet."""
+    jinja = (
+        "{% for m in messages %}{{ '<s>' + m['role'] + '\n' + m['content'] + '</s>\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant\n' }}{% endif %}"
+    )
+    options = {"bos_token": "<s>", "eos_token": "</s>", "chat_template": jinja}
+    spoken = came_with(library(["<s>", "</s>"]), tokenizer_config__json=options)
+    assert spoken.template.brought
+    ours = network(GPTConfig(**PRESETS["llama"] | SIZES, vocab_size=spoken.vocab_size))
+    folder = exported(tmp_path, ours, spoken)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    assert theirs.chat_template == jinja
+    messages = [{"role": "user", "content": "Hi, how are you?"}]
+    told = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert told == encode_prompt(spoken, alternating(["Hi, how are you?"]), 99)
+    assert spoken.template.end in transformers.GenerationConfig.from_pretrained(folder).eos_token_id
+    assert "template that came with the weights" in (folder / "README.md").read_text()
+    assert taken(folder)[1].template == spoken.template
+
+
 def test_the_lineage_goes_along(words: BytePairTokenizer, tmp_path: Path) -> None:
     ours = network(GPTConfig(**SIZES, vocab_size=words.vocab_size))
     folder = exported(tmp_path, ours, words)

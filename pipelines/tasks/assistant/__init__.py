@@ -47,7 +47,7 @@ def assistant(
         scope.key(evaluation),
         "pipelines.tasks.assistant.evaluation:evaluate",
         inputs={**scope.under(corpus, name), "assistant": key},
-        libraries=("torch", *tokenizer_libraries),
+        libraries=("numpy", "torch", *tokenizer_libraries),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
         about=f"How well the assistant of the task {name} of {scope.recipe} predicts held-out"
