@@ -57,7 +57,7 @@ def evaluate(
         ),
         samples=samples["domain"],
         tables={
-            "bits per byte of held-out text": table(figures),
+            **tables_of(figures),
             "how each model goes on": continued,
         },
     ).write(making)
@@ -85,19 +85,23 @@ def figures_of(found: Mapping[tuple[str, str], WindowsRead]) -> dict[str, float]
     return figures
 
 
-def table(figures: Mapping[str, float]) -> Rows:
-    """A row for each model and text, with the bounds."""
-    return [
-        {
-            "model": model,
-            "text": text,
-            **{
-                f"{end.lstrip('_')} bits per byte".strip(): figures[
-                    f"{model}_model_{text}_bits_per_byte{end}"
-                ]
-                for end in ("", "_low", "_high")
-            },
-        }
-        for model in ("general", "domain")
-        for text in ("general", "domain")
-    ]
+def tables_of(figures: Mapping[str, float]) -> dict[str, Rows]:
+    """Both models on both texts, and the differences with their bounds."""
+    return {
+        "bits per byte of held-out text": [
+            {"model": model}
+            | {
+                f"{text} text": figures[f"{model}_model_{text}_bits_per_byte"]
+                for text in ("domain", "general")
+            }
+            for model in ("general", "domain")
+        ],
+        "the difference that the training made": [
+            {"text": text, "bits per byte": figures[name]}
+            | {side: figures[f"{name}_{side}"] for side in ("low", "high")}
+            for text, name in (
+                ("domain: gained", "gained_bits_per_byte"),
+                ("general: forgotten", "forgotten_bits_per_byte"),
+            )
+        ],
+    }
