@@ -32,7 +32,6 @@ from pipelines.tokens.artefacts import INDEX, ShardEntry, TokenizerFiles
 from pipelines.tokens.shard_rows import Rows, record_batches, shard_schema
 
 if TYPE_CHECKING:
-
     from pipelines.tokens.tokenizers import Tokenizer
 
 MAX_SHARD_BYTES = 256_000_000
