@@ -28,6 +28,7 @@ from pipelines.lineage.views import open_current
 from pipelines.server.app import POLICY, application
 from pipelines.server.guard import Guard
 from pipelines.server.site import Run, Site
+from pipelines.training.artefacts import Checkpoint
 from tests.conftest import Chain
 
 ORIGIN = "http://127.0.0.1:3000"
@@ -109,6 +110,38 @@ def test_every_link_of_every_page_leads_somewhere(client: TestClient, chain: Cha
             assert re.match(r"[/#]|data:", address), (place, address)
             if address.startswith("#"):
                 assert address[1:] in found.ids, (place, address)
+
+
+def test_the_documents_of_a_model_have_a_page(client: TestClient, chain: Chain) -> None:
+    page = client.get("/documents/tiny/foundation").text
+    draws = list(Store(chain.root).current("tiny/foundation", Checkpoint).draws())
+    assert f"What tiny/foundation read: {len(draws):,} documents" in page
+    first = next(draw for draw in draws if draw.first_step == 1)
+    assert f"<td>{first.document_id}</td>" in page
+    below = client.get("/documents/tiny/toy_reply_assistant").text
+    assert "What tiny/toy_reply_assistant read" in below
+    assert "What tiny/foundation read" in below, "the text of what it was fine-tuned from too"
+    assert client.get("/documents/tiny/nothing").status_code == 404
+
+
+def test_the_difference_to_the_version_before_has_a_page(copy: Chain) -> None:
+    client = client_of(copy.project)
+    page = client.get("/diff/tiny/foundation").text
+    assert "It is the first version of this asset." in page
+    store = copy.store
+    record = store.current_record("tiny/foundation_evaluation")
+    decides = {**record.decides, "recipe": {"samples": ["<b>another</b>"]}}
+    changed = replace(record, decides=decides, made={**record.made, "finished": "2099"})
+    with store.work("tiny/foundation_evaluation", changed.derivation) as work:
+        draft = work.draft()
+        for file in store.folder(record.version).iterdir():
+            shutil.copy(file, draft)
+        (draft / "manifest.json").unlink()
+        seal(draft)
+        store.publish("tiny/foundation_evaluation", draft, changed)
+    page = client.get("/diff/tiny/foundation_evaluation").text
+    assert "dragon diff tiny/foundation_evaluation@" in page
+    assert "<b>another</b>" not in page
 
 
 def test_a_page_runs_nothing_but_the_script_of_the_live_page(client: TestClient) -> None:
