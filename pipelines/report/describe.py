@@ -23,6 +23,7 @@ from pipelines.examples.artefacts import Examples
 from pipelines.report import card, contests, pictures, swept
 from pipelines.report.alternatives import NONE
 from pipelines.report.card import legible, masked, readable, shorten
+from pipelines.report.figures import is_bound
 from pipelines.report.words import loss_unit
 from pipelines.sweeps.artefacts import SweepComparison, Trial
 from pipelines.text.flat import flat
@@ -215,8 +216,9 @@ def _(artefact: Evaluation) -> dict[str, Any]:
         {name: shorten(text, 600) for name, text in sample.items()}
         for sample in findings.samples or ()
     )
+    figures = findings.figures
     return {
-        **findings.figures,
+        **{name: value for name, value in figures.items() if not is_bound(name, figures)},
         **evaluation_pictures(findings),
         **{title: Rows(readable(rows)) for title, rows in findings.shown_tables().items()},
         **({"samples": samples} if samples else {}),

@@ -64,7 +64,7 @@ def spelled(figures: Mapping[str, float]) -> list[Figure]:
     """
     told = []
     for name, value in figures.items():
-        if name != _of_bound(name) and _of_bound(name) in figures:
+        if is_bound(name, figures):
             continue
         one = spell(name, value)
         if f"{name}_low" in figures and f"{name}_high" in figures:
@@ -72,6 +72,11 @@ def spelled(figures: Mapping[str, float]) -> list[Figure]:
             one = replace(one, text=f"{one.text} ({between})")
         told.append(one)
     return told
+
+
+def is_bound(name: str, figures: Mapping[str, float]) -> bool:
+    """Whether a figure is the bound of another one of the same artefact."""
+    return name != _of_bound(name) and _of_bound(name) in figures
 
 
 def interval(name: str, low: float, high: float) -> str:
