@@ -146,12 +146,13 @@ def _before_the_report(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:
         yield from interop.foundation(scope, recipe.weights)
     yield from foundation_evaluation(scope)
     yield from ladder(scope, recipe.attention_ladder)
-    asked = [scope.foundation]
+    asked: dict[str, list[str]] = {scope.foundation: []}
     # After the others come the tasks that train on another one's model.
     for name, task in sorted(recipe.tasks.items(), key=lambda one: bool(one[1].begins_from)):
         for declaration in tasks.plan(scope, name, task):
             yield declaration
             if declaration.key.endswith(ASKED):
-                asked.append(declaration.key)
+                earlier = [f"{task.begins_from}_assistant"] if task.begins_from else []
+                asked[declaration.key] = [scope.foundation, *map(scope.key, earlier)]
     for name, options in recipe.suites.items():
         yield from suite(scope, name, options, trained_on, asked)

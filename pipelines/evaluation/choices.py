@@ -36,11 +36,12 @@ def evaluate(
     tokenizer: TokenizerFiles,
     items: Items,
     seen: SeenItems,
-    base: dict[str, Checkpoint],  # noqa: ARG001 - what an adapter is an adapter of
+    base: dict[str, Checkpoint],
 ) -> None:
     """How often the answer that a model finds likeliest is the right one."""
     require_tokenizer(model, tokenizer)
-    judge(load_network(model), tokenizer.load(), items, seen, settings).write(making)
+    network = load_network(model, model.base_among(*base.values()))
+    judge(network, tokenizer.load(), items, seen, settings).write(making)
 
 
 def evaluate_steps(

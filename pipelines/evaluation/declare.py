@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from model import architectures
@@ -83,16 +83,21 @@ def suite_evaluation(model: str, suite: str) -> str:
 
 
 def suite(
-    scope: Scope, name: str, options: SuiteOptions, corpora: Iterable[str], models: Iterable[str]
+    scope: Scope,
+    name: str,
+    options: SuiteOptions,
+    corpora: Iterable[str],
+    models: Mapping[str, Sequence[str]],
 ) -> Iterator[Declaration]:
     """The items of a set, those that training text holds too, and the evaluation of each model.
 
-    ``corpora`` are those that the recipe trains on. ``models`` are keys of checkpoints.
+    ``corpora`` are those that the recipe trains on. ``models`` has, by the key of a checkpoint, the
+    keys of those that it may be an adapter of.
     """
     yield _items(name, options)
     yield _seen(scope, name, sorted(set(corpora)))
     kind = suites.catalogue()[options.kind]
-    for model in models:
+    for model, bases in models.items():
         yield evaluation_of(
             suite_evaluation(model, name),
             kind.making,
@@ -101,7 +106,7 @@ def suite(
                 "tokenizer": scope.tokenizer,
                 "items": items_of(name),
                 "seen": scope.key(f"{name}_seen"),
-                "base": {} if model == scope.foundation else {"foundation": scope.foundation},
+                "base": {base.partition("/")[2]: base for base in bases},
             },
             settings=options.asking(),
             libraries=("numpy", "torch", *LIBRARIES[scope.tokenizer_kind]),

@@ -32,11 +32,12 @@ def evaluate(
     tokenizer: TokenizerFiles,
     items: Items,
     seen: SeenItems,
-    base: dict[str, Checkpoint],  # noqa: ARG001 - what an adapter is an adapter of
+    base: dict[str, Checkpoint],
 ) -> None:
     """How often a model says the true end of a text, and how likely it finds that end."""
     require_tokenizer(model, tokenizer)
-    judge(load_network(model), tokenizer.load(), items, seen, settings).write(making)
+    network = load_network(model, model.base_among(*base.values()))
+    judge(network, tokenizer.load(), items, seen, settings).write(making)
 
 
 def evaluate_steps(

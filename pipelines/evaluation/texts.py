@@ -33,11 +33,12 @@ def evaluate(
     tokenizer: TokenizerFiles,
     items: Items,
     seen: SeenItems,
-    base: dict[str, Checkpoint],  # noqa: ARG001 - what an adapter is an adapter of
+    base: dict[str, Checkpoint],
 ) -> None:
     """How well a model predicts texts."""
     require_tokenizer(model, tokenizer)
-    judge(load_network(model), tokenizer.load(), items, seen, settings).write(making)
+    network = load_network(model, model.base_among(*base.values()))
+    judge(network, tokenizer.load(), items, seen, settings).write(making)
 
 
 def evaluate_steps(

@@ -16,7 +16,7 @@ from pipelines.interop.json_files import Read, read_options
 from pipelines.text.errors import TextError
 from pipelines.tokens.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer, Named
 from pipelines.tokens.tokenizers.conversion import from_gguf, from_glassllm, from_gpt2_files
-from pipelines.tokens.tokenizers.huggingface import before_text
+from pipelines.tokens.tokenizers.tokenizer_json import before_text
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 SPELLED = TOKENIZER_CONFIG, _ = ("tokenizer_config.json", "special_tokens_map.json")
