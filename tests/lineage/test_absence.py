@@ -174,3 +174,9 @@ def test_what_hangs_on_equal_bytes_is_made_anew(tmp_path: Path) -> None:
     graph = Graph.of(made.store)
     assert {one.key for one in stale(made.store, graph, "c", entries)} == set(keys)
     assert {graph.name(place) for place in hanging(graph, [raw.version])} >= set(keys)
+    # The network hangs on shards of the same bytes, which an earlier derivation made.
+    after = corpus(made, [*ROWS, document("c", 9)], ROWS)
+    fill = shards({"c": ROWS}, "one")
+    made.publish("one/token_shards", "TokenShards", fill, {"documents/c": after}, recipe={"a": 1})
+    graph = Graph.of(made.store)
+    assert {one.key for one in stale(made.store, graph, "c", entries)} == set(keys)
