@@ -13,9 +13,9 @@ from pipelines.index.artefacts import TextIndex
 from pipelines.interop.artefacts import Weights
 from pipelines.report.artefacts import Report
 from pipelines.sweeps.artefacts import SweepComparison, Trial
-from pipelines.tasks.preference.artefacts import Reference
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint, KeptStates
+from pipelines.training.reference import Reference
 from pipelines.word_vectors.artefacts import WordVectors
 
 VIEWS: dict[str, type[Artefact]] = {

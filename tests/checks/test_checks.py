@@ -80,7 +80,7 @@ def test_every_evaluation_of_every_recipe_has_its_check() -> None:
     evaluations = {one.key for one in DECLARED if issubclass(one.makes, Evaluation)}
     makings = (one.making.split(":")[0] for one in DECLARED if one.key in evaluations)
     assert {making.removesuffix(".evaluation").rpartition(".")[2] for making in makings} == {
-        *("foundation", "assistant", "classifier", "translation", "domain"),
+        *("foundation", "assistant", "classifier", "translation", "domain", "preference"),
         *("word_vectors", "attention_ladder"),
     }
     checked = {

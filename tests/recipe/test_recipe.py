@@ -188,7 +188,7 @@ def test_a_typo_far_from_all_names_lists_them(recipe_file: Write) -> None:
             "generator: dialogues",
             "generator: poems",
             "poems",
-            "'dialogues', 'messages' or 'translations'",
+            "'choices', 'dialogues', 'messages', 'requests' or 'translations'",
         ),
         ("kind: generated", "kind: genrated", "genrated", "'generated'"),
         ("kind: generated, ", "", "source", "'kind'"),

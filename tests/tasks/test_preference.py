@@ -16,10 +16,10 @@ from pipelines.evaluation.findings import Evaluation, Findings
 from pipelines.inference.session import open_session
 from pipelines.lineage.steps import trained
 from pipelines.lineage.views import view_of
-from pipelines.tasks.preference.artefacts import Reference
 from pipelines.tasks.preference.evaluation import Compared
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network
+from pipelines.training.reference import Reference
 from tests.conftest import SMALLER, Place
 
 LN2 = math.log(2)

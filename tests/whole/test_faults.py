@@ -60,8 +60,8 @@ def test_a_typo_in_a_recipe(place, recipe_file):
 
 def test_a_recipe_that_is_none(place):
     assert place.dragon("run", "chaat").fault == (
-        "dragon: recipe 'chaat': not one of bert, chat, domain, ladder, own_text, smollm2, tiny,"
-        " translate; did you mean 'chat'?"
+        "dragon: recipe 'chaat': not one of assistant, bert, chat, domain, ladder, own_text,"
+        " smollm2, spam, tiny, translate; did you mean 'chat'?"
     )
 
 

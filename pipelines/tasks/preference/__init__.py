@@ -15,7 +15,6 @@ from pipelines.core.scope import Scope
 from pipelines.evaluation.declare import evaluation_of
 from pipelines.examples.declare import examples
 from pipelines.tasks import Called, Task, Use
-from pipelines.tasks.preference.artefacts import Reference
 from pipelines.tasks.preference.options import (
     JudgedPreferences,
     PreferenceTask,
@@ -25,6 +24,7 @@ from pipelines.tasks.preference.options import (
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of
+from pipelines.training.reference import Reference
 
 
 def plan(scope: Scope, name: str, options: PreferenceTask) -> Iterator[Declaration]:

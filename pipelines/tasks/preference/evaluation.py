@@ -11,7 +11,6 @@ from pipelines.core.making import Making
 from pipelines.evaluation.findings import Comparison, Findings
 from pipelines.evaluation.replies import dialogues, one_of_each, replies_to
 from pipelines.examples.artefacts import Chat, Examples, Preference
-from pipelines.tasks.preference.artefacts import Reference
 from pipelines.tasks.preference.options import JudgedPreferences
 from pipelines.tasks.preference.reference import nats_of
 from pipelines.tokens.artefacts import TokenizerFiles
@@ -19,6 +18,7 @@ from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer
 from pipelines.training.fitting import precision_of
 from pipelines.training.preferences import encoded
+from pipelines.training.reference import Reference
 
 ASKED = 10  # conversations whose replies are shown
 BEFORE = "the assistant, before"

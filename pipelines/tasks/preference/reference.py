@@ -14,13 +14,13 @@ from pipelines.core.making import Making
 from pipelines.core.progress import Progress
 from pipelines.corpora.splits import SPLITS
 from pipelines.examples.artefacts import Examples
-from pipelines.tasks.preference.artefacts import NATS
 from pipelines.tasks.preference.options import Referred
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import held_out_rows, load_network, require_tokenizer
 from pipelines.training.fitting import precision_of
 from pipelines.training.preferences import encoded
+from pipelines.training.reference import NATS
 
 if TYPE_CHECKING:
     from model.architectures.network import Network

@@ -9,7 +9,6 @@ from model.batches.examples import Preferences
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.examples.artefacts import Examples
-from pipelines.tasks.preference.artefacts import Reference
 from pipelines.tasks.preference.options import Preferring
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.adapting import begun_from
@@ -18,6 +17,7 @@ from pipelines.training.checkpoint import require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
 from pipelines.training.preferences import preference_examples
 from pipelines.training.receipts import Reading, Taught
+from pipelines.training.reference import Reference
 
 
 def train(
