@@ -99,7 +99,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "the BPE trainer": (
         "pipelines/tokens/tokenizers/bpe_training.py", "256", "257", {"tokenizer"},
     ),
-    "the shard writer": ("pipelines/tokens/shards.py", "1 << 18", "1 << 17", {"shards"}),
+    "the shard writer": ("pipelines/tokens/shard_rows.py", "1 << 18", "1 << 17", {"shards"}),
     "the https client": (
         "pipelines/corpora/sources/https.py", "timeout", "patience", {"tokenizer"},
     ),
