@@ -16,12 +16,9 @@ from collections.abc import Callable
 from pipelines.text.errors import TextError
 from pipelines.tokens.template import Template
 from pipelines.tokens.tokenizers.bpe import RANKS, BytePairTokenizer
-from pipelines.tokens.tokenizers.huggingface import (
-    TOKENIZER_JSON,
-    HuggingFaceTokenizer,
-    Named,
-)
+from pipelines.tokens.tokenizers.huggingface import HuggingFaceTokenizer, Named
 from pipelines.tokens.tokenizers.interface import CONTROLS, META, Tokenizer, statistics
+from pipelines.tokens.tokenizers.tokenizer_json import TOKENIZER_JSON
 from pipelines.tokens.tokenizers.words import WORDS, WordTokenizer
 
 __all__ = [
