@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.causes import as_json as difference_as_json
+from pipelines.cli.causes import split
 from pipelines.cli.indexing import indexed
 from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import TARGET, open_store, store_option
@@ -24,14 +25,24 @@ if TYPE_CHECKING:
 @click.argument("a", help=TARGET)
 @click.argument("b", help="The same of what it is compared with.")
 @click.option("--all", "everything", is_flag=True, help="List every document that differs.")
+@click.option(
+    "--causes",
+    is_flag=True,
+    help="Split the change of each figure: retrain A with one difference at a time from B.",
+)
+@click.option("--yes", is_flag=True, help="Train for --causes; without it, only say what would be.")
 @json_option
 @store_option
-def diff(a: str, b: str, everything: bool, as_json: bool, store: Path | None) -> None:
+def diff(
+    a: str, b: str, everything: bool, causes: bool, yes: bool, as_json: bool, store: Path | None
+) -> None:
     """Print the smallest set of differences between two versions.
 
     It names only roots: documents, recipe values, modules of code, libraries, the machine. What
     follows from a difference is not one. Beside it stand the figures of the evaluations of both.
     """
+    if yes and not causes:
+        raise ValueError("--yes: trains for --causes alone; give both or none")
     from pipelines.lineage.diff import differences
     from pipelines.lineage.graph import Place
     from pipelines.lineage.metrics import metrics
@@ -39,17 +50,21 @@ def diff(a: str, b: str, everything: bool, as_json: bool, store: Path | None) ->
 
     opened = open_store(store)
     sides = [locate(opened, target) for target in (a, b)]
+    names = [f"{side.key}@{side.version[:SHORT]}" for side in sides]
+    one, other = (Place(side.version, side.derivation) for side in sides)
+    few = None if everything else FEW
+    if causes:
+        split(opened, (one, other), names, few, yes=yes, json=as_json)
+        return
     with indexed(opened) as index:
         graph = index.graph()
-        one, other = (Place(side.version, side.derivation) for side in sides)
         found = differences(index, graph, one, other)
         figures = list(metrics(opened, graph, one, other))
-    names = [f"{side.key}@{side.version[:SHORT]}" for side in sides]
     if as_json:
         print_json(_as_json(names, found, figures))
         return
     room = columns() - 1 if is_terminal() else 10_000
-    for line in _lines(names, found, figures, None if everything else FEW):
+    for line in _lines(names, found, figures, few):
         click.echo(cut(line, room))
     suggest(f"dragon compare {names[0]} {names[1]}", f"dragon trace {names[1]}")
 
@@ -58,8 +73,8 @@ def _as_json(names: list[str], found: Differences, figures: list[Metric]) -> dic
     return {
         "a": names[0],
         "b": names[1],
-        "differences": [asdict(one) for one in found.roots],
-        "follows": [asdict(one) for one in found.follows],
+        "differences": [difference_as_json(one) for one in found.roots],
+        "follows": [difference_as_json(one) for one in found.follows],
         "metrics": [one._asdict() for one in figures],
     }
 

@@ -7,7 +7,7 @@ own is told: the rest follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,8 @@ class Difference:
 
     ``kind`` is ``documents``, ``input``, ``setting``, ``code``, ``library``, ``outside`` (what was
     read outside the recipe), ``machine`` or ``bytes`` (equal work made other bytes). ``at`` are the
-    keys of the assets that it decided. ``changes`` are those of documents.
+    keys of the assets that it decided, and ``pairs`` the places at which both lineages were
+    compared. ``changes`` are those of documents.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Difference:
     b: Any
     at: tuple[str, ...]
     changes: Changes | None = None
+    pairs: tuple[tuple[Place, Place], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,19 @@ def differences(index: Index, graph: Graph, a: Place, b: Place) -> Differences:
 
     Raises CorruptArtefact if a record or manifest of them is damaged.
     """
+    return differences_of_all(index, graph, [(a, b)])
+
+
+def differences_of_all(
+    index: Index, graph: Graph, pairs: Iterable[tuple[Place, Place]]
+) -> Differences:
+    """The differences between the places of each pair, each difference once.
+
+    Raises CorruptArtefact if a record or manifest of them is damaged.
+    """
     comparison = _Comparison(index, graph)
-    comparison.compare(a, b)
+    for a, b in pairs:
+        comparison.compare(a, b)
     return Differences(_grouped(comparison.roots), _grouped(comparison.follows))
 
 
@@ -88,7 +101,9 @@ class _Comparison:
             self.compare(parents[0][name], parents[1][name])
         at = tuple(dict.fromkeys((self._graph.name(a), self._graph.name(b))))
         own = [*_inputs(parents[0], parents[1], at), *_own(one, other, at, bool(moved))]
+        told = len(self.roots)
         self._tell(one, other, at, own, is_explained=bool(moved))
+        self.roots[told:] = [replace(root, pairs=((a, b),)) for root in self.roots[told:]]
 
     def _tell(
         self,
@@ -138,8 +153,8 @@ def _own(one: Record, other: Record, at: tuple[str, ...], moved: bool) -> Iterat
         parts = name.rstrip(".").split(".")
         if parts[0] == "parts" and moved:
             continue  # of a report, whose settings have those of all that it shows
-        if (a is None or b is None) and not apart.isdisjoint(parts):
-            continue  # it is about an input that only one has
+        if is_about((name, a, b), apart):
+            continue  # the input that only one has is told
         yield Difference("setting", name.rstrip("."), a, b, at)
     if not inputs and _reads(old) != _reads(new):
         yield Difference("setting", "the order of inputs", _reads(old), _reads(new), at)
@@ -154,6 +169,15 @@ def _own(one: Record, other: Record, at: tuple[str, ...], moved: bool) -> Iterat
         a, b = (side.get(name) for side in observed)
         if a != b:
             yield Difference("outside", name, a, b, at)
+
+
+def is_about(change: tuple[str, Any, Any], apart: Set[str]) -> bool:
+    """Whether a changed setting is there only because of inputs that one of two places has.
+
+    ``apart`` are their names in their mappings, such as ``sms`` of ``documents/sms``.
+    """
+    name, a, b = change
+    return (a is None or b is None) and not apart.isdisjoint(name.rstrip(".").split("."))
 
 
 def _reads(decides: Mapping[str, Any]) -> list[str]:
@@ -201,6 +225,9 @@ def _grouped(found: list[Difference]) -> tuple[Difference, ...]:
     for one in found:
         mark = (one.kind, one.name, repr(one.a), repr(one.b))
         known = groups.get(mark)
-        at = one.at if known is None else tuple(dict.fromkeys((*known.at, *one.at)))
-        groups[mark] = replace(known or one, at=at)
+        at, pairs = one.at, one.pairs
+        if known is not None:
+            at = tuple(dict.fromkeys((*known.at, *at)))
+            pairs = (*known.pairs, *pairs)
+        groups[mark] = replace(known or one, at=at, pairs=pairs)
     return tuple(groups.values())

@@ -146,19 +146,31 @@ def _named(value: Any) -> Any:
             return _named(json.loads(value))
         except ValueError:
             return value
+    form, held = entries(value)
+    if form in NAMES:
+        return {entry: {"": True, **_named(one)} for entry, one in held.items()}
+    return {name: _named(one) for name, one in held.items()} if form else value
+
+
+def entries(value: Any) -> tuple[str, dict[str, Any]]:
+    """The form of a value of settings, and what it holds by name.
+
+    The form is ``mapping``, or ``pairs`` for a list of them, or for a list of mappings the field
+    that names them; anything else has no form and holds nothing.
+    """
     if isinstance(value, Mapping):
-        return {name: _named(inner) for name, inner in value.items()}
+        return "mapping", dict(value)
     if not isinstance(value, list) or not value:
-        return value
+        return "", {}
     if all(isinstance(one, list) and len(one) == 2 and type(one[0]) is str for one in value):
         pairs = dict(value)
-        return _named(pairs) if len(pairs) == len(value) else value
+        return ("pairs", pairs) if len(pairs) == len(value) else ("", {})
     if all(isinstance(one, Mapping) for one in value):
         for name in NAMES:
-            entries = {one.get(name): one for one in value}
-            if len(entries) == len(value) and all(isinstance(one, str) for one in entries):
-                return {entry: {"": True, **_named(one)} for entry, one in entries.items()}
-    return value
+            held = {one.get(name): one for one in value}
+            if len(held) == len(value) and all(isinstance(one, str) for one in held):
+                return name, held
+    return "", {}
 
 
 def setting_changes(

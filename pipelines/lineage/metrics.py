@@ -27,13 +27,17 @@ def metrics(store: Store, graph: Graph, a: Place, b: Place) -> Iterator[Metric]:
     The first figure of an evaluation is that of its comparison with the baselines. Evaluations
     belong together by the last part of their keys. Raises CorruptArtefact.
     """
-    evaluations = [_evaluations(graph, place) for place in (a, b)]
-    for name in [name for name in evaluations[0] if name in evaluations[1]]:
-        places = [side[name] for side in evaluations]
-        opened = [_open(store, graph, place) for place in places]
-        first, second = (_figures(evaluation) for evaluation in opened)
+    for name, pair in evaluations(graph, a, b).items():
+        opened = [_open(store, graph, place) for place in pair]
+        first, second = (figures_of(evaluation) for evaluation in opened)
         for figure in dict.fromkeys((*first, *second)):
             yield Metric(name, figure, first.get(figure), second.get(figure))
+
+
+def evaluations(graph: Graph, a: Place, b: Place) -> dict[str, tuple[Place, Place]]:
+    """The newest evaluations that both places have, by the last part of their keys."""
+    first, second = (_evaluations(graph, place) for place in (a, b))
+    return {name: (first[name], second[name]) for name in first if name in second}
 
 
 def _evaluations(graph: Graph, place: Place) -> dict[str, Place]:
@@ -50,6 +54,7 @@ def _open(store: Store, graph: Graph, place: Place) -> Evaluation:
     return store.open(graph.name(place), place.version, Evaluation, place.derivation)
 
 
-def _figures(evaluation: Evaluation) -> dict[str, float]:
+def figures_of(evaluation: Evaluation) -> dict[str, float]:
+    """The figures of an evaluation, first that of its comparison with the baselines."""
     comparison = evaluation.findings().comparison
     return {comparison.measure: comparison.ours, **evaluation.figures()}

@@ -14,13 +14,14 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.core import processor
 from pipelines.core.artefact import Artefact
+from pipelines.core.declaration import Declaration
 from pipelines.core.identity import digest
 from pipelines.core.making import Making
 from pipelines.core.order import declared_again
@@ -42,7 +43,6 @@ class Rebuilding:
     original: Store
     project: Project
     standing: dict[Mark, Artefact] = field(default_factory=dict)
-    threads: int = 0
 
     def __post_init__(self) -> None:
         self.store = Store(self.project.store)
@@ -51,24 +51,9 @@ class Rebuilding:
         """Execute the making of a record; the new version may be another one."""
         declared = declared_again(record, key, view_of(record.makes))
         loaded = {parent["input"]: self._input(parent) for parent in record.parents}
-        decides = declared.decided_by(loaded, self.project)
-        if "torch" in declared.libraries:
-            self._share_threads(record)
-        with self.store.work(key, digest(decides)) as work:
-            making = Making(key, work.draft(), self.project, work, decides=decides)
-            making.made.update(environment(), key=key)
-            made = make_and_publish(
-                declared, making, decides, loaded, self.store, contextlib.nullcontext
-            )
+        made = make_again(declared, loaded, record, self.store, self.project)
         self.stand(record, made)
         return made
-
-    def _share_threads(self, record: Record) -> None:
-        """As many threads as then: sums may end in other bits with another number of threads."""
-        import torch
-
-        self.threads = self.threads or torch.get_num_threads()
-        torch.set_num_threads(int(record.made.get("threads", self.threads)))
 
     def _input(self, parent: Mapping[str, str]) -> Artefact:
         return self.standing[parent["derivation"], parent["version"]]
@@ -96,6 +81,35 @@ class Rebuilding:
         copied = self.store.open(key, version, view_of(record.makes), derivation)
         self.stand(record, copied)
         return copied
+
+
+def make_again(
+    declared: Declaration,
+    loaded: Mapping[str, Artefact],
+    record: Record,
+    store: Store,
+    project: Project,
+) -> Artefact:
+    """Execute a declaration and publish the result; ``record`` tells of the earlier work."""
+    decides = declared.decided_by(loaded, project)
+    threads = _threads_of(record) if "torch" in declared.libraries else contextlib.nullcontext()
+    with threads, store.work(declared.key, digest(decides)) as work:
+        making = Making(declared.key, work.draft(), project, work, decides=decides)
+        making.made.update(environment(), key=declared.key)
+        return make_and_publish(declared, making, decides, loaded, store, contextlib.nullcontext)
+
+
+@contextlib.contextmanager
+def _threads_of(record: Record) -> Iterator[None]:
+    """As many threads as then: sums may end in other bits with another number of threads."""
+    import torch
+
+    here = torch.get_num_threads()
+    torch.set_num_threads(int(record.made.get("threads", here)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(here)
 
 
 def execute(order: Mapping[str, Any], voice: int) -> None:

@@ -75,14 +75,14 @@ def intended(root: Node, *, download: bool) -> list[Intended]:
 def _intended(node: Node, download: bool) -> Intended:
     record = node.record
     try:
-        barred, libraries = _barred(record), _libraries(record)
+        barred, libraries = barred_by(record), other_libraries(record)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         barred, libraries = f"this program cannot make it ({error})", ()
-    needs = "" if download or barred else _needs(record)
+    needs = "" if download or barred else _needs_network(record)
     return Intended(node, needs, barred, libraries)
 
 
-def _barred(record: Record) -> str:
+def barred_by(record: Record) -> str:
     """Why today's program cannot make a version again; empty if it can."""
     decides, made = record.decides, record.made
     uses = {catalogue: tuple(names) for catalogue, names in decides["uses"].items()}
@@ -105,14 +105,18 @@ def _way_back(record: Record) -> str:
     )
 
 
-def _needs(record: Record) -> str:
+def _needs_network(record: Record) -> str:
+    kind = fetched(record)
+    return f"its source ({kind}) needs the network; --download fetches it again" if kind else ""
+
+
+def fetched(record: Record) -> str:
+    """The kind of a source with which a making needs the network; empty if it needs none."""
     making, kind = record.decides["making"], record.decides["recipe"].get("kind")
-    if kind not in FETCHED.get(making, ()):
-        return ""
-    return f"its source ({kind}) needs the network; --download fetches it again"
+    return str(kind) if kind in FETCHED.get(making, ()) else ""
 
 
-def _libraries(record: Record) -> tuple[str, ...]:
+def other_libraries(record: Record) -> tuple[str, ...]:
     """The libraries that decide a version and have other versions here."""
     then = record.decides["libraries"]
     now = library_versions(then)

@@ -68,7 +68,10 @@ def _names(changes: Changes, few: int | None) -> Iterator[str]:
 
 def metric_line(metric: Metric) -> str:
     """A figure of both, and its change: ``2.5 -> 2.25  -0.25``."""
-    a, b = ("-" if value is None else f"{value:.6g}" for value in (metric.a, metric.b))
-    if metric.a is None or metric.b is None:
-        return f"{a} -> {b}"
-    return f"{a} -> {b}  {metric.b - metric.a:+.4g}"
+    return change_of(metric.a, metric.b)
+
+
+def change_of(a: float | None, b: float | None) -> str:
+    """Two values of a figure and the change, ``2.5 -> 2.25  -0.25``; None is shown as ``-``."""
+    shown_values = " -> ".join("-" if value is None else f"{value:.6g}" for value in (a, b))
+    return shown_values if a is None or b is None else f"{shown_values}  {b - a:+.4g}"

@@ -124,6 +124,7 @@ def _placed(artefact: Artefact) -> dict[str, str]:
         "version": artefact.version,
         "derivation": artefact.derivation,
         "view": _name(type(artefact)),
+        "store": str(artefact.folder.parents[1]),  # inputs may be of another store than the result
     }
 
 

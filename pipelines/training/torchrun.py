@@ -136,7 +136,7 @@ def _execute(path: Path, order: dict[str, Any], voice: Voice) -> None:
         Curves(voice) if rank == 0 else TrackedRun(),
         decides=order["decides"],
     )
-    arguments = _arguments(order, Store(project.store))
+    arguments = _arguments(order)
     found(order["making"])(making, **arguments)
     if rank == 0:
         voice.say("made", making.made)
@@ -174,11 +174,12 @@ def _join(count: int) -> None:
     torch.distributed.init_process_group(backend, timeout=PATIENCE, device_id=device)
 
 
-def _arguments(order: dict[str, Any], store: Store) -> dict[str, Any]:
+def _arguments(order: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the making. Raises ValueError if the settings are not read as written."""
 
     def opened(placed: dict[str, str]) -> Any:
         view: Any = found(placed["view"])
+        store = Store(Path(placed["store"]))
         return store.open(placed["key"], placed["version"], view, placed["derivation"])
 
     inputs: dict[str, Any] = {
