@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipelines.core.artefact import Artefact, Rows
@@ -59,18 +59,21 @@ class Forgotten(Artefact):
     LIST: ClassVar[str] = "forgotten.json"
 
     def entries(self) -> Rows:
-        """Each forgotten text: ``sha256`` of the raw text, ``reason``, ``bytes``, and the ``parts``
-        that cleaning had made of it: ``id``, ``split``, ``bytes``, and ``tokens`` by tokenizer."""
+        """Each forgotten text: its raw ``id`` and ``sha256``, ``reason``, ``bytes``, and the
+        ``parts`` that cleaning had made of it: ``id``, ``split``, ``bytes``, ``tokens`` by
+        tokenizer."""
         entries: Rows = self.json(self.LIST)["documents"]
         return entries
 
-    def by_digest(self) -> dict[str, str]:
-        """What a hole keeps of each forgotten text, as JSON, by the digest of the raw text."""
+    def by_digest(self) -> dict[str, dict[str, str]]:
+        """What a hole keeps of each forgotten text, as JSON: by the digest of the raw text, then by
+        the raw id. Equal texts had become different documents."""
         kept = ("bytes", "parts")
-        return {
-            entry["sha256"]: json.dumps({name: entry[name] for name in kept}, sort_keys=True)
-            for entry in self.entries()
-        }
+        found: dict[str, dict[str, str]] = {}
+        for entry in self.entries():
+            told = json.dumps({name: entry[name] for name in kept}, sort_keys=True)
+            found.setdefault(entry["sha256"], {})[entry["id"]] = told
+        return found
 
     def figures(self) -> dict[str, float]:
         """How many texts are forgotten."""
@@ -170,12 +173,16 @@ def dropped_schema() -> pa.Schema:
             pa.field("characters", pa.int64(), nullable=False),
             pa.field("text", pa.large_string(), nullable=False),
             pa.field("label", pa.string()),
+            pa.field("original", pa.string(), nullable=False),
         ]
     )
 
 
 class DroppedRow(NamedTuple):
-    """A dropped document: the reason, and the start of its text when the step dropped it."""
+    """A dropped document: the reason, and the start of its text when the step dropped it.
+
+    ``original`` is the id of the document that it is a copy of; empty for none.
+    """
 
     id: str
     source: str
@@ -185,11 +192,15 @@ class DroppedRow(NamedTuple):
     characters: int
     text: str
     label: str | None
+    original: str = ""
 
 
 def read_dropped(table: ArrowFile) -> Iterator[DroppedRow]:
-    """The dropped documents, in order."""
-    yield from map(DroppedRow._make, table.rows(DroppedRow._fields))
+    """The dropped documents, in order. A table of an earlier program tells no ``original``."""
+    names: Sequence[str] = DroppedRow._fields
+    if "original" not in table.schema.names:
+        names = names[:-1]
+    yield from (DroppedRow(*row) for row in table.rows(names))
 
 
 class Overlapping(NamedTuple):

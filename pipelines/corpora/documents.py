@@ -45,6 +45,7 @@ class Left(NamedTuple):
     document: Document
     reason: str
     detail: str
+    original: str = ""
 
 
 def make_documents(
@@ -136,7 +137,7 @@ def _take(
         outcome = Dropped("empty", f"nothing is left after {name}" * bool(document.text))
     if isinstance(outcome, Dropped):
         count.dropped += 1
-        return [Left(document, outcome.reason, outcome.detail)]
+        return [Left(document, *outcome)]
     if outcome.text != document.text or outcome.note:
         count.changed += outcome.text != document.text
         size = len(outcome.text.encode())
@@ -206,11 +207,11 @@ class _Tables:
     def add(self, outcome: Document | Left) -> None:
         """Write one document to its split, or to the dropped documents."""
         if isinstance(outcome, Left):
-            document, reason, detail = outcome
+            document, reason, detail, original = outcome
             self._ledger.drop(reason, len(document.text.encode()))
             excerpt = document.text[:EXCERPT]
             about = (document.id, document.source, document.licence, reason, detail)
-            row = DroppedRow(*about, len(document.text), excerpt, document.label)
+            row = DroppedRow(*about, len(document.text), excerpt, document.label, original)
             self._dropped.add(row, len(excerpt))
             return
         data = outcome.text.encode()

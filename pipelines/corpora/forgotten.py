@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.identity import digest
+from pipelines.core.identity import HEX, digest
 from pipelines.core.making import Making
 from pipelines.core.project import Project
 from pipelines.core.stanza import RecipeError
 from pipelines.corpora.artefacts import Forgotten
 from pipelines.corpora.options import ForgottenList
+from pipelines.corpora.splits import SPLITS
 from pipelines.text.places import placed
 
 
@@ -30,8 +31,8 @@ def read_list(root: Path, path: str) -> dict[str, Any]:
     file = placed(root, path, outside=False)
     try:
         content = json.loads(file.read_bytes())
-        for entry in content["documents"]:
-            _require_entry(entry)
+        for number, entry in enumerate(content["documents"], 1):
+            _require_entry(entry, number)
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -42,17 +43,21 @@ def read_list(root: Path, path: str) -> dict[str, Any]:
     return {"documents": content["documents"]}
 
 
-def _require_entry(entry: Any) -> None:
-    """Raise ValueError, KeyError or TypeError for an entry that has not the fields of one."""
-    bytes.fromhex(entry["sha256"])
-    if len(entry["sha256"]) != 64 or not isinstance(entry["reason"], str):
-        raise ValueError(f"entry {entry['sha256']!r}")
-    for part in (entry, *entry["parts"]):
-        if type(part["bytes"]) is not int or part["bytes"] < 0:
-            raise ValueError(f"bytes of {entry['sha256']!r}")
+def _require_entry(entry: Any, number: int) -> None:
+    """Raise ValueError, KeyError, TypeError or AttributeError for what is no entry of a list."""
+    words = ("id", "sha256", "because", "reason", "when")
+    if wrong := [name for name in words if not isinstance(entry.get(name), str)]:
+        raise ValueError(f"entry {number} has no {wrong[0]}")
+    if not HEX.fullmatch(entry["sha256"]):
+        raise ValueError(f"entry {number}: sha256 {entry['sha256']!r}")
+    if not isinstance(entry.get("parts"), list):
+        raise ValueError(f"entry {number} has no parts")
+    for one in (entry, *entry["parts"]):
+        if type(one.get("bytes")) is not int or one["bytes"] < 0:
+            raise ValueError(f"entry {number}: bytes of {entry['id']!r}")
     for part in entry["parts"]:
         counts = part["tokens"].values()
-        if not isinstance(part["id"], str) or not all(type(n) is int and n > 0 for n in counts):
-            raise ValueError(f"parts of {entry['sha256']!r}")
-        if part["split"] not in ("train", "validation", "test"):
-            raise ValueError(f"split of {entry['sha256']!r}")
+        if not isinstance(part.get("id"), str) or not all(type(n) is int and n > 0 for n in counts):
+            raise ValueError(f"entry {number}: parts of {entry['id']!r}")
+        if part.get("split") not in SPLITS:
+            raise ValueError(f"entry {number}: split of {entry['id']!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -49,16 +50,22 @@ def read(making: Making, settings: SourceOptions, forgotten: dict[str, Forgotten
 
 
 def _without(
-    lists: Mapping[str, str], documents: Iterable[Document], notes: Counter[str]
+    lists: Mapping[str, Mapping[str, str]], documents: Iterable[Document], notes: Counter[str]
 ) -> Iterator[Document | Hole]:
-    """The documents, with a hole for each whose text is on the list of what is forgotten."""
+    """The documents, with a hole for each whose text is on the list of what is forgotten.
+
+    Under an id that is not listed with the text, no document had been made of it: its hole has no
+    parts.
+    """
     for document in documents:
         told = lists.get(document.sha256)
         if told is None:
             yield document
         else:
             notes["forgotten"] += 1
-            yield Hole(document.id, document.source, document.licence, told)
+            alone = json.dumps({"bytes": len(document.text.encode()), "parts": []}, sort_keys=True)
+            hole = told.get(document.id, alone)
+            yield Hole(document.id, document.source, document.licence, hole)
 
 
 def observed(settings: SourceOptions, project: Project) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Takes documents back: what they had become, the list of what is forgotten, and what it costs.
+"""Takes documents back: the list of what is forgotten, and what it costs.
 
 The list lies in the project (``forgotten/<corpus>.json``) and holds digests and lengths, never a
 text. The next run reads it: where a forgotten document was, a hole stays, so that no other document
@@ -8,100 +8,64 @@ one (``training/replay.py``).
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.core.disk import make_folder, replace
-from pipelines.core.record import StoreError
+from pipelines.core.record import Record
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Documents, RawText
-from pipelines.corpora.options import FORGOTTEN
+from pipelines.corpora.forgotten import read_list
 from pipelines.corpora.splits import SPLITS
+from pipelines.lineage.chosen import Entry
+from pipelines.lineage.graph import Graph, Place
 from pipelines.lineage.views import open_current
-from pipelines.tokens.artefacts import TokenShards
+from pipelines.text.places import placed
+from pipelines.tokens.artefacts import EXAMPLES
 from pipelines.training.artefacts import Checkpoint, KeptStates
 
-LIKE = " like "  # before the id in what the cleaning says of a near copy
+# The list
 
 
-@dataclass
-class Entry:
-    """One forgotten text. ``because`` names the document that it is a copy of; empty for none.
+def write_list(
+    root: Path, path: str, entries: Iterable[Entry], reason: str, when: str
+) -> tuple[Path, int]:
+    """Add entries to a list, whose path is relative to the project ``root``.
 
-    ``parts`` are the documents that cleaning had made of it, as ``corpora/forgotten.py`` reads
-    them.
+    A text that is on it already under the same id stays as it is. Returns the file and the number
+    of entries that were added. Raises RecipeError if the file is no list.
     """
-
-    id: str
-    sha256: str
-    bytes: int
-    because: str = ""
-    parts: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Stale:
-    """An asset that the next run makes anew: what it took last time, and for a network the first
-    step that read a forgotten document and the last kept state before that step."""
-
-    key: str
-    seconds: float
-    steps: int = 0
-    first_step: int = 0
-    state: int = 0
+    file = placed(root, path, outside=False)
+    make_folder(file.parent)
+    with _locked(file.parent):
+        listed = read_list(root, path)["documents"] if file.exists() else []
+        known = {(entry["id"], entry["sha256"]) for entry in listed}
+        new = [
+            {**vars(entry), "reason": reason, "when": when}
+            for entry in entries
+            if (entry.id, entry.sha256) not in known
+        ]
+        told = {"documents": [*listed, *new]}
+        content = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        replace(file, content.encode(), file.with_suffix(".partial"))
+    return file, len(new)
 
 
-def entries_of(store: Store, corpus: str, documents: Sequence[str]) -> list[Entry]:
-    """What is to be forgotten: the documents of these ids or digests, and their copies.
-
-    A copy that cleaning had dropped because of a forgotten document would come back without it, so
-    it is forgotten too. Raises StoreError for a document that the corpus does not have.
-    """
-    clean = store.current(f"{corpus}/documents", Documents)
-    parts, texts = _parts(clean, documents)
-    wanted = dict.fromkeys(part["raw"] for part in parts)
-    copies = _copies(clean, wanted, texts.values())
-    raw = store.current(f"{corpus}/raw_text", RawText)
-    entries = {
-        one.id: Entry(one.id, one.sha256, len(one.text.encode()), copies.get(one.id, ""))
-        for one in raw.documents()
-        if one.id in wanted or one.id in copies
-    }
-    counts = dict(_token_counts(store, corpus, clean, {part["id"] for part in parts}))
-    for part in parts:
-        tokens = counts.get((part["split"], part["id"]), {})
-        kept = {name: part[name] for name in ("id", "split", "bytes")}
-        entries[part["raw"]].parts.append({**kept, "tokens": tokens})
-    return list(entries.values())
-
-
-def _parts(
-    clean: Documents, documents: Sequence[str]
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """All documents that the raw texts behind some ids or digests had become; their texts by id."""
-    asked = dict.fromkeys(documents, False)
-    raw = set()
-    for split in SPLITS:
-        for one in clean.split(split):
-            for name in (one.id, raw_id(one.id), one.sha256):
-                if name in asked:
-                    asked[name] = True
-                    raw.add(raw_id(one.id))
-    if missing := [name for name, found in asked.items() if not found]:
-        raise StoreError(
-            f"{clean.key}: has no document {missing[0]!r}; dragon documents lists them"
-        )
-    parts, texts = [], dict[str, str]()
-    for split in SPLITS:
-        for one in clean.split(split):
-            if raw_id(one.id) in raw:
-                size = len(one.text.encode())
-                parts.append({"raw": raw_id(one.id), "id": one.id, "split": split, "bytes": size})
-                texts[one.id] = one.text
-    return parts, texts
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes lists of the folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def clean_texts(store: Store, corpus: str, entries: Iterable[Entry]) -> dict[str, str]:
@@ -111,120 +75,122 @@ def clean_texts(store: Store, corpus: str, entries: Iterable[Entry]) -> dict[str
     return {one.id: one.text for split in SPLITS for one in clean.split(split) if one.id in ids}
 
 
-def raw_id(name: str) -> str:
-    """The id of the raw document that a document is a part of."""
-    return name.rpartition("#")[0] if "#" in name and "/" in name.rpartition("#")[2] else name
-
-
-def _copies(clean: Documents, wanted: Mapping[str, Any], texts: Iterable[str]) -> dict[str, str]:
-    """The dropped copies of forgotten documents: their ids, and what they are copies of."""
-    starts = {(len(text), text[:200]) for text in texts}
-    found = {}
-    for row in clean.dropped():
-        original = raw_id(row.detail.partition(LIKE)[2].strip())
-        if row.reason.startswith("near_duplicate") and original in wanted:
-            found[raw_id(row.id)] = original
-        elif row.reason == "duplicate" and (row.characters, row.text[:200]) in starts:
-            found[raw_id(row.id)] = "an equal text"
-    return {name: original for name, original in found.items() if name not in wanted}
-
-
-def _token_counts(
-    store: Store, corpus: str, clean: Documents, ids: set[str]
-) -> Iterator[tuple[tuple[str, str], dict[str, int]]]:
-    """By (split, document id): how many tokens it has under each tokenizer that encoded it."""
-    counts: dict[tuple[str, str], dict[str, int]] = {}
-    for shards, inputs in _shards_of(store, corpus, clean.version):
-        for split in SPLITS:
-            for shard in shards.corpora(split).get(corpus, []):
-                for name, _, tokens in shard.documents():
-                    if name in ids:
-                        by_tokenizer = counts.setdefault((split, name), {})
-                        by_tokenizer[inputs["tokenizer"]] = len(tokens)
-    yield from counts.items()
-
-
-def _shards_of(
-    store: Store, corpus: str, version: str
-) -> Iterator[tuple[TokenShards, Mapping[str, str]]]:
-    """The current shards that hold a version of a corpus' documents, and their inputs."""
-    for key in store.keys():  # noqa: SIM118 - a store is no mapping
-        record = store.current_record(key)
-        inputs = record.decides["inputs"]
-        if record.makes == TokenShards.__name__ and inputs.get(f"documents/{corpus}") == version:
-            yield store.open(key, record.version, TokenShards, record.derivation), inputs
-
-
-# The list
-
-
-def list_path(root: Path, corpus: str) -> Path:
-    """The file with what is forgotten of a corpus."""
-    return root / FORGOTTEN / f"{corpus}.json"
-
-
-def write_list(root: Path, corpus: str, entries: Iterable[Entry], reason: str, when: str) -> Path:
-    """Add entries to the list of a corpus; a text that is on it already stays as it is."""
-    path = list_path(root, corpus)
-    known = json.loads(path.read_bytes())["documents"] if path.exists() else []
-    listed = {entry["sha256"] for entry in known}
-    for entry in entries:
-        if entry.sha256 not in listed:
-            known.append({**vars(entry), "reason": reason, "when": when})
-            listed.add(entry.sha256)
-    make_folder(path.parent)
-    content = json.dumps({"documents": known}, indent=1, sort_keys=True, ensure_ascii=False)
-    replace(path, (content + "\n").encode(), path.with_suffix(".partial"))
-    return path
-
-
 # What it costs
 
 
-def stale(store: Store, corpus: str, entries: Sequence[Entry]) -> list[Stale]:
-    """The current assets that hang on a corpus' raw text, in the order of the journey."""
+@dataclass(frozen=True)
+class Stale:
+    """An asset that the next run makes anew: what it took last time, and for a network the first
+    step that read a forgotten document and the last kept state before that step.
+
+    ``through`` are the keys above it because of which a network that read none is made anew.
+    """
+
+    key: str
+    seconds: float
+    steps: int = 0
+    first_step: int = 0
+    state: int = 0
+    through: tuple[str, ...] = ()
+
+
+def stale(store: Store, graph: Graph, corpus: str, entries: Sequence[Entry]) -> list[Stale]:
+    """The current assets that hang on a corpus' raw text, in the order of the journey.
+
+    Other corpora that have the same raw text are not among them: they have lists of their own.
+    """
     ids = {part["id"] for entry in entries for part in entry.parts}
-    return [_stale(store, key, corpus, ids) for key in below(store, f"{corpus}/raw_text")]
+    keys_of_corpus = (f"{corpus}/raw_text", f"{corpus}/documents")
+    below = hanging(graph, [graph.current[key].version for key in keys_of_corpus])
+    others = set(corpora_in(graph)) - {corpus}
+    found: dict[Place, Stale] = {}
+    listed = []
+    for place in below:
+        keys = [key for key in graph.keys(place) if graph.current.get(key) == place]
+        for key in (key for key in keys if key.partition("/")[0] not in others):
+            above = [found[one] for one in graph.above([place])[:-1] if one in found]
+            found[place] = _stale(store, graph, key, Draws(corpus, ids, frozenset(below)), above)
+            listed.append(found[place])
+    return listed
 
 
-def below(store: Store, key: str) -> list[str]:
-    """The key and all current keys that hang on its current version, parents first."""
-    records = {one: store.current_record(one) for one in store.keys()}  # noqa: SIM118
-    places = {(r.version, r.derivation): one for one, r in records.items()}
-    parents = {
-        one: {places.get((p["version"], p["derivation"]), "") for p in record.parents}
-        for one, record in records.items()
-    }
-    found = {key}
-    while more := {one for one, above in parents.items() if above & found} - found:
-        found |= more
-    order: list[str] = []
-    while len(order) < len(found):
-        order += sorted(
-            one for one in found.difference(order) if not (parents[one] & found).difference(order)
-        )
-    return order
+def corpora_in(graph: Graph) -> list[str]:
+    """The names of the corpora that have a current raw text."""
+    return [key.partition("/")[0] for key in graph.current if key.endswith("/raw_text")]
 
 
-def _stale(store: Store, key: str, corpus: str, ids: set[str]) -> Stale:
+def hanging(graph: Graph, versions: Iterable[str]) -> list[Place]:
+    """The places of some versions, and all that hangs on them or on what has the same bytes.
+
+    Another derivation may have made the version that a place read. Parents come first.
+    """
+    places = [place for version in versions for place in graph.of_version.get(version, [])]
+    while True:
+        below = graph.below(places)
+        joined = {same for place in below for same in graph.of_version.get(place.version, [])}
+        if joined <= set(below):
+            return below
+        places = [place for place in graph.made if place in joined]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The documents of a corpus that are looked for in what trainings read, and what hangs on that
+    corpus: an example names its document, and not the corpus."""
+
+    corpus: str
+    ids: set[str]
+    below: frozenset[Place]
+
+    def first_step(self, graph: Graph, place: Place, network: Checkpoint) -> int:
+        """The first step that read one of the documents; 0 for none."""
+        corpora = {self.corpus}
+        if any(
+            graph.made[one].makes == "Examples" and one in self.below
+            for one in graph.above([place])
+            if one in graph.made
+        ):
+            corpora.add(EXAMPLES)
+        steps = [
+            draw.first_step
+            for draw in network.draws()
+            if draw.document_id in self.ids and draw.corpus in corpora
+        ]
+        return min(steps, default=0)
+
+
+def _stale(store: Store, graph: Graph, key: str, draws: Draws, above: Sequence[Stale]) -> Stale:
     artefact, record = open_current(store, key), store.current_record(key)
     seconds = float(record.made.get("seconds", 0.0))
     if not isinstance(artefact, Checkpoint) or not artefact.receipt():
         return Stale(key, seconds)
-    draws = artefact.draws()
-    first = [
-        d.first_step for d in draws if d.document_id in ids and d.corpus in (corpus, "examples")
-    ]
+    first = draws.first_step(graph, Place(record.version, record.derivation), artefact)
     steps = int(artefact.receipt()["steps"])
-    states = [p for p in record.parents if p["input"] == "states"]
-    kept = [
-        step
-        for parent in states
-        for step in _states(store, parent).steps()
-        if first and step < min(first)
-    ]
-    return Stale(key, seconds, steps, min(first, default=0), max(kept, default=0))
+    if first:
+        kept = (step for step in _kept(store, record) if step < first)
+        return Stale(key, seconds, steps, first, max(kept, default=0))
+    through = [one.key for one in above if one.first_step] or [one.key for one in above[-1:]]
+    return Stale(key, seconds, steps, through=tuple(through))
 
 
-def _states(store: Store, parent: Mapping[str, str]) -> KeptStates:
+def _kept(store: Store, record: Record) -> Iterator[int]:
+    """The steps of the states that a network was taken from."""
+    for parent in record.parents:
+        if parent["input"] == "states":
+            yield from _states(store, parent).steps()
+
+
+def _states(store: Store, parent: Mapping[str, Any]) -> KeptStates:
     return store.open("states", parent["version"], KeptStates, parent["derivation"])
+
+
+def also_in(graph: Graph, rows: Iterable[Any], corpus: str) -> list[str]:
+    """The other corpora whose current raw text has one of the texts, from rows of the index."""
+    found = {
+        key.partition("/")[0]
+        for row in rows
+        for place in graph.of_version.get(row.version, [])
+        for key in graph.keys(place)
+        if graph.made[place].makes == RawText.__name__ and graph.current.get(key) == place
+    }
+    return sorted(found - {corpus})

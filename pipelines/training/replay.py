@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.artefact import Artefact
@@ -34,33 +34,67 @@ def begin(
     """
     if declared.makes is not KeptStates or making.work is None:
         return
-    earlier = [one for one in store.records(declared.key) if _is_alike(one, making.decides)]
-    if not earlier or making.work.load_checkpoint() is not None:
+    trainings = [one for one in store.records(declared.key) if one.makes == KeptStates.__name__]
+    if not trainings or making.work.load_checkpoint() is not None:
         return
+    why = _take_earlier(declared, making, loaded, store, trainings)
+    if why:
+        log.info("%s: begins anew: %s", making.key, why)
+
+
+def _take_earlier(
+    declared: Declaration,
+    making: Making,
+    loaded: Mapping[str, Artefact],
+    store: Store,
+    trainings: Sequence[Record],
+) -> str:
+    """Take the newest state that is shared with an earlier training; why there is none, or ""."""
+    earlier = [one for one in trainings if _is_alike(one, making.decides)]
+    if not earlier:
+        return _difference(trainings[0].decides, making.decides)
     from pipelines.training.fitting import environment, precision_of
     from pipelines.training.receipts import Receipt
 
     arguments = declared.arguments(loaded)
     reading = found(f"{declared.making.partition(':')[0]}:reading")(**arguments)
     now = environment(precision_of(arguments["settings"].training))
+    why = ""
     for record in earlier:
         if any({**leg, "step": 0} != {**now, "step": 0} for leg in record.made.get("legs", [{}])):
+            why = why or "the earlier training ran on another machine or in another precision"
             continue
         states = store.open(declared.key, record.version, KeptStates, record.derivation)
         if states.trail()["fault"]:
+            why = why or "the earlier training ended with a fault"
             continue
         step = _shared(states, Receipt(reading.sources), reading.batches)
         if step:
             _take(making, states, record, step)
-            return
+            return ""
+        why = (
+            f"it reads something else than the earlier training before that one's first kept state"
+            f" (step {min(states.steps(), default=0)}), as after a change of the tokenizer, the"
+            " mixture's limits, the splits or the decontamination"
+        )
+    return why
 
 
 def _is_alike(record: Record, decides: Mapping[str, Any]) -> bool:
     """Whether a record's training differs from another in nothing but the text that it reads."""
-    if record.makes != KeptStates.__name__:
-        return False
     then, now = ({**one, "inputs": dict(one["inputs"])} for one in (record.decides, decides))
     return then["inputs"].pop(READ, "") != now["inputs"].pop(READ, "") and then == now
+
+
+def _difference(decides: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What else than the text is not as it was in an earlier training."""
+    parts = [name for name in now if name != "inputs" and now[name] != decides.get(name)]
+    read = [
+        name
+        for name, version in now["inputs"].items()
+        if name != READ and version != decides["inputs"].get(name)
+    ]
+    return f"other {', '.join(read + parts) or 'inputs'} than the earlier training had"
 
 
 def _shared(states: KeptStates, receipt: Any, batches: Any) -> int:

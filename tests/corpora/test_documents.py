@@ -177,6 +177,7 @@ def test_every_drop_has_its_reason_and_its_example(tmp_path: Path, texts: list[s
         54: "duplicate",
     }
     assert left["d52"].text == "tiny"
+    assert [left[f"d{i}"].original for i in range(50, 55)] == ["", "", "", "d0", "d1"]
 
 
 def test_rows_that_were_left_out_before_are_counted_and_listed(
@@ -250,6 +251,7 @@ def test_near_duplicates_name_what_they_are_like(tmp_path: Path, texts: list[str
         if row.reason == "near_duplicate" and row.id == "d1"
     ]
     assert "d0" in like.detail
+    assert like.original == "d0"
     assert ledger.dropped["near_duplicate"] >= 1
 
 
@@ -274,6 +276,12 @@ def test_labels_that_contradict_are_told_from_repeats(tmp_path: Path) -> None:
     assert left["d4"].reason == "near_duplicate_other_label"
     assert left["d4"].detail.endswith("like d0, whose label is ham")
     assert (left["d8"].reason, left["d8"].label) == ("contradicting_label", "b")
+    assert {name: left[name].original for name in ("d1", "d2", "d4", "d8")} == {
+        "d1": "d0",
+        "d2": "d0",
+        "d4": "d0",
+        "d8": "d6",
+    }
 
 
 def test_any_number_of_workers_gives_the_same_bytes(

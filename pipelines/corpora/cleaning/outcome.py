@@ -18,11 +18,13 @@ class Dropped(NamedTuple):
     """The result for a document that is left out.
 
     ``reason`` is a short identifier for the counts (``empty``, ``gopher_words``). ``detail`` names
-    the threshold and the measured value (``min_words=50, has 12``).
+    the threshold and the measured value (``min_words=50, has 12``). ``original`` is the id of the
+    document that this one is a copy of; empty for none.
     """
 
     reason: str
     detail: str = ""
+    original: str = ""
 
 
 class Divided(NamedTuple):

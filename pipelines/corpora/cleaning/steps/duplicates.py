@@ -19,22 +19,23 @@ class Duplicates(StepOptions):
 
 
 class Seen:
-    """Remembers 16 bytes of the digest of each text, so that memory does not grow with the text.
+    """Remembers the id of the first document with each text, and 16 bytes of the text's digest, so
+    that memory does not grow with the text.
 
     For a labelled text it also remembers the label, in about 100 bytes.
     """
 
     def __init__(self) -> None:
-        self._digests: set[bytes] = set()
+        self._first: dict[bytes, str] = {}
         self._labels: dict[bytes, str] = {}
 
-    def again(self, text_sha256: str) -> bool:
-        """Whether this text occurred before; the text is remembered."""
+    def before(self, text_sha256: str, document_id: str) -> str | None:
+        """The id of the first document with this text; None if this document is the first."""
         digest = bytes.fromhex(text_sha256[:32])
-        if digest in self._digests:
-            return True
-        self._digests.add(digest)
-        return False
+        first = self._first.get(digest)
+        if first is None:
+            self._first[digest] = document_id
+        return first
 
     def label(self, text_sha256: str, label: str | None) -> str | None:
         """The first label of this text; if it had none, ``label``, which is then remembered."""
@@ -54,13 +55,15 @@ class DropDuplicates:
 
     def __call__(self, document: Document) -> Cleaned | Dropped:
         digest = document.sha256
-        again, first_label = self._seen.again(digest), self._seen.label(digest, document.label)
-        if not again:
+        first = self._seen.before(digest, document.id)
+        first_label = self._seen.label(digest, document.label)
+        if first is None:
             return Cleaned(document.text)
         detail = "the same text as an earlier document"
         if document.label not in (None, first_label):
-            return Dropped("contradicting_label", f"{detail}, whose label is {first_label}")
-        return Dropped("duplicate", detail)
+            detail = f"{detail}, whose label is {first_label}"
+            return Dropped("contradicting_label", detail, first)
+        return Dropped("duplicate", detail, first)
 
 
 STEP = Step(Duplicates, DropDuplicates, remembers=True)

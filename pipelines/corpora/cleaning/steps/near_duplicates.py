@@ -46,8 +46,9 @@ class DropNearDuplicates:
         detail = f"{match.similarity:.0%} like {match.document_id}"
         other_label = self._labels.get(match.document_id)
         if None not in (document.label, other_label) and document.label != other_label:
-            return Dropped("near_duplicate_other_label", f"{detail}, whose label is {other_label}")
-        return Dropped("near_duplicate", detail)
+            detail = f"{detail}, whose label is {other_label}"
+            return Dropped("near_duplicate_other_label", detail, match.document_id)
+        return Dropped("near_duplicate", detail, match.document_id)
 
 
 STEP = Step(
