@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.asking import bearable
+from pipelines.cli.files import read_file
 from pipelines.cli.showing import json_option, print_json
 from pipelines.cli.store import open_store, store_option
 
@@ -104,18 +105,18 @@ def _rank(
 
 
 def _given(text: str | None, file: Path | None) -> str:
-    """The text from the argument, a file or standard input.
+    """The text from the argument, a file or standard input; ends of lines become newlines.
 
-    Raises ValueError if it is not UTF-8 or too long.
+    Documents are cleaned in the same way. Raises ValueError if it is not UTF-8 or too long.
     """
     if (text is None) == (file is None):
         raise click.UsageError("give either a text (- for standard input) or --file")
     if file is None and text != "-":
         return bearable(text or "")
     name = "standard input" if file is None else str(file)
-    data = sys.stdin.buffer.read() if file is None else file.read_bytes()
+    data = sys.stdin.buffer.read() if file is None else read_file(file)
     try:
-        return bearable(data.decode())
+        return bearable(data.decode().replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{name}: not UTF-8 at byte {error.start}; convert it to UTF-8") from None
 

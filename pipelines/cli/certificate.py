@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.files import write_file
 from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import TARGET, open_store, store_option
 
@@ -53,7 +54,7 @@ def certificate(
     if file is not None:
         from pipelines.core.identity import canonical
 
-        file.write_bytes(canonical(content))
+        write_file(file, canonical(content))
     if as_json:
         print_json({**content, "time_stamp": stamp})
         return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipelines.cli.files import read_file
 from pipelines.cli.showing import json_option, print_json
 from pipelines.cli.store import open_store, store_option
 from pipelines.core.project import Project
@@ -40,15 +40,20 @@ def check(file: Path, text: Path | None, as_json: bool, store: Path | None) -> N
     from pipelines.lineage import check_proof
     from pipelines.lineage.certificate import CERTIFICATE
 
-    content = _read(file)
+    content = read_file(file, MOST_BYTES)
     if CERTIFICATE.encode() in content:
+        if text is not None:
+            raise click.UsageError(
+                f"{file} is a certificate, which is of no single text; give TEXT with a proof"
+                " (dragon prove MODEL TEXT)"
+            )
         _check_certificate(file, content, as_json, store)
         return
     try:
         right = check_proof.check(content)
     except check_proof.Refused as fault:
         raise ValueError(f"{file}: refused: {fault}") from None
-    if text is not None and not check_proof.is_text_of(text.read_bytes(), right["document"]):
+    if text is not None and not check_proof.is_text_of(read_file(text), right["document"]):
         raise ValueError(f"{text}: is not the document of the proof; name the file as it was read")
     models = _models(store, right["root"])
     if as_json:
@@ -59,13 +64,6 @@ def check(file: Path, text: Path | None, as_json: bool, store: Path | None) -> N
         click.echo(f"the root is that of {model['key']} {model['version'][:12]}")
     if models is None:
         click.echo("no store is here, so it is not known of which model the root is")
-
-
-def _read(file: Path) -> bytes:
-    from pipelines.text.regular import open_regular
-
-    with os.fdopen(open_regular(file), "rb") as opened:
-        return opened.read(MOST_BYTES)
 
 
 def _check_certificate(file: Path, content: bytes, as_json: bool, store: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,8 @@ def gc(does: bool, days: float, as_json: bool, store: Path | None) -> None:
     from pipelines.core.tracking.aliases import aliases_in
     from pipelines.lineage.collect import collect, plan
 
+    if math.isnan(days):  # younger than this would be nothing
+        raise click.UsageError("--older-than nan: give a number of days")
     opened = open_store(store)
     try:
         aliases = aliases_in(Project.here().mlflow)

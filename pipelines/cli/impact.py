@@ -31,8 +31,9 @@ HELD = {
 @click.command()
 @click.argument(
     "subject",
-    help="A document's id, the sha256 of its text, a text, a file, a corpus, an asset or a version"
-    " of it, or a library with its version (torch==2.13.0). - reads a text from standard input.",
+    help="A document's id (ID or CORPUS/ID), the sha256 of its text, a text, a file, a corpus, an"
+    " asset or a version of it, or a library with its version (torch==2.13.0). - reads a text from"
+    " standard input.",
 )
 @click.option("--near", is_flag=True, help="Search for near copies of a document or text too.")
 @click.option(
@@ -101,9 +102,12 @@ def _lines(found: Impact, place: Path, held: list[Path]) -> Iterator[str]:
     if found.documents:
         yield ""
     width = max((len(one.key) for one in found.reached), default=0)
+    several = len({document.name for document in found.documents}) > 1
     for one in found.reached:
         current = "" if one.current else "  (not current)"
-        yield f"{one.key:{width}}  {one.place.version[:12]}  {_told(one, found.kind)}{current}"
+        told = f"{_told(one, found.kind)}{current}"
+        of = f"  of {', '.join(one.documents)}" if several and one.documents else ""
+        yield f"{one.key:{width}}  {one.place.version[:12]}  {told}{of}"
         for other in one.keys:
             if other != one.key:
                 yield f"{'':{width}}  also called {other}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.files import write_file
 from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import TARGET, open_store, store_option
 
@@ -33,7 +34,7 @@ def licences(target: str, file: Path | None, as_json: bool, store: Path | None) 
     opened = open_store(store)
     terms = terms_of(trace(opened, locate(opened, target), verify=False))
     if file is not None:
-        file.write_text(notice(terms), encoding="utf-8")
+        write_file(file, notice(terms).encode())
     if as_json:
         print_json(terms.to_json())
         return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.files import read_file, write_file
 from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import TARGET, open_store, store_option
 
@@ -31,7 +31,7 @@ SCRIPT = "check_proof.py"
     "--near/--no-near",
     default=True,
     show_default=True,
-    help="Look for near copies of an absent text; it reads all documents.",
+    help="Whether to look for near copies of an absent text, which reads all documents.",
 )
 @json_option
 @store_option
@@ -60,9 +60,9 @@ def prove(
     content = proof_of(certificate.tree, found.digest)
     proof = check_proof.check(content)  # what is written is right, by the checker's own rules
     place = file or Path(f"proof-{found.digest.hex()[:12]}.json")
-    place.write_bytes(content)
+    write_file(place, content)
     if script:
-        shutil.copyfile(check_proof.__file__, place.with_name(SCRIPT))
+        write_file(place.with_name(SCRIPT), read_file(Path(check_proof.__file__)))
     is_absent = proof["claim"] == "absent"
     alike = near_copies(certificate, found.text) if is_absent and near and found.text else []
     if as_json:

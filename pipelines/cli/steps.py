@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import open_store, store_option
+
+if TYPE_CHECKING:
+    from pipelines.lineage.steps import Part
 
 START = 200  # characters of a text that are shown without --full
 MOST = 20  # parts of a step that are shown without --full
@@ -46,7 +49,14 @@ def steps(network: str, steps: str, full: bool, as_json: bool, store: Path | Non
     click.echo(f"\nchecked: the receipt of {key} {found.checkpoint.version[:12]} says the same")
     part = next((part for one in read for row in one.rows for part in row), None)
     if part is not None:
-        suggest(f"dragon impact {part.document_id}", f"dragon trace {key} --documents")
+        suggest(f"dragon impact {_name(part)}", f"dragon trace {key} --documents")
+
+
+def _name(part: Part) -> str:
+    """The document of a part for ``dragon impact``; what an example is of, only its id says."""
+    from pipelines.tokens.artefacts import EXAMPLES
+
+    return part.document_id if part.corpus == EXAMPLES else f"{part.corpus}/{part.document_id}"
 
 
 def _range(text: str) -> tuple[int, int]:

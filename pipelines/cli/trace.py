@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.files import write_file
 from pipelines.cli.showing import json_option, print_json, suggest
 from pipelines.cli.store import TARGET, open_store, store_option
 from pipelines.lineage.root import lineage_root
@@ -48,7 +49,7 @@ def trace(
     if html is not None:
         from pipelines.lineage.page import trace_page
 
-        html.write_text(trace_page(node), encoding="utf-8")
+        write_file(html, trace_page(node).encode())
     if as_json:
         print_json(_as_json(node, everything, documents))
         return

@@ -15,7 +15,10 @@ from pipelines.text.nearest import did_you_mean
 @click.argument("target", help="A pinned asset, or one version of it (chat/foundation@3f2a).")
 @store_option
 def unpin(target: str, store: Path | None) -> None:
-    """Remove the pin of a version, or all pins of an asset."""
+    """Remove the pin of a version, or all pins of an asset.
+
+    The digits of a version have to be those of one pinned version alone.
+    """
     opened = open_store(store)
     key, _, prefix = target.partition("@")
     pins = list(opened.pins.all())
@@ -24,6 +27,13 @@ def unpin(target: str, store: Path | None) -> None:
         names = [f"{one.key}@{one.version[:12]}" for one in pins]
         raise StoreError(
             f"{target}: is not pinned; {did_you_mean(target, names, 'dragon pin --list lists all')}"
+        )
+    versions = {one.version: None for one in chosen}
+    if prefix and len(versions) > 1:
+        digits = ", ".join(version[:12] for version in versions)
+        raise StoreError(
+            f"{target}: {len(versions)} pinned versions begin with {prefix!r}; give more digits of"
+            f" {digits}"
         )
     for one in chosen:
         opened.pins.remove(one)

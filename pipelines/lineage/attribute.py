@@ -14,6 +14,7 @@ from pipelines.corpora.artefacts import Contamination, Documents
 from pipelines.index.artefacts import OpenIndex, Standing, TextIndex
 from pipelines.index.parts import Part
 from pipelines.index.spans import spans
+from pipelines.lineage.sources import own_name, sources_of
 from pipelines.lineage.trace import Node, locate, trace
 from pipelines.training.artefacts import Checkpoint
 
@@ -151,28 +152,11 @@ def _place(
 
 def _readings(node: Node) -> Iterator[tuple[str, str, Reading]]:
     """(corpus, document id, reading) of each row that a model's own training read."""
-    corpora: dict[str, str] = {}
     assert isinstance(node.artefact, Checkpoint)
+    names = {drawn: own_name(versions[0]) for drawn, versions in sources_of(node).items()}
     for draw in node.artefact.draws():
-        if draw.corpus not in corpora:
-            corpora[draw.corpus] = _corpus_of(node, draw.corpus)
         reading = Reading(node.artefact.key, draw.first_step, draw.tokens)
-        yield corpora[draw.corpus], draw.document_id, reading
-
-
-def _corpus_of(node: Node, name: str) -> str:
-    """The corpus behind an input of a model, or of what it was made from: ``examples`` are of one.
-
-    The nearest input of that name counts.
-    """
-    waiting = [node]
-    while waiting:
-        node = waiting.pop(0)
-        for read, parent in zip(node.record.parents, node.parents, strict=True):
-            if read["input"].rpartition("/")[2] == name:
-                return next((corpus for corpus, _ in documents_of(parent)), name)
-        waiting += node.parents
-    return name
+        yield names.get(draw.corpus, draw.corpus), draw.document_id, reading
 
 
 def opened(store: Store, target: str) -> Searched:

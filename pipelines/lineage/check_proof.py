@@ -24,6 +24,9 @@ A proof is one JSON object, written without spaces and with sorted keys:
     format     "dragon-proof-1"
     digest     the sha256 of the object without this entry, against accidents
 
+Whoever made the tree could leave it unsorted, or have a leaf name a wrong neighbour; then "absent"
+is no proof. ``dragon certificate`` on the store makes the tree again and compares the root.
+
 The hashes (RFC 6962 and one more; | joins bytes, the size has 8 bytes, the highest first):
 
     leaf:  sha256(0x00 | digest | next digest)
@@ -138,14 +141,16 @@ def _sha256(content: bytes) -> bytes:
 
 
 def is_text_of(content: bytes, document: str) -> bool:
-    """Whether a text file is the document, with or without a newline that an editor added."""
+    """Whether a text file is the document, but for ends of lines that an editor changed."""
     return document in digests_of(content)
 
 
 def digests_of(content: bytes) -> list[str]:
-    """The sha256 of a text file, and of it without its last newline."""
-    ways = [content] + ([content[:-1]] if content.endswith(b"\n") else [])
-    return [hashlib.sha256(way).hexdigest() for way in ways]
+    """The sha256 of a text file as it is, without its last newline, and with newlines of Unix."""
+    ways = []
+    for way in dict.fromkeys((content, content.replace(b"\r\n", b"\n"))):
+        ways += [way, way[:-1]] if way.endswith(b"\n") else [way]
+    return [hashlib.sha256(way).hexdigest() for way in dict.fromkeys(ways)]
 
 
 def told(proof: dict[str, Any]) -> str:

@@ -8,13 +8,10 @@ from typing import NamedTuple
 from pipelines.core.artefact import Artefact
 from pipelines.corpora.artefacts import Documents
 from pipelines.examples.artefacts import Examples
+from pipelines.lineage.sources import Text, drawn_name, training_texts
 from pipelines.lineage.trace import Node
-from pipelines.text.tables import TABLES
-from pipelines.tokens.artefacts import TokenShards
+from pipelines.tokens.artefacts import DRAWS, EXAMPLES, TokenShards
 from pipelines.training.artefacts import Checkpoint
-
-DRAWS = "draws.arrow"
-COLUMNS = ("corpus", "document_id", "example_id", "sha256", "tokens", "first_step")
 
 
 class Drawn(NamedTuple):
@@ -22,8 +19,8 @@ class Drawn(NamedTuple):
 
     ``tokens`` counts the targets that training asked of it, ``first_step`` is counted from 1; both
     are None for a version of an earlier program, which kept no draws: there a row says only that
-    the training could read the document. ``licence`` and ``source`` are "" where they are not
-    known.
+    the training could read the document. ``corpus`` is the corpus' own name, of an example that of
+    its document. ``licence`` and ``source`` are "" where they are not known.
     """
 
     corpus: str
@@ -43,7 +40,7 @@ def models_in(node: Node) -> list[Node]:
 
 def has_draws(artefact: Artefact) -> bool:
     """Whether a version keeps what its training read."""
-    return DRAWS in artefact.files and TABLES in artefact.files
+    return DRAWS in artefact.files
 
 
 def documents_of(model: Node) -> Iterator[Drawn]:
@@ -52,20 +49,25 @@ def documents_of(model: Node) -> Iterator[Drawn]:
     Those of the models that it was made from are not among them. Raises CorruptArtefact or
     TextError naming a table that is damaged.
     """
-    about = _About(model)
+    texts: dict[tuple[str, str], Text] = {}
+    for drawn, name, text in training_texts(model):
+        texts.setdefault((drawn, name), text)
     rows = _drawn(model.artefact) if has_draws(model.artefact) else _readable(model)
-    for corpus, document, example, sha256, tokens, first_step in rows:
-        licence, source, known = about.of(corpus, document)
-        yield Drawn(corpus, document, example, sha256 or known, tokens, first_step, licence, source)
+    for drawn, document, example, sha256, tokens, first_step in rows:
+        unknown = Text(drawn, "", "", "")
+        corpus, source, licence, known = texts.get((drawn, document), unknown)
+        digest = sha256 or known
+        yield Drawn(corpus, document, example, digest, tokens, first_step, licence, source)
 
 
 Told = tuple[str, str, str, str, int | None, int | None]
+"""The corpus as a list of draws names it, and the other columns of that list."""
 
 
 def _drawn(artefact: Artefact) -> Iterator[Told]:
-    for row in artefact.table(DRAWS).rows(COLUMNS):
-        corpus, document, example, sha256, tokens, first_step = row
-        yield corpus, document, example, bytes(sha256).hex(), tokens, first_step
+    assert isinstance(artefact, Checkpoint)
+    for draw in artefact.draws():
+        yield *draw[:3], draw.sha256.hex(), draw.tokens, draw.first_step
 
 
 def _readable(model: Node) -> Iterator[Told]:
@@ -78,30 +80,8 @@ def _readable(model: Node) -> Iterator[Told]:
                     yield from ((corpus, row[0], "", "", None, None) for row in shard.documents())
         elif isinstance(artefact, Examples):
             for row in artefact.rows("train"):
-                yield link["input"], row["document_id"], row["id"], "", None, None
+                yield EXAMPLES, row["document_id"], row["id"], "", None, None
         elif isinstance(artefact, Documents):
-            corpus = parent.artefact.key.partition("/")[0]
+            corpus = drawn_name(link["input"])
             for document in artefact.split("train"):
                 yield corpus, document.id, "", "", None, None
-
-
-class _About:
-    """Licence, source and digest of the documents of a lineage, by corpus and id."""
-
-    def __init__(self, model: Node) -> None:
-        self._corpora: dict[str, dict[str, tuple[str, str, str]]] = {}
-        for node in model.walk():
-            if isinstance(node.artefact, Documents):
-                self._corpora[node.artefact.key.partition("/")[0]] = dict(_rows(node.artefact))
-
-    def of(self, corpus: str, document: str) -> tuple[str, str, str]:
-        """(licence, source, sha256); of an input that is no corpus the first that has the id."""
-        chosen = [self._corpora[corpus]] if corpus in self._corpora else self._corpora.values()
-        return next((rows[document] for rows in chosen if document in rows), ("", "", ""))
-
-
-def _rows(documents: Documents) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    for name, licence, source, sha256 in documents.table("train.arrow").rows(
-        ("id", "licence", "source", "sha256")
-    ):
-        yield name, (licence, source, sha256)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from pipelines.core.artefact import CorruptArtefact, Entry, read_manifest
@@ -98,8 +99,9 @@ class Graph:
         return first if first in keys or not keys else keys[0]
 
     def is_current(self, place: Place) -> bool:
-        """Whether it is the current version of a key."""
-        return any(self.current.get(key) == place for key in self.keys(place))
+        """Whether its version is the current one of a key that refers to it."""
+        currents = (self.current.get(key) for key in self.keys(place))
+        return any(one is not None and one.version == place.version for one in currents)
 
     # Files
 
@@ -132,6 +134,11 @@ class Graph:
             places.setdefault(place.version, []).append(place)
         return places
 
+    def equals(self, places: Iterable[Place]) -> list[Place]:
+        """All places of the versions of some places: each place, then those with equal bytes."""
+        found = ((place, *self.of_version.get(place.version, [])) for place in places)
+        return list(dict.fromkeys(chain.from_iterable(found)))
+
     @cached_property
     def _children(self) -> dict[Place, list[Place]]:
         children: dict[Place, list[Place]] = {}
@@ -153,8 +160,15 @@ class Graph:
         return _walked(places, self.parents)
 
     def below(self, places: Iterable[Place]) -> list[Place]:
-        """The places and all that hangs on them, each once, parents first."""
-        return _walked(places, self.children)[::-1]
+        """The places and all that hangs on their bytes, each once, parents first.
+
+        A version that another derivation made too is followed from there as well: whoever read
+        that one read these bytes.
+        """
+        return _walked(places, self._onward)[::-1]
+
+    def _onward(self, place: Place) -> list[Place]:
+        return [*self.equals([place]), *self.children(place)]
 
     # Proof
 

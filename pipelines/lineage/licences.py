@@ -5,13 +5,12 @@ This puts together what sources state and what SPDX knows. It is no legal advice
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.core.record import StoreError
 from pipelines.interop.artefacts import Weights
-from pipelines.lineage.sources import sources_of
+from pipelines.lineage.sources import training_texts
 from pipelines.lineage.trace import Node
 from pipelines.report.card import legible
 from pipelines.text.spdx import asks, joined, licence_of
@@ -137,27 +136,18 @@ class _Found:
             place = draw.corpus, draw.document_id
             tokens[place] = tokens.get(place, 0) + draw.tokens
         is_listed = bool(tokens)
-        for corpus, document_id, source, stated, name in _texts(training):
-            read = tokens.pop((corpus, document_id), None if is_listed else 0)
+        for drawn, document_id, text in training_texts(training):
+            read = tokens.pop((drawn, document_id), None if is_listed else 0)
             if read is None:
                 continue
-            licence = licence_of(stated)
-            new = Share(name, licence.expression, licence.known)
-            share = self.shares.setdefault((name, licence.expression), new)
+            licence = licence_of(text.licence)
+            new = Share(text.corpus, licence.expression, licence.known)
+            share = self.shares.setdefault((text.corpus, licence.expression), new)
             share.tokens += read
-            if (name, document_id) not in self.counted:
-                self.counted.add((name, document_id))
-                share.add(source, stated)
+            if (text.corpus, document_id) not in self.counted:
+                self.counted.add((text.corpus, document_id))
+                share.add(text.source, text.licence)
         return is_listed
-
-
-def _texts(training: Node) -> Iterator[tuple[str, str, str, str, str]]:
-    """(corpus as draws name it, id, source, licence, the corpus' own name) of training texts."""
-    for corpus, versions in sources_of(training).items():
-        for documents in versions:
-            name = documents.key.partition("/")[0]
-            rows = documents.table("train.arrow").rows(("id", "source", "licence"))
-            yield from ((corpus, *row, name) for row in rows)
 
 
 def notice(terms: Terms) -> str:

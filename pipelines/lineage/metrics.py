@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipelines.core.store import Store
@@ -24,13 +24,14 @@ class Metric(NamedTuple):
 def metrics(store: Store, graph: Graph, a: Place, b: Place) -> Iterator[Metric]:
     """The figures that the newest evaluations of two places have, by evaluation and name.
 
-    The first figure of an evaluation is that of its comparison with the baselines. Evaluations
-    belong together by the last part of their keys. Raises CorruptArtefact.
+    The first figure of an evaluation is that of its comparison with the baselines; it is told once,
+    under the name that it has among the figures. Evaluations belong together by the last part of
+    their keys. Raises CorruptArtefact.
     """
     for name, pair in evaluations(graph, a, b).items():
         opened = [_open(store, graph, place) for place in pair]
         first, second = (figures_of(evaluation) for evaluation in opened)
-        for figure in dict.fromkeys((*first, *second)):
+        for figure in _names(first, second):
             yield Metric(name, figure, first.get(figure), second.get(figure))
 
 
@@ -40,9 +41,23 @@ def evaluations(graph: Graph, a: Place, b: Place) -> dict[str, tuple[Place, Plac
     return {name: (first[name], second[name]) for name in first if name in second}
 
 
+def _names(first: Mapping[str, float], second: Mapping[str, float]) -> list[str]:
+    """The names of two evaluations' figures, without that of a comparison that is told already.
+
+    The figure of a comparison comes first, and some other figure has its values.
+    """
+    names = list(dict.fromkeys((*first, *second)))
+    values = [(first.get(name), second.get(name)) for name in names]
+    if values[0] not in values[1:]:
+        return names
+    same = names.pop(values[1:].index(values[0]) + 1)
+    return [same, *(name for name in names[1:] if name != same)]
+
+
 def _evaluations(graph: Graph, place: Place) -> dict[str, Place]:
     """The newest evaluation of a model by name; an evaluation is its own."""
-    found = [place, *graph.children(place)]
+    equal = graph.equals([place])
+    found = [*equal, *(child for one in equal for child in graph.children(one))]
     found = [one for one in found if one in graph.made and graph.made[one].makes == EVALUATION]
     held = [one for one in found if graph.holds(one.version)]
     ordered = sorted(held, key=lambda one: graph.made[one].finished)

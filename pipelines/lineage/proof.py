@@ -20,11 +20,11 @@ from pipelines.lineage.certificate import Certificate
 from pipelines.lineage.check_proof import FORMAT, digests_of, written
 from pipelines.lineage.sources import sources_of
 from pipelines.lineage.trace import Node
+from pipelines.text.paths import is_file
 from pipelines.text.regular import read_regular
 from pipelines.text.tables import Document
 from pipelines.tokens.artefacts import Draw
 
-LONGEST_PATH = 4000
 LONGEST = 60  # characters of a name in a message
 ALIKE, NGRAM, MINIMA, MOST_NEAR = 0.5, 2, 128, 3  # a near copy, as in the cleaning of documents
 
@@ -59,7 +59,7 @@ def find(certificate: Certificate, name: str) -> Found:
     """
     if HEX.fullmatch(name):
         return Found(bytes.fromhex(name), None)
-    if "\0" not in name and len(name) < LONGEST_PATH and Path(name).is_file():
+    if is_file(name):
         return _in_file(certificate, Path(name))
     if digests := {d.sha256: d for d in certificate.draws if name in _names(d)}:
         if len(digests) > 1:

@@ -128,6 +128,11 @@ def trained(store: Store, artefact: Artefact) -> Trained:
     Raises StoreError for an artefact without a receipt, and ValueError if its making cannot be
     prepared again.
     """
+    if isinstance(artefact, KeptStates):
+        raise StoreError(
+            f"{artefact.key}: are states of a training; name the network that was taken from them,"
+            f" such as {artefact.key.removesuffix('_states')}"
+        )
     record = store.record(artefact.derivation, artefact.version)
     if record is None or not isinstance(artefact, Checkpoint) or not artefact.receipt():
         raise StoreError(

@@ -13,8 +13,9 @@ from pipelines.lineage.impact import Impact, of_places, of_rows, rows_of
 from pipelines.lineage.index import Index
 from pipelines.lineage.near import SPLIT_TABLES, NearIndex
 from pipelines.lineage.tables import Row, open_version_bare, texts_of
-from pipelines.lineage.trace import LONGEST, named
+from pipelines.lineage.trace import named
 from pipelines.text.nearest import did_you_mean
+from pipelines.text.paths import is_file
 
 LARGEST = 1 << 26  # bytes of a file that may be the text of a document
 
@@ -23,24 +24,24 @@ def impact_of(index: Index, target: str, near: NearIndex | None = None) -> Impac
     """What ``target`` is in; with ``near`` also what has nearly the words of a document or text.
 
     It may be a library (``torch==2.13.0``), a file (its bytes in the store, or else its text), an
-    asset or a version of it, a corpus, the sha256 of a text, a document's id, or a text. Raises
-    StoreError if it is nothing of these.
+    asset or a version of it, a corpus, the sha256 of a text, a document's id (``id`` or
+    ``corpus/id``), or a text. Raises StoreError if it is nothing of these.
     """
     graph = index.graph()
     graph.require_whole()
     name, is_library, version = target.partition("==")
     if is_library and name and not any(mark.isspace() for mark in target):
         return _library(index, graph, name, version)
-    if len(target) <= LONGEST and Path(target).is_file():
+    if is_file(target):
         return _file(index, graph, Path(target), near)
     key, _, _ = target.partition("@")
     if key in graph.known.references:
         artefact = named(index.store, key, target.partition("@")[2])
-        place = Place(artefact.version, artefact.derivation)
-        return of_places(index, graph, "version", f"{key}@{artefact.version}", [place])
+        places = graph.equals([Place(artefact.version, artefact.derivation)])
+        return of_places(index, graph, "version", f"{key}@{artefact.version}", places)
     if corpus := [key for key in graph.known.references if key in _of_corpus(target)]:
         places = [place for place in graph.made if any(key in corpus for key in graph.keys(place))]
-        return of_places(index, graph, "corpus", target, places)
+        return of_places(index, graph, "corpus", target, graph.equals(places))
     if HEX.fullmatch(target) and (found := _digest(graph, target)):
         return of_places(index, graph, "version", target, found)
     return _document(index, graph, target, near)
@@ -75,7 +76,7 @@ def _digest(graph: Graph, sha256: str) -> list[Place]:
     """The places of a version, of a derivation, or of a file with a sha256."""
     if sha256 in graph.of_version:
         return graph.of_version[sha256]
-    places = [place for place in graph.made if place.derivation == sha256]
+    places = graph.equals(place for place in graph.made if place.derivation == sha256)
     holders = graph.holders.get(sha256, [])
     return places or [place for version, _ in holders for place in graph.of_version[version]]
 
@@ -97,6 +98,9 @@ def _file(index: Index, graph: Graph, path: Path, near: NearIndex | None) -> Imp
 
 def _document(index: Index, graph: Graph, target: str, near: NearIndex | None) -> Impact:
     rows = rows_of(index, graph, [target])
+    corpus, _, name = target.partition("/")
+    if not rows and name and any(key in graph.known.references for key in _of_corpus(corpus)):
+        rows = rows_of(index, graph, [name], corpus)
     if rows:
         text = None if near is None else _text_of(index, rows)
         return of_rows(index, graph, target, [*rows, *_near(index, graph, rows, text, near)])

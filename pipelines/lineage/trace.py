@@ -21,6 +21,7 @@ from pipelines.core.store import Store
 from pipelines.lineage.elsewhere import MLFLOW, of_mlflow, of_reply, reply_in
 from pipelines.lineage.views import open_current, open_derivation, open_version, view_of
 from pipelines.text.nearest import did_you_mean, nearest
+from pipelines.text.paths import exists, is_file
 
 NOTHING: frozenset[tuple[str, str]] = frozenset()
 LISTED = "dragon ls lists the assets"
@@ -62,20 +63,20 @@ def locate(store: Store, target: str) -> Artefact:
     StoreError if the store does not hold it.
     """
     path = Path(target)
-    if len(target) > LONGEST:  # no file has such a name, and asking for it would be an OSError
+    if len(target) > LONGEST:
         raise StoreError(f"{target[:40]}...: no asset has a name of {len(target)} characters")
     if target.startswith(MLFLOW):
         return of_mlflow(store, Project.here().mlflow, target)
-    if path.is_file():
+    if is_file(path):
         reply = reply_in(path)
         return _locate_file(store, path) if reply is None else of_reply(store, path, reply)
-    if (path / MANIFEST).is_file():
+    if is_file(path / MANIFEST):
         return _locate_folder(store, path)
-    if (path / LINEAGE).is_file():
+    if is_file(path / LINEAGE):
         return _locate_export(store, path, None)
     key, _, prefix = target.partition("@")
     if not store.references.has(key):
-        if target and path.exists():
+        if target and exists(path):
             raise StoreError(
                 f"{target}: no version folder ({MANIFEST}) and no export ({LINEAGE}); name one of"
                 " these, an asset or a file"

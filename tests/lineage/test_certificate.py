@@ -180,7 +180,13 @@ def test_a_document_that_nobody_knows_is_told(chain: Chain, tmp_path: Path) -> N
     proof = tmp_path / "proof.json"
     fault = chain.dragon("prove", FOUNDATION, "nobody", str(proof)).fault
     assert fault.startswith("dragon: nobody: neither a text file nor a sha256, and no document")
-    assert "\n" not in chain.dragon("prove", FOUNDATION, "x" * 9000, str(proof)).fault
+    for length in (300, 9000):  # no file can have such a name
+        fault = chain.dragon("prove", FOUNDATION, "x" * length, str(proof)).fault
+        assert "neither a text file nor a sha256" in fault
+    away = tmp_path / "away" / "file"
+    for command in ("certificate", "licences"):
+        fault = chain.dragon(command, FOUNDATION, str(away)).fault
+        assert f"make the folder {away.parent} first" in fault
     assert not proof.exists()
 
 
@@ -310,13 +316,14 @@ def test_without_a_list_all_training_texts_count(
 def test_an_unknown_licence_is_named(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.lineage import licences
 
-    known = licences._texts
+    known = licences.training_texts
 
     def texts(training: Node):  # type: ignore[no-untyped-def]
-        for number, (corpus, name, _, _, own) in enumerate(known(training)):
-            yield corpus, name, "a\x1b[31m.txt", ("MIT", "ask \x1b me")[number % 2], own
+        for number, (corpus, name, text) in enumerate(known(training)):
+            stated = ("MIT", "ask \x1b me")[number % 2]
+            yield corpus, name, text._replace(source="a\x1b[31m.txt", licence=stated)
 
-    monkeypatch.setattr(licences, "_texts", texts)
+    monkeypatch.setattr(licences, "training_texts", texts)
     told = chain.dragon("licences", FOUNDATION).out
     assert "LicenseRef-ask-me AND MIT" in told
     assert "not known: corpus toy_dialogues states 'ask \\x1b me'" in told

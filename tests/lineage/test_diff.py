@@ -262,6 +262,37 @@ def test_equal_work_with_other_bytes_is_told_with_the_machine(tmp_path: Path) ->
     assert twice("nothing") == [("bytes", "m/foundation")]
 
 
+def test_evaluations_of_equal_bytes_are_those_of_the_model(tmp_path: Path) -> None:
+    """Another program made the same weights; what judged them before still judges them."""
+    making = MadeUp(tmp_path / "store")
+
+    def model(mark: str, program: int) -> Artefact:
+        return making.publish(
+            "m/foundation", "Checkpoint", made_up.checkpoint([], mark), recipe={"of": program}
+        )
+
+    def judged(loss: float) -> made_up.Fill:
+        def fill(folder: Path) -> None:
+            made_up.evaluation({"test_loss": loss})(folder)
+            told = {"measure": "loss of the test split", "better": "lower", "ours": loss}
+            made_up.write_json(folder, "comparison.json", {**told, "baselines": {"a": 9.0}})
+            made_up.write_json(folder, "figures.json", {"a_share": 0.5, "test_loss": loss})
+
+        return fill
+
+    for mark, loss in (("x", 2.5), ("y", 2.25)):
+        making.publish(
+            "m/evaluation", "Evaluation", judged(loss), {"model": model(mark, 1)},
+            recipe={"of": mark},
+        )  # fmt: skip
+    again, other = model("x", 2), model("y", 1)
+    _, figures = asked(making, again, other)
+    assert figures == [  # the figure of the comparison first, and once
+        Metric("evaluation", "test_loss", 2.5, 2.25),
+        Metric("evaluation", "a_share", 0.5, 0.5),
+    ]
+
+
 def test_the_command_prints_it(tmp_path: Path) -> None:
     making, changed = MadeUp(tmp_path / "store"), World(loss=2.25, steps=120)
     list(add(changed))

@@ -42,10 +42,14 @@ def making(tmp_path: Path) -> MadeUp:
     first = making.publish(
         "m/foundation", "Checkpoint", made_up.checkpoint(draws), {"shards": shards}
     )
+    theirs = made_up.document("b", 0)._replace(id=HELD[0].id, licence="MIT")  # the same id!
+    other = making.publish("b/documents", "Documents", made_up.documents({"train": [theirs]}))
+    taught = making.publish("b/examples", "Examples", made_up.plain("e"), {"documents": other})
     examples = [("examples", HELD[0].id, f"{HELD[0].id}/1", "0" * 64, 2, 1)]
     making.publish(
-        "m/reply_assistant", "Checkpoint", made_up.checkpoint(examples, "r"), {"from": first}
-    )
+        "m/reply_assistant", "Checkpoint", made_up.checkpoint(examples, "r"),
+        {"from": first, "examples": taught},
+    )  # fmt: skip
     making.publish("old/foundation", "Checkpoint", made_up.checkpoint(None), {"shards": shards})
     return making
 
@@ -65,7 +69,7 @@ def test_each_model_names_what_it_read(making: MadeUp) -> None:
         "a", "a-1", "", HELD[1].sha256, 4, 6, "CC0-1.0", "a.txt"
     )
     example = found["m/reply_assistant"][0]
-    assert (example.document, example.example, example.licence) == ("a-0", "a-0/1", "CC0-1.0")
+    assert example == Drawn("b", "a-0", "a-0/1", "0" * 64, 2, 1, "MIT", "b.txt")
 
 
 def test_without_draws_it_is_what_could_be_read(making: MadeUp, tmp_path: Path) -> None:

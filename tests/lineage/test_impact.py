@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.identity import canonical
+from pipelines.core.record import StoreError
 from pipelines.lineage.impact import Impact
 from pipelines.lineage.index import Index
 from pipelines.lineage.near import NearIndex
 from pipelines.lineage.subjects import impact_of, impact_of_text
+from pipelines.lineage.trace import locate
 from pipelines.text.tables import Document
 from tests.conftest import Place
 from tests.lineage import made_up
@@ -100,6 +102,69 @@ def test_an_id_of_two_corpora_is_told_of_both(making: MadeUp) -> None:
     found = of(making, "a-4")
     assert {(one.corpus, one.id) for one in found.documents} == {("a", "a-4"), ("b", "a-4")}
     assert told(found)["bm/foundation"] == "read"
+
+
+def test_each_artefact_says_of_which_document_it_is(making: MadeUp, tmp_path: Path) -> None:
+    found = {one.key: one.documents for one in of(making, "a-4").reached}
+    assert found["a/documents"] == found["am/foundation"] == ("a/a-4",)
+    assert found["old/foundation"] == found["am/reply_assistant"] == ("a/a-4",)
+    assert found["b/documents"] == found["bm/foundation"] == ("b/a-4",)
+    here = Place(tmp_path / "home", tmp_path / "store")
+    lines = here.dragon("impact", "a-4").out.splitlines()
+    for corpus in ("a", "b"):
+        (read,) = [line for line in lines if line.startswith(f"{corpus}m/foundation")]
+        assert read.endswith(f"  of {corpus}/a-4")
+    assert "  of a/a-4" not in here.dragon("impact", "a/a-4").out
+
+
+def test_a_document_is_named_by_its_corpus_too(making: MadeUp) -> None:
+    found = of(making, "a/a-4")
+    assert {(one.corpus, one.id) for one in found.documents} == {("a", "a-4")}
+    assert told(found) == READ_FROM_A
+    assert "am/foundation" not in told(of(making, "b/a-4"))
+    with pytest.raises(ValueError, match="no document"):
+        of(making, "b/a-30")
+
+
+def test_an_example_is_of_the_corpus_that_it_was_made_from(making: MadeUp) -> None:
+    """What was fine-tuned above a corpus has not read that corpus' documents in its examples."""
+    foundation, other = (
+        making.store.current(key, made_up.view_of(makes))
+        for key, makes in (("am/foundation", "Checkpoint"), ("b/documents", "Documents"))
+    )
+    examples = making.publish("b/examples", "Examples", made_up.plain("e"), {"documents": other})
+    states = making.publish("am/states", "KeptStates", made_up.plain("s"), {"examples": examples})
+    draws = [("examples", "a-4", "a-4/1", "0" * 64, 2, 1)]
+    making.publish(
+        "am/taught", "Checkpoint", made_up.checkpoint(draws, "t"),
+        {"from": foundation, "states": states},
+    )  # fmt: skip
+    by_key = {one.key: one for one in of(making, "a-4").reached}
+    assert (by_key["am/taught"].how, by_key["am/taught"].documents) == ("read", ("b/a-4",))
+    assert told(of(making, "b/a-4"))["am/taught"] == "read"
+    assert told(of(making, "a/a-4"))["am/taught"] == "from"
+
+
+def test_what_hangs_on_equal_bytes_is_reached(making: MadeUp) -> None:
+    """Equal bytes that another program or another corpus made: what read them read these."""
+    making.publish("a/raw_text", "RawText", made_up.raw_text(RAW), recipe={"again": 1})
+    making.publish("c/raw_text", "RawText", made_up.raw_text(RAW))
+    below = dict.fromkeys(READ_FROM_A, "hangs")
+    for target in ("a/raw_text", "c/raw_text", making.store.current_record("a/raw_text").version):
+        found = of(making, target)
+        assert told(found) == {**below, "a/raw_text": "holds", "c/raw_text": "holds"}, target
+        assert all(one.current for one in found.reached)
+    derivation = making.store.references.current("c/raw_text")[0]
+    assert set(told(of(making, derivation))) == {*READ_FROM_A, "c/raw_text"}
+    assert set(told(of(making, "c"))) == {*READ_FROM_A, "c/raw_text"}
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "many words " * 50, "a\0b", "x" * 5000])
+def test_a_text_that_can_name_no_file_is_one(making: MadeUp, text: str) -> None:
+    with pytest.raises(StoreError, match="no document of"):
+        of(making, text)
+    with pytest.raises(StoreError, match=r"no asset|no such file"):
+        locate(making.store, text)
 
 
 def test_a_near_copy_is_told_as_near(making: MadeUp) -> None:

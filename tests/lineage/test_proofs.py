@@ -176,6 +176,30 @@ def test_a_tree_that_is_not_sorted_proves_nothing() -> None:
         check(sealed(proof))
 
 
+def test_a_tree_with_a_false_neighbour_is_seen_where_it_is_made_again() -> None:
+    """A proof by itself cannot see it; the root over the same documents is another one."""
+    a, b, c = (bytes([value]) * 32 for value in (1, 2, 3))
+    levels = levels_of([a + c, b + c, c])
+    root = sha256(ROOT + (3).to_bytes(8, "big") + levels[-1][0]).hexdigest()
+    about = {"document": b.hex(), "documents": 3, "format": FORMAT, "root": root}
+    last = levels[0][2].hex()
+    absent = {"claim": "absent", "leaf": [a.hex(), c.hex()], "place": 0}
+    included = {"claim": "included", "leaf": [b.hex(), c.hex()], "place": 1}
+    for place, one in enumerate((absent, included)):
+        check(sealed({**about, **one, "path": [levels[0][1 - place].hex(), last]}))
+    assert Tree([a, b, c]).root.hex() != root
+    assert "dragon certificate" in str(check_proof.__doc__)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_ends_of_lines_that_an_editor_changed_are_forgiven(ends: str, last: bool) -> None:
+    content = f"one line{ends}and another{ends if last else ''}".encode()
+    assert check_proof.is_text_of(content, sha256(b"one line\nand another").hexdigest())
+    assert check_proof.is_text_of(content, sha256(content).hexdigest())
+    assert not check_proof.is_text_of(content, sha256(b"one line and another").hexdigest())
+
+
 def test_the_script_needs_python_alone(tmp_path: Path) -> None:
     text, other, proof = tmp_path / "text", tmp_path / "other", tmp_path / "proof"
     text.write_text("a document\n")
