@@ -90,5 +90,6 @@ def checks_of(declarations: Iterable[Declaration]) -> Iterator[Applied]:
             readers.setdefault(key, []).append(asset)
     for asset in assets:
         for check in catalogue().values():
-            if issubclass(asset.makes, check.view):
+            # The points of a sweep are trainings of their own, with other settings than the sweep.
+            if issubclass(asset.makes, check.view) and not (check.recomputes and asset.points):
                 yield Applied(check, asset, tuple(readers.get(asset.key, ())))
