@@ -395,7 +395,8 @@ def test_other_code_is_not_applied_and_part_of_the_rest(trained: Trained, here: 
 
 def test_what_other_code_made_is_not_made_again_by_this_one(trained: Trained, here: Place) -> None:
     """The evaluation of the earlier model is of other code: so no training would be of use."""
-    a = forge(here.store, trained.plain[EVALUATION], {"samples.json": b"[]"})
+    samples = canonical([{"prompt": "A: hello", "continuation": "another one"}])
+    a = forge(here.store, trained.plain[EVALUATION], {"samples.json": samples})
     told = asked(here, a, f"{EVALUATION}@{trained.fewer_and_more[EVALUATION]}", "--yes")
     barred = {named(part): part["barred"] for part in told["parts"]}
     for name in ("training.steps", "vocab_size"):
