@@ -39,8 +39,8 @@ MODELS = {"tiny/foundation"} | TASKS
 DATA = {
     "toy_dialogues/raw_text": "304135a24ac030a9a6825c261ecd064dfd3a81c1efbf1938e0c05d9d2d8eaae7",
     "toy_messages/raw_text": "2429da159a574ff2377379dc06bd6f9b33f0852462652ad2763f91229472a486",
-    "toy_dialogues/documents": "09bf080e68ab355f22f0de441262ff44bd17b85ac48722ca6e97274dc4b72b16",
-    "toy_messages/documents": "d714f76c6fdba1261adc86191532a54aa0d1333171da8491150a7b952ed72d45",
+    "toy_dialogues/documents": "e519e13ed082722240a2cd22635d98cbfcf3acf416acb04769732340f3529317",
+    "toy_messages/documents": "e1b7353e121237dfedddffd2c983248552a3ca106cd803efaa6513ba3448dae2",
     "toy_dialogues/toy_reply_examples": (
         "85bc3833424958f25877f4dc2cbedddeacaf6c9cde98a72e51246dbb278d2833"
     ),
