@@ -190,7 +190,7 @@ def test_a_materialization_shows_what_a_person_wants_to_see(instance):
         event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
         return set(event.asset_materialization.metadata)
 
-    assert {"in short", "samples", "size", "folder"} <= shown("toy_dialogues/raw_text")
+    assert {"in short", "samples", "size"} <= shown("toy_dialogues/raw_text")
     assert {"dagster/row_count", "splits", "lengths"} <= shown("toy_dialogues/documents")
     assert {"funnel", "cleaning", "licences", "samples"} <= shown("toy_dialogues/documents")
     assert {"longest_tokens", "lossless", "end_of_text"} <= shown("tiny/tokenizer")
