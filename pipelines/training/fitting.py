@@ -22,15 +22,14 @@ from model.batches.examples import Examples  # noqa: E402
 from model.training.distributed import ALONE, Group, group_of  # noqa: E402
 from model.training.loop import (  # noqa: E402
     NonFinite,
-    Precision,
     Saved,
     Step,
     Validated,
-    fastest_precision,
     train,
 )
 from model.training.objectives import OBJECTIVES  # noqa: E402
 from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.training.precision import Precision, fastest_precision  # noqa: E402
 from model.training.prefix import Begun, BegunLooks, pays  # noqa: E402
 from model.training.state import weights  # noqa: E402
 from pipelines.core.identity import library_versions  # noqa: E402
@@ -43,6 +42,7 @@ from pipelines.training.history import History  # noqa: E402
 from pipelines.training.machine import peak_flops  # noqa: E402
 from pipelines.training.methods import Lora  # noqa: E402
 from pipelines.training.options import FineTuning, Training  # noqa: E402
+from pipelines.training.precision import precision_of  # noqa: E402
 from pipelines.training.receipts import Reading, Receipt, never, write_receipt  # noqa: E402
 from pipelines.training.resuming import tell_resumed  # noqa: E402
 from pipelines.training.speed import Speed  # noqa: E402
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from model.architectures.network import Network
     from model.batches.batching import Batch
     from pipelines.core.making import Making
-    from pipelines.training.precision import Precise
 
 log = logging.getLogger("dragon.training")
 
@@ -74,11 +73,6 @@ class Batches(Protocol):
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
-
-
-def precision_of(training: Precise) -> Precision:
-    """The precision of the recipe; for ``auto`` the fastest on this machine."""
-    return fastest_precision(device()) if training.precision == "auto" else training.precision
 
 
 def fit(

@@ -1,10 +1,11 @@
-"""The precision of a training with ``auto`` on this machine, for its derivation."""
+"""The precision of a training, and for ``auto`` what its derivation says of this machine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from model.training.precision import Precision
     from pipelines.core.project import Project
 
 
@@ -22,6 +23,16 @@ class Trained(Protocol):
     def training(self) -> Precise: ...
 
 
+def precision_of(training: Precise) -> Precision:
+    """The precision of the recipe; for ``auto`` the fastest on this machine."""
+    if training.precision != "auto":
+        return training.precision
+    from model.training.precision import fastest_precision
+    from pipelines.training.checkpoint import device
+
+    return fastest_precision(device())
+
+
 def observed(settings: Trained | Precise, _: Project) -> dict[str, str]:
     """The precision that ``auto`` stands for on this machine; empty if the recipe names one.
 
@@ -31,6 +42,4 @@ def observed(settings: Trained | Precise, _: Project) -> dict[str, str]:
     read: Any = getattr(settings, "training", settings)
     if read.precision != "auto":
         return {}
-    from pipelines.training.fitting import precision_of
-
     return {"precision": precision_of(read)}

@@ -16,7 +16,7 @@ from pipelines.tasks.preference.reference import nats_of
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer
-from pipelines.training.fitting import precision_of
+from pipelines.training.precision import precision_of
 from pipelines.training.preferences import encoded
 from pipelines.training.reference import Reference
 

@@ -18,7 +18,7 @@ from pipelines.tasks.preference.options import Referred
 from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import held_out_rows, load_network, require_tokenizer
-from pipelines.training.fitting import precision_of
+from pipelines.training.precision import precision_of
 from pipelines.training.preferences import encoded
 from pipelines.training.reference import NATS
 
