@@ -385,7 +385,7 @@ def test_memory_that_runs_out_costs_only_the_steps_since(made, recipe_file, monk
     def hungry(windows, step):
         if step == 9:
             with limited_memory(64 << 20):
-                torch.ones(1 << 30, dtype=torch.uint8)
+                torch.ones(1 << 36, dtype=torch.uint8)  # more than any process kept
         return batch(windows, step)
 
     with monkeypatch.context() as patch:
