@@ -2,7 +2,10 @@
 
 Both have the same holes. Run it from the checkout:
 
-    python benchmarks/forgetting.py FOLDER [--documents 20] [--together 5]
+    python benchmarks/forgetting.py FOLDER [--documents 20] [--together 5] [--vocab-size 300]
+
+A small vocabulary has few merges, which a document hardly changes: then the replay is what counts.
+With tiny's own 512 tokens almost every document changes a merge, so that everything is made anew.
 
 Documents are drawn at random from those that the foundation read, and taken back one after another,
 then some together. Each time the recipe runs twice: in its store, where the training may go on from
@@ -46,11 +49,13 @@ def dragon(project: Path, store: str, *arguments: str) -> None:
         sys.exit(f"dragon {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def make_project(folder: Path) -> None:
+def make_project(folder: Path, vocab_size: int) -> None:
     """A project with tiny alone, whose training keeps a state every few steps."""
     text = Path(RECIPE).read_text(encoding="utf-8")
     assert "\ntraining:\n" in text
     kept = text.replace("\ntraining:\n", f"\ntraining:\n  keep: {{every: {EVERY}}}\n")
+    assert "vocab_size: 512" in kept
+    kept = kept.replace("vocab_size: 512", f"vocab_size: {vocab_size}")
     (folder / "recipes").mkdir(parents=True)
     (folder / RECIPE).write_text(kept, encoding="utf-8")
 
@@ -86,9 +91,10 @@ def main() -> None:
     options.add_argument("--documents", type=int, default=20)
     options.add_argument("--together", type=int, default=5)
     options.add_argument("--seed", type=int, default=1337)
+    options.add_argument("--vocab-size", type=int, default=512)
     chosen = options.parse_args()
     project = chosen.folder / "project"
-    make_project(project)
+    make_project(project, chosen.vocab_size)
     dragon(project, "store", "run", "tiny", "--select", FOUNDATION)
     print("| forgotten | first read | went on from | steps made | allowed | merges | foundation |")
     print("| --- | ---: | ---: | ---: | ---: | --- | --- |")

@@ -66,7 +66,8 @@ def bare(path: Path, store: Path, steps: int) -> dict[str, float]:
     from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
     from pipelines.training.batches import held_out_batches, training_batches
     from pipelines.training.checkpoint import HELD_OUT_BATCH
-    from pipelines.training.fitting import optimizer_of, precision_of, schedule_of
+    from pipelines.training.fitting import optimizer_of, schedule_of
+    from pipelines.training.precision import precision_of
 
     recipe, opened = load_recipe(path), Store(store)
     training = recipe.training

@@ -11,7 +11,7 @@ from pipelines.core.declaration import Declaration
 from pipelines.core.scope import Scope
 from pipelines.core.stanza import RecipeError
 from pipelines.corpora.declare import contamination, corpus, licences
-from pipelines.evaluation.declare import foundation_evaluation
+from pipelines.evaluation.declare import foundation_evaluation, suite, suite_over_steps
 from pipelines.index.declare import index
 from pipelines.interop import declare as interop
 from pipelines.recipe.schema import Recipe
@@ -20,6 +20,9 @@ from pipelines.sweeps.declare import sweep
 from pipelines.tokens.declare import shards, tokenizer
 from pipelines.training.declare import foundation
 from pipelines.word_vectors.declare import word_vectors
+
+ASKED = ("_assistant", "_domain")
+"""The ends of the keys of a task's models that go on with any text, as a foundation does."""
 
 
 def declare(recipes: Iterable[Recipe]) -> list[Declaration]:
@@ -88,6 +91,9 @@ def stages(recipe: Recipe) -> list[Declaration]:
     scope = scope_of(recipe)
     chain = list(_before_the_report(recipe, scope))
     on_demand = [declared for name in recipe.corpora for declared in index(name)]
+    if recipe.training is not None and recipe.training.keep is not None:
+        for name, options in recipe.suites.items():
+            on_demand.append(suite_over_steps(scope, name, options))
     made = report(scope, recipe.description, chain)
     return [*chain, *on_demand, *made, *_sweep(recipe, scope)]
 
@@ -140,5 +146,13 @@ def _before_the_report(recipe: Recipe, scope: Scope) -> Iterator[Declaration]:
         yield from interop.foundation(scope, recipe.weights)
     yield from foundation_evaluation(scope)
     yield from ladder(scope, recipe.attention_ladder)
-    for name, task in recipe.tasks.items():
-        yield from tasks.plan(scope, name, task)
+    asked: dict[str, list[str]] = {scope.foundation: []}
+    # After the others come the tasks that train on another one's model.
+    for name, task in sorted(recipe.tasks.items(), key=lambda one: bool(one[1].begins_from)):
+        for declaration in tasks.plan(scope, name, task):
+            yield declaration
+            if declaration.key.endswith(ASKED):
+                earlier = [f"{task.begins_from}_assistant"] if task.begins_from else []
+                asked[declaration.key] = [scope.foundation, *map(scope.key, earlier)]
+    for name, options in recipe.suites.items():
+        yield from suite(scope, name, options, trained_on, asked)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model.batches.batching import Batch
 
@@ -48,6 +48,20 @@ class Network(nn.Module):
         """
         blocks: Iterable[nn.Module] = getattr(self, "blocks", ())
         return blocks
+
+    def frozen_blocks(self) -> int:
+        """How many of its first blocks take no gradient, and nothing before them does.
+
+        0 for a network without ``begin``.
+        """
+        return 0
+
+    def begin(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) -> (B, T, D), what the frozen blocks make of them, without gradients.
+
+        Given to ``features`` and to ``forward`` as ``begun``, it takes the place of these blocks.
+        """
+        raise NotImplementedError
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every parameter from ``generator`` alone."""

@@ -46,7 +46,12 @@ class Batch:
     numbers the documents of a row; it is set where a row holds several, which may not read one
     another.
     ``sources`` (B, S) int64 are the inputs of an encoder, padded with IGNORED. ``lengths`` (B,)
-    counts the tokens of each row before its padding; without it no row has padding.
+    counts the tokens of each row before its padding; without it no row has padding. ``begun``
+    (B, T, D) is what the frozen blocks of a network make of the tokens (model/training/prefix.py).
+
+    Of pairs of replies the rows 2i and 2i + 1 are the chosen and the rejected reply of the pair
+    that ``ids[i]`` names. ``reference`` (B,) float64 are the nats of each row's targets under the
+    network that training began from, and ``beta`` is DPO's.
     """
 
     tokens: Tensor
@@ -56,6 +61,9 @@ class Batch:
     documents: Tensor | None = None
     sources: Tensor | None = None
     lengths: Tensor | None = None
+    begun: Tensor | None = None
+    reference: Tensor | None = None
+    beta: float = 0.1
 
     @property
     def size(self) -> int:
@@ -70,7 +78,9 @@ class Batch:
 
     @property
     def counted(self) -> int:
-        """How many targets count in the mean loss."""
+        """How many targets count in the mean loss; of pairs of replies, how many pairs."""
+        if self.reference is not None:
+            return len(self.ids)
         return int((self.targets != IGNORED).sum())
 
     def to(self, device: torch.device | str) -> Batch:
@@ -78,11 +88,24 @@ class Batch:
         return self._map(lambda tensor: tensor.to(device))
 
     def rows(self, chosen: slice) -> Batch:
-        """Some of the rows, as a batch."""
-        return replace(self._map(lambda tensor: tensor[chosen]), ids=self.ids[chosen])
+        """Some of the rows, or of the pairs of rows, as a batch."""
+        each = self._rows_each
+
+        def rows_of(tensor: Tensor) -> Tensor:
+            return tensor.unflatten(0, (-1, each))[chosen].flatten(0, 1)
+
+        return replace(self._map(rows_of), ids=self.ids[chosen])
+
+    @property
+    def _rows_each(self) -> int:
+        """How many rows each of ``ids`` names."""
+        return 1 if self.reference is None else 2
 
     def split(self, parts: int) -> list[Batch]:
-        """The rows in at most ``parts`` consecutive batches, as equal in size as possible."""
+        """The rows in at most ``parts`` consecutive batches, as equal in size as possible.
+
+        A pair of rows is not parted.
+        """
         size = len(self.ids)
         cuts = [part * size // parts for part in range(parts + 1)]
         return [self.rows(slice(a, b)) for a, b in itertools.pairwise(cuts) if a < b]
@@ -99,6 +122,8 @@ class Batch:
             documents=changed(self.documents),
             sources=changed(self.sources),
             lengths=changed(self.lengths),
+            begun=changed(self.begun),
+            reference=changed(self.reference),
         )
 
     def check(self, vocab_size: int, padding: int | None = None) -> None:
@@ -114,8 +139,8 @@ class Batch:
             wrong = highest if highest >= vocab_size else lowest
             row = int((tokens == wrong).any(dim=1).nonzero()[0])
             raise ValueError(
-                f"token={wrong} in {self.ids[row]} is outside vocab_size={vocab_size}: "
-                "encode the text with the network's own tokenizer"
+                f"token={wrong} in {self.ids[row // self._rows_each]} is outside"
+                f" vocab_size={vocab_size}: encode the text with the network's own tokenizer"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ class Examples:
     examples have equal weight. Batches are cut from pools of draws sorted by length, so that there
     is little padding.
     """
+
+    ROWS = 1
+    """How many rows of a batch an example has."""
 
     def __init__(
         self,
@@ -71,8 +75,10 @@ class Examples:
                 )
             if not self._counted[index][1:].any():
                 raise ValueError(f"example {index} has no counted token after its first: drop it")
+        self.count = len(self._tokens) // self.ROWS
+        """How many examples there are."""
         # A pool is at most an epoch: otherwise a batch would hold one example many times.
-        self._batches_a_pool = max(1, min(_POOL, len(self._tokens) // batch_size))
+        self._batches_a_pool = max(1, min(_POOL, self.count // batch_size))
         self._pools = functools.lru_cache(maxsize=2)(self._sort_pool)
 
     def _check_sources(self, sources: Sequence[Tensor], context_length: int) -> None:
@@ -93,11 +99,18 @@ class Examples:
         total = sum(len(row) for row in (*self._tokens, *(self._sources or ())))
         if self._labels is None:  # the last token is a target and no input
             total -= len(self._tokens)
-        return total / len(self._tokens)
+        return total / self.count
+
+    def inputs(self, number: int) -> Tensor:
+        """The tokens that the network reads of the example of that number."""
+        row = self._tokens[number]
+        return row if self._counted is None else row[:-1]
 
     def asked(self, number: int) -> int:
         """How many targets the example of that number has."""
-        return 1 if self._counted is None else int(self._counted[number][1:].sum())
+        if self._counted is None:
+            return 1
+        return sum(int(self._counted[row][1:].sum()) for row in self._rows_of(number))
 
     def unfinished(self, end: int) -> int:
         """How many examples do not end with the token ``end`` because they were cut to fit."""
@@ -117,15 +130,15 @@ class Examples:
 
         ``count`` limits the examples to so many, spread evenly and sorted by length.
         """
-        indices = spread(len(self._tokens), count)
-        if len(indices) < len(self._tokens):
+        indices = spread(self.count, count)
+        if len(indices) < self.count:
             indices = sorted(indices, key=self._length)
         for first in range(0, len(indices), self.batch_size):
             yield self._collate(indices[first : first + self.batch_size])
 
     def _sort_pool(self, pool: int) -> list[list[int]]:
         """The batches of a pool: its draws sorted by length and cut, in a seeded order."""
-        first, size = pool * self._batches_a_pool * self.batch_size, len(self._tokens)
+        first, size = pool * self._batches_a_pool * self.batch_size, self.count
         draws = range(first, first + self._batches_a_pool * self.batch_size)
         indices = sorted(map(self._drawn, draws), key=self._length)
         cuts = [indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)]
@@ -134,15 +147,20 @@ class Examples:
 
     def _drawn(self, draw: int) -> int:
         """The example of that draw, counted over all epochs."""
-        epoch, place = divmod(draw, len(self._tokens))
-        return permuted(place, len(self._tokens), key_of("examples", self.seed, epoch))
+        epoch, place = divmod(draw, self.count)
+        return permuted(place, self.count, key_of("examples", self.seed, epoch))
 
-    def _length(self, index: int) -> tuple[int, int]:
-        return len(self._tokens[index]), len(self._sources[index]) if self._sources else 0
+    def _rows_of(self, number: int) -> range:
+        return range(number * self.ROWS, (number + 1) * self.ROWS)
 
-    def _collate(self, indices: Sequence[int]) -> Batch:
+    def _length(self, number: int) -> tuple[int, int]:
+        longest = max(len(self._tokens[row]) for row in self._rows_of(number))
+        return longest, len(self._sources[number]) if self._sources else 0
+
+    def _collate(self, numbers: Sequence[int]) -> Batch:
+        ids = tuple(Example(number) for number in numbers)
+        indices = [row for number in numbers for row in self._rows_of(number)]
         rows = [self._tokens[i] for i in indices]
-        ids = tuple(Example(i) for i in indices)
         width = max(len(row) for row in rows)
         if self._labels is not None:
             last = torch.tensor([len(row) - 1 for row in rows])
@@ -158,3 +176,47 @@ class Examples:
         lengths = torch.tensor([len(row) - 1 for row in rows])
         targets_padded = pad(targets, IGNORED, width - 1)
         return Batch(tokens, targets_padded, ids, sources=sources, lengths=lengths)
+
+
+class Preferences(Examples):
+    """Batches of pairs of replies to the same turns, for the objective ``preference``.
+
+    The rows 2i and 2i + 1 of ``tokens`` and ``counted`` are the chosen and the rejected reply of
+    pair i, with the turns before it. ``reference`` has the nats of each row's counted tokens under
+    the network that training begins from. A batch has ``batch_size`` pairs.
+    """
+
+    ROWS = 2
+
+    def __init__(
+        self,
+        tokens: Sequence[Sequence[int]],
+        *,
+        counted: Sequence[Sequence[bool]],
+        reference: Sequence[float],
+        beta: float,
+        pad: int,
+        context_length: int,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            tokens,
+            counted=counted,
+            pad=pad,
+            context_length=context_length,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        if not len(tokens) == len(reference) == 2 * self.count:
+            raise ValueError(
+                f"rows={len(tokens)} reference={len(reference)}: give two rows a pair, and the nats"
+                " of each"
+            )
+        if not beta > 0:
+            raise ValueError(f"beta={beta} must be above 0")
+        self._reference, self._beta = torch.tensor(reference, dtype=torch.float64), beta
+
+    def _collate(self, numbers: Sequence[int]) -> Batch:
+        rows = [row for number in numbers for row in self._rows_of(number)]
+        return replace(super()._collate(numbers), reference=self._reference[rows], beta=self._beta)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.blocks.low_rank import LowRankLinear
 from model.blocks.masks import Apart, causal
 from model.blocks.norms import RMSNorm
 
@@ -253,7 +254,8 @@ class MultiHeadAttention(nn.Module):
         than joining the weights.
         """
         layers = (self.queries, self.keys, self.values)
-        joined = joined and type(self.queries) is nn.Linear  # other layers multiply themselves
+        # Layers of another class multiply themselves.
+        joined = joined and all(type(layer) in (nn.Linear, LowRankLinear) for layer in layers)
         parts = self._joined(x, layers) if joined else [layer(x) for layer in layers]
         heads = (self.n_heads, self.n_kv_heads, self.n_kv_heads)
         queries, keys, values = map(self._split, parts, heads)
@@ -265,7 +267,11 @@ class MultiHeadAttention(nn.Module):
     def _joined(self, x: Tensor, layers: Sequence[nn.Linear]) -> Sequence[Tensor]:
         weight = torch.cat([layer.weight for layer in layers])
         bias = None if self.queries.bias is None else torch.cat([layer.bias for layer in layers])
-        return F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
+        parts = F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
+        return [
+            part + layer.change(x) if isinstance(layer, LowRankLinear) else part
+            for layer, part in zip(layers, parts, strict=True)
+        ]
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         """(B, T, heads K) -> (B, heads, T, K)"""

@@ -132,7 +132,7 @@ class Layout:
                 f"{self.class_name}: {config.n_layers} layers, and {len(tensors)} tensors in all: "
                 "the weights and their configuration do not belong together"
             )
-        theirs, ours = self._named(tensors), _shapes(config)
+        theirs, ours = self._named(tensors), shapes_of(config)
         entries = [entry for entry in self.holds(config) if ours.keys() >= set(entry.ours)]
         self._require(theirs, {h.theirs: h.write(_joined(ours, h)).shape for h in entries}, config)
         converted: dict[str, Tensor] = {}
@@ -221,7 +221,7 @@ def _decided(config: GPTConfig) -> dict[str, Any]:
     return {n: value for n, value in options.items() if n not in ("dropout", "initialisation")}
 
 
-def _shapes(config: GPTConfig) -> dict[str, Tensor]:
+def shapes_of(config: GPTConfig) -> dict[str, Tensor]:
     """Our tensors by name, without memory. Raises ValueError for sizes that are too large."""
     try:
         with torch.device("meta"):

@@ -1,12 +1,11 @@
 """Fine-tuning of a trained network: a classification head, frozen blocks, low-rank matrices.
 
-Book chapter 6 and appendix E. Letters: B batch, T positions, D d_model, C classes, O and I the
-outputs and inputs of a linear layer, R rank.
+Book chapter 6 and appendix E. Letters: B batch, T positions, D d_model, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +14,8 @@ from torch import Tensor, nn
 
 from model.architectures.network import Network
 from model.batches.batching import Batch
+from model.blocks.low_rank import LowRankLinear
+from model.training.state import copy_exactly, weights
 
 
 class Classifier(Network):
@@ -37,9 +38,18 @@ class Classifier(Network):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, tokens: Tensor, last: Tensor, labels: Tensor | None = None) -> Tensor:
-        """tokens (B, T), last (B,) positions, labels (B,) -> logits (B, C), or the sum of nats."""
-        features = self.network.features(tokens)  # (B, T, D)
+    def forward(
+        self,
+        tokens: Tensor,
+        last: Tensor,
+        labels: Tensor | None = None,
+        begun: Tensor | None = None,
+    ) -> Tensor:
+        """tokens (B, T), last (B,) positions, labels (B,) -> logits (B, C), or the sum of nats.
+
+        ``begun`` is for the network inside (``Network.begin``).
+        """
+        features = self.network.features(tokens, begun=begun)  # (B, T, D)
         rows = torch.arange(len(last), device=last.device)
         logits: Tensor = self.head(features[rows, last]).float()
         return logits if labels is None else F.cross_entropy(logits, labels, reduction="sum")
@@ -47,6 +57,13 @@ class Classifier(Network):
     def parts(self) -> Iterable[nn.Module]:
         parts: Iterable[nn.Module] = self.network.parts()
         return parts
+
+    def frozen_blocks(self) -> int:
+        return int(self.network.frozen_blocks())
+
+    def begin(self, tokens: Tensor) -> Tensor:
+        begun: Tensor = self.network.begin(tokens)
+        return begun
 
     def check(self, batch: Batch) -> None:
         """Raises ValueError for a token or a label that the network does not know."""
@@ -63,70 +80,109 @@ class Classifier(Network):
 def freeze_all_but_last(network: Any, n_blocks: int) -> None:
     """Freezes all of the network except its last ``n_blocks`` blocks and its last norm.
 
-    autograd records nothing before the first trainable parameter, so the frozen part costs one
-    forward pass.
+    The head of a ``Classifier`` is new and learns too. autograd records nothing before the first
+    trainable parameter, so the frozen part costs one forward pass.
     """
-    if not 0 <= n_blocks <= len(network.blocks):
-        raise ValueError(f"n_blocks={n_blocks} must be from 0 to n_layers={len(network.blocks)}")
+    trunk = network.network if isinstance(network, Classifier) else network
+    if not 0 <= n_blocks <= len(trunk.blocks):
+        raise ValueError(f"n_blocks={n_blocks} must be from 0 to n_layers={len(trunk.blocks)}")
     network.requires_grad_(False)
-    network.norm.requires_grad_(True)
-    for block in network.blocks[len(network.blocks) - n_blocks :]:
+    _train_head(network)
+    trunk.norm.requires_grad_(True)
+    for block in trunk.blocks[len(trunk.blocks) - n_blocks :]:
         block.requires_grad_(True)
 
 
-class LowRankLinear(nn.Linear):
-    """A linear layer with a frozen weight (O, I) and a trained change beside it (Hu et al. 2022).
+def add_low_rank(
+    network: nn.Module,
+    rank: int,
+    alpha: float,
+    generator: torch.Generator,
+    *,
+    targets: Collection[str] | None = None,
+    dropout: float = 0.0,
+) -> None:
+    """Replaces trainable linear layers by ``LowRankLinear``, and freezes everything else.
 
-    The change is the product of two thin matrices, ``up`` (O, R) and ``down`` (R, I), which
-    multiply the activations: a product with the whole weight would need a gradient of its size. As
-    ``up`` begins at zero, the network begins exactly as it was. The change is scaled by alpha / R,
-    so that one learning rate suits every rank.
-    """
-
-    def __init__(
-        self, layer: nn.Linear, rank: int, alpha: float, generator: torch.Generator
-    ) -> None:
-        if rank < 1:
-            raise ValueError(f"rank={rank} must be 1 or more")
-        super().__init__(layer.in_features, layer.out_features, device="meta")
-        self.weight, self.bias = layer.weight, layer.bias
-        self.requires_grad_(False)
-        self.scale, bound = alpha / rank, self.in_features**-0.5
-        down = torch.empty(rank, self.in_features).uniform_(-bound, bound, generator=generator)
-        self.down = nn.Parameter(down.to(self.weight))
-        self.up = nn.Parameter(self.weight.new_zeros(self.out_features, rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., I) -> (..., O)"""
-        return super().forward(x) + F.linear(F.linear(x, self.down), self.scale * self.up)
-
-    @torch.no_grad()
-    def merged(self) -> nn.Linear:
-        """A plain layer of the same function."""
-        layer = nn.Linear(self.in_features, self.out_features, device="meta")
-        layer.weight = nn.Parameter(self.weight + self.scale * (self.up @ self.down))
-        layer.bias = self.bias
-        return layer
-
-
-def add_low_rank(network: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> None:
-    """Replaces every trainable linear layer by a ``LowRankLinear``, and freezes everything else.
-
-    A layer that was frozen before stays, such as the head that a ``Classifier`` does not use.
+    ``targets`` are the last parts of their names, such as ``queries``; None for all of them. A
+    layer that was frozen before stays, such as the head that a ``Classifier`` does not use; the
+    head that it uses learns whole if it is no target.
     """
     if any(isinstance(layer, LowRankLinear) for layer in network.modules()):
         raise ValueError("the network has low-rank matrices already: merge them first")
-    layers = {n: layer for n, layer in network.named_modules() if isinstance(layer, nn.Linear)}
-    trained = {name: layer for name, layer in layers.items() if layer.weight.requires_grad}
-    if not trained:
-        raise ValueError(f"trainable linear layers=0 of {len(layers)}: unfreeze some")
+    layers = linear_layers(network)
+    if not layers:
+        raise ValueError("trainable linear layers=0: unfreeze some")
+    known = {_last_part(name) for name in layers}
+    chosen = known if targets is None else set(targets)
+    if unknown := sorted(chosen - known):
+        raise ValueError(
+            f"targets={unknown[0]}: no linear layer of the network has this name; it has"
+            f" {', '.join(sorted(known))}"
+        )
     network.requires_grad_(False)
-    for name, layer in trained.items():
-        network.set_submodule(name, LowRankLinear(layer, rank, alpha, generator))
+    _train_head(network)
+    for name, layer in layers.items():
+        if _last_part(name) in chosen:
+            adapted = LowRankLinear(layer, rank, alpha, generator, dropout)
+            network.set_submodule(name, adapted)
+
+
+def linear_layers(network: nn.Module) -> dict[str, nn.Linear]:
+    """The linear layers whose weights take a gradient, by name."""
+    return {
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) and layer.weight.requires_grad
+    }
+
+
+def learned(network: nn.Module) -> dict[str, Tensor]:
+    """The parameters that take a gradient, by name: of an adapted network, its adapter."""
+    return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+
+def without_low_rank(network: nn.Module) -> dict[str, Tensor]:
+    """The weights without the thin matrices: those of the network that merging leaves."""
+    thin = {
+        f"{name}.{matrix}"
+        for name, layer in network.named_modules()
+        if isinstance(layer, LowRankLinear)
+        for matrix in ("down", "up")
+    }
+    return {name: tensor for name, tensor in weights(network).items() if name not in thin}
+
+
+def fill_adapter(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copies ``tensors`` into what ``learned`` returns.
+
+    Raises ValueError for missing, extra or misshaped tensors.
+    """
+    copy_exactly(learned(network), tensors, "adapter")
+
+
+def set_dropout(network: nn.Module, share: float) -> None:
+    """Sets the share of inputs that the changes do not read in a step of training."""
+    for layer in network.modules():
+        if isinstance(layer, LowRankLinear):
+            layer.dropout = share
 
 
 def merge_low_rank(network: nn.Module) -> None:
-    """Adds the changes to the weights: the same function from plain layers."""
+    """Adds the changes to the weights: the same function from plain layers.
+
+    What was frozen stays so, but for the layers that were adapted.
+    """
     for name, layer in list(network.named_modules()):
         if isinstance(layer, LowRankLinear):
             network.set_submodule(name, layer.merged())
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _train_head(network: nn.Module) -> None:
+    """The head of a classifier is new, so it learns whatever else is frozen."""
+    if isinstance(network, Classifier):
+        network.head.requires_grad_(True)

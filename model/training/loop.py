@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +20,9 @@ from model.evaluation import autocast, mean_loss
 from model.training.distributed import ALONE, Group
 from model.training.objectives import Objective
 from model.training.optim import Optimizer
-from model.training.state import copy_exactly, frozen_digest, unfrozen, weights
+from model.training.precision import Precision
+from model.training.state import copy_exactly, frozen_digest, unfrozen
 
-Precision = Literal["fp32", "bf16"]
 Snapshots = Callable[[nn.Module, Optimizer, int, Group], "State"]
 
 
@@ -207,8 +206,8 @@ def _update(
 
 
 def _require_finite(network: nn.Module, step: int, batch: Batch, group: Group) -> None:
-    """Checks the weights: a loss shows a broken update one step too late for a checkpoint."""
-    tensors = weights(network)
+    """Checks what learns: a loss shows a broken update one step too late for a checkpoint."""
+    tensors = unfrozen(network)
     broken = [(~group.local(tensor).isfinite()).sum() for tensor in tensors.values()]
     for name, count in zip(tensors, group.total(torch.stack(broken)).tolist(), strict=True):
         if count:
@@ -266,17 +265,6 @@ def _live(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """What training changes, by its name in a state: the live tensors, no copies."""
     live = {f"network.{name}": t for name, t in unfrozen(network).items()}
     return live | {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
-
-
-def fastest_precision(device: torch.device | str = "cpu") -> Precision:
-    """bf16 where the hardware multiplies it; else fp32, since emulated bf16 is far slower."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if kind == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
-    return "fp32"
 
 
 def _due(step: int, every: int | Callable[[int], bool] | None) -> bool:

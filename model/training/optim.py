@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from model.blocks.low_rank import LowRankLinear
 from model.training.distributed import ALONE, Group
 from model.training.state import copy_exactly
 
@@ -78,6 +79,7 @@ class Optimizer:
     | embeddings | weights of nn.Embedding                | AdamW                 | no    |
     | head       | two-dimensional, named head            | AdamW                 | yes   |
     | vectors    | biases, norms                          | AdamW                 | no    |
+    | adapters   | thin matrices of a LowRankLinear       | AdamW                 | no    |
 
     A rate that is left out is ``learning_rate``; the vectors always have that. ``weight_decay`` is
     decoupled (Loshchilov & Hutter 2019). Muon changes an R x C matrix by rate * sqrt(max(1, R / C))
@@ -94,6 +96,7 @@ class Optimizer:
         matrix_learning_rate: float | None = None,
         embedding_learning_rate: float | None = None,
         head_learning_rate: float | None = None,
+        adapter_learning_rate: float | None = None,
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.95),
         epsilon: float = 1e-10,
@@ -111,6 +114,7 @@ class Optimizer:
             "embeddings": embedding_learning_rate,
             "head": head_learning_rate,
             "vectors": None,
+            "adapters": adapter_learning_rate,
         }
         rates = {name: learning_rate if rate is None else rate for name, rate in rates.items()}
         for name, value in {**rates, "weight_decay": weight_decay}.items():
@@ -208,17 +212,26 @@ def group_parameters(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
     embeddings = {
         id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)
     }
+    thin = {
+        id(matrix)
+        for module in network.modules()
+        if isinstance(module, LowRankLinear)
+        for matrix in (module.down, module.up)
+    }
     groups: dict[str, dict[str, nn.Parameter]] = {
         "matrices": {},
         "embeddings": {},
         "head": {},
         "vectors": {},
+        "adapters": {},
     }
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         if id(parameter) in embeddings:
             group = "embeddings"
+        elif id(parameter) in thin:
+            group = "adapters"
         elif parameter.ndim != 2:
             group = "vectors"
         else:

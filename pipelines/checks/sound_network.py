@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-WEIGHTS = "model.safetensors"
 MOST = 5  # tensors that the outcome lists
 # The bits of the exponent, all of which are set in an infinity and in a NaN, by type.
 EXPONENTS = {
@@ -47,7 +46,7 @@ def _losses(checkpoint: Checkpoint) -> tuple[bool, dict[str, float]]:
 
 def _weights(checkpoint: Checkpoint) -> tuple[int, dict[str, int]]:
     """The number of weights, and how many are not finite, by tensor; torch is not needed."""
-    data = checkpoint.read(WEIGHTS)
+    data = checkpoint.read(checkpoint.weights_name)
     start = 8 + int.from_bytes(data[:8], "little")
     tensors = json.loads(data[8:start])
     tensors.pop("__metadata__", None)

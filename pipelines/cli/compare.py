@@ -52,7 +52,10 @@ def compare(a: str, b: str, as_json: bool, store: Path | None) -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    """One figure of both; ``better`` is a, b or None."""
+    """One figure of both; ``better`` is a, b or None.
+
+    The bounds of a figure stand in its texts, so their own rows are not shown.
+    """
 
     name: str
     label: str
@@ -60,6 +63,7 @@ class _Row:
     b: float | None
     texts: tuple[str, str]
     better: str | None
+    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,14 @@ class _Pair:
         names = [f"{made.key}@{made.version[:12]}" for made in (self.a, self.b)]
         if self.a.key == self.b.key:
             names = [f"@{made.version[:12]}" for made in (self.a, self.b)]
-        label = max([len(row.label) for row in self.rows] + [len(self.a.key), 8])
+        shown = [row for row in self.rows if row.shown]
+        label = max([len(row.label) for row in shown] + [len(self.a.key), 8])
         label = min(label, max(room - 50, 20))
-        cells = [names, *(list(row.texts) for row in self.rows)]
+        cells = [names, *(list(row.texts) for row in shown)]
         wide = [max(len(cell[side]) for cell in cells) + 2 for side in (0, 1)]
         title = self.a.key if self.a.key == self.b.key else ""
         lines = [painted(cut(_columns(title, label, names, wide), room), "bold")]
-        for row in self.rows:
+        for row in shown:
             texts = [
                 f"{text} *" if row.better == side else text
                 for side, text in zip("ab", row.texts, strict=True)
@@ -188,7 +193,7 @@ def _record(store: Store, made: Artefact) -> Record:
 def _rows(a: Artefact, b: Artefact) -> list[_Row]:
     """The figures of both: the measure of an evaluation first, then all others by name."""
     from pipelines.evaluation.findings import Evaluation
-    from pipelines.report.figures import measured, spell
+    from pipelines.report.figures import measured, spell, spelled
 
     rows = []
     if isinstance(a, Evaluation) and isinstance(b, Evaluation):
@@ -198,15 +203,35 @@ def _rows(a: Artefact, b: Artefact) -> list[_Row]:
             better = _better(ours.ours, theirs.ours, ours.better)
             rows.append(_Row("measure", ours.measure, ours.ours, theirs.ours, texts, better))
     figures = a.figures(), b.figures()
+    told = [{one.name: one for one in spelled(side)} for side in figures]
     for name in dict.fromkeys((*figures[0], *figures[1])):
         values = [side.get(name) for side in figures]
         if rows and (rows[0].name, rows[0].a, rows[0].b) == ("measure", *values):
-            continue  # the same figure as the measure
-        spelt = ["-" if v is None else spell(name, v).text for v in values]
-        label = spell(name, next(v for v in values if v is not None)).label
-        better = _better(values[0], values[1], _direction(name))
-        rows.append(_Row(name, label, values[0], values[1], (spelt[0], spelt[1]), better))
-    return rows
+            rows.pop(0)  # the same figure, which has its interval here
+        shown = any(name in side for side in told)
+        spelt = [side[name].text if name in side else "-" for side in told]
+        better = _better(values[0], values[1], _direction(name)) if shown else None
+        label = spell(name, 0.0).label
+        rows.append(_Row(name, label, values[0], values[1], (spelt[0], spelt[1]), better, shown))
+    return [*rows, *_difference(a, b)]
+
+
+def _difference(a: Artefact, b: Artefact) -> Iterator[_Row]:
+    """B minus A over the same items of an evaluation set, with the interval of the difference."""
+    from pipelines.evaluation.findings import Evaluation
+    from pipelines.evaluation.intervals import of_difference
+    from pipelines.report.figures import interval, spell
+
+    if not isinstance(a, Evaluation) or not isinstance(b, Evaluation):
+        return
+    ours, theirs = (one.findings().answers for one in (a, b))
+    if not ours or not theirs or any(ours[part] != theirs[part] for part in ("measure", "ids")):
+        return
+    name, count = ours["measure"], len(ours["ids"])
+    means = [sum(one["values"]) / count for one in (ours, theirs)]
+    low, high = of_difference(theirs["values"], ours["values"])
+    text = f"{spell(name, means[1] - means[0]).text} ({interval(name, low, high)})"
+    yield _Row("difference", f"B - A, {count:,} items", None, means[1] - means[0], ("", text), None)
 
 
 def _direction(name: str) -> str | None:

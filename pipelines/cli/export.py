@@ -35,11 +35,20 @@ if TYPE_CHECKING:
     help="The folder to make.",
 )
 @click.option("--task", help="Export the model of this task, not the foundation.")
+@click.option(
+    "--adapter",
+    "apart",
+    is_flag=True,
+    help="Write what was learned by lora apart from the weights, for the library peft.",
+)
 @store_option
-def export(named: str, layout: str, to: Path | None, task: str | None, store: Path | None) -> None:
+def export(
+    named: str, layout: str, to: Path | None, task: str | None, apart: bool, store: Path | None
+) -> None:
     """Write a model with its tokenizer and lineage as others read it.
 
-    It writes the foundation, or the model of a task. First it hashes all files of its lineage.
+    It writes the foundation, or the model of a task; an adapter is merged into the weights that it
+    adapts. First it hashes all files of its lineage.
     """
     from pipelines.cli.recipes import find_recipe
 
@@ -49,14 +58,19 @@ def export(named: str, layout: str, to: Path | None, task: str | None, store: Pa
     opened = open_store(store)
     checkpoint = current_model(opened, key, named)
     lineage = trace(opened, checkpoint)
-    tokenizer_of = checkpoint.config()["tokenizer"]
-    tokenizer = opened.open(key, tokenizer_of["version"], TokenizerFiles).load()
-    from pipelines.exports.huggingface import export_hf
+    name = key.split("/")[0] + (f"-{task}" if task else "") + ("-adapter" if apart else "")
+    folder = to or Path("exports", name)
+    if apart:
+        from pipelines.exports.peft import export_adapter
 
-    name = key.split("/")[0]
-    folder = to or Path("exports", f"{name}-{task}" if task else name)
-    class_name = export_hf(checkpoint, tokenizer, lineage, folder)
-    click.echo(f"{key} {checkpoint.version[:12]} -> {folder}, a {class_name}")
+        written = f"an adapter of {export_adapter(checkpoint, lineage, folder)}"
+    else:
+        from pipelines.exports.huggingface import export_hf
+
+        tokenizer_of = checkpoint.config()["tokenizer"]
+        tokenizer = opened.open(key, tokenizer_of["version"], TokenizerFiles).load()
+        written = f"a {export_hf(checkpoint, tokenizer, lineage, folder)}"
+    click.echo(f"{key} {checkpoint.version[:12]} -> {folder}, {written}")
     suggest(f"read {folder / 'README.md'}", f"dragon trace {folder}")
 
 

@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 WIDE = 110  # columns from which versions and full dates are shown
 JOURNEY = (
-    *("RawText", "Documents", "TextIndex", "WordVectors", "Examples", "Contamination"),
+    *("RawText", "Documents", "TextIndex", "WordVectors", "Examples", "Contamination", "Items"),
     "Weights",
     *(
         "Licences",
         "TokenizerFiles",
         "TokenShards",
         "Checkpoint",
+        "Reference",
+        "SeenItems",
         "Evaluation",
         "Report",
         "Trial",
@@ -140,7 +142,7 @@ def _row(store: Store, key: str) -> _Row | None:
 
 def _in_order(rows: list[_Row], known: Iterable[str]) -> list[_Row]:
     """Corpora first, then recipes; the assets of each as they follow from each other."""
-    corpora = {key.split("/")[0] for key in known if key.endswith("/raw_text")}
+    corpora = {key.split("/")[0] for key in known if key.endswith(("/raw_text", "/items"))}
 
     def place(row: _Row) -> tuple[bool, str, int, str]:
         scope = row.key.split("/")[0]

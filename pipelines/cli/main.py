@@ -25,6 +25,7 @@ VERBS = {
     "fill": "Say which words fit the gaps of a text.",
     "neighbours": "List the words whose vectors lie nearest.",
     "export": "Write a model with its tokenizer and lineage as others read it.",
+    "evaluate": "Ask a recipe's models the items of its evaluation sets.",
     "trace": "Print what an asset was made from, down to the documents.",
     "steps": "Print what the steps of a training read.",
     "forget": "Take documents back: put them on the list of a corpus.",

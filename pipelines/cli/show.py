@@ -26,7 +26,7 @@ def show(target: str, as_json: bool, store: Path | None) -> None:
 
     It hashes the files again, and names a file that was changed.
     """
-    from pipelines.report.figures import spell
+    from pipelines.report.figures import spelled
 
     opened = open_store(store)
     artefact = locate(opened, target)
@@ -42,10 +42,11 @@ def show(target: str, as_json: bool, store: Path | None) -> None:
     for name, sha256 in (artefact.beside.digests() if artefact.beside else {}).items():
         click.echo(f"  {'beside':>12}  {sha256[:12]}  {name}")
     click.echo("")
-    for name, value in artefact.figures().items():
+    for figure in spelled(artefact.figures()):
+        value, text = figure.value, figure.text
         exact = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
-        text = spell(name, value).text
-        click.echo(f"  {name}: {text}" + (f"  ({exact})" if text.split()[0] != exact else ""))
+        told = f"  ({exact})" if text.split()[0] != exact else ""
+        click.echo(f"  {figure.name}: {text}{told}")
     for record in records:
         click.echo(f"\nrecord {record.derivation}")
         click.echo(json.dumps({"decides": record.decides, "made": record.made}, indent=2))

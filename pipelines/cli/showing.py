@@ -40,6 +40,8 @@ def headlines_of(artefact: Artefact, room: int) -> str:
     parts = [figure.phrase for figure in figures]
     if parts and len(parts[0]) > room:
         parts[0] = figures[0].text
+    if parts and len(parts[0]) > room:
+        parts[0] = parts[0].partition(" (")[0]  # without the interval
     try:
         remark = artefact.remark()
     except (ValueError, KeyError, TypeError, OSError):

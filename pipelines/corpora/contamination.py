@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 FEWEST_WORDS = 8
 """Evaluation texts of fewer words are skipped: a document may hold them by chance."""
 MOST_OVERLAPS = 100
-"""The most evaluation texts that are reported for a training document, or kept for an n-gram."""
+"""The most evaluation texts that are reported for a training document, or kept for an n-gram, if a
+search asks for no other number."""
 
 _BASE = 0x9E3779B97F4A7C15  # base of the hash; odd, so that each word counts modulo 2**64
 
@@ -41,11 +42,13 @@ class EvaluationSets:
 
     A text of fewer words, but at least eight, is one n-gram. Shorter texts are skipped;
     ``skipped`` counts them by set. The memory used is about 30 bytes for each word of the texts.
+    An n-gram is kept for the first ``most`` texts with it, and a document has at most so many
+    overlaps.
     """
 
-    def __init__(self, ngram: int = 13) -> None:
+    def __init__(self, ngram: int = 13, most: int = MOST_OVERLAPS) -> None:
         self.skipped: Counter[str] = Counter()
-        self._ngram = ngram
+        self._ngram, self._most = ngram, most
         self._names: list[tuple[str, str]] = []
         self._numbers: dict[str, int] = {}  # each word of the texts to its number, from 1 on
         self._texts = array("I")  # the numbers of the words, text after text
@@ -70,7 +73,8 @@ class EvaluationSets:
         if not self._names:
             return []
         if self._index is None:
-            self._index = _Index(np.asarray(self._texts), np.asarray(self._ends), self._ngram)
+            texts, ends = np.asarray(self._texts), np.asarray(self._ends)
+            self._index = _Index(texts, ends, self._ngram, self._most)
         words_of_text = words(text)
         numbers = np.fromiter(
             map(self._numbers.get, words_of_text, repeat(0)), np.uint64, len(words_of_text)
@@ -84,8 +88,8 @@ class EvaluationSets:
 def overlaps(sets: EvaluationSets, document_id: str, text: str) -> list[Overlap]:
     """The evaluation texts that share n-grams with a training document, each text once.
 
-    The order is that of the first shared n-gram in the document. There are at most
-    ``MOST_OVERLAPS``. An n-gram that occurs in more texts counts only in the first of them.
+    The order is that of the first shared n-gram in the document. There are at most as many as the
+    sets keep. An n-gram that occurs in more texts counts only in the first of them.
     """
     return sets.overlaps(document_id, text)
 
@@ -106,9 +110,12 @@ class _Index:
     ends.
     """
 
-    def __init__(self, texts: NDArray[np.uint32], ends: NDArray[np.int64], ngram: int) -> None:
+    def __init__(
+        self, texts: NDArray[np.uint32], ends: NDArray[np.int64], ngram: int, most: int
+    ) -> None:
         import numpy as np
 
+        self._most = most
         powers = [pow(_BASE, power, 1 << 64) for power in range(1, ngram + 1)]
         self._powers = np.array(powers, np.uint64)
         self._texts = texts
@@ -133,7 +140,7 @@ class _Index:
         return np.correlate(numbers, self._powers[:window], "valid")
 
     def _tabulate(self, hashes: NDArray[np.uint64], places: NDArray[np.int64]) -> None:
-        """Keep each n-gram once for each text, in the first ``MOST_OVERLAPS`` texts with it."""
+        """Keep each n-gram once for each text, in the first ``most`` texts with it."""
         import numpy as np
 
         order = np.lexsort((places, hashes))
@@ -143,8 +150,8 @@ class _Index:
         hashes, places, other = hashes[new], places[new], other[new]
         rank = np.arange(len(places))
         rank -= np.maximum.accumulate(np.where(other, rank, 0))
-        self._table = hashes[rank < MOST_OVERLAPS]
-        self._places = places[rank < MOST_OVERLAPS].astype(np.uint32)
+        self._table = hashes[rank < self._most]
+        self._places = places[rank < self._most].astype(np.uint32)
         # A table of the first bits of the hashes rules out most hashes that are not kept.
         bits = (8 * len(self._table)).bit_length()
         self._shift = np.uint64(64 - bits)
@@ -206,6 +213,6 @@ class _Index:
         first = np.flatnonzero(np.diff(texts, prepend=-1))
         counts = np.diff(first, append=len(texts))
         at, texts = np.minimum.reduceat(at, first), texts[first]
-        order = np.lexsort((texts, at))[:MOST_OVERLAPS]
+        order = np.lexsort((texts, at))[: self._most]
         columns = (texts, at, at + self._sizes[texts], counts)
         return list(map(_Shared, *(column[order].tolist() for column in columns)))

@@ -216,7 +216,7 @@ class _Tables:
             return
         data = outcome.text.encode()
         digest = hashlib.sha256(data).hexdigest()
-        split = split_of(digest, self._splitting)
+        split = split_of(digest, self._splitting, outcome.source)
         add_document(self._kept[split], outcome, data, digest)
         self._ledger.keep(split, outcome, len(data))
 
@@ -245,7 +245,7 @@ def _require_training_text(ledger: Ledger) -> None:
 def clean(making: Making, settings: Cleaning, raw_text: RawText) -> None:
     """Clean the documents step by step, split them by the hash of their text, count them."""
     table = raw_text.table(RawText.TABLE)
-    make_documents(
+    ledger = make_documents(
         raw_text.folder,
         table.index,
         settings.cleaning,
@@ -255,3 +255,9 @@ def clean(making: Making, settings: Cleaning, raw_text: RawText) -> None:
         workers=making.project.workers,
         advance=making.advance(table.index.size),
     )
+    for split, source in settings.split.given.items():
+        if not ledger.kept[split]:
+            raise TextError(
+                f"split.given.{split}: no kept document has the source {source!r}; correct it, or"
+                " map the field that says the split as fields.source"
+            )

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _WORDS = {
     "name": "Anna, Ben, Clara, David, Emma, Frank, Grace, Henry, Ivy, Jack, Kate, Leo, Maya, Noah",
+    "sender": "Paula, Oscar, Nina, Martin, Laura, Simon, Tessa, Victor, Rosa, Peter",
     "food": "soup, rice, bread, pasta, cake, salad, cheese, pizza, curry, porridge, stew, pancakes",
     "animal": "dog, cat, horse, rabbit, parrot, turtle, hamster, goat, pony, duck",
     "place": "park, river, library, market, beach, museum, station, garden, harbour, forest",
@@ -48,8 +49,12 @@ class Dice:
     def chance(self, share: float) -> bool:
         return self._random.random() < share
 
+    def below(self, end: int) -> int:
+        """A number from 0 to ``end`` - 1."""
+        return int(self._random.random() * end)
+
     def pick(self, options: Sequence[T]) -> T:
-        return options[int(self._random.random() * len(options))]
+        return options[self.below(len(options))]
 
     def fill(self, lines: Sequence[str]) -> list[str]:
         """The lines with their slots filled; a slot that occurs twice gets the same word twice."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import OVERLAPS, Documents, Overlapping
-from pipelines.corpora.contamination import EvaluationSets, overlaps
+from pipelines.corpora.contamination import MOST_OVERLAPS, EvaluationSets, overlaps
 from pipelines.corpora.decontamination import Against
 from pipelines.corpora.splits import SPLITS
 from pipelines.text.arrow import ArrowFile
@@ -26,14 +26,16 @@ def write_overlaps(
     evaluation: Mapping[str, Iterable[Document]],
     ngram: int,
     advance: Callable[[int], None] = lambda _: None,
+    most: int = MOST_OVERLAPS,
 ) -> Counter[str]:
     """Write ``overlaps.arrow``, and return the counts of contaminated documents.
 
     The counts are for all corpora together and for each corpus. ``training`` has a table of
-    documents for each corpus, ``evaluation`` the held-out documents by the name of their set. Only
-    the evaluation sets are held in memory.
+    documents for each corpus, ``evaluation`` the held-out documents by the name of their set;
+    ``most`` of them are reported for a training document. Only the evaluation sets are held in
+    memory.
     """
-    sets = EvaluationSets(ngram)
+    sets = EvaluationSets(ngram, most)
     for name, documents in evaluation.items():
         for document in documents:
             sets.add(name, document.id, document.text)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 # Canonical JSON sorts the names of a sample; this is their order for people.
 SAMPLE_ORDER = (
-    *("rung", "prompt", "source", "continuation", "translation", "reply", "words", "person"),
-    *("hidden word", "reference", "text", "label", "predicted"),
+    *("rung", "prompt", "source", "continuation", "translation", "foundation", "reply"),
+    *("words", "person"),
+    *("hidden word", "reference", "chosen", "text", "label", "predicted"),
 )
 
 
@@ -23,6 +24,7 @@ class Comparison:
     """The figure of our model and the figures of the baselines, by one measure on the same text.
 
     ``measure`` names the measure. ``better`` says whether lower or higher figures are better.
+    ``interval`` are the bounds of ours (pipelines/evaluation/intervals.py); None if it has none.
     Raises ValueError without a baseline.
     """
 
@@ -30,6 +32,7 @@ class Comparison:
     better: Literal["lower", "higher"]
     ours: float
     baselines: Mapping[str, float]
+    interval: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if not self.baselines:
@@ -78,6 +81,14 @@ class Heatmap(TypedDict):
     values: list[list[float]]
 
 
+class Answers(TypedDict):
+    """The score of every item by a measure, in order: two models are compared item by item."""
+
+    measure: str
+    ids: list[str]
+    values: list[float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """The results of an evaluation. Each part has a file, ``<part>.json``; a part of None has none.
@@ -85,7 +96,7 @@ class Findings:
     ``figures`` are numbers by name. ``samples`` are texts for people to read, such as the model's
     continuation of each prompt; all have the same names. ``tables``, ``curves`` and ``heatmaps``
     are mappings by title; all rows of a table have the same names. ``map`` holds points, each with
-    ``name``, ``x``, ``y`` and ``group``.
+    ``name``, ``x``, ``y`` and ``group``. ``answers`` are the scores of single items.
     """
 
     figures: Mapping[str, float]
@@ -96,6 +107,7 @@ class Findings:
     curves: Mapping[str, Curves] | None = None
     heatmaps: Mapping[str, Heatmap] | None = None
     map: Rows | None = None
+    answers: Answers | None = None
 
     def shown_tables(self) -> dict[str, Rows]:
         """The tables that have rows, by title. A table without rows has no columns to show."""

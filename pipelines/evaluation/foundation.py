@@ -63,6 +63,7 @@ def _language(
         better="lower",
         ours=figures["test"]["bits_per_byte"],
         baselines=language_baselines(shards, documents, encoder.vocab_size, end, without),
+        interval=[figures["test"][f"bits_per_byte_{side}"] for side in ("low", "high")],
     )
     samples = continuations(network, encoder, prompts)
     return Findings(figures=_flat(figures), comparison=comparison, samples=samples)
@@ -84,6 +85,7 @@ def _masked(
         better="higher",
         ours=figures["test"]["masked_accuracy"],
         baselines=masked_baselines(network, shards, end),
+        interval=[figures["test"][f"masked_accuracy_{side}"] for side in ("low", "high")],
     )
     held_out = (document for corpus in documents.values() for document in corpus.split("test"))
     samples = fillings(network, encoder, prompts, held_out)

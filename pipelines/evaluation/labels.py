@@ -1,22 +1,27 @@
 """A classifier on held-out texts: scores, baselines, the confusion matrix, and its mistakes.
 
-Letters: N texts, L labels.
+Letters: N texts, L labels, K bins of probability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from model.batches.batching import Batch
 from model.evaluation import accuracy, confusion_matrix, f1, precision, recall
 from pipelines.core.artefact import Rows
 from pipelines.corpora.cleaning.masking import without_personal_data
 from pipelines.evaluation.baselines import majority_baseline, tfidf_baseline
-from pipelines.evaluation.findings import Confusion
+from pipelines.evaluation.findings import Confusion, Curves
+from pipelines.evaluation.intervals import Interval, bounds, of_statistic
+from pipelines.evaluation.intervals import Rows as Drawn
 from pipelines.examples.artefacts import Labelled
 
 TEXT = 1000  # characters of a text that a sample keeps
@@ -39,18 +44,110 @@ def probabilities(network: Any, batches: Iterable[Batch]) -> torch.Tensor:
 def scores(truth: Sequence[int], predicted: Sequence[int], n_labels: int) -> dict[str, float]:
     """Accuracy, precision, recall and F1.
 
-    With two labels, the last three are those of the second label. With more labels, they are macro
-    means over the labels that ``truth`` has, because no model can find a label that is absent.
+    Macro means are over the labels that ``truth`` has, because no model can find a label that is
+    absent. With two labels there are also precision, recall and F1 of the second.
     """
     measures = {"precision": precision, "recall": recall, "f1": f1}
     figures = {"accuracy": accuracy(truth, predicted)}
     if n_labels == 2:
-        return figures | {name: measure(truth, predicted, 1) for name, measure in measures.items()}
+        figures |= {name: measure(truth, predicted, 1) for name, measure in measures.items()}
+        del measures["precision"], measures["recall"]
     present = sorted(set(truth))
     return figures | {
         f"macro_{name}": sum(measure(truth, predicted, label) for label in present) / len(present)
         for name, measure in measures.items()
     }
+
+
+def score_bounds(truth: Sequence[int], predicted: Sequence[int], n_labels: int) -> dict[str, float]:
+    """The bounds of accuracy, macro F1, and with two labels of the F1 of the second."""
+    wanted = ["accuracy", "macro_f1", *(["f1"] if n_labels == 2 else [])]
+    counted = _Counted(truth, n_labels)
+    told = np.asarray(predicted)
+    figures: dict[str, float] = {}
+    for name in wanted:
+        score = partial(counted.score, name, told)
+        figures |= bounds(name, of_statistic(len(truth), score))
+    return figures
+
+
+def lead(
+    name: str,
+    truth: Sequence[int],
+    ours: Sequence[int],
+    theirs: Sequence[int],
+    n_labels: int,
+) -> Interval:
+    """The interval of our score minus that of another classifier on the same texts.
+
+    ``name`` is one of ``score_bounds``. Both are scored on each draw, so that texts which are hard
+    for both do not widen it.
+    """
+    counted, us, them = _Counted(truth, n_labels), np.asarray(ours), np.asarray(theirs)
+    return of_statistic(
+        len(truth),
+        lambda rows: counted.score(name, us, rows) - counted.score(name, them, rows),
+    )
+
+
+class _Counted:
+    """The scores of predictions on some of the texts, by counts: a thousand draws take a second."""
+
+    def __init__(self, truth: Sequence[int], n_labels: int) -> None:
+        self.truth, self.labels = np.asarray(truth), n_labels
+
+    def score(self, name: str, predicted: NDArray[Any], rows: Drawn) -> float:
+        """The score of that name on the drawn rows; F1 of a label without any text in them is 0."""
+        cells = self.truth[rows] * self.labels + predicted[rows]
+        matrix = np.bincount(cells, minlength=self.labels**2).reshape(self.labels, self.labels)
+        hits, positives, said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        if name == "accuracy":
+            return float(hits.sum() / len(rows))
+        each = 2 * hits / np.maximum(positives + said, 1)
+        return float(each[1] if name == "f1" else each[positives > 0].mean())
+
+
+def calibration(truth: Sequence[int], likely: torch.Tensor, bins: int = 15) -> dict[str, float]:
+    """The expected calibration error with its bounds (Guo et al. 2017, eq. 5).
+
+    Texts are put into ``bins`` by the probability of their predicted label. In each bin the mean
+    probability is compared with the share that is right. ``likely`` are the ``probabilities``
+    (N, L).
+    """
+    sure, right = _sure_and_right(truth, likely)
+    bin_of = np.minimum((sure * bins).astype(np.int64), bins - 1)
+
+    def error(rows: Drawn) -> float:
+        gaps = np.bincount(bin_of[rows], (right - sure)[rows], bins)  # (K,) of sums
+        return float(np.abs(gaps).sum() / len(rows))
+
+    found = of_statistic(len(truth), error)
+    name = "calibration_error"
+    return {name: error(np.arange(len(truth))), **bounds(name, found)}
+
+
+def reliability(truth: Sequence[int], likely: torch.Tensor, bins: int = 15) -> Curves:
+    """How often the classifier is right by how sure it is: a point for each bin with a text."""
+    sure, right = _sure_and_right(truth, likely)
+    bin_of = np.minimum((sure * bins).astype(np.int64), bins - 1)
+    points = [
+        [float(sure[inside].mean()), float(right[inside].mean())]
+        for inside in (bin_of == number for number in range(bins))
+        if inside.any()
+    ]
+    return {
+        "x": "mean probability of the predicted label",
+        "y": "share that is right",
+        "lines": {"this model": points, "as sure as right": [[0.0, 0.0], [1.0, 1.0]]},
+    }
+
+
+def _sure_and_right(
+    truth: Sequence[int], likely: torch.Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N,) the probability of each predicted label, and 1.0 where it is right."""
+    sure, said = (values.numpy() for values in likely.max(dim=-1))
+    return sure, (said == np.asarray(truth)).astype(np.float64)
 
 
 def headline(labels: Sequence[str]) -> tuple[str, str]:

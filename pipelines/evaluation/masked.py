@@ -18,6 +18,7 @@ from model.batches.batching import IGNORED, Batch
 from model.batches.shuffling import key_of
 from model.evaluation import evaluating, perplexity
 from pipelines.corpora.cleaning.masking import without_personal_data
+from pipelines.evaluation.intervals import Floats, Interval, bounds, of_ratio
 from pipelines.inference.blanks import WORD, fill, told
 from pipelines.training.batches import held_out_batches
 
@@ -46,24 +47,38 @@ def masked_figures(
     """
     figures = {}
     for split in ("validation", "test"):
-        hits, nats, count = 0, 0.0, 0
+        rows: list[Floats] = []  # (3, windows): hits, nats, hidden words
         with evaluating(network), torch.inference_mode():
             for batch in held_out(network, shards, split, end_of_text):
                 moved = batch.to(next(network.parameters()).device)
                 hidden = moved.targets != IGNORED
                 truth = moved.targets[hidden]  # (N,)
                 logits = network.logits(network.features(moved.tokens)[hidden])  # (N, V)
-                hits += int((logits.argmax(-1) == truth).sum())
-                nats += float(torch.nn.functional.cross_entropy(logits, truth, reduction="sum"))
-                count += len(truth)
-        if not count:
+                each = torch.nn.functional.cross_entropy(logits, truth, reduction="none")
+                right = (logits.argmax(-1) == truth).double()
+                told = torch.stack([right, each.double(), torch.ones_like(right)])  # (3, N)
+                window = hidden.nonzero()[:, 0]
+                rows.append(told.new_zeros(3, len(hidden)).index_add(1, window, told).cpu().numpy())
+        found = np.concatenate(rows, axis=1)
+        found = found[:, found[2] > 0]
+        if not found.size:
             raise ValueError(f"{split}: no word to hide; raise its share")
-        figures[split] = {
-            "masked_accuracy": hits / count,
-            "masked_loss": nats / count,
-            "masked_perplexity": perplexity(nats / count),
-        }
+        figures[split] = _masked_figures(*found)
     return figures
+
+
+def _masked_figures(hits: Floats, nats: Floats, hidden: Floats) -> dict[str, float]:
+    """The figures with their bounds, from the sums of each window; windows are drawn."""
+    right, loss = of_ratio(hits, hidden), of_ratio(nats, hidden)
+    mean = float(nats.sum() / hidden.sum())
+    return {
+        "masked_accuracy": float(hits.sum() / hidden.sum()),
+        **bounds("masked_accuracy", right),
+        "masked_loss": mean,
+        **bounds("masked_loss", loss),
+        "masked_perplexity": perplexity(mean),
+        **bounds("masked_perplexity", Interval(*map(perplexity, loss))),
+    }
 
 
 def masked_baselines(network: Any, shards: TokenShards, end_of_text: int) -> dict[str, float]:

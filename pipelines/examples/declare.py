@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.core.declaration import Declaration, listed
+from pipelines.core.stanza import Strict
 from pipelines.examples.artefacts import Examples
-from pipelines.examples.options import LabelsTaken, PairsTaken
+from pipelines.examples.options import ChatsTaken, LabelsTaken, PairsTaken, PreferencesTaken
 
-MAKINGS = {
+MAKINGS: dict[type[Strict], str] = {
     PairsTaken: "pipelines.examples.pairs:take",
+    ChatsTaken: "pipelines.examples.chats:take",
+    PreferencesTaken: "pipelines.examples.preferences:take",
     LabelsTaken: "pipelines.examples.labelled:take",
 }
 
 
-def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iterator[Declaration]:
+def examples(task: str, corpus: str, settings: Strict) -> Iterator[Declaration]:
     """A task's examples, taken from a corpus."""
     yield Declaration(
         key=f"{corpus}/{task}_examples",
@@ -28,9 +31,14 @@ def examples(task: str, corpus: str, settings: PairsTaken | LabelsTaken) -> Iter
     )
 
 
-def _about(settings: PairsTaken | LabelsTaken) -> str:
+def _about(settings: Strict) -> str:
     if isinstance(settings, LabelsTaken):
-        return f"Texts labelled {listed(settings.labels)}"
+        return f"Texts labelled {listed(settings.names())}"
+    if isinstance(settings, ChatsTaken):
+        return "Conversations and the replies of the assistant in them"
+    if isinstance(settings, PreferencesTaken):
+        return "Pairs of a chosen and a rejected reply, with the turns before them,"
+    assert isinstance(settings, PairsTaken)
     turns = settings.context_turns
     before = "the turn" if turns == 1 else f"up to {turns} turns"
     return f"Pairs of a reply and {before} before it"

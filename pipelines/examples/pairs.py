@@ -1,4 +1,4 @@
-"""Prompt/reply pairs from conversations.
+"""Every reply of conversations between people, each with some turns before it.
 
 A pair stays in the split of its document, so no fine-tuning uses text on which a foundation was
 tested.
@@ -6,30 +6,25 @@ tested.
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 
-from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Documents
-from pipelines.corpora.splits import SPLITS, Split
+from pipelines.corpora.roles import ASSISTANT, USER
+from pipelines.corpora.splits import Split
 from pipelines.corpora.turns import together, trimmed, turns_of
-from pipelines.examples.artefacts import Pair, require_held_out, schema_of
+from pipelines.examples.artefacts import Chat
 from pipelines.examples.options import PairsTaken
-from pipelines.text.arrow import FileIndex
-from pipelines.text.errors import TextError
-from pipelines.text.tables import Document, TableWriter, write_index
+from pipelines.examples.writing import Written, describe, splits_of, write_chats, write_examples
+from pipelines.text.tables import Document
 
 CONTEXT_TURNS = 4
 _NAMED = re.compile(r"(\w[\w .'’-]{1,40}): ")
-
-
-# --- from documents -----------------------------------------------------------------------------
 
 
 def conversation_pairs(
@@ -59,71 +54,45 @@ def _before(turns: Sequence[tuple[str, str]], index: int, context_turns: int) ->
     return newest_first[::-1]
 
 
+def reply_chat(identity: str, document_id: str, prompt: Sequence[str], reply: str) -> Chat:
+    """A conversation whose last turn alone is learned; its speakers are user and assistant."""
+    roles = [(USER, ASSISTANT)[(len(prompt) - turn) % 2 == 0] for turn in range(len(prompt))]
+    learned = [*(False for _ in prompt), True]
+    return Chat(identity, document_id, [*roles, ASSISTANT], [*prompt, reply], learned)
+
+
 def make_pairs(
     documents: Mapping[Split, Iterable[Document]],
     folder: Path,
     context_turns: int = CONTEXT_TURNS,
     max_pairs: int | None = None,
-) -> dict[Split, int]:
-    """Write ``<split>.arrow`` of the pairs in each split's documents; return their counts.
+) -> Written:
+    """Write ``<split>.arrow`` of the pairs in each split's documents, as conversations.
 
-    ``max_pairs`` keeps that many training pairs, the first in the order of the sha256 of their
-    ids. So the sample does not depend on the documents' order. Raises TextError if there is no
-    training pair, or no pair in another split.
+    Raises TextError if there is no training pair, or no pair in another split.
     """
-    counts, indexes = {}, []
     names: list[str] = []
-    for split in SPLITS:
-        pairs: Iterable[Pair] = _pairs(documents[split], context_turns, names)
-        if split == "train" and max_pairs is not None:
-            pairs = heapq.nsmallest(max_pairs, pairs, key=_hash_order)
-        indexes.append(write_pairs(folder, f"{split}.arrow", pairs))
-        counts[split] = indexes[-1].rows
-    if not counts["train"]:
-        raise TextError(
-            "no conversation of two turns or more in the training documents; "
-            f"an assistant task needs a corpus of lines `A: ...` and `B: ...`{_by_name(names)}"
-        )
-    require_held_out(counts)
-    write_index(folder, indexes)
-    return counts
 
-
-def _by_name(names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    return f": a speaker is one capital letter, so write `A: ` for `{names[0]}: `"
-
-
-def _pairs(documents: Iterable[Document], context_turns: int, names: list[str]) -> Iterator[Pair]:
-    """The pairs of documents; ``names`` gets the name with which a first line begins, if any."""
-    for document in documents:
+    def replies(document: Document, _: Counter[str]) -> Iterator[Chat]:
         if not names and (match := _NAMED.match(document.text)):
             names.append(match[1])
         for turn, (prompt, reply) in enumerate(conversation_pairs(document.text, context_turns), 1):
-            yield Pair(f"{document.id}/{turn}", document.id, prompt, reply)
+            yield reply_chat(f"{document.id}/{turn}", document.id, prompt, reply)
 
+    def missing() -> str:
+        by_name = "".join(
+            f": a speaker is one capital letter, so write `A: ` for `{name}: `" for name in names
+        )
+        return (
+            "no conversation of two turns or more in the training documents; an assistant task"
+            f" needs a corpus of lines `A: ...` and `B: ...`, or of messages{by_name}"
+        )
 
-def _hash_order(pair: Pair) -> str:
-    return hashlib.sha256(pair.id.encode()).hexdigest()
-
-
-# --- Arrow --------------------------------------------------------------------------------------
-
-
-def write_pairs(folder: Path, path: str, pairs: Iterable[Pair]) -> FileIndex:
-    """Write pairs to an Arrow file as a stream."""
-    import pyarrow as pa
-
-    types = [pa.string(), pa.string(), pa.list_(pa.string()), pa.string()]
-    with TableWriter(folder, path, schema_of(Pair._fields, types)) as writer:
-        for pair in pairs:
-            writer.add(pair, len(pair.reply) + sum(map(len, pair.prompt)))
-    return writer.index
+    return write_examples(documents, folder, replies, write_chats, max_pairs, missing)
 
 
 def take(making: Making, settings: PairsTaken, documents: Documents) -> None:
     """Write a task's pairs of prompt and reply; each stays in the split of its document."""
-    splits = {split: documents.split(split) for split in SPLITS}
-    counts = make_pairs(splits, making.folder, settings.context_turns, settings.max_pairs)
-    making.write(FIGURES, {f"{split}_pairs": count for split, count in counts.items()})
+    splits = splits_of(documents)
+    written = make_pairs(splits, making.folder, settings.context_turns, settings.max_pairs)
+    describe(making, written, "pairs")

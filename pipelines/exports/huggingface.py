@@ -8,9 +8,10 @@ README.md, lineage.json                      the lineage, and every file's sha25
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,35 +24,14 @@ from pipelines.tokens.tokenizers.conversion import to_tokenizer_json
 from pipelines.tokens.tokenizers.interface import ASSISTANT, USER
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.architectures.gpt.config import GPTConfig
     from model.interop import Layout
     from pipelines.lineage.trace import Node
     from pipelines.tokens.tokenizers import Tokenizer
     from pipelines.training.artefacts import Checkpoint
 
-# ``encode_prompt`` (pipelines/tokens/turns.py) as a template: a role's token, a space, the text.
-# A system message, which the model was not trained on, is put before the text of the next turn.
-CHAT_TEMPLATE = (
-    "{%- macro words(content) -%}"
-    "{%- if content is string -%}{{ content }}"
-    "{%- else -%}{%- for part in content -%}"
-    "{%- if part is mapping and part['type'] == 'text' -%}{{ part['text'] }}"
-    "{%- else -%}{{ raise_exception('content is text, or a list of parts of type text') }}"
-    "{%- endif -%}{%- endfor -%}{%- endif -%}"
-    "{%- endmacro -%}"
-    "{%- set told = namespace(before='') -%}"
-    "OPENING"
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'system' and loop.first and not loop.last -%}"
-    "{%- set told.before = words(message['content']) + '\n\n' -%}"
-    "{%- elif message['role'] in ('user', 'assistant') -%}"
-    "{{ '<|' + message['role'] + '|> ' + told.before + words(message['content']) }}"
-    "{%- set told.before = '' -%}"
-    "{%- else -%}"
-    "{{ raise_exception('roles are user and assistant, behind at most one system message') }}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
-)
 # Texts that must have the same ids in both libraries, each alone and all of them joined.
 PROBES = (
     "It's a test: 1234 5, né?",
@@ -64,8 +44,19 @@ PROBES = (
 def export_hf(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: Path) -> str:
     """Write a model into ``folder`` and return the name of the class that loads it.
 
-    The folder must be empty or not exist; it is not changed if the export fails. Raises ValueError
-    for a folder with content. Raises ValueError naming the option that no stock class supports.
+    An adapter is merged into the weights that it adapts. Raises ValueError for a folder with
+    content. Raises ValueError naming the option that no stock class supports.
+    """
+    with drafted(folder) as draft:
+        return _write(checkpoint, tokenizer, lineage, draft)
+
+
+@contextlib.contextmanager
+def drafted(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``folder`` at the end of the block.
+
+    ``folder`` must be empty or not exist; it is not changed if the block fails. Raises ValueError
+    for a folder with content.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: not an empty folder; remove it or choose another with --to")
@@ -73,40 +64,57 @@ def export_hf(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folde
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
         draft = Path(aside, "draft")
         draft.mkdir()
-        class_name = _write(checkpoint, tokenizer, lineage, draft)
+        yield draft
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
-    return class_name
 
 
 def _write(checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: Path) -> str:
     words = to_tokenizer_json(tokenizer)
     _require_same_ids(tokenizer, words)
     (folder / TOKENIZER_JSON).write_bytes(words)
-    layout, context_length = _write_network(checkpoint, tokenizer, folder)
-    chats = "examples" in lineage.record.reads  # reply pairs: a classifier was refused above
+    layout, context_length = _write_network(checkpoint, tokenizer, lineage, folder)
+    # Examples are conversations: a classifier was refused above.
+    chats = "examples" in lineage.record.reads or tokenizer.template.brought
     names = _names(words, tokenizer)
     options = _tokenizer_config(names, tokenizer, context_length, chats)
-    _write_json(folder / "tokenizer_config.json", options)
-    _write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
+    write_json(folder / "tokenizer_config.json", options)
+    write_json(folder / "generation_config.json", _ends(tokenizer, chats=chats))
     begins = None if tokenizer.beginning is None else names["bos"]
-    card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], chats=chats)
+    form = {"chats": chats, "brought": tokenizer.template.brought}
+    card = model_card(lineage, layout.class_name, layout.since, begins, names["eos"], **form)
     (folder / "README.md").write_text(card, "utf-8")
-    exported = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
-    _write_json(folder / LINEAGE, {**_traced(lineage), "exported": exported})
+    write_lineage(lineage, folder)
     return layout.class_name
 
 
+def write_lineage(lineage: Node, folder: Path) -> None:
+    """Write lineage.json, with the sha256 of all other files of the folder."""
+    exported = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    write_json(folder / LINEAGE, {**_traced(lineage), "exported": exported})
+
+
 def _write_network(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path
+    checkpoint: Checkpoint, tokenizer: Tokenizer, lineage: Node, folder: Path
 ) -> tuple[Layout, int]:
-    """Write config.json and model.safetensors; return the layout and the context length.
+    """Write config.json and model.safetensors; return the layout and the context length."""
+    from safetensors.torch import save
+
+    layout, config = layout_of(checkpoint)
+    options = layout.config_to(config) | _ends(tokenizer)
+    write_json(folder / "config.json", options)
+    tensors = layout.tensors_to(_whole(checkpoint, lineage), config)
+    # transformers requires this entry: it names the library whose tensors these are.
+    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+    return layout, config.context_length
+
+
+def layout_of(checkpoint: Checkpoint) -> tuple[Layout, GPTConfig]:
+    """The layout of the stock class that holds a network, and the network's configuration.
 
     Raises ValueError for a classifier and for another architecture than gpt.
     """
-    from safetensors.torch import save
-
     from model.architectures import find
     from model.interop import layout_for
 
@@ -117,20 +125,32 @@ def _write_network(
             f"{checkpoint.key}: {form} cannot be exported; name a foundation or an assistant of"
             " architecture gpt"
         )
-    config = find("gpt").config(**about["network"])
-    layout = layout_for(config)
-    options = layout.config_to(config) | _ends(tokenizer)
-    _write_json(folder / "config.json", options)
-    tensors = layout.tensors_to(checkpoint.tensors(), config)
-    # transformers requires this entry: it names the library whose tensors these are.
-    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
-    return layout, config.context_length
+    config: GPTConfig = find("gpt").config(**about["network"])
+    return layout_for(config), config
+
+
+def base_of(checkpoint: Checkpoint, lineage: Node) -> Node:
+    """Where the weights that an adapter adapts stand in its lineage."""
+    version = checkpoint.config()["base"]["version"]
+    return next(node for node in lineage.walk() if node.artefact.version == version)
+
+
+def _whole(checkpoint: Checkpoint, lineage: Node) -> Mapping[str, Tensor]:
+    """The weights; those of an adapter are merged."""
+    if not checkpoint.is_adapter:
+        return checkpoint.tensors()
+    from model.training.state import weights
+    from pipelines.training.checkpoint import load_network
+
+    base: Any = base_of(checkpoint, lineage).artefact
+    return weights(load_network(checkpoint, base).cpu())
 
 
 def _ends(tokenizer: Tokenizer, *, chats: bool = False) -> dict[str, Any]:
     """The ids of special tokens for the configurations; a role's token also ends a reply."""
     ids = _around(tokenizer)
-    ends = [ids["eos"], tokenizer.user, tokenizer.assistant] if chats else ids["eos"]
+    controls = (ids["eos"], tokenizer.template.end, tokenizer.user, tokenizer.assistant)
+    ends = list(dict.fromkeys(controls)) if chats else ids["eos"]
     return {f"{role}_token_id": i for role, i in ids.items()} | {"eos_token_id": ends}
 
 
@@ -152,14 +172,13 @@ def _names(words: bytes, tokenizer: Tokenizer) -> dict[str, str]:
 def _tokenizer_config(
     names: Mapping[str, str], tokenizer: Tokenizer, context_length: int, chats: bool
 ) -> dict[str, Any]:
-    opening = "" if tokenizer.beginning is None else "{{- bos_token -}}"
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **{f"{role}_token": name for role, name in names.items()},
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
-        **({"chat_template": CHAT_TEMPLATE.replace("OPENING", opening)} if chats else {}),
+        **({"chat_template": tokenizer.template.jinja} if chats else {}),
     }
 
 
@@ -204,6 +223,7 @@ def _traced(lineage: Node) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON for people."""
     pretty = json.dumps(json.loads(canonical(value)), indent=2, ensure_ascii=False)
     path.write_text(f"{pretty}\n", encoding="utf-8")

@@ -32,16 +32,47 @@ tokenizer = AutoTokenizer.from_pretrained(".")
 It needs `transformers` {since} or later, `tokenizers` 0.20 or later (merges are written as pairs)
 and `safetensors`. {framing}
 """
+_ADAPTER_HEAD = """\
+---
+library_name: peft
+base_model: {base}
+pipeline_tag: text-generation
+tags: [dragon, lora]
+---
+
+# {key}
+
+An adapter of {parameters:,} parameters for {base}, a `{class_name}` of {whole:,}. It is used
+together with an export of that:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("THE EXPORT OF {base}")
+model = PeftModel.from_pretrained(base, ".")
+```
+
+The weights of the base must be those of version {version}; `dragon export` writes them, and the
+adapter merged into them too.
+"""
 _CHAT = """
 It was fine-tuned to reply: `tokenizer.apply_chat_template(messages, add_generation_prompt=True)`
 writes turns of `user` and `assistant` in the form that it was trained on. A system message at the
-start of a conversation is put before the text of the next turn; the model was not trained with any.
+start of a conversation is put before the text of the next turn, and a turn of a `tool` is written
+as a user's.
 """
-_TEXT = """
+_BROUGHT_CHAT = """
+`tokenizer.apply_chat_template(messages, add_generation_prompt=True)` writes a conversation by the
+template that came with the weights that it was made from; it was trained and evaluated in that
+form.
+"""
+_CONTROLS = """
 In training no text could become a control token. `transformers` reads `{end}`, `<|user|>` and
 `<|assistant|>` in a text as control tokens: give `split_special_tokens=True` with text that you do
 not trust.
-
+"""
+_TEXT = """
 ## What it was made of
 
 Each artefact has its key and the first digits of its version. `lineage.json` has the full versions,
@@ -60,19 +91,22 @@ the settings that decided each artefact, and the sha256 of its files.
 
 
 def model_card(
-    lineage: Node, class_name: str, since: str, begins: str | None, end: str, *, chats: bool
+    lineage: Node,
+    class_name: str,
+    since: str,
+    begins: str | None,
+    end: str,
+    *,
+    chats: bool,
+    brought: bool = False,
 ) -> str:
     """A README in Markdown with the header that the Hugging Face hub reads.
 
     ``since`` is the first version of transformers that loads the model. ``begins`` is the token
-    before a text, or None; ``end`` is the token after it.
+    before a text, or None; ``end`` is the token after it. ``chats``: it has a template of
+    conversations; ``brought``: that came with the weights it was made from.
     """
     artefact = lineage.artefact
-    licences = [
-        _row(node.artefact.key, node.record.decides["recipe"]["licence"])
-        for node in lineage.walk()
-        if "licence" in node.record.decides["recipe"]
-    ]
     head = _HEAD.format(
         key=artefact.key,
         parameters=int(artefact.figures()["parameters"]),
@@ -80,14 +114,38 @@ def model_card(
         since=since,
         framing=_framing(begins, end),
     )
-    text = _TEXT.format(
+    chat = (_BROUGHT_CHAT if brought else _CHAT) if chats else ""
+    return head + chat + _CONTROLS.format(end=end) + _made_of(lineage)
+
+
+def adapter_card(lineage: Node, class_name: str, base: str) -> str:
+    """A README of an adapter, which is used with the weights of the key ``base``."""
+    artefact = lineage.artefact
+    figures, config = artefact.figures(), artefact.json("config.json")
+    head = _ADAPTER_HEAD.format(
         key=artefact.key,
-        end=end,
+        base=base,
+        class_name=class_name,
+        parameters=int(figures["trained_parameters"]),
+        whole=int(figures["parameters"]),
+        version=config["base"]["version"],
+    )
+    return head + _made_of(lineage)
+
+
+def _made_of(lineage: Node) -> str:
+    """The lineage as a tree, and the licences of its sources."""
+    licences = [
+        _row(node.artefact.key, node.record.decides["recipe"]["licence"])
+        for node in lineage.walk()
+        if "licence" in node.record.decides["recipe"]
+    ]
+    return _TEXT.format(
+        key=lineage.artefact.key,
         tree="\n".join(tree(lineage)),
         licences="\n".join(licences),
         note=NO_ADVICE,
     )
-    return head + (_CHAT if chats else "") + text
 
 
 def _row(key: str, stated: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from model.inference.generation import stream
 from model.inference.sampling import Sampling
 from pipelines.inference.stopping import require, spoken
-from pipelines.tokens.turns import encode_prompt
+from pipelines.tokens.turns import Turn, encode_prompt
 
 if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
@@ -18,6 +18,7 @@ SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40, "top_p": 0.95}
 
 
 REPLY_TOKENS = 60
+LEAST_PROMPT = 12  # room for the marks of a template and some words
 
 
 def unnamed(network: Any, tokenizer: Tokenizer) -> range:
@@ -31,7 +32,7 @@ def unnamed(network: Any, tokenizer: Tokenizer) -> range:
 def reply(
     network: Any,
     tokenizer: Tokenizer,
-    turns: Sequence[str],
+    turns: Sequence[Turn],
     seed: int,
     length: int = REPLY_TOKENS,
     stops: Sequence[str] = (),
@@ -58,4 +59,4 @@ def reply(
 
 def prompt_tokens(network: Any, length: int) -> int:
     """How many tokens of a conversation the network reads, so that the reply fits the context."""
-    return max(int(network.context_length) - length, 8)
+    return max(int(network.context_length) - length, LEAST_PROMPT)

@@ -19,11 +19,13 @@ from model.inference.generation import stream  # noqa: E402
 from model.inference.quantisation import quantise  # noqa: E402
 from model.inference.sampling import Sampling  # noqa: E402
 from pipelines.core.store import Store  # noqa: E402
+from pipelines.corpora.roles import SYSTEM  # noqa: E402
 from pipelines.inference import blanks, labels, replies, translations  # noqa: E402
 from pipelines.inference.replies import REPLY_TOKENS, SAMPLING, unnamed  # noqa: E402
 from pipelines.inference.stopping import require, spoken  # noqa: E402
 from pipelines.tokens.artefacts import TokenizerFiles  # noqa: E402
 from pipelines.tokens.tokenizers import Tokenizer  # noqa: E402
+from pipelines.tokens.turns import Turn, alternating  # noqa: E402
 from pipelines.training.artefacts import Checkpoint  # noqa: E402
 from pipelines.training.checkpoint import load_network  # noqa: E402
 
@@ -99,16 +101,23 @@ class Session:
         length: int = REPLY_TOKENS,
         seed: int = 0,
         stops: Sequence[str] = (),
+        system: str | None = None,
         **sampling: Any,
     ) -> Iterator[str]:
-        """Yields the reply to a conversation, whose last turn is the user's, in pieces."""
+        """Yields the reply to a conversation, whose last turn is the user's, in pieces.
+
+        ``system`` are instructions before the conversation. Raises ValueError for a model that did
+        not learn to reply and that brought no template of conversations.
+        """
         self._require("next_token")
-        if not self.learned_pairs:
+        if not (self.learned_pairs or self.tokenizer.template.brought):
             raise ValueError(
-                f"{self.checkpoint.key} did not learn to reply: load an assistant, or let it"
-                " continue a text with generate"
+                f"{self.checkpoint.key} did not learn to reply, and brought no template of"
+                " conversations: load an assistant, or let it continue a text with generate"
             )
-        return replies.reply(self.network, self.tokenizer, turns, seed, length, stops, **sampling)
+        told = [] if system is None else [Turn(SYSTEM, system)]
+        asked = [*told, *alternating(turns)]
+        return replies.reply(self.network, self.tokenizer, asked, seed, length, stops, **sampling)
 
     def reply(self, *turns: str, **settings: Any) -> str:
         """The whole text of ``say``."""
@@ -175,9 +184,13 @@ class Session:
 
 
 def open_session(store: Store, checkpoint: Checkpoint) -> Session:
-    """The session of a checkpoint in a store, with its tokenizer; every byte is checked."""
+    """The session of a checkpoint in a store, with its tokenizer; every byte is checked.
+
+    An adapter is merged into the weights that it adapts.
+    """
     origin = checkpoint.config()["tokenizer"]
     tokenizer = store.open(checkpoint.key, origin["version"], TokenizerFiles).load()
     record = store.record(checkpoint.derivation, checkpoint.version)
     learned_pairs = record is not None and "examples" in record.reads
-    return Session(checkpoint, load_network(checkpoint).eval(), tokenizer, learned_pairs)
+    network = load_network(checkpoint, checkpoint.base_in(store))
+    return Session(checkpoint, network.eval(), tokenizer, learned_pairs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from model.architectures.encoder_decoder.search import translate
 from model.inference.generation import generate_batch
 from pipelines.inference.replies import unnamed
-from pipelines.tokens.turns import decode_reply, encode_prompt
+from pipelines.tokens.turns import alternating, decode_reply, encode_prompt
 
 if TYPE_CHECKING:
     from pipelines.tokens.tokenizers import Tokenizer
@@ -39,7 +39,8 @@ def translations(
 def replies(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
     """The decoder-only model's reply to each text, by the likeliest token at each step."""
     room = network.context_length // 2
-    prompts = [encode_prompt(tokenizer, [text], network.context_length - room) for text in texts]
+    room_before = network.context_length - room
+    prompts = [encode_prompt(tokenizer, alternating([text]), room_before) for text in texts]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     by_number: dict[int, str] = {}
     for first in range(0, len(order), ROWS):

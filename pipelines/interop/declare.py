@@ -14,7 +14,7 @@ from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.training.artefacts import Checkpoint
 
 # The distributions whose versions decide the results.
-TOKENIZER = ("gguf", "tokenizers")
+TOKENIZER = ("gguf", "jinja2", "tokenizers")
 NETWORK = ("gguf", "numpy", "safetensors", "torch")
 
 

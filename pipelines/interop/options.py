@@ -9,8 +9,9 @@ from pydantic import AfterValidator, Field
 
 from pipelines.core.stanza import Positive, Sha256, Strict
 
-KINDS = (".safetensors", ".gguf", ".npz", ".json", ".txt")
-"""The suffixes of files of weights and of the files beside them; none of these can run code."""
+KINDS = (".safetensors", ".gguf", ".npz", ".json", ".txt", ".jinja")
+"""The suffixes of files of weights and of the files beside them. None of these can run code; a
+template of conversations (.jinja) runs in Jinja's sandbox."""
 WEIGHTS = (".safetensors", ".gguf", ".npz")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,11 +11,12 @@ from pipelines.core.artefact import FIGURES
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Licences, licences_in
 from pipelines.interop.artefacts import Weights
+from pipelines.interop.chat_templates import Unfit, program_among, template_of
 from pipelines.interop.json_files import Read, read_options
 from pipelines.text.errors import TextError
 from pipelines.tokens.tokenizers import TOKENIZER_JSON, HuggingFaceTokenizer, Named
 from pipelines.tokens.tokenizers.conversion import from_gguf, from_glassllm, from_gpt2_files
-from pipelines.tokens.tokenizers.huggingface import before_text
+from pipelines.tokens.tokenizers.tokenizer_json import before_text
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 SPELLED = TOKENIZER_CONFIG, _ = ("tokenizer_config.json", "special_tokens_map.json")
@@ -24,6 +26,8 @@ NUMBERED = ("config.json", "generation_config.json")
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 GLASSLLM = ".tokenizer.json"
 HALF = re.compile("[\ud800-\udfff]")  # half a surrogate pair, which is possible in JSON only
+log = logging.getLogger("dragon")
+
 GPT2_CLASSES = (None, "GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast")
 
 
@@ -32,7 +36,8 @@ def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
 
     It is read from the first of these that exists: ``tokenizer.json``, GPT-2's two files, the
     metadata of a GGUF file, the file of glassllm. The files name the tokens that begin, end and pad
-    a text. Raises TextError if there is no tokenizer, or if it cannot be read.
+    a text, and may bring a template of conversations. Raises TextError if there is no tokenizer, or
+    if it cannot be read.
     """
     known = sorted(names)
     packed = [name for name in known if name.endswith(".gguf")]
@@ -41,10 +46,18 @@ def read_words(names: Iterable[str], read: Read) -> HuggingFaceTokenizer:
 
         metadata = read_gguf_metadata(packed[0], read(packed[0]))
         data = from_gguf(metadata)
-        return HuggingFaceTokenizer(data, named=named_by_gguf(HuggingFaceTokenizer(data), metadata))
-    data = _vocabulary(known, read)
-    plain = HuggingFaceTokenizer(data)
-    return HuggingFaceTokenizer(data, named=_named(plain, before_text(data), known, read))
+        named = named_by_gguf(HuggingFaceTokenizer(data), metadata)
+    else:
+        metadata = {}
+        data = _vocabulary(known, read)
+        named = _named(HuggingFaceTokenizer(data), before_text(data), known, read)
+    tokenizer = HuggingFaceTokenizer(data, named=named)
+    if (jinja := program_among(known, read, metadata)) is not None:
+        try:
+            tokenizer.template = template_of(jinja, tokenizer)
+        except Unfit as reason:
+            log.warning("its chat template is not used, because %s; Dragon's own is", reason)
+    return tokenizer
 
 
 def _vocabulary(known: list[str], read: Read) -> bytes:

@@ -117,9 +117,13 @@ class Trained:
 
 
 def _shown(example: Any) -> str:
-    """The words of an example: its text and label, or its turns and the reply."""
-    words = [value for name, value in example._asdict().items() if not name.endswith("id")]
-    return "\n".join("\n".join(value) if isinstance(value, list) else value for value in words)
+    """The words of an example: its text and label, or its turns and the replies to them."""
+    told = example._asdict()
+    if "roles" not in told:
+        return "\n".join(told[name] for name in ("text", "label") if name in told)
+    turns = list(zip(told["roles"], told["said"], strict=True))
+    turns += [(name, told[name]) for name in ("chosen", "rejected") if name in told]
+    return "\n".join(f"{role}: {words}" for role, words in turns)
 
 
 def trained(store: Store, artefact: Artefact) -> Trained:

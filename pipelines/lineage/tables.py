@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIX = ".arrow"
 NAMES = ("id", "document_id", "example_id", "evaluation_id", "sha256")
 """The columns whose values name a document or an example."""
-LONG = ("text", "tokens", "prompt", "reply", "changes")
+LONG = ("text", "tokens", "prompt", "reply", "changes", "contexts", "continuations")
 """The columns that are not read when a row is told."""
 
 

@@ -7,6 +7,7 @@ from pipelines.core.record import StoreError
 from pipelines.core.store import Store
 from pipelines.corpora.artefacts import Contamination, Documents, Forgotten, Licences, RawText
 from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.items import Items, SeenItems
 from pipelines.examples.artefacts import Examples
 from pipelines.index.artefacts import TextIndex
 from pipelines.interop.artefacts import Weights
@@ -14,6 +15,7 @@ from pipelines.report.artefacts import Report
 from pipelines.sweeps.artefacts import SweepComparison, Trial
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.training.artefacts import Checkpoint, KeptStates
+from pipelines.training.reference import Reference
 from pipelines.word_vectors.artefacts import WordVectors
 
 VIEWS: dict[str, type[Artefact]] = {
@@ -32,6 +34,9 @@ VIEWS: dict[str, type[Artefact]] = {
         Weights,
         Examples,
         WordVectors,
+        Reference,
+        Items,
+        SeenItems,
         Evaluation,
         Report,
         Trial,

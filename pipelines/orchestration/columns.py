@@ -7,8 +7,9 @@ import dagster as dg
 from pipelines.core.artefact import Artefact
 from pipelines.core.declaration import Declaration
 from pipelines.corpora.artefacts import Documents, RawText
+from pipelines.evaluation.items import Items
 from pipelines.examples.artefacts import Examples
-from pipelines.examples.options import LabelsTaken
+from pipelines.examples.options import LabelsTaken, PreferencesTaken
 from pipelines.tokens.artefacts import TokenShards
 
 Columns = tuple[tuple[str, str, str], ...]
@@ -26,16 +27,28 @@ DOCUMENT: Columns = (
 TABLES: dict[type[Artefact], Columns] = {
     RawText: DOCUMENT,
     Documents: DOCUMENT,
+    Items: (
+        ("id", "string", "The item's name in its source"),
+        ("contexts", "list<item: string not null>", "What stands before each answer"),
+        ("continuations", "list<item: string not null>", "The answers"),
+        ("gold", "int64", "The number of the right answer, from 0 on"),
+    ),
     TokenShards: (
         ("document_id", "string", "The id of the document"),
         ("tokens", "list<item: uint16 not null>", "Its token ids, closed by the end of text"),
     ),
 }
-PAIRS: Columns = (
-    ("id", "string", "The document's id and the number of the turn"),
-    ("document_id", "string", "The document that the pair was taken from"),
-    ("prompt", "list<item: string>", "The turns before the reply, the oldest first"),
-    ("reply", "string", "The reply"),
+CHATS: Columns = (
+    ("id", "string", "The id of the document; of one of its replies, also the number of the turn"),
+    ("document_id", "string", "The document that it was taken from"),
+    ("roles", "list<item: string>", "The role of each turn, the oldest first"),
+    ("said", "list<item: large_string>", "The words of each turn"),
+    ("learned", "list<item: bool>", "Whether the words of each turn are learned"),
+)
+PREFERENCES: Columns = (
+    *CHATS[:4],
+    ("chosen", "large_string", "The reply to prefer"),
+    ("rejected", "large_string", "The other reply to the same turns"),
 )
 LABELLED: Columns = (
     ("id", "string", "The id of the example"),
@@ -43,12 +56,13 @@ LABELLED: Columns = (
     ("text", "large_string", "The text"),
     ("label", "string", "One of the labels of the task"),
 )
+EXAMPLES: dict[type, Columns] = {LabelsTaken: LABELLED, PreferencesTaken: PREFERENCES}
 
 
 def columns_of(declared: Declaration) -> list[dg.TableColumn]:
     """The columns of an asset's tables; empty if it has no table for people."""
     if declared.makes is Examples:
-        columns = LABELLED if isinstance(declared.settings, LabelsTaken) else PAIRS
+        columns = EXAMPLES.get(type(declared.settings), CHATS)
     else:
         columns = TABLES.get(declared.makes, ())
     return [dg.TableColumn(name, kind, description=about) for name, kind, about in columns]

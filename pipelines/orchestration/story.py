@@ -50,10 +50,10 @@ def story_of(
         **_links(artefact, group),
         **{name: shown for name, value in described.items() if (shown := _shown(value))},
         **({} if is_same else {name: _number(value) for name, value in figures.items()}),
-        # Dagster's page is as wide as its longest word, and the data version is there in full.
+        # Dagster's page is as wide as its longest word, and the data version is there in full. The
+        # version is also the name of the folder among the store's objects.
         "version": Value.text(artefact.version[:SHORT]),
         "derivation": Value.text(artefact.derivation[:SHORT]),
-        "folder": Value.text(f"{artefact.folder.parent.name}/{artefact.version[:SHORT]}…"),
         "size": Value.text(str(Bytes(artefact.size))),
     }
 

@@ -117,6 +117,8 @@ def _shared_parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
         yield "corpus", name, corpus.model_dump(mode="json", exclude={"weight", "epochs"})
     for name, vectors in recipe.word_vectors.items():
         yield "word_vectors of corpus", name, vectors.model_dump(mode="json")
+    for name, suite in recipe.suites.items():
+        yield "suite", name, suite.taken().decides()
     for name, task in recipe.tasks.items():
         if (taken := task.taken()) is not None:
             kind = type(taken).__name__

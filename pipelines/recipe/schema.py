@@ -6,13 +6,9 @@ that say so: who owns its assets, their tags, and the schedule.
 
 from __future__ import annotations
 
-import difflib
-import re
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from pydantic import (
-    AfterValidator,
     Field,
     JsonValue,
     ModelWrapValidatorHandler,
@@ -29,7 +25,10 @@ from pipelines.core.stanza import Name, Strict
 from pipelines.corpora.decontamination import Decontamination
 from pipelines.corpora.options import Corpus
 from pipelines.corpora.permission import Permission
+from pipelines.corpora.splits import Split
+from pipelines.evaluation.suites import sections as suite_sections
 from pipelines.interop import kinds
+from pipelines.recipe.ownership import Owner, Tags, Timezone
 from pipelines.recipe.points import FaultyPoint, own_values, with_point
 from pipelines.sweeps.options import Sweep, comparison_steps
 from pipelines.tasks import sections
@@ -38,44 +37,6 @@ from pipelines.tokens.options import TokenizerChoice
 from pipelines.training.networks import architectures_for
 from pipelines.training.options import Pretraining
 from pipelines.word_vectors.options import VectorsChoice
-
-
-def _known_timezone(name: str) -> str:
-    known = available_timezones()
-    if name in known:
-        return name
-    near = difflib.get_close_matches(name, known, n=1)
-    mend = f"did you mean {near[0]!r}?" if near else "give one such as 'Europe/Berlin'"
-    raise ValueError(f"{name!r} is not a time zone; {mend}")
-
-
-Timezone = Annotated[str, AfterValidator(_known_timezone)]
-
-OWNER = re.compile(r"team:[^\s:]+|[^\s@:/]+@[^\s@:/]+\.[^\s@:/]+")
-TAG = re.compile(r"[A-Za-z0-9_.-]{1,63}")
-OWN_TAGS = ("licence",)  # tags that the assets have anyway
-
-
-def _known_owner(owner: str) -> str:
-    if not OWNER.fullmatch(owner):
-        raise ValueError(f"{owner!r} is neither an e-mail address nor a team such as 'team:data'")
-    return owner
-
-
-def _known_tags(tags: dict[str, str]) -> dict[str, str]:
-    for name, value in tags.items():
-        for word in (name, value) if value else (name,):
-            if not TAG.fullmatch(word):
-                raise ValueError(
-                    f"{word!r} is not a tag; use at most 63 letters, digits and the marks _ . -"
-                )
-        if name in OWN_TAGS:
-            raise ValueError(f"{name!r} is a tag that assets have anyway; choose another name")
-    return tags
-
-
-Owner = Annotated[str, AfterValidator(_known_owner)]
-Tags = Annotated[dict[str, str], AfterValidator(_known_tags)]
 
 _TAKEN = {
     "tokenizer": "section from brings its own tokenizer; leave this section out",
@@ -120,6 +81,8 @@ class Recipe(Strict):
     sweep: Sweep | None = None
     """The training of the foundation again, with several values of its settings."""
     tasks: dict[Name, sections()] = Field(default={})  # type: ignore[valid-type]
+    suites: dict[Name, suite_sections()] = Field(default={})  # type: ignore[valid-type]
+    """Evaluation sets: the foundation and each assistant is asked every item."""
     _points: dict[str, Recipe] = PrivateAttr(default_factory=dict)
     _own: dict[str, JsonValue] = PrivateAttr(default_factory=dict)
 
@@ -136,7 +99,7 @@ class Recipe(Strict):
 
     @field_validator("tasks")
     @classmethod
-    def _with_rates_of_fine_tuning(
+    def _with_what_others_decide(
         cls, tasks: dict[str, TaskOptions], others: ValidationInfo
     ) -> dict[str, TaskOptions]:
         if "model" not in others.data:  # the section model has a fault of its own
@@ -144,10 +107,14 @@ class Recipe(Strict):
         model = others.data["model"]
         # Foreign weights are as narrow as a tied embedding, tied or not.
         tied = model is None or model.tied
+        corpora: dict[str, Corpus] = others.data.get("corpora", {})
         resolved = {}
         for name, task in tasks.items():
+            known = corpora.get(task.corpus)  # None: ``_reads_what_there_is`` says so
             try:
                 resolved[name] = task.with_rates(tied=tied)
+                if known is not None:
+                    resolved[name] = resolved[name].learning_from(known.source)
             except ValueError as error:
                 raise ValueError(f"{name}.{error}") from None
         return resolved
@@ -237,11 +204,13 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _tasks_have_a_foundation(self) -> Recipe:
         named = self.model.architecture if self.model is not None else None
-        if self.tasks and named and catalogue()[named].objective != "next_token":
-            raise ValueError(
-                f"tasks need a network that predicts the next token, and {named} does not; choose"
-                " an architecture such as gpt"
-            )
+        for section in ("tasks", "suites"):
+            fits = not named or catalogue()[named].objective == "next_token"
+            if getattr(self, section) and not fits:
+                raise ValueError(
+                    f"{section} need a network that predicts the next token, and {named} does not;"
+                    " choose an architecture such as gpt"
+                )
         return self
 
     @model_validator(mode="after")
@@ -252,7 +221,7 @@ class Recipe(Strict):
                 " weight"
             )
         for split in ("validation", "test"):
-            if not any(getattr(self.corpora[name].split, split) for name in self.mixture()):
+            if not any(self.corpora[name].split.has(split) for name in self.mixture()):
                 raise ValueError(
                     f"no corpus with a weight above 0 has a {split} split; raise the share of one"
                 )
@@ -272,13 +241,43 @@ class Recipe(Strict):
             if corpus not in self.corpora:
                 known = ", ".join(self.corpora)
                 raise ValueError(f"{reader}: {corpus} is not a corpus; known here: {known}")
-            needed = ("validation", "test") if reader.startswith("tasks.") else ("validation",)
+            needed = self._needed(reader)
             for split in needed:
-                if not getattr(self.corpora[corpus].split, split):
+                if not self.corpora[corpus].split.has(split):
                     raise ValueError(
                         f"corpora.{corpus}.split.{split}: {reader} needs documents of this split,"
                         " and its share is 0; raise the share"
                     )
+        return self
+
+    def _needed(self, reader: str) -> tuple[Split, ...]:
+        """The held-out splits of its corpus that a task or word vectors need.
+
+        Raises ValueError for a task that divides the texts of a foundation anew.
+        """
+        kind, name, *_ = reader.split(".")
+        if kind != "tasks":
+            return ("validation",)
+        task = self.tasks[name]
+        if getattr(task, "stratified", None) is None:
+            return ("validation", "test")
+        if self.corpora[task.corpus].weight:
+            raise ValueError(
+                f"tasks.{name}.stratified: the foundation is trained on {task.corpus}, so its texts"
+                " have to stay in their splits; set the corpus' weight: 0, or leave it out"
+            )
+        return ()
+
+    @model_validator(mode="after")
+    def _tasks_begin_from_assistants(self) -> Recipe:
+        assistants = [name for name, task in self.tasks.items() if task.kind == "assistant"]
+        for name, task in self.tasks.items():
+            if task.begins_from not in (None, *assistants):
+                known = ", ".join(assistants) or "none"
+                raise ValueError(
+                    f"tasks.{name}.of: {task.begins_from} is not an assistant task of this recipe;"
+                    f" known here: {known}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from pipelines.core.artefact import Rows
 from pipelines.corpora.artefacts import Contamination, Documents
 from pipelines.corpora.ledger import Ledger, StepCount
 from pipelines.corpora.splits import SPLITS
+from pipelines.evaluation.items import SeenItems
 from pipelines.tokens.artefacts import TokenShards
 
 MOST = 12  # the largest number of rows of a table of counts
@@ -236,7 +237,9 @@ def contaminated(contamination: Contamination, corpus: str | None = None) -> Row
     ]
 
 
-def overlaps(contamination: Contamination, count: int = 10, corpus: str | None = None) -> Rows:
+def overlaps(
+    contamination: Contamination | SeenItems, count: int = 10, corpus: str | None = None
+) -> Rows:
     """The first training documents (of one corpus) that share words with an evaluation text."""
     rows = (row for row in contamination.overlaps() if corpus in (None, row.corpus))
     return [

@@ -54,9 +54,14 @@ class Chain:
         return [reader for reader, inputs in self.parents.items() if title in inputs]
 
     def evaluation(self, model: str) -> str:
-        """The title of a model's evaluation; empty if it has none."""
+        """The title of a model's evaluation on its own data; empty if it has none."""
+        found = self.evaluations(model)
+        return next((one for one in found if not words.suite(one, self.parents)), "")
+
+    def evaluations(self, model: str) -> list[str]:
+        """The titles of all evaluations of a model: on its own data, then by evaluation sets."""
         found = (one for one in self.parents if words.subject(one, self.parents) == model)
-        return next(found, "")
+        return sorted(found, key=lambda one: words.suite(one, self.parents))
 
     def corpora(self) -> dict[str, Documents]:
         """The documents by the name of their corpus."""

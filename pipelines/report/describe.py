@@ -18,10 +18,12 @@ from pipelines.corpora.artefacts import Contamination, Documents, Licences, RawT
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.splits import SPLITS
 from pipelines.evaluation.findings import Comparison, Evaluation, Findings
+from pipelines.evaluation.items import SeenItems
 from pipelines.examples.artefacts import Examples
 from pipelines.report import card, contests, pictures, swept
 from pipelines.report.alternatives import NONE
 from pipelines.report.card import legible, masked, readable, shorten
+from pipelines.report.figures import is_bound
 from pipelines.report.words import loss_unit
 from pipelines.sweeps.artefacts import SweepComparison, Trial
 from pipelines.text.flat import flat
@@ -122,6 +124,12 @@ def _(artefact: Contamination) -> dict[str, Any]:
 
 
 @describe.register
+def _(artefact: SeenItems) -> dict[str, Any]:
+    overlaps = Rows(readable(card.overlaps(artefact)))
+    return {**artefact.figures(), **({"overlaps": overlaps} if overlaps else {})}
+
+
+@describe.register
 def _(artefact: Licences) -> dict[str, Any]:
     rows = Rows(
         {
@@ -167,7 +175,8 @@ def _(artefact: Examples) -> dict[str, Any]:
         for row in itertools.islice(artefact.rows("train"), 5)
     )
     count = sum(artefact.table(f"{split}.arrow").index.rows for split in SPLITS)
-    return {**artefact.figures(), ROWS: count, "samples": samples}
+    card = {title: Rows(rows) for title, rows in artefact.card().items()}
+    return {**artefact.figures(), ROWS: count, **card, "samples": samples}
 
 
 @describe.register
@@ -207,8 +216,9 @@ def _(artefact: Evaluation) -> dict[str, Any]:
         {name: shorten(text, 600) for name, text in sample.items()}
         for sample in findings.samples or ()
     )
+    figures = findings.figures
     return {
-        **findings.figures,
+        **{name: value for name, value in figures.items() if not is_bound(name, figures)},
         **evaluation_pictures(findings),
         **{title: Rows(readable(rows)) for title, rows in findings.shown_tables().items()},
         **({"samples": samples} if samples else {}),

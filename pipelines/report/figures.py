@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.core.artefact import Artefact, CorruptArtefact
-from pipelines.evaluation.findings import Evaluation
+from pipelines.evaluation.findings import Comparison, Evaluation
 from pipelines.report.card import Bytes
 from pipelines.training.artefacts import Checkpoint
 
@@ -22,7 +22,7 @@ SCORES = ("f1", "bleu", "chrf", "auc")
 LOSSES = ("loss", "loss_before")
 PLURALS = (
     *("documents", "tokens", "pairs", "steps", "examples", "files", "parameters", "windows"),
-    "licences",
+    *("licences", "chats", "preferences", "replies"),
 )
 
 
@@ -54,7 +54,48 @@ class Figure:
 
 def spell(name: str, value: float) -> Figure:
     """A figure by its name in an artefact's figures, with a rounded text and a unit."""
-    return Figure(name, name.replace("_", " ").strip(), value, _text(name.lower(), value))
+    return Figure(name, name.replace("_", " ").strip(), value, _text(_measured(name), value))
+
+
+def spelled(figures: Mapping[str, float]) -> list[Figure]:
+    """All figures of an artefact in order, each with its interval: "62.1 % (59.8 to 64.2)".
+
+    The bounds of a figure are no lines of their own.
+    """
+    told = []
+    for name, value in figures.items():
+        if is_bound(name, figures):
+            continue
+        one = spell(name, value)
+        if f"{name}_low" in figures and f"{name}_high" in figures:
+            between = interval(name, figures[f"{name}_low"], figures[f"{name}_high"])
+            one = replace(one, text=f"{one.text} ({between})")
+        told.append(one)
+    return told
+
+
+def is_bound(name: str, figures: Mapping[str, float]) -> bool:
+    """Whether a figure is the bound of another one of the same artefact."""
+    return name != _of_bound(name) and _of_bound(name) in figures
+
+
+def interval(name: str, low: float, high: float) -> str:
+    """The bounds of a figure in its unit: ``59.8 to 64.2``."""
+    return " to ".join(_number(spell(name, bound).text) for bound in (low, high))
+
+
+def _of_bound(name: str) -> str:
+    """The figure that a bound is of, or the figure itself."""
+    return name.removesuffix("_low").removesuffix("_high")
+
+
+def _measured(name: str) -> str:
+    return _of_bound(name).lower()
+
+
+def _number(text: str) -> str:
+    """The number in a text such as ``62.1 %`` or ``perplexity 3.5``."""
+    return next((word for word in text.split() if word.strip("-+")[:1].isdigit()), text)
 
 
 def _text(name: str, value: float) -> str:
@@ -133,6 +174,8 @@ FIRST: Mapping[str, tuple[str, ...]] = {
     "Documents": ("documents_kept", "bytes_kept", "documents_in"),
     "TextIndex": ("documents", "text_bytes", "parts"),
     "Contamination": ("documents", "evaluation_texts_too_short"),
+    "Items": ("items", "choices"),
+    "SeenItems": ("documents", "evaluation_texts_too_short"),
     "Licences": ("documents", "licences", "documents_of_unknown_licence"),
     "TokenizerFiles": ("vocab_size", "bytes_per_token", "tokens_per_word", "unused_share"),
     "Trial": ("validation_loss", "steps", "planned_steps"),
@@ -155,10 +198,20 @@ def _of_an_evaluation(evaluation: Evaluation) -> list[Figure]:
     comparison = evaluation.findings().comparison
     best, theirs = comparison.best_baseline()
     measure = comparison.measure
+    ours = measured(comparison.ours, measure)
+    if between := bounds_of(comparison):
+        ours = f"{ours} ({between})"
     return [
-        Figure("ours", measure, comparison.ours, measured(comparison.ours, measure)),
+        Figure("ours", measure, comparison.ours, ours),
         Figure("best_baseline", f"best baseline ({best})", theirs, measured(theirs, measure)),
     ]
+
+
+def bounds_of(comparison: Comparison) -> str:
+    """The interval of our figure of a comparison, in its unit; empty if it has none."""
+    if comparison.interval is None:
+        return ""
+    return " to ".join(_number(measured(x, comparison.measure)) for x in comparison.interval)
 
 
 def measured(value: float, measure: str) -> str:

@@ -44,6 +44,7 @@ def about(chain: Chain, title: str) -> dict[str, str]:
         "Vocabulary": f"{config['network']['vocab_size']:,} tokens",
         "Labels": listing(config.get("labels", [])),
         "Trained on": trained_on(checkpoint, settings),
+        "Method": method(settings.get("training", {}), figures),
         "Optimizer": optimizer(settings.get("training", {})),
         "Seed": str(settings.get("seed", "")),
         "Loss at the end": losses(checkpoint),
@@ -74,11 +75,25 @@ def trained_on(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> str:
     return f"{tokens:,} tokens ({listing(epochs)}), in {steps}" if tokens else steps
 
 
+def method(training: Mapping[str, Any], figures: Mapping[str, float]) -> str:
+    """What of a network learned; empty if all of it did."""
+    chosen = training.get("method", {})
+    if chosen.get("kind") == "last_block":
+        return f"only the last blocks ({chosen['blocks']}) and the last norm learned"
+    if chosen.get("kind") != "lora":
+        return ""
+    targets = chosen["targets"]
+    beside = f"beside {listing(targets) if isinstance(targets, list) else targets} layers"
+    share = spell("parameters", figures["trained_parameters"]).text
+    return f"lora: {share} {beside} learned (rank {chosen['rank']}, alpha {chosen['alpha']:g})"
+
+
 def optimizer(training: Mapping[str, Any]) -> str:
     """The optimizer with its rates and how they fall."""
     chosen, schedule = training.get("optimizer"), training.get("schedule", {})
     if not chosen:
         return ""
+    kind = chosen["kind"]
     rates = [
         f"{chosen[f'{role}_learning_rate']:g} for {told}"
         for role, told in (
@@ -88,9 +103,11 @@ def optimizer(training: Mapping[str, Any]) -> str:
         )
         if chosen.get(f"{role}_learning_rate")
     ]
+    if (by := training.get("method", {})).get("kind") == "lora":
+        kind, rates = "adamw", [f"{by['learning_rate']:g} for the thin matrices"]
     decay, over = schedule.get("decay", "none"), schedule.get("decay_share", 0)
     falls = "" if decay == "none" else f"; {decay} decay over the last {over:.0%} of the steps"
-    return f"{chosen['kind']}, rates {listing(rates)}{falls}"
+    return f"{kind}, rates {listing(rates)}{falls}"
 
 
 def losses(checkpoint: Checkpoint) -> str:

@@ -16,7 +16,7 @@ from pipelines.examples.artefacts import Examples
 from pipelines.report import model_card, sections
 from pipelines.report.chain import Chain
 from pipelines.report.drawing import drawing, nested
-from pipelines.report.figures import headlines, measured, spell
+from pipelines.report.figures import bounds_of, headlines, measured, spell, spelled
 from pipelines.report.marks import CHANGES, MADE, NAME, TIMES, TITLE
 from pipelines.report.markup import (
     Html,
@@ -108,8 +108,10 @@ def compared(comparison: Comparison) -> Html:
     beats = comparison.margin() > 0
     verdict = "better than the best baseline" if beats else "does not beat the best baseline"
     theirs = f"{name}: {measured(best, comparison.measure)}"
+    between = bounds_of(comparison)
     return Html(
         f"<p>{cell(comparison.measure)}, {comparison.better} is better</p>"
+        f"{f'<p>95 % interval: {cell(between)}</p>' if between else ''}"
         f'<p class="{"good" if beats else "bad"}">{verdict}</p><p>{cell(theirs)}</p>'
     )
 
@@ -172,7 +174,7 @@ def _artefacts(chain: Chain, body: str) -> str:
     for title, artefact in chain.artefacts.items():
         place = anchor(title)
         here = "" if f'id="{place}"' in body else f' id="{place}"'
-        figures = "; ".join(spell(*figure).phrase for figure in artefact.figures().items())
+        figures = "; ".join(figure.phrase for figure in spelled(artefact.figures()))
         name = cell(chain.names[title])
         name = f"<span{here}>{name}</span>" if here else link(f"#{place}", chain.names[title])
         size = Number(spell("bytes", artefact.size).text)

@@ -16,7 +16,7 @@ from pipelines.report.describe import (
     lengths_picture,
     loss_picture,
 )
-from pipelines.report.figures import spell
+from pipelines.report.figures import spell, spelled
 from pipelines.report.markup import (
     Html,
     Number,
@@ -44,6 +44,7 @@ CAPTIONS = {
 # What samples are, by the field that only such samples have.
 SAMPLES = {
     "predicted": "Wrong labels, of each kind the ones it was surest of",
+    "chosen": "Wrong choices, the surest first",
     "reply": "Replies to held-out conversations, each another conversation",
     "translation": "Translations of held-out texts, wrong ones first",
     "words": "Words for the blanks",
@@ -135,8 +136,9 @@ def model(chain: Chain, title: str, checkpoint: Checkpoint, known: str) -> str:
     if checkpoint.curve()["train"]:
         told = f"The loss over the steps, in {loss_unit(checkpoint.config())}"
         parts.append(picture(loss_picture(checkpoint), alternatives.loss(checkpoint), told))
-    if judged := chain.evaluation(title):
-        parts.append(heading(3, "How good it is", anchor(judged), judged))
+    for judged in chain.evaluations(title):
+        told = "How good it is" if judged == chain.evaluation(title) else chain.names[judged]
+        parts.append(heading(3, told, anchor(judged), judged))
         parts.append(results(chain.of(Evaluation)[judged].findings()))
     return "".join(parts)
 
@@ -158,7 +160,7 @@ def results(findings: Findings, rank: int = 4) -> str:
     tables = [
         rows_table(worded(rows), _upper(title)) for title, rows in findings.shown_tables().items()
     ]
-    figures = [spell(name, value) for name, value in findings.figures.items()]
+    figures = spelled(findings.figures)
     rows = [(figure.label, Number(figure.text)) for figure in figures]
     parts = [f'<div class="beside">{"".join(drawn)}</div>', *tables]
     if samples := findings.samples:

@@ -24,6 +24,7 @@ OF_A_CORPUS = {
     "raw_text": "Raw text of {}",
     "documents": "Documents of {}",
     "index": "Index of the text of {}",
+    "items": "Items of {}",
     "word_vectors": "Word vectors of {}",
 }
 # What a network predicts at one step, and its loss is the mean of; a token if it is not here.
@@ -39,6 +40,8 @@ def named(title: str) -> str:
         return OF_A_CORPUS[name].format(plain(corpus))
     if name.endswith(EXAMPLES):
         return f"Examples for {plain(name.removesuffix(EXAMPLES))}"
+    if name.endswith("_seen"):
+        return f"Items of {plain(name.removesuffix('_seen'))} in training text"
     if name.endswith("_domain"):
         return _upper(f"{plain(name)} model")
     return KNOWN.get(name, _upper(plain(name)))
@@ -46,25 +49,39 @@ def named(title: str) -> str:
 
 def names(parents: Parents) -> dict[str, str]:
     """All assets in words, by title; an evaluation is named after the model that it is of."""
-    subjects = {title: subject(title, parents) for title in parents}
-    return {
-        title: f"Evaluation of the {_lower(named(model))}" if model else named(title)
-        for title, model in subjects.items()
-    }
+    return {title: _name(title, parents) for title in parents}
+
+
+def _name(title: str, parents: Parents) -> str:
+    model = subject(title, parents)
+    if not model:
+        return named(title)
+    told = f"Evaluation of the {_lower(named(model))}"
+    return f"{told} by {plain(asked)}" if (asked := suite(title, parents)) else told
 
 
 def subject(title: str, parents: Parents) -> str:
     """The title of the model that an evaluation is of; empty if the asset is of no other.
 
     ``spam_evaluation`` is of ``spam_classifier``: the parent that begins with the same words and
-    has no evaluation of its own.
+    has no evaluation of its own. ``foundation_arc_evaluation`` by a set ``arc`` is of the parent
+    with whose name it begins.
     """
     if not title.endswith(EVALUATION):
         return ""
     stem = title.removesuffix(EVALUATION)
     candidates = [parent for parent in parents[title] if parent.startswith(f"{stem}_")]
     free = [parent for parent in candidates if parent + EVALUATION not in parents]
-    return stem if stem in parents[title] else next(iter(free or candidates), "")
+    if stem in parents[title]:
+        return stem
+    by_a_set = [parent for parent in parents[title] if stem.startswith(f"{parent}_")]
+    return next(iter(free or candidates or sorted(by_a_set, key=len, reverse=True)), "")
+
+
+def suite(title: str, parents: Parents) -> str:
+    """The evaluation set by which an evaluation measures its model; empty for its own data."""
+    rest = title.removesuffix(EVALUATION).removeprefix(f"{subject(title, parents)}_")
+    return rest if f"{rest}/items" in parents[title] else ""
 
 
 def plain(name: str) -> str:

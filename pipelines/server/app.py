@@ -22,6 +22,7 @@ from pipelines.server import live
 from pipelines.server.assets import asset
 from pipelines.server.guard import LOOPBACK, App, Receive, Scope, Send
 from pipelines.server.home import home
+from pipelines.server.leaderboard import board
 from pipelines.server.lineages import changed, drawn
 from pipelines.server.parts import whole
 from pipelines.server.recipes import recipe
@@ -55,6 +56,7 @@ def application(site: Site, dagster: App) -> App:
         Route("/trace/{scope}/{name}", pages.page(functools.partial(_trace, site))),
         Route("/documents/{scope}/{name}", pages.page(functools.partial(_of_version, site, drawn))),
         Route("/diff/{scope}/{name}", pages.page(functools.partial(_of_version, site, changed))),
+        Route("/leaderboard", pages.page(lambda _: board(site))),
         Route("/live", pages.page(lambda _: live.live(site))),
         Route("/live/{scope}/{name}", pages.page(lambda r: live.live(site, _key(r)))),
         Route("/live.js", lambda _: Response(live.script(), media_type="text/javascript")),

@@ -17,7 +17,13 @@ from pipelines.report.markup import Html, code, framed, link, links_above, table
 from pipelines.server import plots
 from pipelines.server.site import DAGSTER, Run
 
-BAR = {"Home": "/", "Live": "/live", "Dagster": f"{DAGSTER}/", "MLflow": "/mlflow"}
+BAR = {
+    "Home": "/",
+    "Leaderboard": "/leaderboard",
+    "Live": "/live",
+    "Dagster": f"{DAGSTER}/",
+    "MLflow": "/mlflow",
+}
 STATES = {"success": "good", "failure": "bad", "canceled": "bad"}
 
 

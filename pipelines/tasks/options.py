@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import SerializeAsAny
+from typing import TYPE_CHECKING, Self
 
 from pipelines.core.stanza import Name, Strict
-from pipelines.examples.options import LabelsTaken, PairsTaken
-from pipelines.training.options import Training
+from pipelines.examples.options import ChatsTaken, LabelsTaken, PairsTaken, PreferencesTaken
+from pipelines.training.options import FineTuning, Training
+
+if TYPE_CHECKING:
+    from pipelines.corpora.sources.kind import SourceOptions
 
 
 class TaskOptions(Strict):
@@ -17,9 +18,18 @@ class TaskOptions(Strict):
     kind: str
     corpus: Name
 
-    def taken(self) -> PairsTaken | LabelsTaken | None:
+    @property
+    def begins_from(self) -> str | None:
+        """The task whose model it trains on; None for the foundation."""
+        return None
+
+    def taken(self) -> PairsTaken | ChatsTaken | PreferencesTaken | LabelsTaken | None:
         """The options of its examples; None if it learns from plain text."""
         return None
+
+    def learning_from(self, source: SourceOptions) -> Self:  # noqa: ARG002
+        """A copy with the options that the source of its corpus decides."""
+        return self
 
     def with_rates(self, *, tied: bool) -> Self:
         """A copy with every learning rate that fine-tunes the foundation.
@@ -29,12 +39,12 @@ class TaskOptions(Strict):
         """
         return self._resolved("training", tied)
 
-    def _resolved(self, field: str, tied: bool) -> Self:
+    def _resolved(self, field: str, tied: bool, share: float = 1.0) -> Self:
         training: Training | None = getattr(self, field, None)
         if training is None:  # the task does not train this model
             return self
         try:
-            resolved = training.resolved(tied=tied, trained=True)
+            resolved = training.resolved(tied=tied, trained=True, share=share)
         except ValueError as error:
             raise ValueError(f"{field}.{error}") from None
         return self.model_copy(update={field: resolved})
@@ -44,7 +54,7 @@ class FineTuned(Strict):
     """Settings of the making of a fine-tuned network; they decide it together with its inputs."""
 
     corpus: Name
-    training: SerializeAsAny[Training]
+    training: FineTuning
     seed: int
 
 

@@ -221,8 +221,8 @@ class ArrowFile:
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """An Arrow array of strings (``str`` or UTF-8; None is null), lists of strings, integers, or
-    digests of a fixed size.
+    """An Arrow array of strings (``str`` or UTF-8; None is null), integers, truth values, lists of
+    these, or digests of a fixed size.
 
     This code builds the buffers itself, because ``pyarrow.array`` reads every value twice and
     imports pandas.
@@ -232,6 +232,9 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
     if pa.types.is_integer(kind):
         return integers(np.array(values, kind.to_pandas_dtype()), kind)
+    if pa.types.is_boolean(kind):
+        bits = np.packbits(np.array(values, np.bool_), bitorder="little")
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(bits)])
     if pa.types.is_fixed_size_binary(kind):
         return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(b"".join(values))])
     offsets = np.zeros(len(values) + 1, np.int64)
@@ -244,8 +247,8 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     np.cumsum([len(text) for text in encoded], out=offsets[1:])
     width = np.int64 if pa.types.is_large_string(kind) else np.int32
     present = np.array([value is not None for value in values])
-    bits = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    buffers = [bits, pa.py_buffer(offsets.astype(width)), pa.py_buffer(b"".join(encoded))]
+    nulls = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+    buffers = [nulls, pa.py_buffer(offsets.astype(width)), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(kind, len(values), buffers)
 
 

@@ -1,7 +1,8 @@
 """Conversations and labelled texts as tokens, and the reply in generated tokens.
 
-A turn is encoded as the foundation saw it after ``A:`` and ``B:``, with a space before the first
-word, but after a control token, which no text can spell.
+What stands around the words of a turn is the tokenizer's template. Its control tokens are inserted
+by number, so a role marker that a user types stays text. All text between two control tokens is
+encoded as one text, except that the words of the assistant are encoded apart, as in a generation.
 """
 
 from __future__ import annotations
@@ -9,83 +10,82 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipelines.corpora.roles import ASSISTANT, USER
 from pipelines.text.errors import TextError
+from pipelines.tokens.conversation import Conversation, Fitted, Turn
 
 if TYPE_CHECKING:
+    from pipelines.tokens.template import Template
     from pipelines.tokens.tokenizers import Tokenizer
 
+__all__ = [
+    "Fitted",
+    "Turn",
+    "alternating",
+    "bare",
+    "decode_reply",
+    "encode_chat",
+    "encode_labelled",
+    "encode_prompt",
+    "fitted_chat",
+]
 
-def encode_prompt(tokenizer: Tokenizer, turns: Sequence[str], max_tokens: int) -> list[int]:
-    """The turns, the oldest first, and then the control token for the assistant's reply.
 
-    The ids begin with the tokenizer's beginning of a text, if it has one. The last turn is the
-    user's, and roles alternate backwards from it. If the turns do not fit in ``max_tokens``, the
-    oldest turns are left out one by one; only the last turn is ever cut, at its left. Raises
-    TextError without a turn, or for too few ``max_tokens``.
+def alternating(said: Sequence[str]) -> list[Turn]:
+    """Texts as turns of the user and the assistant in turn; the last text is the user's."""
+    roles = reversed([(USER, ASSISTANT)[age % 2] for age in range(len(said))])
+    return list(map(Turn, roles, said))
+
+
+def encode_prompt(
+    tokenizer: Tokenizer,
+    turns: Sequence[Turn],
+    max_tokens: int,
+    template: Template | None = None,
+) -> list[int]:
+    """The ids of a conversation, the oldest turn first, up to where the assistant's words begin.
+
+    If the turns do not fit in ``max_tokens``, the oldest are left out one by one, but not the
+    system's and the last of a user; that one is cut at its left if it must be. ``template`` None is
+    the tokenizer's. Raises TextError without a turn, or for too few ``max_tokens``.
     """
-    least = 3 + len(tokenizer.opening)
-    if not turns or max_tokens < least:
-        raise TextError(
-            f"turns={len(turns)}, max_tokens={max_tokens}: at least 1 and {least} are needed"
-        )
-    room = max_tokens - 1 - len(tokenizer.opening)
-    newest_first: list[list[int]] = []
-    for age, turn in enumerate(reversed(turns)):
-        role = tokenizer.assistant if age % 2 else tokenizer.user
-        ids = tokenizer.encode(f" {turn}")
-        if 1 + len(ids) > room:
-            if newest_first:
-                break
-            ids = ids[-(room - 1) :]
-        newest_first.append([role, *ids])
-        room -= 1 + len(ids)
-    ids_of_turns = [i for ids in reversed(newest_first) for i in ids]
-    return [*tokenizer.opening, *ids_of_turns, tokenizer.assistant]
+    whole = Conversation(tokenizer, turns, [False] * len(turns), template, asks=True)
+    return whole.fitted(max_tokens).ids
 
 
-def encode_pair(
-    tokenizer: Tokenizer, prompt: Sequence[str], reply: str, max_tokens: int
+def encode_chat(
+    tokenizer: Tokenizer,
+    turns: Sequence[Turn],
+    learned: Sequence[bool],
+    max_tokens: int,
+    template: Template | None = None,
 ) -> tuple[list[int], list[bool]]:
-    """(ids, counted): a prompt with its reply, at most ``max_tokens`` ids.
+    """(ids, counted): a conversation with its replies, at most ``max_tokens`` ids.
 
-    ``counted[i]`` is True if the prediction of ``ids[i]`` counts in the loss: for the reply and for
-    the end of text after it. If both do not fit, the prompt is shortened first. A reply that is
-    longer than the whole length is cut at its right, and has no end of text. Raises TextError for
-    too few ``max_tokens``.
+    The words of each learned turn count, and the end behind them. ``fitted_chat`` says more.
     """
-    least = 3 + len(tokenizer.opening)
-    if max_tokens <= least:
-        raise TextError(
-            f"max_tokens={max_tokens}: at least {least + 1} are needed for a prompt and a reply"
-        )
-    reply_ids = [*tokenizer.encode(f" {reply}"), tokenizer.end_of_text][: max_tokens - least]
-    prompt_ids = encode_prompt(tokenizer, prompt, max_tokens - len(reply_ids))
-    return prompt_ids + reply_ids, [False] * len(prompt_ids) + [True] * len(reply_ids)
+    ids, counted, _ = fitted_chat(tokenizer, turns, learned, max_tokens, template)
+    return ids, counted
 
 
-def encode_pair_as_text(
-    tokenizer: Tokenizer, prompt: Sequence[str], reply: str, max_tokens: int
-) -> tuple[list[int], list[bool]]:
-    """``encode_pair`` for a network that has seen conversations only as text.
+def fitted_chat(
+    tokenizer: Tokenizer,
+    turns: Sequence[Turn],
+    learned: Sequence[bool],
+    max_tokens: int,
+    template: Template | None = None,
+) -> Fitted:
+    """``encode_chat``, with the counts of what was cut.
 
-    Each turn is a line after ``A:`` or ``B:``, and the reply is B's. The end of its line counts
-    instead of the end of text. Raises TextError for too few ``max_tokens``.
+    Turns behind the last learned one are left out. If the rest does not fit, old turns go first, as
+    in ``encode_prompt``; then the last requests are cut at their left; and then the last reply is
+    cut at its right, and has no end. Raises TextError for too few ``max_tokens``, or without a
+    learned turn.
     """
-    least = 3 + len(tokenizer.opening)
-    if max_tokens <= least:
-        raise TextError(
-            f"max_tokens={max_tokens}: at least {least + 1} are needed for a prompt and a reply"
-        )
-    reply_ids = tokenizer.encode(f" {reply}\n")[: max_tokens - least]
-    room = max_tokens - len(reply_ids) - len(tokenizer.opening)
-    speakers = reversed(["AB"[age % 2] for age in range(len(prompt))])
-    lines = [f"{speaker}: {turn}\n" for speaker, turn in zip(speakers, prompt, strict=True)]
-    prompt_ids = tokenizer.encode("".join([*lines, "B:"]))
-    while len(prompt_ids) > room and len(lines) > 1:
-        del lines[0]
-        prompt_ids = tokenizer.encode("".join([*lines, "B:"]))
-    ids = [*tokenizer.opening, *prompt_ids[-room:]]
-    return ids + reply_ids, [False] * len(ids) + [True] * len(reply_ids)
+    last = max((place for place, learns in enumerate(learned) if learns), default=-1)
+    if last < 0:
+        raise TextError(f"turns={len(turns)}: no reply among them is learned; leave them out")
+    return Conversation(tokenizer, turns[: last + 1], learned, template).fitted(max_tokens)
 
 
 def encode_labelled(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:

@@ -12,10 +12,13 @@ from pipelines.tokens.artefacts import DRAWS, Draw, read_draws
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pipelines.core.store import Store
+
+WEIGHTS, ADAPTER = "model.safetensors", "adapter.safetensors"
 CURVE = "curve.json"
 TRAIL, TRAIL_FIGURES = "trail.json", "trail_figures.json"
 RECEIPT = "receipt.json"
-RESULT = ("model.safetensors", "config.json", "drawn.json", FIGURES, RECEIPT)
+RESULT = (WEIGHTS, "config.json", "drawn.json", FIGURES, RECEIPT)
 """The files of a foundation that was trained here."""
 
 
@@ -25,20 +28,49 @@ def draws_name(step: int) -> str:
 
 
 class Checkpoint(Artefact):
-    """Weights (safetensors) and the network's configuration; the training curve is beside them."""
+    """Weights (safetensors) and the network's configuration; the training curve is beside them.
+
+    An adapter has only what was learned beside the weights of its base, another checkpoint.
+    """
 
     kind = "safetensors"
 
     def config(self) -> dict[str, Any]:
-        """``architecture``, ``network``, ``tokenizer`` (its version), a head's ``labels``."""
+        """``architecture``, ``network``, ``tokenizer`` (its version), a head's ``labels``; of an
+        adapter also its ``base`` (the version) and ``adapter`` (rank, alpha, targets)."""
         config: dict[str, Any] = self.json("config.json")
         return config
 
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it can be used only together with the weights of its base."""
+        return ADAPTER in self.files
+
+    @property
+    def weights_name(self) -> str:
+        """The file of its weights."""
+        return ADAPTER if self.is_adapter else WEIGHTS
+
+    def base_in(self, store: Store) -> Checkpoint | None:
+        """The weights that an adapter adapts, from a store; None for whole weights.
+
+        Raises StoreError if the store does not hold them.
+        """
+        if not self.is_adapter:
+            return None
+        return store.open(self.key, self.config()["base"]["version"], Checkpoint)
+
+    def base_among(self, *known: Checkpoint) -> Checkpoint | None:
+        """The one of some checkpoints that it adapts; None if it is none of them."""
+        version = self.config().get("base", {}).get("version")
+        return next((one for one in known if one.version == version), None)
+
     def tensors(self) -> dict[str, Tensor]:
-        """The weights. They are parsed from the same bytes that are hashed."""
+        """The weights, or what an adapter learned. They are parsed from the same bytes that are
+        hashed."""
         from safetensors.torch import load
 
-        tensors: dict[str, Tensor] = load(self.read("model.safetensors"))
+        tensors: dict[str, Tensor] = load(self.read(self.weights_name))
         return tensors
 
     def trained(self) -> bool:
@@ -118,6 +150,14 @@ class KeptStates(Artefact):
         trail = self.trail()
         links = {at: link for at, link in trail["links"].items() if int(at) <= step}
         return {"steps": step, "last": trail["states"][str(step)]["receipt"], "links": links}
+
+    def weights(self, step: int) -> dict[str, Tensor]:
+        """The network's weights in a state. Raises ValueError if there is none of ``step``."""
+        from safetensors.torch import load
+
+        named = load(self.state(step)).items()
+        own = "network."  # before the names of weights (model/training/loop.py)
+        return {name.removeprefix(own): tensor for name, tensor in named if name.startswith(own)}
 
     def state(self, step: int) -> bytes:
         """The checked file of a state. Raises ValueError if there is none of ``step``."""

@@ -12,12 +12,19 @@ import torch  # noqa: E402
 from safetensors.torch import save  # noqa: E402
 
 from model.architectures import find, unfilled  # noqa: E402
-from model.training.adapters import Classifier  # noqa: E402
+from model.training.adapters import (  # noqa: E402
+    Classifier,
+    add_low_rank,
+    fill_adapter,
+    learned,
+    merge_low_rank,
+    without_low_rank,
+)
 from model.training.state import fill, weights  # noqa: E402
 from pipelines.core.artefact import FIGURES  # noqa: E402
 from pipelines.core.identity import canonical  # noqa: E402
 from pipelines.tokens.artefacts import TokenizerFiles  # noqa: E402
-from pipelines.training.artefacts import CURVE, Checkpoint  # noqa: E402
+from pipelines.training.artefacts import ADAPTER, CURVE, WEIGHTS, Checkpoint  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,23 +51,30 @@ def write_checkpoint(
 ) -> None:
     """Writes the files of a ``Checkpoint``: weights, configuration, figures, and the curve beside.
 
-    The losses of validations are beside it too, unless they have chosen the weights.
+    With a ``base`` in its ``config`` it is an adapter, and its weights are what was learned. The
+    losses of validations are beside it too, unless they have chosen the weights.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in weights(network).items()}
+    is_adapter = "base" in config
+    live = learned(network) if is_adapter else weights(network)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in live.items()}
     # One entry alone: a header with several has no fixed order. It does not depend on the code.
     stable = {"architecture": config["architecture"]}
     if "tokenizer" in config:  # word vectors have none; they store their words
         stable["tokenizer"] = config["tokenizer"]["version"]
+    if is_adapter:
+        stable["base"] = config["base"]["version"]
     content = save(tensors, metadata={"dragon": canonical(stable).decode()})
-    (making.folder / "model.safetensors").write_bytes(content)
+    (making.folder / (ADAPTER if is_adapter else WEIGHTS)).write_bytes(content)
     making.write("config.json", config)
     if history.train:
         curve = {"train": history.train, "validation": history.validation}
         making.beside[CURVE] = canonical(curve)
     figures: dict[str, float] = {
-        "parameters": sum(t.numel() for t in tensors.values()),
+        "parameters": sum(tensor.numel() for tensor in without_low_rank(network).values()),
         "steps": history.steps,
     }
+    if is_adapter:
+        figures["trained_parameters"] = sum(tensor.numel() for tensor in tensors.values())
     if history.train:
         figures["final_training_loss"] = _mean([loss for _, loss in history.train[-20:]])
     if history.chosen is not None:
@@ -69,15 +83,45 @@ def write_checkpoint(
     making.write(FIGURES, figures)
 
 
-def load_network(checkpoint: Checkpoint) -> Network:
-    """The trained network of a checkpoint, or the classifier. All tensors must match exactly."""
+def load_network(
+    checkpoint: Checkpoint, base: Checkpoint | None = None, *, merge: bool = True
+) -> Network:
+    """The trained network of a checkpoint, or the classifier. All tensors must match exactly.
+
+    An adapter needs its ``base``, which whole weights ignore. It is merged into the weights, or
+    kept apart to be trained on; then nothing but it takes a gradient. Raises ValueError for a base
+    of another version.
+    """
     config = checkpoint.config()
     architecture = find(config["architecture"])
     network: Network = unfilled(architecture, architecture.config(**config["network"]))
+    adapter = config.get("adapter")
+    if adapter is not None:
+        fill(network, _required(checkpoint, base).tensors())
     if "labels" in config:
         network = Classifier(network, len(config["labels"]))
-    fill(network, checkpoint.tensors())
+    if adapter is None:
+        fill(network, checkpoint.tensors())
+    else:
+        drawn = torch.Generator()  # the file has all that is drawn
+        add_low_rank(network, adapter["rank"], adapter["alpha"], drawn, targets=adapter["targets"])
+        fill_adapter(network, checkpoint.tensors())
+        if merge:
+            merge_low_rank(network)
     return network.to(device())
+
+
+def _required(checkpoint: Checkpoint, base: Checkpoint | None) -> Checkpoint:
+    """The base of an adapter. Raises ValueError if it is missing or another version."""
+    version = checkpoint.config()["base"]["version"]
+    if base is None:
+        raise ValueError(f"{checkpoint.key}: is an adapter; give the weights {version[:12]} too")
+    if base.version != version:
+        raise ValueError(
+            f"{checkpoint.key}: adapts the weights {version[:12]}, given {base.key}"
+            f" {base.version[:12]}; give those, or train it again on these"
+        )
+    return base
 
 
 def require_tokenizer(checkpoint: Checkpoint, tokenizer: TokenizerFiles) -> None:

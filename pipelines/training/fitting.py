@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,28 +18,33 @@ processor.prepare()  # for callers that import this without an asset
 
 import torch  # noqa: E402
 
+from model.batches.examples import Examples  # noqa: E402
 from model.training.distributed import ALONE, Group, group_of  # noqa: E402
 from model.training.loop import (  # noqa: E402
     NonFinite,
-    Precision,
     Saved,
     Step,
     Validated,
-    fastest_precision,
     train,
 )
 from model.training.objectives import OBJECTIVES  # noqa: E402
 from model.training.optim import Optimizer, learning_rate_factor  # noqa: E402
+from model.training.precision import Precision, fastest_precision  # noqa: E402
+from model.training.prefix import Begun, BegunLooks, pays  # noqa: E402
 from model.training.state import weights  # noqa: E402
-from pipelines.core.identity import canonical, library_versions  # noqa: E402
+from pipelines.core.identity import library_versions  # noqa: E402
 from pipelines.core.progress import Progress  # noqa: E402
 from pipelines.core.tracking.live import SAMPLE, SAVED  # noqa: E402
 from pipelines.tokens.draws import digests_in  # noqa: E402
 from pipelines.training.certificate import commit  # noqa: E402
 from pipelines.training.checkpoint import device  # noqa: E402
-from pipelines.training.history import History, thinned  # noqa: E402
+from pipelines.training.history import History  # noqa: E402
 from pipelines.training.machine import peak_flops  # noqa: E402
+from pipelines.training.methods import Lora  # noqa: E402
+from pipelines.training.options import FineTuning, Training  # noqa: E402
+from pipelines.training.precision import precision_of  # noqa: E402
 from pipelines.training.receipts import Reading, Receipt, never, write_receipt  # noqa: E402
+from pipelines.training.resuming import tell_resumed  # noqa: E402
 from pipelines.training.speed import Speed  # noqa: E402
 from pipelines.training.states import States  # noqa: E402
 from pipelines.training.trail import Origin, Trail, draws_of  # noqa: E402
@@ -49,12 +54,10 @@ if TYPE_CHECKING:
     from model.architectures.network import Network
     from model.batches.batching import Batch
     from pipelines.core.making import Making
-    from pipelines.training.options import Training
 
 log = logging.getLogger("dragon.training")
 
 LIBRARIES = ("safetensors", "torch")
-TOLD_AGAIN = 500  # points of an interrupted run's curve that the tracker's new run begins with
 
 
 class Paused(Exception):  # noqa: N818 - nothing is wrong
@@ -70,11 +73,6 @@ class Batches(Protocol):
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
-
-
-def precision_of(training: Training) -> Precision:
-    """The precision of the recipe; for ``auto`` the fastest on this machine."""
-    return fastest_precision(device()) if training.precision == "auto" else training.precision
 
 
 def fit(
@@ -121,13 +119,14 @@ def fit(
         with States(making, training, trained, steps, trail, receipt, group) as states:
             states.require_room(optimizer, best=training.keep_best)
             state = states.resume(surroundings, origin)
-            _tell_resumed(making, states.history)
+            tell_resumed(making, states.history)
             making.made.update(surroundings, **processor.waiting(), legs=states.history.legs)
             speed = Speed(network, objective, device(), partial(_peak, making, precision, group))
+            batch, validation = _begun(trained, batches, validation, precision, steps, group)
             events = train(
                 trained,
                 OBJECTIVES[objective],
-                speed.reading(receipt.reading(batches.batch)),
+                speed.reading(receipt.reading(batch)),
                 optimizer,
                 steps=steps,
                 accumulate=training.accumulate,
@@ -154,6 +153,23 @@ def fit(
             draws = planned if read == steps else draws_of(reading, origin, read)
             write_receipt(making, receipt, draws)
         return states.history
+
+
+def _begun(
+    network: Network,
+    batches: Batches,
+    validation: Callable[[], Iterable[Batch]] | None,
+    precision: Precision,
+    steps: int,
+    group: Group,
+) -> tuple[Callable[[int], Batch], Callable[[], Iterable[Batch]] | None]:
+    """The batches of training and validation; where it is exact and pays, what the frozen blocks
+    make of them is kept."""
+    if group is not ALONE or not pays(network, batches, steps):
+        return batches.batch, validation
+    assert isinstance(batches, Examples)
+    looks = None if validation is None else BegunLooks(network, validation)
+    return Begun(network, batches, precision).batch, looks
 
 
 def _follow(
@@ -235,6 +251,7 @@ def optimizer_of(
         matrix_learning_rate=choice.matrix_learning_rate,
         embedding_learning_rate=choice.embedding_learning_rate,
         head_learning_rate=choice.head_learning_rate,
+        adapter_learning_rate=_adapter_rate(training),
         weight_decay=choice.weight_decay,
         betas=(choice.beta1, choice.beta2),
         momentum=choice.momentum,
@@ -244,6 +261,12 @@ def optimizer_of(
         else torch.float32,
         group=group,
     )
+
+
+def _adapter_rate(training: Training) -> float | None:
+    """The rate of the thin matrices; None where there are none."""
+    method = training.method if isinstance(training, FineTuning) else None
+    return method.learning_rate if isinstance(method, Lora) else None
 
 
 def schedule_of(training: Training, steps: int) -> Callable[[int], float]:
@@ -282,52 +305,3 @@ def _step_values(event: Step, speed: Speed) -> dict[str, float]:
     }
     utilisation = speed.utilisation(speed.recent)
     return values if utilisation is None else {**values, "utilisation": utilisation}
-
-
-def _tell_resumed(making: Making, history: History) -> None:
-    """Tells from where a run goes on, and gives the tracker's new run the curves up to there.
-
-    Warns of each part of its environment that is not what it was.
-    """
-    *before, now = history.legs
-    if not before:
-        _warn_of_differences(making)
-        return
-    log.info("%s: goes on from the checkpoint at step %d", making.key, now["step"])
-    for name in sorted({name for leg in history.legs for name in leg} - {"step"}):
-        others = {leg.get(name) for leg in before} - {now.get(name)}
-        if others:
-            log.warning(
-                "%s: began with %s=%s, goes on with %s; the result is not that of an"
-                " uninterrupted run",
-                making.key,
-                name,
-                ", ".join(map(str, others)),
-                now.get(name),
-            )
-    for name, points in (("training", history.train), ("validation", history.validation)):
-        for step, loss in thinned(points, TOLD_AGAIN):
-            making.curve(step, {f"{name}_loss": loss})
-
-
-def _warn_of_differences(making: Making) -> None:
-    """Warns why an interrupted training cannot resume: its derivation has changed since."""
-    for notes in making.work.abandoned() if making.work else ():
-        then = notes.get("decides", {})
-        if notes.get("key") == making.key:
-            log.warning(
-                "%s: begins anew; an unfinished training of it at step %s differs in %s",
-                making.key,
-                notes["step"],
-                ", ".join(_differences(then, making.decides)),
-            )
-
-
-def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:
-    """The dotted names of the leaves in which two JSON values differ."""
-    if isinstance(then, Mapping) and isinstance(now, Mapping):
-        for name in sorted({*then, *now}):
-            below = f"{path}.{name}" if path else name
-            yield from _differences(then.get(name), now.get(name), below)
-    elif canonical(then) != canonical(now):
-        yield path

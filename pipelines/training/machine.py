@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from model.training.loop import Precision
+from model.training.precision import Precision
 from pipelines.core import processor
 
 PEAKS = "peaks.json"  # the file in the project's home with the measured peaks

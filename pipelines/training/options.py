@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from pipelines.core.stanza import Positive, Strict
+from pipelines.training.methods import Full, Lora, Method, Rate
 from pipelines.training.networks import ModelChoice
 
 LOOK_TOKENS = 65_536
@@ -23,8 +24,6 @@ RATES = {
     ("adamw", "drawn"): (0.003, 0.003, 0.003),
     ("adamw", "trained"): (0.0001, 0.0001, 0.0001),
 }
-
-Rate = Annotated[float, Field(gt=0)]
 
 
 class OptimizerChoice(Strict):
@@ -47,12 +46,14 @@ class OptimizerChoice(Strict):
     """Muon's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
-    def resolved(self, *, tied: bool, trained: bool) -> OptimizerChoice:
+    def resolved(self, *, tied: bool, trained: bool, share: float = 1.0) -> OptimizerChoice:
         """A copy with every rate. ``tied``: the head is the embedding; ``trained``: it is not new.
 
-        Raises ValueError for a rate that is too high for an embedding that is also the head.
+        A rate that is left out is this ``share`` of its default. Raises ValueError for a rate that
+        is too high for an embedding that is also the head.
         """
-        matrix, embedding, head = RATES[self.kind, "trained" if trained else "drawn"]
+        defaults = RATES[self.kind, "trained" if trained else "drawn"]
+        matrix, embedding, head = (share * rate for rate in defaults)
         if tied:
             embedding = head
         rates = {
@@ -170,10 +171,24 @@ class Training(Strict):
         assert self.tokens is not None
         return max(1, int(self.tokens / (self.batch_size * mean_tokens)))
 
-    def resolved(self, *, tied: bool, trained: bool) -> Self:
+    def resolved(self, *, tied: bool, trained: bool, share: float = 1.0) -> Self:
         """A copy with all rates of its optimizer; arguments as in ``OptimizerChoice.resolved``."""
-        optimizer = self.optimizer.resolved(tied=tied, trained=trained)
+        optimizer = self.optimizer.resolved(tied=tied, trained=trained, share=share)
         return self.model_copy(update={"optimizer": optimizer})
+
+
+class FineTuning(Training):
+    """The training of a network that was trained before, and what of it learns."""
+
+    method: Method = Full()
+    """full: all weights. last_block: the last blocks. lora: thin matrices beside the weights."""
+
+    def resolved(self, *, tied: bool, trained: bool, share: float = 1.0) -> Self:
+        """A copy with all rates; arguments as in ``OptimizerChoice.resolved``."""
+        resolved = super().resolved(tied=tied, trained=trained, share=share)
+        if not isinstance(self.method, Lora):
+            return resolved
+        return resolved.model_copy(update={"method": self.method.resolved(share)})
 
 
 class Keep(Strict):
@@ -228,6 +243,10 @@ class Pretraining(Training):
                 f"from.step: nothing is left to train after step {self.branch.step:,}, because the"
                 f" training has {steps:,} steps; name an earlier state, or give more steps"
             )
+
+
+class Continued(FineTuning, Pretraining):
+    """The continued training of a foundation on other text, and what of it learns."""
 
 
 class Pretrained(Strict):

@@ -20,7 +20,7 @@ from pipelines.training.artefacts import RECEIPT
 
 if TYPE_CHECKING:
     from pipelines.core.making import Making
-    from pipelines.examples.artefacts import Labelled, Pair
+    from pipelines.examples.artefacts import Chat, Labelled, Preference
     from pipelines.training.artefacts import KeptStates
 
 EVERY = 100
@@ -202,7 +202,9 @@ class Receipt:
 class Taught:
     """The examples behind the rows of a fine-tuning's batches."""
 
-    def __init__(self, rows: Sequence[Pair | Labelled], asked: Callable[[int], int]) -> None:
+    def __init__(
+        self, rows: Sequence[Chat | Labelled | Preference], asked: Callable[[int], int]
+    ) -> None:
         """``asked`` says how many targets the example of a number has."""
         self.rows, self._asked = rows, asked
         self._digests = [hashlib.sha256(canonical(row._asdict())).digest() for row in rows]

@@ -53,7 +53,8 @@ def _take_earlier(
     earlier = [one for one in trainings if _is_alike(one, making.decides)]
     if not earlier:
         return _difference(trainings[0].decides, making.decides)
-    from pipelines.training.fitting import environment, precision_of
+    from pipelines.training.fitting import environment
+    from pipelines.training.precision import precision_of
     from pipelines.training.receipts import Receipt
 
     arguments = declared.arguments(loaded)

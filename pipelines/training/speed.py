@@ -36,8 +36,11 @@ class Speed:
         self, network: Network, objective: str, device: torch.device, peak: Callable[[], float]
     ) -> None:
         architectures = {a.config: a for a in catalogue().values()}
-        known = architectures.get(type(network.config)) if objective != "classify" else None
-        self._flops = known.flops if known else None  # a classifier trains a part of its network
+        known = architectures.get(type(network.config))
+        # Where weights are frozen, or a head reads one token of a row, the arithmetic is less.
+        is_whole = all(parameter.requires_grad for parameter in network.parameters())
+        is_known = is_whole and objective not in ("classify", "preference")
+        self._flops = known.flops if known and is_known else None
         self._config, self._device = network.config, device
         self._peak = peak() if self._flops else 0.0
         self._steps, self._cost = 0, 0.0

@@ -80,7 +80,7 @@ def test_every_evaluation_of_every_recipe_has_its_check() -> None:
     evaluations = {one.key for one in DECLARED if issubclass(one.makes, Evaluation)}
     makings = (one.making.split(":")[0] for one in DECLARED if one.key in evaluations)
     assert {making.removesuffix(".evaluation").rpartition(".")[2] for making in makings} == {
-        *("foundation", "assistant", "classifier", "translation", "domain"),
+        *("foundation", "assistant", "classifier", "translation", "domain", "preference"),
         *("word_vectors", "attention_ladder"),
     }
     checked = {
@@ -193,6 +193,7 @@ def test_findings_are_read_as_they_were_written(tmp_path: Path) -> None:
         curves={"loss": {"x": "step", "y": "nats", "lines": {"ours": [[0, 2.0]]}}},
         heatmaps={"reads": {"rows": ["la"], "columns": ["the"], "values": [[1.0]]}},
         map=[{"name": "la", "x": 0.0, "y": 1.0, "group": "words"}],
+        answers={"measure": "accuracy", "ids": ["a"], "values": [1.0]},
     )
     evaluation = evaluation_in(tmp_path / "whole", whole)
     assert evaluation.findings() == whole

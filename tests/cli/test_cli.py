@@ -501,7 +501,7 @@ def test_what_was_not_made_says_how(place):
             "tiny: task 'x' is not one of its assistants; it has toy_reply",
         ),
         (("chat", "own_text"), "own_text has no assistant task; add one to its recipe"),
-        (("classify", "x", "y"), "task 'x': recipes that have it: none; the tasks are en_fr"),
+        (("classify", "x", "y"), "task 'x': recipes that have it: none; the tasks are choose, "),
         (("classify", "toy_reply", "y"), "tiny: task 'toy_reply' is not one of its classifiers"),
         (("classify", "toy_spam", "y", "--recipe", "x"), "recipe 'x': not one of"),
     ],

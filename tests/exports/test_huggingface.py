@@ -30,7 +30,7 @@ from pipelines.core.project import CHECKOUT
 from pipelines.core.record import Record, StoreError
 from pipelines.core.store import Store
 from pipelines.core.work import seal
-from pipelines.examples.artefacts import Pair
+from pipelines.examples.pairs import reply_chat
 from pipelines.exports.huggingface import export_hf
 from pipelines.inference.replies import reply
 from pipelines.interop.network import take_network
@@ -43,9 +43,9 @@ from pipelines.tokens.tokenizers.bpe_training import train_bpe
 from pipelines.tokens.tokenizers.conversion import to_tokenizer_json
 from pipelines.tokens.tokenizers.openai import published
 from pipelines.tokens.tokenizers.words import train_words
-from pipelines.tokens.turns import encode_prompt
+from pipelines.tokens.turns import alternating, encode_prompt
 from pipelines.training.artefacts import Checkpoint
-from pipelines.training.pairs import pair_examples
+from pipelines.training.chats import chat_examples
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TEXTS = ["A: Hi, how are you?\nB: I'm fine, thank you; and you?\n"] * 3 + ["aaa abab ababa"] * 2
@@ -257,8 +257,8 @@ def test_an_assistant_that_was_loaded_answers_and_learns(
     words: BytePairTokenizer, tmp_path: Path
 ) -> None:
     def learn(network: Decoder, tokenizer: Tokenizer, answer: str) -> None:
-        pairs = [Pair("1", "1", ["Hi, how are you?"], answer)]
-        (batch,) = pair_examples(tokenizer, pairs, context_length=48, batch_size=1).in_order()
+        chats = [reply_chat("1", "1", ["Hi, how are you?"], answer)]
+        (batch,) = chat_examples(tokenizer, chats, context_length=48, batch_size=1).in_order()
         optimiser = torch.optim.Adam(network.parameters(), 0.01)
         for _ in range(60):
             loss = F.cross_entropy(network(batch.tokens)[0], batch.targets[0], ignore_index=IGNORED)
@@ -267,7 +267,9 @@ def test_an_assistant_that_was_loaded_answers_and_learns(
             optimiser.step()
 
     def answer(network: Decoder, tokenizer: Tokenizer) -> str:
-        return "".join(reply(network, tokenizer, ["Hi, how are you?"], 0, 20, temperature=0.0))
+        return "".join(
+            reply(network, tokenizer, alternating(["Hi, how are you?"]), 0, 20, temperature=0.0)
+        )
 
     torch.manual_seed(0)
     ours = Decoder(GPTConfig(**SIZES, vocab_size=words.vocab_size))
@@ -304,7 +306,7 @@ def test_what_stands_before_a_text_goes_out_again(tmp_path: Path) -> None:
     told = theirs.apply_chat_template(
         [{"role": "user", "content": "Hi"}], add_generation_prompt=True
     )["input_ids"]
-    assert told == encode_prompt(spoken, ["Hi"], 500)
+    assert told == encode_prompt(spoken, alternating(["Hi"]), 500)
     assert told[0] == 0
     assert "`<s>` stands before every text" in (folder / "README.md").read_text()
 
@@ -321,22 +323,43 @@ def test_an_assistants_chat_template_writes_what_it_learned(
         said = zip(roles[:count], turns[:count], strict=True)
         messages = [{"role": role, "content": text} for role, text in said]
         told = spoken.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-        assert told == encode_prompt(words, turns[:count], 500)
+        assert told == encode_prompt(words, alternating(turns[:count]), 500)
     folded = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     told = spoken.apply_chat_template(folded, add_generation_prompt=True)["input_ids"]
-    assert told == encode_prompt(words, ["Be kind.\n\nHi"], 500)
+    assert told == encode_prompt(words, alternating(["Be kind.\n\nHi"]), 500)
     parts = [{"type": "text", "text": "Hi, "}, {"type": "text", "text": "you"}]
     told = spoken.apply_chat_template([{"role": "user", "content": parts}], tokenize=False)
     assert told == "<|user|> Hi, you"
     for role, content, fault in (
-        ("tool", "x", "roles are user and assistant"),
-        ("system", "x", "roles are user and assistant"),
+        ("critic", "x", "roles are user, assistant and tool"),
+        ("system", "x", "roles are user, assistant and tool"),
         ("user", [{"type": "image", "url": "x"}], "content is text, or a list of parts of type"),
     ):
         with pytest.raises(Exception, match=fault):
             spoken.apply_chat_template([{"role": role, "content": content}])
     generation = transformers.GenerationConfig.from_pretrained(folder)
     assert generation.eos_token_id == [words.end_of_text, words.user, words.assistant]
+
+
+def test_a_template_that_came_along_goes_out_again(tmp_path: Path) -> None:
+    """Also of weights that nobody has taught anything yet."""
+    jinja = (
+        "{% for m in messages %}{{ '<s>' + m['role'] + '\n' + m['content'] + '</s>\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant\n' }}{% endif %}"
+    )
+    options = {"bos_token": "<s>", "eos_token": "</s>", "chat_template": jinja}
+    spoken = came_with(library(["<s>", "</s>"]), tokenizer_config__json=options)
+    assert spoken.template.brought
+    ours = network(GPTConfig(**PRESETS["llama"] | SIZES, vocab_size=spoken.vocab_size))
+    folder = exported(tmp_path, ours, spoken)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    assert theirs.chat_template == jinja
+    messages = [{"role": "user", "content": "Hi, how are you?"}]
+    told = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert told == encode_prompt(spoken, alternating(["Hi, how are you?"]), 99)
+    assert spoken.template.end in transformers.GenerationConfig.from_pretrained(folder).eos_token_id
+    assert "template that came with the weights" in (folder / "README.md").read_text()
+    assert taken(folder)[1].template == spoken.template
 
 
 def test_the_lineage_goes_along(words: BytePairTokenizer, tmp_path: Path) -> None:

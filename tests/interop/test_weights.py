@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,7 +58,7 @@ from pipelines.tokens.artefacts import TokenizerFiles
 from pipelines.tokens.tokenizers import HuggingFaceTokenizer, Named
 from pipelines.tokens.tokenizers.bpe import byte_letters
 from pipelines.tokens.tokenizers.conversion import from_gguf
-from pipelines.tokens.turns import encode_labelled, encode_prompt
+from pipelines.tokens.turns import alternating, encode_labelled, encode_prompt
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network
 from pipelines.training.publishing import make_and_publish
@@ -936,7 +936,7 @@ def test_what_stands_before_a_text_is_the_files_own(
     opening = [] if beginning is None else [beginning]
     tokens = words.encode_stream(["a", "b"], "uint16")[0].tolist()
     assert tokens == [*opening, *words.encode("a"), 2, *opening, *words.encode("b"), 2]
-    assert encode_prompt(words, ["a"], 50) == [
+    assert encode_prompt(words, alternating(["a"]), 50) == [
         *opening, words.user, *words.encode(" a"), words.assistant
     ]  # fmt: skip
     assert encode_labelled(words, "a", 50) == [*opening, *words.encode("a"), 2]
@@ -947,21 +947,23 @@ def test_windows_and_samples_begin_as_a_text_does(monkeypatch: pytest.MonkeyPatc
     tokens, _ = words.encode_stream(["a b c d e f g", "h i"], "uint16")
     stream = TokenStream([torch.tensor([words.end_of_text]), torch.from_numpy(tokens.copy())])
     shards = SimpleNamespace(stream=lambda *_: stream, text_bytes=lambda _: 10)
-    network = SimpleNamespace(context_length=4, vocab_size=words.vocab_size)
+    sizes = {"context_length": 4, "vocab_size": words.vocab_size, "training": False}
+    parameters, check = lambda: iter([torch.zeros(1)]), lambda _: None
+    network = SimpleNamespace(**sizes, parameters=parameters, check=check)
     read: list[int] = []
 
-    def lose(_: Any, __: Any, batches: Iterable[Batch]) -> Any:
-        for batch in batches:
-            # Where the beginning comes next, it is no target, and what follows is asked from it.
-            assert words.beginning not in batch.targets
-            read.extend(batch.tokens[batch.targets[:, 0] != IGNORED, 0].tolist())
-        return SimpleNamespace(nats=1.0, total=1.0)
+    def likely(_: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        # Where the beginning comes next, it is no target, and what follows is asked from it.
+        assert words.beginning not in batch.targets
+        read.extend(batch.tokens[batch.targets[:, 0] != IGNORED, 0].tolist())
+        asked = (batch.targets != IGNORED).sum(1)
+        return -asked.double(), asked
 
     def make(_: Any, prompts: list[list[int]], **__: Any) -> list[list[int]]:
         assert prompts == [[words.beginning, *words.encode("a")]]
         return [[]]
 
-    monkeypatch.setattr(language, "mean_loss", lose)
+    monkeypatch.setattr(language, "row_log_likelihoods", likely)
     monkeypatch.setattr(language, "generate_batch", make)
     language_figures(network, cast(Any, shards), words)
     assert len(read) > 4

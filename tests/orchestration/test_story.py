@@ -56,7 +56,7 @@ def test_what_a_person_wants_comes_first_and_bookkeeping_last(chain: Chain) -> N
     for key in TINY:
         told = story(chain, key)
         names = list(told)
-        assert names[-4:] == ["version", "derivation", "folder", "size"], key
+        assert names[-3:] == ["version", "derivation", "size"], key
         assert names[0] == "in short" or key == "tiny/report"
     told = story(chain, "tiny/foundation")
     assert list(told)[:3] == ["in short", "loss", "links"]

@@ -6,8 +6,17 @@ import pytest
 
 from pipelines.core.artefact import Artefact, CorruptArtefact
 from pipelines.core.store import Store
+from pipelines.evaluation.findings import Comparison
 from pipelines.lineage.views import open_current
-from pipelines.report.figures import Figure, headlines, headlines_or_none, measured, spell
+from pipelines.report.figures import (
+    Figure,
+    bounds_of,
+    headlines,
+    headlines_or_none,
+    measured,
+    spell,
+    spelled,
+)
 from tests.conftest import Chain
 
 
@@ -90,7 +99,8 @@ def test_every_asset_has_a_figure_that_a_person_wants_first(chain: Chain) -> Non
         figures = headlines(open_current(store, key))
         assert figures or key == "tiny/report", key
     texts = [figure.text for figure in headlines(open_current(store, "tiny/foundation_evaluation"))]
-    assert all(text.endswith("bits per byte") for text in texts)
+    assert all("bits per byte" in text for text in texts)
+    assert " to " in texts[0], "ours has an interval"
     assert len(texts) == 2
 
 
@@ -110,3 +120,29 @@ def test_figures_that_cannot_be_read_are_none(
     assert headlines_or_none(artefact) is None
     with pytest.raises((CorruptArtefact, OSError)):
         headlines(artefact)
+
+
+def test_an_interval_stands_behind_its_figure() -> None:
+    figures = {
+        "accuracy": 0.6211,
+        "accuracy_low": 0.5984,
+        "accuracy_high": 0.6421,
+        "perplexity": 12.34,
+        "perplexity_low": 11.0,
+        "perplexity_high": 13.0,
+        "lone_low": 3,
+        "items": 500,
+    }
+    assert [(one.name, one.text) for one in spelled(figures)] == [
+        ("accuracy", "62.1 % (59.8 to 64.2)"),
+        ("perplexity", "perplexity 12.3 (11.0 to 13.0)"),
+        ("lone_low", "3"),
+        ("items", "500"),
+    ]
+    assert spell("accuracy_low", 0.5984).text == "59.8 %"
+
+
+def test_a_comparison_tells_its_interval() -> None:
+    given = {"measure": "accuracy of it", "better": "higher", "ours": 0.5, "baselines": {"a": 0.25}}
+    assert bounds_of(Comparison(**given)) == ""
+    assert bounds_of(Comparison(**given, interval=[0.4, 0.6])) == "0.400 to 0.600"

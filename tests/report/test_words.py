@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.architectures import catalogue
-from pipelines.report.words import PREDICTS, listing, loss_unit, named, names, subject
+from pipelines.report.words import PREDICTS, listing, loss_unit, named, names, subject, suite
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,30 @@ def test_an_evaluation_is_named_after_its_model() -> None:
     assert subject("french_assistant_evaluation", parents) == "french_assistant"
     assert subject("attention_ladder", parents) == ""
     assert names(parents)["french_evaluation"] == "Evaluation of the french translator"
+
+
+def test_an_evaluation_by_a_set_is_named_after_both() -> None:
+    parents = {
+        "arc_easy/items": (),
+        "arc_easy_seen": ("arc_easy/items",),
+        "foundation": (),
+        "reply_assistant": ("foundation",),
+        "foundation_evaluation": ("foundation",),
+        "foundation_arc_easy_evaluation": ("foundation", "arc_easy/items", "arc_easy_seen"),
+        "reply_assistant_arc_easy_evaluation": (
+            *("foundation", "reply_assistant", "arc_easy/items", "arc_easy_seen"),
+        ),
+    }
+    told = names(parents)
+    assert subject("reply_assistant_arc_easy_evaluation", parents) == "reply_assistant"
+    assert told["foundation_evaluation"] == "Evaluation of the foundation model"
+    assert told["foundation_arc_easy_evaluation"] == (
+        "Evaluation of the foundation model by arc easy"
+    )
+    assert suite("foundation_arc_easy_evaluation", parents) == "arc_easy"
+    assert suite("foundation_evaluation", parents) == ""
+    assert told["arc_easy/items"] == "Items of arc easy"
+    assert told["arc_easy_seen"] == "Items of arc easy in training text"
 
 
 def test_a_loss_has_the_unit_of_what_the_network_predicts() -> None:

@@ -69,8 +69,17 @@ def test_the_domain_is_learned_and_the_general_text_is_asked_too(onward: Any) ->
         figures["domain_model_general_bits_per_byte"]
         - figures["general_model_general_bits_per_byte"]
     )
+    assert 0 < figures["gained_bits_per_byte_low"] < figures["gained_bits_per_byte"]
+    assert figures["gained_bits_per_byte"] < figures["gained_bits_per_byte_high"]
+    for model in ("general", "domain"):
+        for text in ("general", "domain"):
+            name = f"{model}_model_{text}_bits_per_byte"
+            assert figures[f"{name}_low"] < figures[name] < figures[f"{name}_high"]
     findings = worth.findings()
     tables = findings.tables or {}
+    gained, forgotten = tables["the difference that the training made"]
+    assert gained["low"] == figures["gained_bits_per_byte_low"]
+    assert forgotten["bits per byte"] == figures["forgotten_bits_per_byte"]
     rows = tables["bits per byte of held-out text"]
     assert [row["model"] for row in rows] == ["general", "domain"]
     assert rows[1]["domain text"] == figures["domain_model_domain_bits_per_byte"]

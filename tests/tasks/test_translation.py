@@ -24,6 +24,7 @@ from pipelines.tasks.translation.evaluation import (
     by_kind,
     figures,
     held_out,
+    intervals_of,
     samples,
     scores,
     scores_by_kind,
@@ -149,6 +150,17 @@ def test_the_tables_hold_all_sentences_and_each_kind():
     assert flat["exactly_right_cat"] == 0.5
     assert flat["theirs_chrf"] == judged["all"]["theirs"]["chrF"]
     assert all(re.fullmatch(r"[a-z_]+", name) for name in flat)
+
+
+def test_intervals_are_around_the_scores_of_all_sentences():
+    """Sentences drawn again: their statistics add up to what sacrebleu finds of all of them."""
+    told, sentences = TOLD * 20, LONG * 20
+    found, around = scores(told, sentences), intervals_of(told, sentences)
+    assert set(around) == {"exactly_right", "bleu", "chrf"}
+    for name, score in (("exactly_right", "exactly right"), ("bleu", "BLEU"), ("chrf", "chrF")):
+        assert around[name].low < found[score] < around[name].high
+    all_right = intervals_of(["Suisse"] * 9, [Sentence("Switzerland", ["Suisse"], None)] * 9)
+    assert all_right == {"exactly_right": (1.0, 1.0), "chrf": (100.0, 100.0)}
 
 
 def test_wrong_translations_are_shown_before_right_ones():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import save
 
 from model.architectures import build, find
 from model.batches.batching import Batch, TokenStream, Windows, in_order
+from model.training.adapters import add_low_rank, freeze_all_but_last
 from model.training.state import weights
 from pipelines.core.making import Making
 from pipelines.core.project import Project
@@ -52,12 +54,13 @@ def trained(
     making = Making("tiny/foundation", folder / "draft", project, Work(folder / "work"))
     source = batches or windows()
 
-    class Watched:
-        def batch(self, step: int) -> Batch:
-            before(step)
-            found: Batch = source.batch(step)
-            return found
+    def watched(step: int) -> Batch:
+        before(step)
+        found: Batch = source.batch(step)
+        return found
 
+    read = copy.copy(source)
+    read.batch = watched
     training = Training.model_validate({**SAID, **said}).resolved(tied=False, trained=False)
     network = build("gpt", find("gpt").tiny, seed=0)
     freeze(network)
@@ -69,7 +72,7 @@ def trained(
         making,
         network,
         "next_token",
-        Watched(),
+        read,
         validation,
         training,
         steps=training.steps or 0,
@@ -78,6 +81,21 @@ def trained(
     )
     digest = hashlib.sha256(save(weights(network))).hexdigest()
     return {"weights": digest, "made": making.made, "history": history, "network": network}
+
+
+def with_adapters(network: Any) -> None:
+    """Thin matrices beside every linear layer of the blocks, and nothing else that learns."""
+    generator = torch.Generator().manual_seed(4)
+    targets = ("queries", "keys", "values", "output", "expand", "contract")
+    add_low_rank(network, 4, 8.0, generator, targets=targets)
+
+
+FROZEN: dict[str, Callable[[Any], None]] = {
+    "full": lambda _: None,
+    "last_block": lambda network: freeze_all_but_last(network, 1),
+    "lora": with_adapters,
+}
+"""What is frozen, or added, by the name of the method."""
 
 
 def stop_at(last: int) -> Callable[[int], None]:

@@ -256,7 +256,7 @@ def test_the_precision_that_a_machine_chose_is_in_the_derivation(
         (left_to_the_machine if "auto" in asked else said if asked else set()).add(key)
     kinds = {key.rpartition("_")[2].rpartition("/")[2] for key in left_to_the_machine}
     models = {"foundation", "assistant", "classifier", "domain", "translator"}
-    assert kinds == models | {"ladder"}
+    assert kinds == models | {"ladder", "reference", "evaluation"}
     assert "tiny/foundation" in said
 
 

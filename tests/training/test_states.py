@@ -24,15 +24,16 @@ from model.batches.examples import Examples
 from model.batches.packing import Packed
 from model.training.adapters import freeze_all_but_last
 from model.training.loop import Step, Validated
+from model.training.prefix import Begun
 from pipelines.core.artefact import CorruptArtefact
 from pipelines.core.making import Making
 from pipelines.core.project import CHECKOUT
 from pipelines.core.work import Work
-from pipelines.training import fitting, states
+from pipelines.training import fitting, resuming, states
 from pipelines.training.history import thinned
 from pipelines.training.options import Pretraining, Training
 from pipelines.training.states import Cadence, pieces
-from tests.training.running import Stopped, stop_at, trained
+from tests.training.running import FROZEN, Stopped, stop_at, trained
 
 
 @pytest.fixture(scope="module")
@@ -248,9 +249,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pipelines.training import states
-from tests.training.running import trained
+from tests.training.running import FROZEN, trained
 
 point = count = 0
+folder, freeze = Path(sys.argv[1]), FROZEN[sys.argv[2]]
 
 def step():  # of a save; the process ends at the one whose number is given
     global count
@@ -274,13 +276,13 @@ def halves(tensors, real=states.pieces):
 states.pieces = halves
 for name in ("fsync", "replace", "unlink", "rename"):
     before(name)
-trained(Path(sys.argv[1]) / "first")  # what torch loads late it loads once, before the forks
-for chosen in map(int, sys.argv[2:]):
+trained(folder / "first", freeze=freeze)  # what torch loads late it loads once, before the forks
+for chosen in map(int, sys.argv[3:]):
     for point in (chosen, chosen, 0):  # twice at the same step, then to the end
         child = os.fork()
         if not child:
             count = 0
-            done = trained(Path(sys.argv[1]) / str(chosen))
+            done = trained(folder / str(chosen), freeze=freeze)
             print(count, done["weights"], len(done["made"]["legs"]), flush=True)
             os._exit(0)
         if os.waitpid(child, 0)[1] == 0:
@@ -288,10 +290,10 @@ for chosen in map(int, sys.argv[2:]):
 """
 
 
-def run_killed(folder: Path, *points: int) -> list[list[str]]:
+def run_killed(folder: Path, *points: int, method: str = "full") -> list[list[str]]:
     """For each point: the calls of the last run, the weights and how often it was started."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), *map(str, points)],
+        [sys.executable, "-c", KILLED, str(folder), method, *map(str, points)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
@@ -317,7 +319,58 @@ def test_killed_at_a_step_of_a_save_it_ends_with_the_uninterrupted_weights(
     assert {legs for _, _, legs in ended} >= {"1", "2"}  # some began anew, some went on
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("method", ["lora", "last_block"])
+def test_what_learns_beside_frozen_weights_is_killed_and_ends_the_same(
+    tmp_path: Path, method: str
+) -> None:
+    straight = trained(tmp_path / "straight", freeze=FROZEN[method])["weights"]
+    ((calls, weights, _),) = run_killed(tmp_path / "whole", 10**6, method=method)
+    assert weights == straight
+    points = range(1, int(calls) + 1, 9)
+    ended = run_killed(tmp_path / "killed", *points, method=method)
+    assert {weights for _, weights, _ in ended} == {straight}
+    assert {legs for _, _, legs in ended} >= {"1", "2"}
+
+
+def test_an_adapters_state_holds_what_learns_and_no_whole_weight(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        trained(tmp_path / "cut", stop_at(9), freeze=FROZEN["lora"])
+    held = Work(tmp_path / "cut" / "work").load_checkpoint()
+    assert held is not None
+    parts = {name.rpartition(".")[2] for name in load(held[0]) if name.startswith("network.")}
+    assert parts == {"down", "up"}
+    states_of = {name for name in load(held[0]) if name.startswith("optimizer.")}
+    assert all(".down." in name or ".up." in name for name in states_of)
+    done = trained(tmp_path / "cut", freeze=FROZEN["lora"])
+    whole = trained(tmp_path / "straight", freeze=FROZEN["lora"])
+    assert done["weights"] == whole["weights"]
+    assert [leg["step"] for leg in done["made"]["legs"]] == [0, 8]
+
+
 # Epochs
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_kept_activations_of_frozen_blocks_change_no_bit_of_a_resumed_run(
+    tmp_path: Path, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that goes on has none of them at first, and keeps them, or computes each anew."""
+    said = {"batches": examples(), "freeze": FROZEN["last_block"]}
+    whole = trained(tmp_path / "whole", **said)["weights"]
+    with pytest.raises(Stopped):
+        trained(tmp_path / "cut", stop_at(9), **said)
+    made = []
+
+    def begun(*given: Any) -> Begun:
+        made.append(Begun(*given, keep=keeps))
+        return made[-1]
+
+    monkeypatch.setattr(fitting, "Begun", begun)
+    assert trained(tmp_path / "cut", **said)["weights"] == whole
+    assert len(made) == 1
+    assert bool(made[0]._kept) == keeps
 
 
 def examples() -> Examples:
@@ -398,7 +451,7 @@ def test_the_trackers_new_run_gets_a_bounded_number_of_points(
         [1, 4, 7, 10],
     ]
     told: list[int] = []
-    monkeypatch.setattr(fitting, "TOLD_AGAIN", 3)
+    monkeypatch.setattr(resuming, "TOLD_AGAIN", 3)
     monkeypatch.setattr(Making, "curve", lambda *given: told.append(given[1]))
     trained(cut)
     before = [2, 5, 8, 6]  # every third training loss, and the look

@@ -42,7 +42,7 @@ DATA = {
     "toy_dialogues/documents": "e519e13ed082722240a2cd22635d98cbfcf3acf416acb04769732340f3529317",
     "toy_messages/documents": "e1b7353e121237dfedddffd2c983248552a3ca106cd803efaa6513ba3448dae2",
     "toy_dialogues/toy_reply_examples": (
-        "f3c3afb75d9cfe46c5aec2f840fa68184794cb759d3e74c1b96fdfdbf6a678a5"
+        "85bc3833424958f25877f4dc2cbedddeacaf6c9cde98a72e51246dbb278d2833"
     ),
     "toy_messages/toy_spam_examples": (
         "f8392f8f36604d901ac18a84663e31008ed0dada9a90f8d00987794933df6d40"
@@ -190,7 +190,7 @@ def test_a_materialization_shows_what_a_person_wants_to_see(instance):
         event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
         return set(event.asset_materialization.metadata)
 
-    assert {"in short", "samples", "size", "folder"} <= shown("toy_dialogues/raw_text")
+    assert {"in short", "samples", "size"} <= shown("toy_dialogues/raw_text")
     assert {"dagster/row_count", "splits", "lengths"} <= shown("toy_dialogues/documents")
     assert {"funnel", "cleaning", "licences", "samples"} <= shown("toy_dialogues/documents")
     assert {"longest_tokens", "lossless", "end_of_text"} <= shown("tiny/tokenizer")
@@ -395,7 +395,7 @@ MOMENTS = {
     "validation": "interrupt(Making, 'curve', lambda m, s, values: 'validation_loss' in values)",
     "save": "interrupt(work, 'replace', lambda path, *_: path.name == 'checkpoint.json')",
     "second save": "interrupt(work, 'replacing', lambda path, *_: path.stem == 'step-00000008')",
-    "publication": "interrupt(store, 'sync', lambda path: path.name == 'smaller')",
+    "publication": "interrupt(store, 'sync', lambda path: path.parent.name == 'objects')",
     "evaluation": "interrupt(Making, 'write', lambda m, *_: m.key.endswith('_evaluation'))",
 }  # fmt: skip
 EVALUATED = ("smaller/foundation", "smaller/foundation_evaluation")

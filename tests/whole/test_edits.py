@@ -26,6 +26,8 @@ SHORT = {
     "pipelines.tokens.training:make": "tokenizer",
     "pipelines.tokens.shards:encode": "shards",
     "pipelines.examples.pairs:take": "pairs",
+    "pipelines.examples.chats:take": "chats",
+    "pipelines.examples.preferences:take": "preferences",
     "pipelines.examples.labelled:take": "labelled",
     "pipelines.training.pretraining:pretrain": "foundation",
     "pipelines.evaluation.foundation:evaluate": "foundation's evaluation",
@@ -43,17 +45,25 @@ SHORT = {
     "pipelines.tasks.translation.evaluation:evaluate": "translator's evaluation",
     "pipelines.tasks.domain.training:train": "domain",
     "pipelines.tasks.domain.evaluation:evaluate": "domain's evaluation",
+    "pipelines.tasks.preference.reference:read": "reference",
+    "pipelines.tasks.preference.training:train": "preferring",
+    "pipelines.tasks.preference.evaluation:evaluate": "preferring's evaluation",
     "pipelines.report.making:write": "report",
 }
-LEARNED = {"foundation", "bert's foundation", "translator", "assistant", "classifier", "domain"}
+LEARNED = {"foundation", "bert's foundation", "translator", "assistant", "classifier", "domain",
+           "preferring"}  # fmt: skip
 BESIDE = {"word vectors", "ladder"}
-ON_GPT = {"foundation", "taken foundation", "foundation's evaluation", "ladder", "domain",
+PREFERRING = {"reference", "preferring", "preferring's evaluation"}
+ON_GPT = {*PREFERRING, "foundation", "taken foundation",
+          "foundation's evaluation", "ladder", "domain",
           "domain's evaluation", "assistant", "assistant's evaluation", "classifier",
           "classifier's evaluation", "translator's evaluation"}  # fmt: skip
 ON_BERT = {"bert's foundation", "bert's foundation's evaluation"}
-EVALUATIONS = {"foundation's evaluation", "bert's foundation's evaluation", "ladder",
+EVALUATIONS = {"preferring's evaluation", "foundation's evaluation",
+               "bert's foundation's evaluation", "ladder",
                "vectors' evaluation", "assistant's evaluation", "classifier's evaluation",
                "translator's evaluation", "domain's evaluation"}  # fmt: skip
+REQUESTS = {"raw text: generated, requests", "raw text: choices, generated"}
 OF_FILES = {"raw text: folder", "raw text: package"}
 DOCUMENTS = {"documents", "books' documents", "pairs' documents"}
 TRANSLATOR = {"translator", "translator's evaluation"}
@@ -71,7 +81,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a step of no corpus": ("pipelines/corpora/cleaning/steps/c4.py", "lorem", "ipsum", set()),
     "a writer of text": (
         "pipelines/corpora/generators/translations.py", "share", "part",
-        {"raw text: generated, translations"},
+        {"raw text: generated, translations", *REQUESTS},
     ),
     "another writer of text": (
         "pipelines/corpora/generators/messages.py", "SPAM", "JUNK",
@@ -110,6 +120,11 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "model/architectures/encoder_decoder/network.py", "0.02", "0.03", TRANSLATOR,
     ),
     "the loop": ("model/training/loop.py", "steps", "paces", LEARNED | BESIDE),
+    "what frozen blocks keep": ("model/training/prefix.py", "LIMIT", "MOST", LEARNED | BESIDE),
+    "how a network is adapted": (
+        "pipelines/training/adapting.py", "attention", "heed",
+        {"assistant", "classifier", "domain", "preferring"},
+    ),
     "the optimizer": ("model/training/optim.py", "4.7750", "4.7751", LEARNED | BESIDE),
     "one task's options": (
         "pipelines/tasks/translation/options.py", "beams", "rays", TRANSLATOR,
@@ -121,10 +136,15 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "pipelines/evaluation/labels.py", "macro", "mean", {"classifier's evaluation"},
     ),
     "what replies are seen of": (
-        "pipelines/evaluation/replies.py", "count", "number", {"assistant's evaluation"},
+        "pipelines/evaluation/replies.py", "count", "number",
+        {"assistant's evaluation", "preferring's evaluation"},
+    ),
+    "one task's reference": (
+        "pipelines/tasks/preference/reference.py", "replies of", "answers of",
+        {"reference", "preferring's evaluation"},
     ),
     "pairs as batches": (
-        "pipelines/training/pairs.py", "by_length", "sorted",
+        "pipelines/training/chats.py", "by_length", "sorted",
         {"assistant", "assistant's evaluation"},
     ),
     "labelled texts as batches": (
@@ -190,6 +210,8 @@ def name_of(declared: Declaration) -> str:
     used = {entry for entries in declared.uses.values() for entry in entries}
     if name == "raw text":
         return f"{name}: {', '.join(sorted(used))}"
+    if name == "documents" and "duplicates" not in used:
+        return f"plain {name}"
     if name == "documents":
         return "books' " * ("gutenberg" in used) + "pairs' " * ("length" not in used) + name
     return "bert's " * (used == {"bert"}) + name
@@ -199,9 +221,10 @@ def name_of(declared: Declaration) -> str:
 def codes() -> Callable[[], dict[str, str]]:
     """The code of every kind of asset that the shipped recipes declare."""
     declared = {}
-    for one in declare(load_recipes(ROOT / "recipes").values()):
+    recipes = load_recipes(ROOT / "recipes")
+    for one in declare(list(recipes.values())):
         declared[name_of(one)] = one.making.partition(":")[0], one.uses
-    assert {re.sub(r"^(bert's|books'|pairs') |:.*", "", name) for name in declared} == {
+    assert {re.sub(r"^(bert's|books'|pairs'|plain) |:.*", "", name) for name in declared} == {
         *SHORT.values()
     }
     return lambda: {name: code_fingerprint(*told) for name, told in declared.items()}

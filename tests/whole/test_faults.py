@@ -60,8 +60,8 @@ def test_a_typo_in_a_recipe(place, recipe_file):
 
 def test_a_recipe_that_is_none(place):
     assert place.dragon("run", "chaat").fault == (
-        "dragon: recipe 'chaat': not one of bert, chat, domain, ladder, own_text, smollm2, tiny,"
-        " translate; did you mean 'chat'?"
+        "dragon: recipe 'chaat': not one of assistant, bert, chat, domain, ladder, own_text,"
+        " smollm2, spam, tiny, translate; did you mean 'chat'?"
     )
 
 
@@ -385,7 +385,7 @@ def test_memory_that_runs_out_costs_only_the_steps_since(made, recipe_file, monk
     def hungry(windows, step):
         if step == 9:
             with limited_memory(64 << 20):
-                torch.ones(1 << 30, dtype=torch.uint8)
+                torch.ones(1 << 36, dtype=torch.uint8)  # more than any process kept
         return batch(windows, step)
 
     with monkeypatch.context() as patch:

@@ -11,9 +11,10 @@ from model.architectures import build, find
 from model.architectures.network import Network
 from model.batches.batching import IGNORED, Batch
 from model.training.adapters import Classifier
-from model.training.loop import Precision, Saved, Step, Validated, train
+from model.training.loop import Saved, Step, Validated, train
 from model.training.objectives import Objective, classify, next_token
 from model.training.optim import Optimizer
+from model.training.precision import Precision
 
 pytestmark = [
     pytest.mark.gpu,

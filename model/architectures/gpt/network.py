@@ -5,7 +5,7 @@ Letters: B batch, T positions, D d_model, F d_feed_forward, V vocabulary, L laye
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from model.architectures.gpt.identity import PairTable, PreviousToken, ValueEmbe
 from model.architectures.network import Network
 from model.blocks.block import Block
 from model.blocks.cache import Cache
-from model.blocks.kernels import capped_logits, head_nats
+from model.blocks.kernels import capped_logits, head_nats, token_log_likelihoods
 from model.blocks.masks import Apart, apart, positions_within, recent, same_document
 from model.blocks.norms import make_norm
 from model.blocks.positions import Rotary
@@ -69,11 +69,40 @@ class Decoder(Network):
             nn.Parameter(scalar) if config.embedding_skip else None for scalar in scalars
         )
 
-    def features(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
+    def features(
+        self, tokens: Tensor, documents: Tensor | None = None, begun: Tensor | None = None
+    ) -> Tensor:
         """tokens (B, T) int64 -> (B, T, D), after the last norm.
 
-        ValueError if T exceeds context_length.
+        With ``begun`` (B, T, D) from ``begin`` the frozen blocks are passed over. ValueError if T
+        exceeds context_length.
         """
+        embedded, visible = self._before_blocks(tokens, documents)
+        if begun is None:
+            x = self._through(tokens, embedded, visible, self.rotary)
+        else:
+            rest = range(self.frozen_blocks(), len(self.blocks))
+            x = self._through(tokens, embedded, visible, self.rotary, blocks=rest, x=begun)
+        return self.norm(x)
+
+    def frozen_blocks(self) -> int:
+        inside = ("blocks.", "norm.", "head.")
+        before = (p for name, p in self.named_parameters() if not name.startswith(inside))
+        if any(parameter.requires_grad for parameter in before):
+            return 0
+        learns = [any(p.requires_grad for p in block.parameters()) for block in self.blocks]
+        return learns.index(True) if True in learns else len(learns)
+
+    @torch.no_grad()
+    def begin(self, tokens: Tensor) -> Tensor:
+        embedded, visible = self._before_blocks(tokens, None)
+        frozen = range(self.frozen_blocks())
+        return self._through(tokens, embedded, visible, self.rotary, blocks=frozen)
+
+    def _before_blocks(
+        self, tokens: Tensor, documents: Tensor | None
+    ) -> tuple[Tensor, Tensor | Apart | None]:
+        """The embedded tokens (B, T, D), and what each of them may read; None for all before it."""
         length = tokens.shape[1]
         if length > self.config.context_length:
             raise ValueError(
@@ -88,7 +117,7 @@ class Decoder(Network):
             visible = self._within_window(visible, order)
         elif documents is not None:
             visible = apart(documents)
-        return self._through(tokens, self._embedded(tokens, place), visible, self.rotary)
+        return self._embedded(tokens, place), visible
 
     @torch.no_grad()
     def continued(self, tokens: Tensor, cache: Cache) -> Tensor:
@@ -101,7 +130,7 @@ class Decoder(Network):
         rotary = None if self.rotary is None else self.rotary.at(place)
         back = self.config.looks_back
         x = self._embedded(*(cache.preceded(tokens, back) if back else (tokens, place)))
-        return self._through(tokens, x[:, back:], visible, rotary, cache)
+        return self.norm(self._through(tokens, x[:, back:], visible, rotary, cache))
 
     def cache(self, rows: int, length: int) -> Cache:
         """An empty cache for ``rows`` texts of up to ``length`` tokens."""
@@ -150,18 +179,24 @@ class Decoder(Network):
         visible: Tensor | Apart | None,
         rotary: Callable[[Tensor], Tensor] | None,
         cache: Cache | None = None,
+        *,
+        blocks: Iterable[int] | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
-        """tokens (B, T), embedded (B, T, D) -> (B, T, D), after the blocks and the last norm."""
-        x = embedded
-        for layer, block in enumerate(self.blocks):
+        """tokens (B, T), embedded (B, T, D) -> (B, T, D), after the ``blocks``; None for all.
+
+        They read ``x`` (B, T, D), or else the embedded tokens.
+        """
+        x = embedded if x is None else x
+        for layer in range(len(self.blocks)) if blocks is None else blocks:
             if self.kept is not None and self.skipped is not None:
                 x = self.kept[layer] * x + self.skipped[layer] * embedded
             remember = None if cache is None else partial(cache.remember, layer)
             added = None
             if self.value_embeddings is not None:
                 added = partial(self.value_embeddings[layer], tokens)
-            x = block(x, rotary, visible, remember, added)
-        return self.norm(x)
+            x = self.blocks[layer](x, rotary, visible, remember, added)
+        return x
 
     def logits(self, features: Tensor) -> Tensor:
         """features (..., D) -> logits (..., V) in fp32"""
@@ -174,14 +209,27 @@ class Decoder(Network):
         return self.embedding.weight if self.head is None else self.head.weight
 
     def forward(
-        self, tokens: Tensor, targets: Tensor | None = None, documents: Tensor | None = None
+        self,
+        tokens: Tensor,
+        targets: Tensor | None = None,
+        documents: Tensor | None = None,
+        begun: Tensor | None = None,
+        *,
+        by_row: bool = False,
     ) -> Tensor:
-        """tokens, targets, documents (B, T) -> logits, or the nats of the counted targets."""
-        features = self.features(tokens, documents)
+        """tokens, targets, documents (B, T) -> logits, or the nats of the counted targets.
+
+        ``by_row``: the log-likelihood (B,) float64 of each row's counted targets. ``begun`` is as
+        in ``features``.
+        """
+        features = self.features(tokens, documents, begun)
         if targets is None:
             return self.logits(features)
-        weight, cap = self._head_weight, self.config.logit_cap
-        return head_nats(features.flatten(0, 1), weight, targets.flatten(), cap)
+        head = (self._head_weight, targets.flatten(), self.config.logit_cap)
+        if not by_row:
+            return head_nats(features.flatten(0, 1), *head)
+        found = token_log_likelihoods(features.flatten(0, 1), *head)
+        return found.view_as(targets).double().sum(1)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.corpora.sources.records import AS_PAIRS, BadRow, Row
+from pipelines.corpora.sources.records import AS_MESSAGES, BadRow, Row
 from pipelines.corpora.turns import document_text, together, trimmed
 from pipelines.text.errors import TextError
 
 SPEAKERS = string.ascii_uppercase
 _LAYOUT = (
     'the format is one object, {id: {"messages": [[{"text": ..., "sender": ...}], ...]}}; correct'
-    f" `format`, and {AS_PAIRS}"
+    f" `format`, and {AS_MESSAGES % 'messages'}"
 )
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from pipelines.corpora.sources.conversations import conversation_rows
+from pipelines.corpora.sources.json_list import begins_list, json_list_rows
 from pipelines.corpora.sources.markup import html_text, stated_charset, without_front_matter
 from pipelines.corpora.sources.opened import HEAD, Opened
 from pipelines.corpora.sources.options import Fields
@@ -41,13 +42,16 @@ def _html(file: Opened) -> Documents:
 
 
 def _jsonl(file: Opened) -> Documents:
-    return file.of_rows(json_rows(file.chunks(), file.most, file.notes))
+    arguments = file.chunks(), file.most, file.notes
+    if begins_list(file.head.decode(file.encoding, "ignore")):
+        return file.of_rows(json_list_rows(*arguments, where=str(file.origin.where)))
+    return file.of_rows(json_rows(*arguments))
 
 
 def _csv(file: Opened) -> Documents:
     arguments, where = (file.chunks(), file.most, file.notes), file.origin.where
     tabs = file.name.lower().endswith(".tsv")
-    return file.of_rows(csv_rows(*arguments, fields=file.source.fields, tabs=tabs, where=where))
+    return file.of_rows(csv_rows(*arguments, file.source, where, tabs=tabs))
 
 
 def _parquet(file: Opened) -> Documents:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipelines.corpora.sources.https import PASSING
-from pipelines.corpora.sources.records import columns_of, looked_at, mend_of
+from pipelines.corpora.sources.records import looked_at, mend_of
 from pipelines.text.addresses import hidden, hub_endpoint, shown
 from pipelines.text.errors import SourceUnavailable, TextError
 
@@ -63,9 +63,9 @@ def _rows(source: HubSource) -> Iterator[dict[str, Any]]:
             yield dict(zip(kept, values, strict=True))
 
 
-def _columns(source: HubSource, known: Container[str]) -> list[str]:
+def _columns(source: HubSource, known: Collection[str]) -> list[str]:
     """The columns to read for the names that ``fields`` maps: ``meta`` for ``meta.id``."""
-    named = columns_of(source.fields)
+    named = source.fields.columns() or list(known)
     mapped = [name if name in known else name.partition(".")[0] for name in named]
     also = [name for name in looked_at(source.fields) if name in known]
     return list(dict.fromkeys([*mapped, *also]))

@@ -22,6 +22,10 @@ class SourceOptions(Strict):
         """Whether the ids of documents come from the source, so that an id may occur twice."""
         return False
 
+    def has_roles(self) -> bool:
+        """Whether its documents are conversations with an assistant, whose letter is B."""
+        return False
+
 
 class Places(NamedTuple):
     """The folder at which relative paths start, and the folder that keeps downloads."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from pipelines.corpora.sources.compression import BLOCK, Expansion, Lent
-from pipelines.corpora.sources.records import BadRow, Row, columns_of, looked_at, mend_of, no_field
+from pipelines.corpora.sources.records import BadRow, Row, looked_at, mend_of, no_field
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _batches(file: IO[bytes], fields: Fields, where: str) -> Iterator[pa.RecordB
     paths = [
         column.path for column in map(parquet_file.schema.column, range(len(parquet_file.schema)))
     ]
-    columns = columns_of(fields)
+    columns = fields.columns() or parquet_file.schema_arrow.names
     for name in columns:
         if not any(path == name or path.startswith(f"{name}.") for path in paths):
             raise TextError(f"{where}: {no_field(name, paths)}; {mend_of(paths)}")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import html
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipelines.corpora.roles import ASSISTANT, LETTERS, SYSTEM, USER
 from pipelines.corpora.sources.decoding import mended, pieces, utf8_length
+from pipelines.corpora.sources.messages import (
+    Malformed,
+    Spoken,
+    preference_turns,
+    text_at,
+    turns_of_messages,
+)
+from pipelines.corpora.sources.options import IN_BRACES, WHOLE
 from pipelines.corpora.turns import document_text, trimmed
 from pipelines.text.errors import TextError
 from pipelines.text.tables import Document, Unread
@@ -24,10 +35,7 @@ _INPUT = "input"  # the column for the input of an instruction in Alpaca's layou
 MAX_TOLD = 300  # characters of the kept reason for which a row was left out
 # The columns for lists of messages, by the names in the usual layouts of conversations.
 _MESSAGES = ("messages", "conversations", "conversation")
-AS_PAIRS = (
-    "lists of messages are not read: write a row for each reply, with two fields of text such as"
-    " `prompt` and `reply`, and set fields: {text: prompt, target: reply}"
-)
+AS_MESSAGES = "set fields: {messages: %s} to read a list of messages"
 
 
 class Origin(NamedTuple):
@@ -78,6 +86,8 @@ def documents_of_rows(
     for place, row in rows:
         try:
             document = _document(place, row, fields, origin, records.licence)
+            if records.unescape:
+                document = document._replace(text=html.unescape(document.text))
             long = 4 * len(document.text) > most and utf8_length(document.text) > most
             if long and records.on_long == "fail":
                 raise _too_long(most)
@@ -130,10 +140,9 @@ def _too_long(most: int) -> BadRow:
 def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licence: str) -> Document:
     if isinstance(row, BadRow):
         raise row
-    text = _string(row, fields.text)  # first, because most faults are in this field
-    if fields.target:
-        pair = ("A", _turn(row, fields.text)), ("B", _turn(row, fields.target))
-        text = document_text(pair)
+    # The text is first, because most faults are in this field.
+    spoken = fields.are_conversations()
+    text = document_text(_turns(row, fields)) if spoken else text_of(row, fields.text)
     return Document(
         id=_name(row, fields.id) if fields.id else f"{origin.name}:{place}",
         text=text,
@@ -143,30 +152,73 @@ def _document(place: int | str, row: Row, fields: Fields, origin: Origin, licenc
     )
 
 
-def columns_of(fields: Fields) -> list[str]:
-    """The columns that ``fields`` maps, each once."""
-    return list(dict.fromkeys(fields.model_dump(exclude_none=True).values()))
+def _turns(row: dict[str, Any], fields: Fields) -> list[Spoken]:
+    """The turns of a conversation with an assistant, by the layout that ``fields`` maps."""
+    try:
+        turns = _optional(row, fields.system, LETTERS[SYSTEM])
+        if fields.messages:
+            turns += turns_of_messages(value_of(row, fields.messages), fields.messages)
+        elif "text" in fields.model_fields_set or not fields.chosen:
+            more = [words for _, words in _optional(row, fields.input, LETTERS[USER])]
+            turns.append((LETTERS[USER], "\n\n".join([_turn(row, fields.text), *more])))
+        if fields.target:
+            turns.append((LETTERS[ASSISTANT], _turn(row, fields.target)))
+        if fields.chosen and fields.rejected:
+            sides = [(value_of(row, path), path) for path in (fields.chosen, fields.rejected)]
+            turns = preference_turns(turns, *sides)
+    except Malformed as fault:
+        raise BadRow(str(fault), reason="malformed_conversation") from None
+    return turns
+
+
+def _optional(row: dict[str, Any], path: str | None, letter: str) -> list[Spoken]:
+    """One turn of a field that a record may lack, or that may be null or empty; none then."""
+    value = _found(row, path) if path else None
+    words = trimmed(text_at(value, str(path))) if value not in (None, _ABSENT) else ""
+    return [(letter, words)] if words else []
 
 
 def mend_of(columns: Iterable[str]) -> str:
     """The mend, for a message, if a field names none of the columns."""
-    messages = any(name.partition(".")[0] in _MESSAGES for name in columns)
-    return AS_PAIRS if messages else "correct the recipe's `fields`"
+    names = (name.partition(".")[0] for name in columns)
+    messages = next((name for name in names if name in _MESSAGES), None)
+    return AS_MESSAGES % messages if messages else "correct the recipe's `fields`"
 
 
 def looked_at(fields: Fields) -> list[str]:
     """Columns to check although no field maps them: an instruction's input is part of a pair."""
-    return [name for name in ([_INPUT] if fields.target else []) if name not in columns_of(fields)]
+    pair = fields.target or fields.chosen
+    return [name for name in ([_INPUT] if pair else []) if name not in fields.columns()]
 
 
-def _value(row: dict[str, Any], path: str) -> Any:
+def text_of(row: Mapping[str, Any], path: str) -> str:
+    """The text of a field; of several in braces the template with their texts; or the record.
+
+    Raises BadRow if there is no such field, or if it is no text.
+    """
+    if path == WHOLE:
+        return json.dumps(row, ensure_ascii=False, default=str)
+    if path not in row and IN_BRACES.search(path):
+        return IN_BRACES.sub(lambda found: _string(row, found[1]), path)
+    return _string(row, path)
+
+
+def _found(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a field, or ``_ABSENT``."""
     value = row.get(path, _ABSENT)
     if value is _ABSENT and "." in path:
         value = row
         for part in path.split("."):
             value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
-    if value is _ABSENT and any(_of_messages(row.get(name)) for name in _MESSAGES):
-        raise BadRow(no_field(path, row), AS_PAIRS, "no_field")
+    return value
+
+
+def value_of(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a field; ``meta.id`` is a nested one. Raises BadRow if there is none."""
+    value = _found(row, path)
+    lists = [name for name in _MESSAGES if _of_messages(row.get(name))]
+    if value is _ABSENT and lists:
+        raise BadRow(no_field(path, row), AS_MESSAGES % lists[0], "no_field")
     if value is _ABSENT:
         mend = f"correct the recipe's `fields`, or {BadRow('').mend}"
         raise BadRow(no_field(path, row), mend, "no_field")
@@ -185,13 +237,13 @@ def no_field(path: str, names: Iterable[str]) -> str:
     return f"no field {path!r} ({hint})"
 
 
-def _string(row: dict[str, Any], path: str) -> str:
-    value = _value(row, path)
+def _string(row: Mapping[str, Any], path: str) -> str:
+    value = value_of(row, path)
     if not isinstance(value, str):
         type_name, reason = type(value).__name__, "not_a_string"
         if value is None:
             type_name, reason = "null", "null_field"
-        mend = {"mend": AS_PAIRS} if _of_messages(value) else {}
+        mend = {"mend": AS_MESSAGES % path} if _of_messages(value) else {}
         raise BadRow(f"field {path!r} is {type_name}, not a string", reason=reason, **mend)
     if not value.isascii():
         try:
@@ -201,21 +253,21 @@ def _string(row: dict[str, Any], path: str) -> str:
     return value
 
 
-def _turn(row: dict[str, Any], path: str) -> str:
+def _turn(row: Mapping[str, Any], path: str) -> str:
     """The trimmed text of a field for one turn, with its lines unchanged."""
-    words = trimmed(_string(row, path))
+    words = trimmed(text_of(row, path))
     if not words:
         raise BadRow(f"field {path!r} is empty, but a pair needs both", reason="half_a_pair")
     return words
 
 
-def _name(row: dict[str, Any], path: str) -> str:
-    value = _value(row, path)
+def _name(row: Mapping[str, Any], path: str) -> str:
+    value = value_of(row, path)
     return str(value) if type(value) is int else _string(row, path)
 
 
-def _label(row: dict[str, Any], path: str) -> str | None:
-    value = _value(row, path)
+def _label(row: Mapping[str, Any], path: str) -> str | None:
+    value = value_of(row, path)
     if value is None:
         return None
     if isinstance(value, bool):

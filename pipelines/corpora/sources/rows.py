@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.corpora.sources.decoding import lines, mended
 from pipelines.corpora.sources.records import BadRow, Row, no_field
 from pipelines.text.errors import TextError
 
 if TYPE_CHECKING:
+    from pipelines.corpora.sources.file_options import Reading
     from pipelines.corpora.sources.options import Fields
 
 _DELIMITERS = ",;\t"
@@ -95,28 +96,32 @@ def csv_rows(
     chunks: Iterable[str],
     most: int,
     notes: Counter[str],
-    *,
-    fields: Fields,
-    tabs: bool,
+    source: Reading,
     where: str,
+    *,
+    tabs: bool,
 ) -> Iterator[tuple[int, Row]]:
-    """(line number, record) of a CSV file (RFC 4180) whose first line names the columns.
+    """(line number, record) of a CSV file (RFC 4180), by the names of its columns.
 
-    ``tabs``: the delimiter is a tab; else it is the most frequent of ``,``, ``;`` and tab in the
-    first line. A row must have as many fields as the header, or one empty field more, because some
-    tables end each row with a delimiter. Broken quotation raises TextError for any ``on_bad_row``,
-    because the start of the next row is then unknown.
+    The names are those of the recipe (``header``), or else in the first line that is not empty.
+    ``tabs``: the delimiter is a tab; else it is the one of ``,``, ``;`` and tab that gives as many
+    columns as the recipe names, or the most frequent in the first line. A row must have as many
+    fields as there are columns, or one empty field more, because some tables end each row with a
+    delimiter. Broken quotation raises TextError for any ``on_bad_row``, because the start of the
+    next row is then unknown.
     """
     # The csv module has one limit for the whole process, so it is only raised, never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), most))
-    line_reader, line_number = _Lines(chunks, most), 1
+    line_reader, before, line_number = _Lines(chunks, most), 0, 1
     try:
         first = next(line_reader, "")
-        delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
-        reader = csv.reader(chain([first], line_reader), delimiter=delimiter, strict=True)
-        header = next(reader)
-        _check_header(header, fields, where)
-        line_number, line_reader.held = reader.line_num + 1, 0
+        while first.isspace():
+            first, before = next(line_reader, ""), before + 1
+        rest = chain([first] if first else [], line_reader)
+        reader = csv.reader(rest, strict=True, **_dialect(first, source, tabs=tabs))
+        header = list(source.header or next(reader, []))
+        _check_header(header, source.fields, f"{where}:{before + 1}", named=bool(source.header))
+        line_number, line_reader.held = before + reader.line_num + 1, 0
         for row in reader:
             if len(row) == len(header) + 1 and not row[-1]:
                 row.pop()
@@ -126,11 +131,25 @@ def csv_rows(
                 yield line_number, dict(zip(header, _mended_row(row, notes), strict=True))
             elif row:
                 yield line_number, BadRow(f"{len(row)} fields under a header of {len(header)}")
-            line_number, line_reader.held = reader.line_num + 1, 0
+            line_number, line_reader.held = before + reader.line_num + 1, 0
     except csv.Error as error:
+        plain = "" if source.quotes == "literal" else ", set quotes: literal for plain signs,"
         raise TextError(
-            f"{where}:{line_number}: broken CSV ({error}); mend its quotes or correct `format`"
+            f"{where}:{line_number}: broken CSV ({error}); mend its quotes{plain} or correct"
+            " `format`"
         ) from None
+
+
+def _dialect(first: str, source: Reading, *, tabs: bool) -> dict[str, Any]:
+    """The arguments of ``csv.reader`` for a file with this first line."""
+    plain = source.quotes == "literal"
+    form: dict[str, Any] = {"quoting": csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL}
+    delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
+    if source.header and not tabs:
+        wanted = len(source.header)
+        columns = {one: next(csv.reader([first], delimiter=one, **form), []) for one in _DELIMITERS}
+        delimiter = next((one for one in columns if len(columns[one]) == wanted), delimiter)
+    return {"delimiter": delimiter, **form}
 
 
 class _Lines:
@@ -155,11 +174,13 @@ class _Lines:
         return line + "\n"
 
 
-def _check_header(header: list[str], fields: Fields, where: str) -> None:
-    for path in fields.model_dump(exclude_none=True).values():
+def _check_header(header: list[str], fields: Fields, where: str, *, named: bool) -> None:
+    """Raise TextError unless each field is one column; ``named``: the recipe names the columns."""
+    for path in fields.columns():
         if header.count(path) != 1:
             reason = f"two columns {path!r}" if path in header else no_field(path, header)
-            raise TextError(f"{where}:1: {reason}; correct the recipe's `fields` or the header")
+            mend = "`header`" if named else "the header; a file without one needs `header`"
+            raise TextError(f"{where}: {reason}; correct the recipe's `fields` or {mend}")
 
 
 def _mended_row(row: list[str], notes: Counter[str]) -> list[str]:

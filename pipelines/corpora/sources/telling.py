@@ -41,7 +41,7 @@ _HTML = re.compile(
     r"<(?:!doctype\s+html|html|head|body)\b",
     re.I | re.S,
 )
-_JSON_LINE = re.compile(r'\s*\{\s*["}]')
+_JSON = re.compile(r'\s*(\[\s*)?\{\s*["}]')
 
 
 def packing_and_name(name: str, head: bytes, where: str) -> tuple[str | None, str]:
@@ -89,17 +89,11 @@ def format_of(name: str, head: bytes, declared: str, encoding: str, where: str) 
             "or exclude the file by `glob`"
         )
     start = head.decode(encoding, "ignore")
-    if declared == "auto":
-        if expected in ("plain", "markdown") and _HTML.match(start):
-            raise TextError(
-                f"{where}: named {suffix}, but its content is HTML; rename it to .html, or"
-                f" set format: {expected}"
-            )
-        if expected == "jsonl" and start.lstrip("\ufeff \t\r\n").startswith("["):
-            raise TextError(
-                f"{where}: a JSON list, but JSON lines need one object a line; write each object"
-                " on its own line"
-            )
+    if declared == "auto" and expected in ("plain", "markdown") and _HTML.match(start):
+        raise TextError(
+            f"{where}: named {suffix}, but its content is HTML; rename it to .html, or"
+            f" set format: {expected}"
+        )
     return expected or _sniffed(start)
 
 
@@ -122,4 +116,4 @@ def _mend(kind: str | None) -> str:
 def _sniffed(head: str) -> str:
     if _HTML.match(head.removeprefix("\ufeff")):
         return "html"
-    return "jsonl" if _JSON_LINE.match(head.removeprefix("\ufeff")) else "plain"
+    return "jsonl" if _JSON.match(head.removeprefix("\ufeff")) else "plain"

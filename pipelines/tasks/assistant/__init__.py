@@ -15,19 +15,19 @@ from pipelines.tasks.options import FineTuned
 from pipelines.tokens.tokenizers import LIBRARIES
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.declare import PRECISION, TRAINED_BY, budget_of
-from pipelines.training.options import Training
+from pipelines.training.options import FineTuning
 
 
 def plan(scope: Scope, name: str, options: AssistantTask) -> Iterator[Declaration]:
-    """The task's pairs, the foundation fine-tuned on them, and its evaluation."""
+    """The task's examples, the foundation fine-tuned on them, and its evaluation."""
     yield from examples(name, options.corpus, options.taken())
     yield from assistant(scope, name, options.corpus, options.training, f"{name}_evaluation")
 
 
 def assistant(
-    scope: Scope, name: str, corpus: str, trained: Training, evaluation: str
+    scope: Scope, name: str, corpus: str, trained: FineTuning, evaluation: str
 ) -> Iterator[Declaration]:
-    """The foundation fine-tuned on the pairs of a task, and its evaluation."""
+    """The foundation fine-tuned on the conversations of a task, and its evaluation."""
     key = scope.key(f"{name}_assistant")
     tokenizer_libraries = LIBRARIES[scope.tokenizer_kind]
     yield Declaration(
@@ -47,7 +47,7 @@ def assistant(
         scope.key(evaluation),
         "pipelines.tasks.assistant.evaluation:evaluate",
         inputs={**scope.under(corpus, name), "assistant": key},
-        libraries=("torch", *tokenizer_libraries),
+        libraries=("numpy", "torch", *tokenizer_libraries),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
         about=f"How well the assistant of the task {name} of {scope.recipe} predicts held-out"
@@ -59,7 +59,9 @@ def used_by(called: Called, options: AssistantTask) -> Iterator[Use]:
     """The commands that chat with the assistant and export it."""
     key = f"{called.recipe}/{called.task}_assistant"
     chat = ("chat", called.named, *called.option)
-    yield Use(chat, key, "Talk to it", {"context_turns": options.context_turns})
+    people = options.replies == "everyone"
+    remembered = {"context_turns": options.context_turns} if people else {}
+    yield Use(chat, key, "Talk to it", remembered)
     yield Use(("export", called.named, "--task", called.task), key)
 
 

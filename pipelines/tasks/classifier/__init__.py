@@ -27,23 +27,24 @@ def plan(scope: Scope, name: str, options: ClassifierTask) -> Iterator[Declarati
         makes=Checkpoint,
         making="pipelines.tasks.classifier.training:train",
         inputs={**scope.under(options.corpus, name), "contamination": scope.contamination},
-        settings=options.part(Labelling, seed=scope.seed),
+        settings=options.model_copy(update={"labels": options.names()}).part(
+            Labelling, seed=scope.seed
+        ),
         libraries=(*TRAINED_BY, *tokenizer_libraries),
         observe=PRECISION,
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
         about=f"The foundation of {scope.recipe} with a head that says"
-        f" {' or '.join(options.labels)}, fine-tuned for {budget_of(options.training)} on"
+        f" {' or '.join(options.names())}, fine-tuned for {budget_of(options.training)} on"
         f" {options.corpus} (task {name}).",
     )
     yield evaluation_of(
         scope.key(f"{name}_evaluation"),
         "pipelines.tasks.classifier.evaluation:evaluate",
         inputs={
+            **scope.under(options.corpus, name),
             "contamination": scope.contamination,
             "classifier": key,
-            "tokenizer": scope.tokenizer,
-            "examples": f"{options.corpus}/{name}_examples",
         },
         settings=options.part(Judged),
         libraries=("numpy", "scikit-learn", "scipy", "torch", *tokenizer_libraries),

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from pipelines.examples.options import LabelsTaken
 from pipelines.tasks.options import FineTuned, TaskOptions
-from pipelines.training.options import Training
-
-TrainedBlocks = Annotated[int, Field(ge=0, strict=True)] | None
+from pipelines.training.options import FineTuning
 
 
 class ClassifierTask(TaskOptions, LabelsTaken):
     """A label head on the foundation, trained on a corpus of labelled documents."""
 
     kind: Literal["classifier"]
-    training: Training
-    trained_blocks: TrainedBlocks = None
-    """How many of the last blocks are trained together with the head; null trains all blocks."""
+    training: FineTuning
 
     def taken(self) -> LabelsTaken:
         """The options of its labelled texts."""
         return self.part(LabelsTaken)
 
 
-class Labelling(FineTuned, LabelsTaken):
+class Labelling(FineTuned):
     """Settings of the making of a classifier; they decide it together with its inputs."""
 
-    trained_blocks: TrainedBlocks
+    labels: tuple[str, ...]
+    """The labels as they are shown, in the order of the head's outputs."""
+    balance: str

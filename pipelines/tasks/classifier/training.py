@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from model.batches.examples import Examples as Batches
-from model.training.adapters import Classifier, freeze_all_but_last
+from model.training.adapters import Classifier
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
 from pipelines.examples.artefacts import Examples
 from pipelines.tasks.classifier.options import Labelling
 from pipelines.tokens.artefacts import TokenizerFiles
+from pipelines.training.adapting import prepare
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.checkpoint import load_network, require_tokenizer, write_checkpoint
 from pipelines.training.fitting import fit
-from pipelines.training.labelled import labelled_examples, require_labels
+from pipelines.training.labelled import cut_texts, labelled_examples, repeated, require_labels
 from pipelines.training.receipts import Reading, Taught
 
 
@@ -27,16 +28,15 @@ def train(
     """The foundation with a head that predicts a label at the last token."""
     training, labels = settings.training, settings.labels
     require_tokenizer(foundation, tokenizer)
-    encoder, network = tokenizer.load(), load_network(foundation)
-    if settings.trained_blocks is not None:
-        freeze_all_but_last(network, settings.trained_blocks)
+    encoder = tokenizer.load()
+    classifier = Classifier(load_network(foundation), len(labels))
+    adapted = prepare(classifier, training.method, foundation, settings.seed)
     read = reading(settings, foundation, tokenizer, examples, contamination)
     train, sizes = read.batches, _sizes(settings, foundation)
     # The evaluation needs labels in the test split. Check it before the training, not after it.
     require_labels(list(examples.labelled("test")), "test")
     held_out = labelled_examples(encoder, list(examples.labelled("validation")), labels, **sizes)
     validation_examples = training.look(training.batch_size, held_out.mean_tokens)
-    classifier = Classifier(network, len(labels))
     history = fit(
         making,
         classifier,
@@ -48,7 +48,9 @@ def train(
         seed=settings.seed,
         reading=read,
     )
-    config = {**foundation.config(), "labels": list(labels)}
+    texts = [row.text for row in examples.labelled("train")]
+    making.made["cut_examples"] = cut_texts(encoder, texts, classifier.network.context_length)
+    config = {**foundation.config(), "labels": list(labels), **adapted}
     write_checkpoint(making, classifier, history, config)
 
 
@@ -65,6 +67,8 @@ def reading(
     """
     rows = list(examples.labelled("train", left_out_of(settings.corpus, contamination)))
     require_labels(rows, "train")
+    if settings.balance == "repeat":
+        rows = repeated(rows)
     sizes = _sizes(settings, foundation)
     batches = labelled_examples(
         tokenizer.load(), rows, settings.labels, **sizes, seed=settings.seed

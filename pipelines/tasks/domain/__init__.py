@@ -49,7 +49,7 @@ def plan(scope: Scope, name: str, options: DomainTask) -> Iterator[Declaration]:
             "domain_shards": domain_shards,
         },
         settings=Prompts(samples=scope.samples),
-        libraries=("torch", *LIBRARIES[scope.tokenizer_kind]),
+        libraries=("numpy", "torch", *LIBRARIES[scope.tokenizer_kind]),
         uses={architectures.__name__: (scope.architecture,)},
         group=scope.recipe,
         about=f"What the model of the task {name} of {scope.recipe} learned of {options.corpus},"

@@ -12,6 +12,7 @@ from pipelines.core.making import Making
 from pipelines.tasks.domain.options import TrainedOn
 from pipelines.tokens.artefacts import TokenizerFiles, TokenShards
 from pipelines.tokens.draws import Texts
+from pipelines.training.adapting import prepare
 from pipelines.training.artefacts import Checkpoint
 from pipelines.training.batches import held_out_batches, training_batches
 from pipelines.training.checkpoint import (
@@ -37,6 +38,7 @@ def train(
     training = settings.training
     require_tokenizer(foundation, tokenizer)
     network: Any = load_network(foundation)
+    adapted = prepare(network, training.method, foundation, settings.seed)
     encoder = tokenizer.load()
     end = encoder.end_of_text
     common: dict[str, Any] = {"config": network.config, "end_of_text": end}
@@ -60,7 +62,7 @@ def train(
         reading=read,
     )
     making.write("drawn.json", read.batches.drawn(history.steps))
-    write_checkpoint(making, network, history, foundation.config())
+    write_checkpoint(making, network, history, foundation.config() | adapted)
 
 
 def reading(

@@ -53,6 +53,9 @@ def plan(scope: Scope, name: str, options: TranslationTask) -> Iterator[Declarat
             "documents": f"{options.corpus}/documents",
             "translator": key,
             "decoder_only": {"decoder-only GPT, greedy": gpt_key} if options.decoder_only else {},
+            "foundation": {"of the decoder-only GPT": scope.foundation}
+            if options.decoder_only
+            else {},
         },
         settings=options.part(JudgedTranslations),
         libraries=("numpy", "sacrebleu", "scikit-learn", "scipy", "torch", *tokenizer_libraries),

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from model.architectures.encoder_decoder.search import pad, translate
 from model.evaluation import evaluating
@@ -19,6 +22,7 @@ from pipelines.corpora.artefacts import Contamination, Documents, left_out_of
 from pipelines.corpora.cleaning.masking import without_personal_data
 from pipelines.evaluation.baselines import nearest_baseline
 from pipelines.evaluation.findings import Comparison, Findings, Heatmap
+from pipelines.evaluation.intervals import Interval, bounds, of_mean, of_statistic
 from pipelines.examples.artefacts import Examples, Pair
 from pipelines.inference.translations import encode_source, replies, translations
 from pipelines.tasks.translation.options import JudgedTranslations
@@ -101,6 +105,24 @@ def scores(told: Sequence[str], sentences: Sequence[Sentence]) -> dict[str, floa
         if name == "chrF" or any(len(r.split()) >= 4 for s in sentences for r in s.references):
             row[name] = metric.corpus_score(list(told), _streams(sentences)).score
     return row
+
+
+def intervals_of(told: Sequence[str], sentences: Sequence[Sentence]) -> dict[str, Interval]:
+    """The intervals of the ``scores``, by the names of their figures.
+
+    Sentences are drawn, and their statistics are added up as those of a corpus are (Koehn 2004).
+    """
+    right = [float(text in s.references) for text, s in zip(told, sentences, strict=True)]
+    found, named = {"exactly_right": of_mean(right)}, scores(told, sentences)
+    for name, metric in _metrics().items():
+        if name in named:
+            rows = np.array(metric._extract_corpus_statistics(told, _streams(sentences)))
+            found[name.lower()] = of_statistic(len(rows), partial(_drawn, metric, rows))
+    return found
+
+
+def _drawn(metric: Metric, rows: NDArray[Any], drawn: NDArray[Any]) -> float:
+    return float(metric._compute_score_from_stats(rows[drawn].sum(0).tolist()).score)
 
 
 def signatures(sentences: Sequence[Sentence]) -> dict[str, str]:
@@ -241,6 +263,9 @@ def _legible(tokenizer: Tokenizer, token: int) -> str:
     return "end" if token in tokenizer.controls else tokenizer.decode([token]).strip()
 
 
+BASE = "of the decoder-only GPT"
+
+
 def evaluate(
     making: Making,
     settings: JudgedTranslations,
@@ -250,6 +275,7 @@ def evaluate(
     documents: Documents,
     translator: Checkpoint,
     decoder_only: dict[str, Checkpoint],
+    foundation: dict[str, Checkpoint],
 ) -> None:
     """BLEU, chrF and the exact share on held-out sentences, of the translator and of the GPT."""
     for checkpoint in (translator, *decoder_only.values()):
@@ -265,17 +291,20 @@ def evaluate(
         "encoder-decoder, greedy": translations(network, encoder, texts),
     }
     for name, checkpoint in decoder_only.items():
-        by_translator[name] = replies(load_network(checkpoint), encoder, texts)
+        by_translator[name] = replies(load_network(checkpoint, foundation[BASE]), encoder, texts)
     baseline_texts = baselines(train, texts)
     by_translator |= baseline_texts
     judged = scores_by_kind(by_translator, sentences)
+    around = intervals_of(by_translator[ours], sentences)
     Findings(
-        figures=figures(judged, ours, len(sentences)),
+        figures=figures(judged, ours, len(sentences))
+        | {key: value for name, one in around.items() for key, value in bounds(name, one).items()},
         comparison=Comparison(
             measure=f"chrF of held-out sentences ({signatures(sentences)['chrF']})",
             better="higher",
             ours=judged[ALL][ours]["chrF"],
             baselines={name: judged[ALL][name]["chrF"] for name in baseline_texts},
+            interval=around["chrf"],
         ),
         samples=samples(by_translator[ours], sentences),
         tables=tables(judged, sentences),

@@ -6,11 +6,11 @@ from typing import Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
 
-from pipelines.core.stanza import Name, Positive
+from pipelines.core.stanza import Name, Positive, Strict
 from pipelines.examples.options import PairsTaken
-from pipelines.tasks.options import FineTuned, Judged, TaskOptions
+from pipelines.tasks.options import Judged, TaskOptions
 from pipelines.training.networks import ModelChoice, architectures_for
-from pipelines.training.options import Training
+from pipelines.training.options import FineTuning, Training
 
 
 class TranslationTask(TaskOptions):
@@ -25,7 +25,7 @@ class TranslationTask(TaskOptions):
     training: Training
     beams: Positive = 4
     """How many candidate translations the beam search keeps."""
-    decoder_only: Training | None = None
+    decoder_only: FineTuning | None = None
     """The training that fine-tunes the foundation to translate; null leaves it out."""
 
     @field_validator("training")
@@ -46,9 +46,12 @@ class TranslationTask(TaskOptions):
         return self._resolved("decoder_only", tied)
 
 
-class Translated(FineTuned):
+class Translated(Strict):
     """Settings of the making of a translator; they decide it together with its inputs."""
 
+    corpus: Name
+    training: Training
+    seed: int
     model: SerializeAsAny[ModelChoice]
 
 

@@ -9,7 +9,7 @@ from model.architectures import build, find
 from model.batches.examples import Examples as Batches
 from pipelines.core.making import Making
 from pipelines.corpora.artefacts import Contamination, left_out_of
-from pipelines.examples.artefacts import Examples, Pair
+from pipelines.examples.artefacts import Examples, Pair, pair_of
 from pipelines.inference.translations import encode_source
 from pipelines.tasks.translation.options import Translated
 from pipelines.tokens.artefacts import TokenizerFiles
@@ -96,12 +96,12 @@ def reading(
 ) -> Reading[Batches]:
     """The batches of the training and the pairs behind them."""
     encoder = tokenizer.load()
-    pairs = list(examples.pairs("train", left_out_of(settings.corpus, contamination)))
+    chats = list(examples.chats("train", left_out_of(settings.corpus, contamination)))
     batches = translation_examples(
         encoder,
-        pairs,
+        map(pair_of, chats),
         context_length=settings.model.config(encoder.vocab_size).context_length,
         batch_size=settings.training.batch_size,
         seed=settings.seed,
     )
-    return Reading(Taught(pairs, batches.asked), batches)
+    return Reading(Taught(chats, batches.asked), batches)

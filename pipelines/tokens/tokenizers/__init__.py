@@ -14,13 +14,11 @@ import json
 from collections.abc import Callable
 
 from pipelines.text.errors import TextError
+from pipelines.tokens.template import Template
 from pipelines.tokens.tokenizers.bpe import RANKS, BytePairTokenizer
-from pipelines.tokens.tokenizers.huggingface import (
-    TOKENIZER_JSON,
-    HuggingFaceTokenizer,
-    Named,
-)
+from pipelines.tokens.tokenizers.huggingface import HuggingFaceTokenizer, Named
 from pipelines.tokens.tokenizers.interface import CONTROLS, META, Tokenizer, statistics
+from pipelines.tokens.tokenizers.tokenizer_json import TOKENIZER_JSON
 from pipelines.tokens.tokenizers.words import WORDS, WordTokenizer
 
 __all__ = [
@@ -64,11 +62,14 @@ def load_tokenizer(read: Callable[[str], bytes]) -> Tokenizer:
             case "words":
                 tokenizer = WordTokenizer.load(read(WORDS))
             case "file":
-                named = Named(**metadata.get("named", {}))
-                tokenizer = HuggingFaceTokenizer(read(TOKENIZER_JSON), named=named)
+                named, told = Named(**metadata.get("named", {})), metadata.get("template")
+                template = None if told is None else Template.from_json(told)
+                tokenizer = HuggingFaceTokenizer(
+                    read(TOKENIZER_JSON), named=named, template=template
+                )
             case _:
                 raise TextError(f"{META}: kind={kind} is unknown; build the tokenizer again")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TextError(f"{META}: unreadable ({error}); build the tokenizer again") from None
     if vocab_size != tokenizer.vocab_size:
         raise TextError(

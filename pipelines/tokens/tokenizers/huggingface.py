@@ -11,16 +11,14 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.text.errors import TextError
-from pipelines.tokens.tokenizers.bpe import byte_letters
-from pipelines.tokens.tokenizers.bulk import Bulk, is_panic
+from pipelines.tokens.tokenizers.bulk import Bulk
 from pipelines.tokens.tokenizers.interface import (
     ASSISTANT,
     CONTROLS,
@@ -32,12 +30,19 @@ from pipelines.tokens.tokenizers.interface import (
     joined,
     utf8,
 )
+from pipelines.tokens.tokenizers.tokenizer_json import (
+    TOKENIZER_JSON,
+    is_lossless,
+    one_line,
+    read_json,
+    unknown_of,
+)
 
 if TYPE_CHECKING:
     import gigatoken
-    import tokenizers
 
-TOKENIZER_JSON = "tokenizer.json"
+    from pipelines.tokens.template import Template
+
 
 # The names of the end of a text in published vocabularies, the most specific first.
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|im_end|>", "[SEP]")
@@ -69,9 +74,15 @@ class HuggingFaceTokenizer(Tokenizer):
     over the usual names of tokens.
     """
 
-    def __init__(self, data: bytes, name: str = TOKENIZER_JSON, named: Named = Named()) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        name: str = TOKENIZER_JSON,
+        named: Named = Named(),
+        template: Template | None = None,
+    ) -> None:
         self._data, self.named = data, named
-        self._about, self._library = _read(data, name)
+        self._about, self._library = read_json(data, name)
         added = self._library.get_added_tokens_decoder()
         ids = self._library.get_vocab()
         top = self.own_size = max(ids.values(), default=-1) + 1
@@ -90,11 +101,12 @@ class HuggingFaceTokenizer(Tokenizer):
             "file",
             ControlIds(*(own[word] for word in CONTROLS)),
             top + len(self._names),
-            lossless=_is_lossless(self._about),
+            lossless=is_lossless(self._about),
             beginning=named.beginning if named.opens else None,
             pad=named.pad,
+            template=template,
         )
-        unknown = _unknown(self._about["model"])
+        unknown = unknown_of(self._about["model"])
         self.controls |= {i for i, t in added.items() if t.special and t.content != unknown}
         self._bulk = Bulk(self.kind, self._new_bulk, self.encode)
 
@@ -113,6 +125,23 @@ class HuggingFaceTokenizer(Tokenizer):
             return token_id
         added = self._library.get_added_tokens_decoder()
         return token if token in added and added[token].special else None
+
+    def special_names(self) -> dict[str, int]:
+        """The ids of the special tokens of the file by their spelling."""
+        added = self._library.get_added_tokens_decoder()
+        return {token.content: i for i, token in added.items() if i in self.controls}
+
+    def parsed(self, text: str) -> list[int]:
+        """The ids of a text in which the spelling of a special token is that token.
+
+        It is for the texts that a template writes; a text of a person is never read so.
+        """
+        self._library.encode_special_tokens = False
+        try:
+            ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        finally:
+            self._library.encode_special_tokens = True
+        return ids
 
     def with_controls(self) -> bytes:
         """The ``tokenizer.json`` with the added control tokens, and the beginning of a text.
@@ -139,7 +168,7 @@ class HuggingFaceTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         """The ids of a text, from the library, without tokens that it adds around a text."""
         utf8(text)
-        with _one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
+        with one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
             encoded = self._library.encode(text, add_special_tokens=False)
         if self.controls.isdisjoint(encoded.ids):
             return encoded.ids
@@ -180,7 +209,7 @@ class HuggingFaceTokenizer(Tokenizer):
                 return encoded
         for text in texts:
             utf8(text)
-        with _one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
+        with one_line("tokenizer kind=file: cannot encode", "its vocabulary has no unknown token"):
             rows = self._library.encode_batch_fast(texts, add_special_tokens=False)
         clean = self.controls.isdisjoint
         pairs = zip(texts, (row.ids for row in rows), strict=True)
@@ -234,23 +263,6 @@ def _content(path: Path) -> bytes:
         return file.read()
 
 
-def before_text(data: bytes, name: str = TOKENIZER_JSON) -> list[int]:
-    """The ids that a ``tokenizer.json`` puts before every text. Raises TextError if unreadable."""
-    import tokenizers
-
-    with _one_line(f"{name}: the library cannot read its post_processor", _MEND):
-        processor = json.loads(data).get("post_processor")
-        if processor is None:
-            return []
-        mark = (1 << 32) - 1  # stands for the text; no vocabulary has this id
-        vocabulary = {"type": "WordLevel", "vocab": {"a": mark}, "unk_token": "a"}
-        about: dict[str, Any] = {"version": "1.0", "added_tokens": [], "model": vocabulary}
-        about |= dict.fromkeys(("normalizer", "pre_tokenizer", "decoder", "truncation", "padding"))
-        about["post_processor"] = processor
-        ids: list[int] = tokenizers.Tokenizer.from_str(json.dumps(about)).encode("a").ids
-        return ids[: ids.index(mark)]
-
-
 def _template(name: str, i: int) -> dict[str, Any]:
     """The post-processor that puts a token before a text, in the library's format."""
     token, text = (
@@ -267,61 +279,3 @@ def _template(name: str, i: int) -> dict[str, Any]:
         "pair": [token, text, *other],
         "special_tokens": {name: {"id": name, "ids": [i], "tokens": [name]}},
     }
-
-
-_MEND = "give a tokenizer.json as Hugging Face's tokenizers writes it"
-
-
-@contextmanager
-def _one_line(fault: str, mend: str) -> Iterator[None]:
-    """Turn an error of the library, or a panic of its native code, into a TextError of one line."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception) and not is_panic(error):
-            raise
-        raise TextError(f"{fault} ({' '.join(str(error).split())}); {mend}") from None
-
-
-def _read(data: bytes, name: str) -> tuple[dict[str, Any], tokenizers.Tokenizer]:
-    """(the file as JSON, the library's tokenizer), without settings that do not change the ids."""
-    import tokenizers
-
-    with _one_line(f"{name}: the library cannot read it", _MEND):
-        about = dict.fromkeys(("normalizer", "pre_tokenizer", "decoder")) | json.loads(data)
-        about["added_tokens"] = about.get("added_tokens") or []
-        # Padding, truncation and dropout are options of a training, not of the ids of a text.
-        about |= {"truncation": None, "padding": None, "post_processor": None}
-        about["model"]["dropout"] = None
-        library = tokenizers.Tokenizer.from_str(json.dumps(about))
-        about["model"]["type"] = type(library.model).__name__  # older files leave it out
-        library.encode_special_tokens = True
-        return about, library
-
-
-def _unknown(model: dict[str, Any]) -> str | None:
-    """The token for text that the vocabulary lacks; text may become this token."""
-    if model.get("unk_id") is not None:
-        piece: str = model["vocab"][model["unk_id"]][0]
-        return piece
-    return model.get("unk_token")
-
-
-def _is_lossless(about: dict[str, Any]) -> bool:
-    """Whether decoding gives back every text: byte-level BPE that does not change or drop text."""
-    model, decoder = about["model"], about["decoder"] or {}
-    before = about["pre_tokenizer"] or {}
-    steps = before.get("pretokenizers", [before])
-    keeps = ("ByteLevel", "Split", "Digits", "Punctuation")
-    return (
-        (model["type"], decoder.get("type"), about["normalizer"]) == ("BPE", "ByteLevel", None)
-        and any(step.get("type") == "ByteLevel" for step in steps)
-        and all(
-            step.get("type") in keeps
-            and not step.get("add_prefix_space")
-            and step.get("behavior") != "Removed"
-            for step in steps
-        )
-        and byte_letters().keys() <= model["vocab"].keys()
-        and not any(token.get("lstrip") or token.get("rstrip") for token in about["added_tokens"])
-    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.text.errors import TextError
+from pipelines.tokens.template import Template, own_template
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,8 @@ class Tokenizer(ABC):
     ``controls`` are the ids that encoding a text never gives. They include ``end_of_text``,
     ``user`` and ``assistant``, and need not be the highest ids. ``beginning`` is the id before
     every text, if the network was trained with one, or else None. ``pad`` fills short rows.
-    ``lossless``: decoding gives back every text exactly.
+    ``template`` is the form of a conversation. ``lossless``: decoding gives back every text
+    exactly.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Tokenizer(ABC):
         lossless: bool,
         beginning: int | None = None,
         pad: int | None = None,
+        template: Template | None = None,
     ) -> None:
         self.kind = kind
         self.end_of_text, self.user, self.assistant = control
@@ -69,6 +72,8 @@ class Tokenizer(ABC):
         self.controls = frozenset([*control, *self.opening])
         self.vocab_size = vocab_size
         self.lossless = lossless
+        own = own_template(self.user, self.assistant, self.end_of_text, tuple(self.opening))
+        self.template = own if template is None else template
         if len(set(control)) != len(CONTROLS) or not max(self.controls) < vocab_size:
             raise TextError(
                 f"tokenizer kind={kind}: control ids {list(control)} are not three different ones "
@@ -145,6 +150,8 @@ class Tokenizer(ABC):
     def _save_meta(self, folder: Path, **more: object) -> None:
         control = dict(zip(CONTROLS, (self.end_of_text, self.user, self.assistant), strict=True))
         about = {"kind": self.kind, "vocab_size": self.vocab_size, "control_tokens": control}
+        if self.template.brought:
+            about["template"] = self.template.as_json()
         text = json.dumps(about | more, indent=2, sort_keys=True) + "\n"
         (folder / META).write_text(text, encoding="utf-8", newline="\n")
 

@@ -186,14 +186,16 @@ def test_a_document_is_a_pair_of_an_english_and_a_french_turn() -> None:
         assert document.text == f"A: {prompt[0]}\nB: {reply}"
 
 
-def test_only_translations_hang_on_the_libraries_they_are_written_with() -> None:
+def test_only_french_words_hang_on_the_libraries_they_are_written_with() -> None:
     decided = {
         name: KIND.libraries(
             GeneratedSource.model_validate({"kind": "generated", "generator": name, "documents": 1})
         )
         for name in catalogue()
     }
-    assert decided == {"dialogues": (), "messages": (), "translations": ("babel", "num2words")}
+    french = ("babel", "num2words")
+    with_french = dict.fromkeys(("choices", "requests", "translations"), french)
+    assert decided == {"dialogues": (), "messages": (), **with_french}
 
 
 def test_the_text_is_that_of_any_locale_time_zone_and_hash_seed() -> None:

@@ -102,7 +102,6 @@ def test_a_format_is_known_by_name_else_by_content(
     [
         ("a.txt", b"<!doctype html><html>", "named .txt, but its content is HTML"),
         ("a.md", b"<html lang=en>", "named .md, but its content is HTML"),
-        ("a.json", b' [{"text": "x"}]', "a JSON list, but JSON lines need one object a line"),
     ],
 )
 def test_a_name_that_its_text_belies_is_an_error(

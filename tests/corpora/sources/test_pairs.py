@@ -125,17 +125,17 @@ OPEN = {"messages": [{"role": "user", "content": "Hi."}]}
 
 @pytest.mark.parametrize("row", [SHARED, OPEN])
 @pytest.mark.parametrize("mapped", [True, False])
-def test_lists_of_messages_are_told_how_to_be_written(
+def test_lists_of_messages_are_told_how_to_be_read(
     tmp_path: Path, row: dict[str, Any], mapped: bool
 ) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "b.parquet")
-    fields = {"text": next(iter(row))} if mapped else {}
-    for name in ("a.jsonl", "b.parquet"):
-        with pytest.raises(
-            TextError, match=rf"{name}(:1)?: .*; lists of messages are not read: .* `reply`"
-        ):
-            read(tmp_path / name, fields=fields)
+    (name,) = row
+    fields = {"text": name} if mapped else {}
+    for file in ("a.jsonl", "b.parquet"):
+        told = rf"{file}(:1)?: .*; set fields: \{{messages: {name}\}} to read a list of messages"
+        with pytest.raises(TextError, match=told):
+            read(tmp_path / file, fields=fields)
 
 
 def test_another_layout_than_conversations_is_told_which_is_read(tmp_path: Path) -> None:

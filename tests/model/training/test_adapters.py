@@ -16,11 +16,15 @@ from model.training.adapters import (
     Classifier,
     LowRankLinear,
     add_low_rank,
+    fill_adapter,
+    learned,
     merge_low_rank,
+    set_dropout,
+    without_low_rank,
 )
-from model.training.loop import train
+from model.training.loop import snapshot, train
 from model.training.objectives import classify
-from model.training.optim import Optimizer
+from model.training.optim import Optimizer, group_parameters
 
 GPT = find("gpt")
 TOKENS = torch.randint(64, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -125,6 +129,129 @@ def test_a_frozen_layer_gets_none() -> None:
     assert "network.blocks.1.attention.queries" in with_change
     assert "head" in with_change
     assert not any(name.startswith(("network.blocks.0", "network.head")) for name in with_change)
+
+
+def with_targets(*targets: str, dropout: float = 0.0) -> Classifier:
+    network = classifier()
+    generator = torch.Generator().manual_seed(2)
+    add_low_rank(network, 3, 6, generator, targets=targets, dropout=dropout)
+    return network
+
+
+def test_layers_are_chosen_by_the_last_part_of_their_name() -> None:
+    names = learned(with_targets("values", "expand"))
+    thin = {name.split(".")[-2] for name in names if name.endswith(".up")}
+    assert thin == {"values", "expand"}
+    assert len(names) == 2 * 2 * 2 + 2  # both matrices of both layers of both blocks, and the head
+    assert {"head.weight", "head.bias"} <= names.keys()
+    assert not {"head.weight", "head.bias"} & learned(with_targets("values", "head")).keys()
+    with pytest.raises(ValueError, match="targets=querys: no linear layer of the network has this"):
+        with_targets("querys")
+
+
+def test_a_layer_beside_adapted_ones_is_still_in_the_joined_product() -> None:
+    """Values alone are adapted: what is not, is the product with its own weight."""
+    network, before = with_targets("values"), classifier()
+    with torch.no_grad():
+        for name, parameter in learned(network).items():
+            if name.endswith(".up"):
+                parameter.normal_(generator=torch.Generator().manual_seed(3))
+    attention: Any = network.network.blocks[0].attention
+    plain: Any = before.network.blocks[0].attention
+    x = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(4))
+    for joined in (True, False):
+        ours, theirs = (a._project(x, None, joined=joined) for a in (attention, plain))
+        torch.testing.assert_close(ours[:2], theirs[:2])
+        split = attention._split(attention.values.change(x), 4)
+        torch.testing.assert_close(ours[2], theirs[2] + split)
+
+
+def test_queries_keys_and_values_are_one_product_with_the_frozen_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attention: Any = adapted().network.blocks[0].attention
+    shapes: list[tuple[int, ...]] = []
+    real = torch.nn.functional.linear
+
+    def spy(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        shapes.append(tuple(weight.shape))
+        return real(x, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", spy)
+    attention._project(torch.zeros(1, 2, 32), None, joined=True)
+    assert shapes == [(96, 32), *[(3, 32), (32, 3)] * 3]
+
+
+def test_dropout_hides_inputs_from_the_change_alone() -> None:
+    network = with_targets("expand", dropout=0.5)
+    layer: Any = network.network.blocks[0].feed_forward.expand
+    x = torch.randn(64, 32, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        layer.up.normal_(generator=torch.Generator().manual_seed(3))
+        network.eval()
+        whole = layer(x)
+        torch.testing.assert_close(whole, layer(x), rtol=0, atol=0)
+        network.train()
+        torch.manual_seed(0)
+        hidden = layer(x)
+        torch.manual_seed(0)
+        read = torch.nn.functional.dropout(x, 0.5, True)
+    base = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    torch.testing.assert_close(hidden, base + 2.0 * (read @ layer.down.T) @ layer.up.T)
+    assert not torch.allclose(hidden, whole, atol=1e-2)
+    set_dropout(network, 0.0)
+    torch.testing.assert_close(layer(x), whole)
+
+
+def test_the_thin_matrices_are_a_group_of_their_own() -> None:
+    """Muon would orthogonalise the factors of a product; and they have a rate of their own."""
+    network = with_targets("values", "expand")
+    groups = group_parameters(network)
+    assert {name.rpartition(".")[2] for name in groups["adapters"]} == {"down", "up"}
+    assert not groups["matrices"]
+    assert set(groups["head"]) == {"head.weight"}
+    rates = {}
+    for rate in (0.0, 0.01):
+        moved = with_targets("values", "expand")
+        optimizer = Optimizer(
+            moved, "muon", learning_rate=0.0, adapter_learning_rate=rate, weight_decay=0.5
+        )
+        batch = Batch(TOKENS, torch.tensor([0, 1, 2]), ("",) * 3, LAST)
+        list(train(moved, classify, lambda _, b=batch: b, optimizer, steps=2))
+        rates[rate] = {n: t.detach().clone() for n, t in learned(moved).items()}
+    start = learned(network)
+    for name, tensor in start.items():
+        assert torch.equal(rates[0.0][name], tensor), "no decay, and no other rate"
+        assert torch.equal(rates[0.01][name], tensor) == name.startswith("head"), name
+
+
+def test_a_frozen_base_has_no_gradient_and_no_state() -> None:
+    network = adapted()
+    optimizer = Optimizer(network, learning_rate=0.01)
+    states = {name.rpartition(".")[0] for name in optimizer.tensors()}
+    assert states == set(learned(network))
+    saved = snapshot(network, optimizer, 1)
+    kinds = {name.rpartition(".")[2] for name in saved.tensors if name.startswith("network.")}
+    assert kinds == {"down", "up"}
+    assert len(saved.frozen) == 64
+
+
+def test_the_tensors_of_an_adapter_are_loaded_strictly() -> None:
+    network, other = adapted(), adapted()
+    trained(network)
+    held = {name: tensor.detach().clone() for name, tensor in learned(network).items()}
+    fill_adapter(other, held)
+    assert torch.equal(logits(other), logits(network))
+    held.pop(next(iter(held)))
+    with pytest.raises(ValueError, match="adapter state has faults=1: missing"):
+        fill_adapter(adapted(), held)
+
+
+def test_the_weights_without_the_thin_matrices_are_those_of_the_merged_network() -> None:
+    network = adapted()
+    names = without_low_rank(network).keys()
+    merge_low_rank(network)
+    assert names == network.state_dict().keys()
 
 
 def test_what_cannot_be_adapted_is_refused() -> None:

@@ -21,11 +21,11 @@ from model.training.loop import (
     State,
     Step,
     Validated,
-    fastest_precision,
     train,
 )
 from model.training.objectives import classify, next_token
 from model.training.optim import Optimizer, learning_rate_factor
+from model.training.precision import fastest_precision
 from model.training.state import weights
 
 TINY = find("gpt").tiny

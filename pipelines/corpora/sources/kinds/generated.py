@@ -26,6 +26,9 @@ class GeneratedSource(SourceOptions):
     )
     """Default: the licence of the generator's material; CC0-1.0 if that is the project's own."""
 
+    def has_roles(self) -> bool:
+        return generators.catalogue()[self.generator].has_roles
+
 
 def read(source: GeneratedSource, _: Places, __: Counter[str]) -> Iterator[Document]:
     """The first ``documents`` documents of the generator."""
