@@ -45,6 +45,15 @@ class Begun:
         }
         self._kept: dict[int, Tensor] = {}
 
+    def fill(self, tell: Callable[[int, int], None]) -> None:
+        """Keeps all examples. ``tell`` gets how many of them and of their tokens are done."""
+        examples = tokens = 0
+        for group, numbers in enumerate(self._groups):
+            self._kept[group] = self._through(numbers)
+            examples += len(numbers)
+            tokens += sum(len(self._examples.inputs(number)) for number in numbers)
+            tell(examples, tokens)
+
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0, with ``begun``."""
         read = self._examples.batch(step)

@@ -122,7 +122,9 @@ def fit(
             tell_resumed(making, states.history)
             making.made.update(surroundings, **processor.waiting(), legs=states.history.legs)
             speed = Speed(network, objective, device(), partial(_peak, making, precision, group))
-            batch, validation = _begun(trained, batches, validation, precision, steps, group)
+            batch, validation = _begun(
+                making.key, trained, batches, validation, precision, steps, group
+            )
             events = train(
                 trained,
                 OBJECTIVES[objective],
@@ -156,6 +158,7 @@ def fit(
 
 
 def _begun(
+    key: str,
     network: Network,
     batches: Batches,
     validation: Callable[[], Iterable[Batch]] | None,
@@ -164,12 +167,14 @@ def _begun(
     group: Group,
 ) -> tuple[Callable[[int], Batch], Callable[[], Iterable[Batch]] | None]:
     """The batches of training and validation; where it is exact and pays, what the frozen blocks
-    make of them is kept."""
+    make of them is kept, before the first step: its progress is told with the asset's ``key``."""
     if group is not ALONE or not pays(network, batches, steps):
         return batches.batch, validation
     assert isinstance(batches, Examples)
     looks = None if validation is None else BegunLooks(network, validation)
-    return Begun(network, batches, precision).batch, looks
+    begun, progress = Begun(network, batches, precision), Progress(key, batches.count, "tokens")
+    begun.fill(partial(progress.update, note="through the frozen blocks, once"))
+    return begun.batch, looks
 
 
 def _follow(

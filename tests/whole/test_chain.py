@@ -395,7 +395,7 @@ MOMENTS = {
     "validation": "interrupt(Making, 'curve', lambda m, s, values: 'validation_loss' in values)",
     "save": "interrupt(work, 'replace', lambda path, *_: path.name == 'checkpoint.json')",
     "second save": "interrupt(work, 'replacing', lambda path, *_: path.stem == 'step-00000008')",
-    "publication": "interrupt(store, 'sync', lambda path: path.parent.name == 'objects')",
+    "publication": "interrupt(store, 'sync', lambda path: path.name == 'objects')",
     "evaluation": "interrupt(Making, 'write', lambda m, *_: m.key.endswith('_evaluation'))",
 }  # fmt: skip
 EVALUATED = ("smaller/foundation", "smaller/foundation_evaluation")

@@ -132,6 +132,18 @@ def test_each_example_goes_through_the_frozen_blocks_once(monkeypatch: pytest.Mo
     assert len(calls) == len(read)
 
 
+def test_what_is_kept_beforehand_is_what_each_batch_would_compute() -> None:
+    examples, found, told = labelled(), network(), []
+    begun, lazy = Begun(found, examples, "fp32"), Begun(found, examples, "fp32", keep=False)
+    begun.fill(lambda done, tokens: told.append((done, tokens)))
+    assert told[-1] == (examples.count, sum(map(len, rows())))
+    assert told == sorted(told)
+    for step in range(STEPS):
+        one, other = begun.batch(step).begun, lazy.batch(step).begun
+        assert one is not None
+        assert torch.equal(one, other)
+
+
 def test_the_batches_of_a_validation_are_begun_once() -> None:
     found = network()
     calls: list[int] = []
