@@ -46,7 +46,10 @@ class Begun:
         self._kept: dict[int, Tensor] = {}
 
     def fill(self, tell: Callable[[int, int], None]) -> None:
-        """Keeps all examples. ``tell`` gets how many of them and of their tokens are done."""
+        """Keeps all examples, if any are kept. ``tell`` gets how many of them and of their tokens
+        are done."""
+        if not self._keep:
+            return
         examples = tokens = 0
         for group, numbers in enumerate(self._groups):
             self._kept[group] = self._through(numbers)

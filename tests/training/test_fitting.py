@@ -246,7 +246,7 @@ def test_the_precision_that_a_machine_chose_is_in_the_derivation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights of a machine that multiplies in bf16 are none of one that does not."""
-    monkeypatch.setattr("pipelines.training.fitting.fastest_precision", lambda _: "bf16")
+    monkeypatch.setattr("model.training.precision.fastest_precision", lambda _: "bf16")
     left_to_the_machine, said = set(), set()
     for key, declared in declarations().items():
         asked, observed = chosen_by(declared.static()["recipe"]), {}
